@@ -1,0 +1,42 @@
+#include "engine/base/log.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+static enum log_level minimum = LOG_INFO;
+
+void log_set_level(enum log_level level)
+{
+    minimum = level;
+}
+
+void log_write(enum log_level level, const char *fmt, ...)
+{
+    static const char *const names[] = {"debug", "info", "warn", "error"};
+    char line[1024];
+    struct timespec now;
+    struct tm utc;
+    va_list args;
+    size_t used;
+    int n;
+
+    if (level < minimum)
+        return;
+    clock_gettime(CLOCK_REALTIME, &now);
+    gmtime_r(&now.tv_sec, &utc);
+    used = strftime(line, sizeof(line), "%Y-%m-%dT%H:%M:%S", &utc);
+    used += (size_t)snprintf(line + used, sizeof(line) - used, ".%03ldZ level=%s ",
+                             now.tv_nsec / 1000000, names[level]);
+    va_start(args, fmt);
+    n = vsnprintf(line + used, sizeof(line) - used - 1, fmt, args);
+    va_end(args);
+    used += n < 0 ? 0 : (size_t)n;
+    if (used > sizeof(line) - 2)
+        used = sizeof(line) - 2;
+    line[used++] = '\n';
+    /* A log that cannot be written has nowhere to complain to. */
+    if (write(STDERR_FILENO, line, used) < 0)
+        return;
+}

@@ -1,0 +1,50 @@
+/* Philox4x32-10: counter-based random numbers, so that noise depends on what it is for and on
+ * nothing else (batch, lane, thread, device).
+ *
+ * Source: Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3", section 4.3.
+ *
+ * Addressing. A key names one draw: (seed, image, step). With `stream` telling apart the draws
+ * that one step makes, block b of the draw is
+ *     philox4x32-10(key = {seed low, seed high}, counter = {b, stream, step, image}).
+ * Element e of a tensor, counted in memory order (row, column, channel), uses word e % 4 of
+ * block e / 4.
+ *
+ * Thread: any; there is no state.
+ */
+#ifndef ENGINE_BASE_PHILOX_H
+#define ENGINE_BASE_PHILOX_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct philox_key {
+    uint32_t seed_low, seed_high;
+    uint32_t image;
+    uint32_t step;
+};
+
+/* The draws of one step. New ones are appended: numbers are part of "same seed, same bytes". */
+enum philox_stream {
+    PHILOX_STREAM_PRIOR,   /* x_1 = prior mean + noise, coefficients */
+    PHILOX_STREAM_START,   /* x_1, pixel noise */
+    PHILOX_STREAM_ETA,     /* eta of a sampler step or of a training example */
+    PHILOX_STREAM_TIME,    /* t of a training example */
+    PHILOX_STREAM_DATA,    /* order of the data, flips */
+    PHILOX_STREAM_INIT,    /* initial weights */
+    PHILOX_STREAM_DROPOUT, /* masks; the i-th dropout of a network uses PHILOX_STREAM_DROPOUT + i */
+};
+
+struct philox_key philox_key(uint64_t seed, uint32_t image, uint32_t step);
+
+/* The four words of one block. */
+void philox_block(const struct philox_key *key, uint32_t stream, uint32_t block, uint32_t out[4]);
+
+/* n uniform numbers in (0, 1): (word >> 8 + 0.5) 2^-24. */
+void philox_uniforms(const struct philox_key *key, uint32_t stream, size_t n, float *out);
+
+/* n standard normals by Box-Muller: words (0, 1) of a block give elements 0 and 1, words (2, 3)
+ * give 2 and 3; with u, v uniform as above, r = sqrt(-2 ln u), they are r cos(2 pi v) and
+ * r sin(2 pi v). Computed in single precision. */
+void philox_normals(const struct philox_key *key, uint32_t stream, size_t n, float *out);
+
+#endif

@@ -1,0 +1,182 @@
+#include "engine/base/pool.h"
+#include "engine/base/error.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct worker {
+    struct pool *pool;
+    int index;
+    pthread_t thread;
+};
+
+struct pool {
+    pthread_mutex_t mutex;
+    pthread_cond_t work; /* a new batch, or stop */
+    pthread_cond_t done; /* the last task of a batch returned */
+    void (*task)(void *arg, int i, int worker);
+    void *arg;
+    int n_tasks;
+    int next;    /* first task nobody took */
+    int running; /* tasks taken and not returned */
+    int stop;
+    int n_threads;
+    int n_started;
+    struct worker *workers; /* n_threads - 1 */
+};
+
+/* Runs tasks until none is left. Called and returns with the mutex held. */
+static void work(struct pool *pool, int worker)
+{
+    while (pool->next < pool->n_tasks) {
+        int i = pool->next++;
+
+        pool->running++;
+        pthread_mutex_unlock(&pool->mutex);
+        pool->task(pool->arg, i, worker);
+        pthread_mutex_lock(&pool->mutex);
+        pool->running--;
+    }
+    if (pool->running == 0)
+        pthread_cond_signal(&pool->done);
+}
+
+static void *worker_main(void *arg)
+{
+    struct worker *worker = arg;
+    struct pool *pool = worker->pool;
+
+    pthread_mutex_lock(&pool->mutex);
+    while (!pool->stop) {
+        if (pool->next < pool->n_tasks)
+            work(pool, worker->index);
+        else
+            pthread_cond_wait(&pool->work, &pool->mutex);
+    }
+    pthread_mutex_unlock(&pool->mutex);
+    return NULL;
+}
+
+int pool_create(int n_threads, struct pool **out, struct error *err)
+{
+    struct pool *pool;
+    int rc;
+
+    if (n_threads < 1)
+        return error_set(err, -EINVAL, "a pool needs at least one thread, not %d", n_threads);
+    pool = calloc(1, sizeof(*pool));
+    if (!pool)
+        return error_set(err, -ENOMEM, "out of memory for a pool of threads");
+    pool->n_threads = n_threads;
+    pthread_mutex_init(&pool->mutex, NULL);
+    pthread_cond_init(&pool->work, NULL);
+    pthread_cond_init(&pool->done, NULL);
+    pool->workers = calloc((size_t)n_threads, sizeof(*pool->workers));
+    if (!pool->workers) {
+        rc = error_set(err, -ENOMEM, "out of memory for a pool of %d threads", n_threads);
+        goto fail;
+    }
+    for (int i = 0; i < n_threads - 1; i++) {
+        struct worker *worker = &pool->workers[i];
+
+        worker->pool = pool;
+        worker->index = i + 1;
+        rc = -pthread_create(&worker->thread, NULL, worker_main, worker);
+        if (rc < 0) {
+            error_set(err, rc, "could not start thread %d of %d: %s", i + 2, n_threads,
+                      strerror(-rc));
+            goto fail;
+        }
+        pool->n_started++;
+    }
+    *out = pool;
+    return 0;
+
+fail:
+    pool_destroy(pool);
+    return rc;
+}
+
+void pool_destroy(struct pool *pool)
+{
+    if (!pool)
+        return;
+    pthread_mutex_lock(&pool->mutex);
+    pool->stop = 1;
+    pthread_cond_broadcast(&pool->work);
+    pthread_mutex_unlock(&pool->mutex);
+    for (int i = 0; i < pool->n_started; i++)
+        pthread_join(pool->workers[i].thread, NULL);
+    pthread_cond_destroy(&pool->done);
+    pthread_cond_destroy(&pool->work);
+    pthread_mutex_destroy(&pool->mutex);
+    free(pool->workers);
+    free(pool);
+}
+
+int pool_threads(const struct pool *pool)
+{
+    return pool->n_threads;
+}
+
+/* Processors granted by the cgroup quota, or a large number where there is none. */
+static int quota_threads(void)
+{
+    long long quota = 0, period = 0;
+    FILE *file = fopen("/sys/fs/cgroup/cpu.max", "r");
+
+    if (file) {
+        if (fscanf(file, "%lld %lld", &quota, &period) != 2)
+            quota = 0; /* "max": no limit */
+        fclose(file);
+    } else {
+        file = fopen("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "r");
+        if (file) {
+            if (fscanf(file, "%lld", &quota) != 1)
+                quota = 0;
+            fclose(file);
+        }
+        file = fopen("/sys/fs/cgroup/cpu/cpu.cfs_period_us", "r");
+        if (file) {
+            if (fscanf(file, "%lld", &period) != 1)
+                period = 0;
+            fclose(file);
+        }
+    }
+    if (quota <= 0 || period <= 0)
+        return 1 << 20;
+    return (int)((quota + period - 1) / period);
+}
+
+int pool_available_threads(void)
+{
+    cpu_set_t set;
+    int n = 1, quota = quota_threads();
+
+    if (sched_getaffinity(0, sizeof(set), &set) == 0)
+        n = CPU_COUNT(&set);
+    if (n > quota)
+        n = quota;
+    return n < 1 ? 1 : n;
+}
+
+void pool_run(struct pool *pool, int n_tasks, void (*task)(void *arg, int i, int worker), void *arg)
+{
+    pthread_mutex_lock(&pool->mutex);
+    pool->task = task;
+    pool->arg = arg;
+    pool->n_tasks = n_tasks;
+    pool->next = 0;
+    if (n_tasks > 1)
+        pthread_cond_broadcast(&pool->work);
+    work(pool, 0);
+    while (pool->running > 0)
+        pthread_cond_wait(&pool->done, &pool->mutex);
+    pool->n_tasks = 0;
+    pool->next = 0;
+    pthread_mutex_unlock(&pool->mutex);
+}

@@ -1,0 +1,89 @@
+#include "engine/device.h"
+#include "engine/base/error.h"
+#include "engine/base/pool.h"
+#include "engine/cpu/cpu_device.h"
+#include "engine/reference/reference_device.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* In the order in which "auto" tries them; reference is never chosen for its speed. */
+static const struct device_ops *const devices[] = {
+    &cpu_device_ops,
+    &reference_device_ops,
+};
+
+enum { N_DEVICES = sizeof(devices) / sizeof(devices[0]) };
+
+size_t dtype_size(enum dtype dtype)
+{
+    return dtype == DTYPE_BF16 ? 2 : 4;
+}
+
+const char *precision_name(enum precision p)
+{
+    static const char *const names[] = {"auto", "fp32", "bf16"};
+
+    return names[p];
+}
+
+int precision_parse(const char *name, enum precision *out, struct error *err)
+{
+    for (int i = PRECISION_AUTO; i <= PRECISION_BF16; i++) {
+        if (strcmp(name, precision_name((enum precision)i)) == 0) {
+            *out = (enum precision)i;
+            return 0;
+        }
+    }
+    return error_set(err, -EINVAL, "unknown precision \"%s\": known are auto, fp32, bf16", name);
+}
+
+uint16_t bf16_from_float(float x)
+{
+    uint32_t bits;
+
+    memcpy(&bits, &x, sizeof(bits));
+    if (x != x)
+        return (uint16_t)(bits >> 16 | 0x40);
+    return (uint16_t)((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
+}
+
+float bf16_to_float(uint16_t x)
+{
+    uint32_t bits = (uint32_t)x << 16;
+    float y;
+
+    memcpy(&y, &bits, sizeof(y));
+    return y;
+}
+
+int device_open(const char *name, int n_threads, struct device **out, struct error *err)
+{
+    if (n_threads < 0)
+        return error_set(err, -EINVAL, "a device cannot have %d threads", n_threads);
+    if (n_threads == 0)
+        n_threads = pool_available_threads();
+    if (strcmp(name, "auto") == 0)
+        return devices[0]->open(n_threads, out, err);
+    for (int i = 0; i < N_DEVICES; i++) {
+        if (strcmp(name, devices[i]->name) == 0)
+            return devices[i]->open(n_threads, out, err);
+    }
+    return error_set(err, -EINVAL, "unknown device \"%s\": known are auto, cpu, reference", name);
+}
+
+void device_close(struct device *device)
+{
+    if (device)
+        device_base(device)->ops->close(device);
+}
+
+const char *device_name_at(int i)
+{
+    return i >= 0 && i < N_DEVICES ? devices[i]->name : NULL;
+}
+
+const struct device_base *device_base(const struct device *device)
+{
+    return (const struct device_base *)device;
+}

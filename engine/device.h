@@ -1,0 +1,125 @@
+/* Devices: where programs run.
+ *
+ * A device is a const table of functions, chosen at run time by name:
+ *     reference   plain loops, double accumulators, float32 only; the definition
+ *     cpu         oneDNN and own vector loops; float32, bfloat16
+ *     auto        the fastest this machine has
+ * engine/device.c lists the tables; nothing else knows which exist.
+ *
+ * A kernel is one operation made ready once for concrete shapes: primitives, choices, packed
+ * weight formats. Running it allocates nothing. Kernels of one device may run in several threads
+ * at a time as long as their memory is disjoint; a kernel itself is read-only while it runs.
+ */
+#ifndef ENGINE_DEVICE_H
+#define ENGINE_DEVICE_H
+
+#include "engine/op.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct error;
+struct pool;
+
+enum dtype { DTYPE_F32, DTYPE_BF16, DTYPE_U32 };
+
+enum precision {
+    PRECISION_AUTO, /* bf16 where the processor computes it natively, else fp32 */
+    PRECISION_FP32,
+    PRECISION_BF16,
+};
+
+size_t dtype_size(enum dtype dtype);             /* bytes */
+const char *precision_name(enum precision p);    /* "auto", "fp32", "bf16" */
+int precision_parse(const char *name, enum precision *out, struct error *err); /* or -EINVAL */
+
+/* bfloat16 as its 16 bits; rounded to nearest even, NaN stays NaN. */
+uint16_t bf16_from_float(float x);
+float bf16_to_float(uint16_t x);
+
+/* A concrete tensor: dense, in the memory order of engine/op.h. */
+struct tensor_desc {
+    enum dtype dtype;
+    bool parameter; /* may be handed over packed, see packing below */
+    bool absent;    /* an optional input that was left out; its pointer is NULL */
+    struct shape shape;
+    int n; /* images; 1 if unbatched */
+};
+
+/* What a kernel is made from. Inputs and outputs in the order of engine/op.h. */
+struct kernel_spec {
+    enum op_kind kind;
+    struct op_attributes attributes;
+    int n_inputs, n_outputs;
+    struct tensor_desc inputs[OP_INPUTS_MAX];
+    struct tensor_desc outputs[OP_OUTPUTS_MAX];
+};
+
+struct device; /* opaque to callers; each table defines its own, see struct device_base */
+
+/* A kernel. Tables embed it as the first member of their own struct. */
+struct kernel {
+    const struct kernel_ops *ops;
+    size_t scratch_bytes; /* wanted at run(), 64-byte aligned; contents not kept */
+    /* How input i wants its parameter: 0 plain float32 in the layout of engine/op.h, else an
+     * identifier of a packed format. Two kernels with equal identifiers for the same parameter
+     * share the packed copy. */
+    uint64_t packing[OP_INPUTS_MAX];
+};
+
+struct kernel_ops {
+    /* inputs[i], outputs[i]: dense tensors as the spec says, or the packed copy where packing[i]
+     * is not 0; NULL where absent. Outputs do not overlap inputs or scratch. Every element of
+     * every output is written. Returns 0 or -EIO. Allocates nothing. */
+    int (*run)(const struct kernel *kernel, const void *const *inputs, void *const *outputs,
+               void *scratch, struct error *err);
+    void (*destroy)(struct kernel *kernel);
+    /* For inputs with packing[i] != 0: the size of the packed copy in bytes, and the packing of
+     * plain float32 src into dst (64-byte aligned, that size). Optional if no kernel packs. */
+    size_t (*packed_bytes)(const struct kernel *kernel, int input);
+    int (*pack)(const struct kernel *kernel, int input, const float *src, void *dst,
+                struct error *err);
+};
+
+struct device_ops {
+    const char *name;
+    /* n_threads >= 1. 0, or -ENOTSUP when this machine cannot run it, -ENOMEM, -EIO. */
+    int (*open)(int n_threads, struct device **out, struct error *err);
+    void (*close)(struct device *device);
+    /* Resolves PRECISION_AUTO and refuses what the machine lacks: 0 or -ENOTSUP. */
+    int (*precision)(struct device *device, enum precision wanted, enum precision *out,
+                     struct error *err);
+    /* One line on what runs underneath, e.g. "oneDNN 2.6.3, avx512_core_bf16". */
+    void (*describe)(struct device *device, char *text, size_t size);
+    /* 0, -ENOTSUP naming what is not supported (asked when a plan is made, never later),
+     * -ENOMEM or -EIO. Does not keep spec. */
+    int (*kernel_create)(struct device *device, const struct kernel_spec *spec,
+                         struct kernel **out, struct error *err);
+    /* Called by a thread before it runs kernels or packs; cheap. Optional. */
+    void (*enter_thread)(struct device *device);
+    /* Device memory, 64-byte aligned, and copies to and from host memory. */
+    int (*memory_create)(struct device *device, size_t bytes, void **out, struct error *err);
+    void (*memory_destroy)(struct device *device, void *memory);
+    int (*upload)(struct device *device, void *dst, const void *src, size_t bytes,
+                  struct error *err);
+    int (*download)(struct device *device, void *dst, const void *src, size_t bytes,
+                    struct error *err);
+};
+
+/* The part of struct device that engine/ reads. Tables embed it first in their own struct. */
+struct device_base {
+    const struct device_ops *ops;
+    struct pool *pool; /* owned by the device; plans run their chunks on it */
+};
+
+/* Opens a device by name. n_threads 0: as many as this process may use.
+ * 0, -EINVAL for an unknown name (the text lists the known ones), -ENOTSUP, -ENOMEM. */
+int device_open(const char *name, int n_threads, struct device **out, struct error *err);
+void device_close(struct device *device);
+
+/* Names of the tables in this build, "auto" not included; NULL past the end. */
+const char *device_name_at(int i);
+
+const struct device_base *device_base(const struct device *device);
+
+#endif

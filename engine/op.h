@@ -1,0 +1,171 @@
+/* The operations of tensor programs: what each computes, in one place.
+ *
+ * A value is a dense tensor. Activations are batched: [n,h,w,c] in memory order (NHWC), or
+ * [n,c] and [n,k] for vectors; the batch dimension n is open in a program and fixed in a plan.
+ * Parameters and constants are unbatched and keep the layout of the reference checkpoints
+ * (convolutions [o,i,kh,kw], Linear [o,i], NIN [i,o]).
+ *
+ * Image i of a batched output depends on image i of the batched inputs only. An unbatched output
+ * of an operation with batched inputs (the gradient of a parameter) is a sum over the images.
+ *
+ * engine/reference/ is the definition in code; other devices are held to it.
+ * Sources: the network of Soft Diffusion is NCSN++ of yang-song/score_sde_pytorch (cb1f359),
+ * models/layerspp.py, models/up_or_down_sampling.py, op/upfirdn2d.py.
+ */
+#ifndef ENGINE_OP_H
+#define ENGINE_OP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* What a value holds. */
+enum value_type {
+    VALUE_EXACT,   /* float32 in every precision: state, statistics, embeddings, loss */
+    VALUE_COMPUTE, /* the plan's precision: float32 or bfloat16 */
+    VALUE_KEY,     /* uint32 [n,4], a struct philox_key per image */
+};
+
+enum { SHAPE_DIMS_MAX = 4, OP_INPUTS_MAX = 8, OP_OUTPUTS_MAX = 4 };
+
+struct shape {
+    bool batched;             /* a leading dimension n, not counted in dims */
+    int n_dims;               /* 1 .. SHAPE_DIMS_MAX */
+    int dims[SHAPE_DIMS_MAX]; /* each >= 1 */
+};
+
+/* Inputs -> outputs. Optional inputs are marked ?. E: exact, C: compute, K: key, a: exact or
+ * compute, P: an exact, unbatched parameter. Gradients marked "sum" are exact and unbatched. */
+enum op_kind {
+    /* x:C [n,h,w,i], weight:P [o,i,k,k], bias:P? [o] -> y:a [n,h',w',o]
+     * Cross-correlation, zero padding, k in {1, 3}, stride in {1, 2}. attributes: window. */
+    OP_CONVOLUTION,
+    /* dy:C [n,h',w',o], weight:P -> dx:C [n,h,w,i] */
+    OP_CONVOLUTION_GRAD_DATA,
+    /* x:C, dy:C -> dweight [o,i,k,k] sum, dbias [o] sum */
+    OP_CONVOLUTION_GRAD_WEIGHT,
+
+    /* x:a [n,...,i], weight:P, bias:P? [o] -> y:a [n,...,o], x and y of one type.
+     * y = x W^T + b with W [o,i], or y = x W + b with W [i,o] when linear.in_first. */
+    OP_LINEAR,
+    /* dy [n,...,o], weight:P -> dx [n,...,i] */
+    OP_LINEAR_GRAD_DATA,
+    /* x [n,...,i], dy [n,...,o] -> dweight sum (layout by linear.in_first), dbias [o] sum */
+    OP_LINEAR_GRAD_WEIGHT,
+
+    /* x:C [n,h,w,c], gamma:P [c], beta:P [c], shift:E? [n,c] -> y:C [n,h,w,c],
+     * stats:E [n,2,groups] (means, then 1/sqrt(variance + eps)).
+     * u = x + shift; u' = (u - mean) rstd gamma + beta with mean and biased variance over
+     * (h, w, c/groups); y = u' or SiLU(u') = u' / (1 + exp(-u')) when group_norm.silu. */
+    OP_GROUP_NORM,
+    /* x, gamma, beta, stats, dy:C, shift? -> dx:C, dgamma sum, dbeta sum, dshift:E [n,c] (only
+     * with shift: the sum of dx over h, w before rounding) */
+    OP_GROUP_NORM_GRAD,
+
+    /* x:a -> y = x / (1 + exp(-x)) of the same type */
+    OP_SILU,
+    /* x, dy -> dx */
+    OP_SILU_GRAD,
+
+    /* x:a [n,h,w,c] -> y:a [n,h',w',c]. Per channel: put x on a grid `up` times as dense (zeros
+     * between), pad with zeros (negative pads crop), convolve (true convolution: kernel flipped)
+     * with the 4x4 kernel, keep every `down`-th sample.
+     * h' = (h up + pad[0] + pad[1] - 4) / down + 1, w' likewise with pad[2], pad[3]. */
+    OP_UPFIRDN,
+
+    /* a, b [n,h,w,ca], [n,h,w,cb] -> y [n,h,w,ca+cb], one type */
+    OP_CONCAT,
+    /* x [n,h,w,c] -> y [n,h,w,slice.count], channels slice.first .. */
+    OP_SLICE,
+
+    /* q, k, v:C [n,h,w,c] -> o:C [n,h,w,c], p:C [n,hw,hw]
+     * p_ij = softmax_j(attention.scale q_i . k_j) over all positions, o_i = sum_j p_ij v_j.
+     * The softmax is computed in float32. */
+    OP_ATTENTION,
+    /* q, k, v, p, do -> dq, dk, dv */
+    OP_ATTENTION_GRAD,
+
+    /* time_cond:E [n,1], W:P [nf] -> y:E [n,2nf] = [sin a, cos a], a = log(time_cond) W 2 pi.
+     * Rounded as the reference does: fl(fl(fl(u W) 2) fl(pi)) in float32. Not differentiated. */
+    OP_FOURIER,
+    /* time_cond:E [n,1] -> y:E [n,dim] = [sin(t f), cos(t f)],
+     * f_j = exp(-j ln(10000) / (dim/2 - 1)). Not differentiated. */
+    OP_POSITIONAL,
+
+    /* a, b of one shape and type -> y = (a + b) add.scale */
+    OP_ADD,
+    /* x:a -> y:a = x affine.scale + affine.shift. Types may differ: this is also the cast. */
+    OP_AFFINE,
+    /* coefficients:E [n,k], x_0 .. x_{m-1}:a of one shape -> y:a,
+     * y = sum_j coefficients[:, mix.first + j] x_j, accumulated in float32.
+     * Differentiated with respect to x_j only. */
+    OP_MIX,
+    /* x:a [n,h,w,c], m:a [n,h,w,c] or [n,h,w,1] -> y = x m of x's type.
+     * Differentiated with respect to x only. */
+    OP_MULTIPLY,
+
+    /* x:E [n,h,w,c], a:E [n?,h',h], b:E [n?,w',w] -> y:E [n,h',w',c] = a X b^T per channel;
+     * with separable.transposed, x is [n,h',w',c] and y [n,h,w,c] = a^T X b.
+     * Accumulated in float32 or better. Differentiated with respect to x only. */
+    OP_SEPARABLE,
+
+    /* key:K [n,4] -> y:E [n,h,w,c], standard normals as philox_normals(key, draw.stream) */
+    OP_NORMAL,
+    /* key:K [n,4] -> m:C [n,h,w,c]: 0 where the uniform of the element is < draw.rate,
+     * 1 / (1 - draw.rate) elsewhere */
+    OP_DROPOUT_MASK,
+
+    /* x:E [n,h,w,c], weight:E [n,1] -> y:E [n,1] = weight / 2 sum x^2. Differentiated with
+     * respect to x only. */
+    OP_HALF_SQUARE,
+    /* x, weight, dy:E [n,1] -> dx:E = weight dy x */
+    OP_HALF_SQUARE_GRAD,
+
+    OP_KINDS /* how many there are */
+};
+
+/* The numbers that go with an operation; which member is read depends on the kind. */
+struct op_attributes {
+    struct {
+        int stride;   /* 1 or 2 */
+        int pad;      /* zeros on each side, 0 or 1 */
+        int in[2];    /* h, w of x: OP_CONVOLUTION_GRAD_DATA needs them for stride 2 */
+        int side;     /* k: OP_CONVOLUTION_GRAD_WEIGHT needs it */
+    } window;
+    struct {
+        bool in_first; /* W is [i,o] (NIN) instead of [o,i] */
+    } linear;
+    struct {
+        int groups;
+        float eps;
+        bool silu;
+    } group_norm;
+    struct {
+        float kernel[16]; /* 4x4, row major */
+        int up, down;     /* 1 or 2 */
+        int pad[4];       /* top, bottom, left, right */
+    } upfirdn;
+    struct {
+        int first, count;
+    } slice;
+    struct {
+        float scale;
+    } attention, add;
+    struct {
+        float scale, shift;
+    } affine;
+    struct {
+        int first;
+    } mix;
+    struct {
+        bool transposed;
+    } separable;
+    struct {
+        uint32_t stream; /* enum philox_stream and up */
+        float rate;      /* OP_DROPOUT_MASK: in [0, 1) */
+    } draw;
+};
+
+/* "convolution", "group_norm_grad", ...; for messages. */
+const char *op_name(enum op_kind kind);
+
+#endif

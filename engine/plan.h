@@ -1,0 +1,56 @@
+/* A plan: a program made ready for one device, one precision and a largest batch.
+ *
+ * The batch is cut into chunks of `grain` images. Each chunk runs whole on one thread of the
+ * device, in that thread's arena, with kernels made for exactly `grain` images: so an image is
+ * computed by the same code whatever stands beside it in the batch, and how many images a run has
+ * costs no new plan. A last chunk that is not full is computed in full and the surplus dropped.
+ * On the cpu a grain of 1 serves generation (an image stays in the core's cache); training takes
+ * batch / threads.
+ *
+ * Values live in the arena only from the operation that makes them to the last that reads them;
+ * operations whose outputs nothing reads are dropped. Inputs and outputs have memory of their own,
+ * for batch_max images. Unbatched outputs (gradients of parameters) are the sum over the images
+ * of the run, added up chunk by chunk in a fixed order; with them the batch must be a multiple
+ * of grain.
+ *
+ * Running a plan allocates nothing.
+ * Thread: one run at a time on a device; reading and writing not during a run.
+ */
+#ifndef ENGINE_PLAN_H
+#define ENGINE_PLAN_H
+
+#include "engine/device.h"
+
+struct parameters;
+struct plan;
+struct program;
+
+struct plan_options {
+    enum precision precision;
+    int batch_max; /* images per run, >= 1 */
+    int grain;     /* images per chunk, 1 .. batch_max */
+    int n_outputs; /* values to be read after a run */
+    const int *outputs;
+};
+
+/* p is not kept; parameters are borrowed and must outlive the plan.
+ * 0, -EINVAL (a program in error, a parameter missing or of another shape), -ENOTSUP (the device
+ * lacks an operation; the text names it), -ENOMEM, -EIO. */
+int plan_create(struct device *device, const struct program *p, struct parameters *parameters,
+                const struct plan_options *options, struct plan **out, struct error *err);
+void plan_destroy(struct plan *plan);
+
+/* Copies images [first, first + n) of an input (float32, or uint32 for keys; bfloat16 inputs are
+ * converted). Unbatched inputs: first 0, n 1. */
+int plan_write(struct plan *plan, int value, int first, int n, const void *src,
+               struct error *err);
+/* The same for an output of the options, as float32. */
+int plan_read(struct plan *plan, int value, int first, int n, void *dst, struct error *err);
+
+/* Runs images [0, n). 0, -EINVAL (n out of range), -EIO. */
+int plan_run(struct plan *plan, int n, struct error *err);
+
+enum precision plan_precision(const struct plan *plan); /* never PRECISION_AUTO */
+size_t plan_memory_bytes(const struct plan *plan);      /* arenas, inputs and outputs */
+
+#endif

@@ -1,0 +1,94 @@
+/* A program: operations over values in single-assignment form, built once by calls.
+ *
+ * Values are indices >= 0, valid within their program. A builder call checks shapes and types,
+ * appends one operation and returns its output. After a mistake or lack of memory every further
+ * call returns -1 and does nothing; program_check() tells the first error, so that a network can
+ * be written down without a test after every line.
+ *
+ * Passing -1 where a value is optional leaves it out. What each operation computes: engine/op.h.
+ * Thread: one at a time; a finished program may be read by many.
+ */
+#ifndef ENGINE_PROGRAM_H
+#define ENGINE_PROGRAM_H
+
+#include "engine/op.h"
+
+#include <stddef.h>
+
+struct error;
+struct program;
+
+enum value_role {
+    VALUE_INPUT,     /* written before each run */
+    VALUE_PARAMETER, /* lives in a struct parameters, found by name */
+    VALUE_COMPUTED,  /* made by an operation */
+};
+
+struct value {
+    struct shape shape;
+    enum value_type type;
+    enum value_role role;
+    const char *name; /* inputs and parameters; NULL otherwise. Owned by the program. */
+};
+
+struct op {
+    enum op_kind kind;
+    int n_inputs, n_outputs;
+    int inputs[OP_INPUTS_MAX];   /* values; -1: optional and absent */
+    int outputs[OP_OUTPUTS_MAX]; /* values */
+    struct op_attributes attributes;
+};
+
+int program_create(struct program **out, struct error *err); /* 0 or -ENOMEM */
+void program_destroy(struct program *p);
+
+/* 0, or the first error of a builder call: -EINVAL (shape, type, name) or -ENOMEM. */
+int program_check(const struct program *p, struct error *err);
+
+int program_n_values(const struct program *p);
+int program_n_ops(const struct program *p);
+const struct value *program_value(const struct program *p, int value); /* until the next call */
+const struct op *program_op(const struct program *p, int op);          /* until the next call */
+
+/* Batched input images [n,h,w,c], vectors [n,c], matrices [n,h,w]; constants are unbatched. */
+int program_input(struct program *p, const char *name, struct shape shape, enum value_type type);
+/* Exact and unbatched; names are unique in a program. */
+int program_parameter(struct program *p, const char *name, struct shape shape);
+
+struct shape shape_batched(int n_dims, const int *dims);
+struct shape shape_images(int h, int w, int c); /* [n,h,w,c] */
+struct shape shape_vectors(int c);              /* [n,c] */
+struct shape shape_constant(int n_dims, const int *dims);
+size_t shape_count(const struct shape *shape); /* elements per image, or of the whole if unbatched */
+bool shape_equal(const struct shape *a, const struct shape *b);
+
+int program_convolution(struct program *p, int x, int weight, int bias, int stride, int pad,
+                        enum value_type type);
+int program_linear(struct program *p, int x, int weight, int bias, bool in_first);
+int program_group_norm(struct program *p, int x, int gamma, int beta, int shift, int groups,
+                       float eps, bool silu);
+int program_silu(struct program *p, int x);
+int program_upfirdn(struct program *p, int x, const float kernel[16], int up, int down,
+                    const int pad[4]);
+int program_concat(struct program *p, int a, int b);
+int program_slice(struct program *p, int x, int first, int count);
+int program_attention(struct program *p, int q, int k, int v, float scale);
+int program_fourier(struct program *p, int time_cond, int weight);
+int program_positional(struct program *p, int time_cond, int dim);
+int program_add(struct program *p, int a, int b, float scale);
+int program_affine(struct program *p, int x, float scale, float shift, enum value_type type);
+int program_mix(struct program *p, int coefficients, int first, int n, const int *x,
+                enum value_type type);
+int program_multiply(struct program *p, int x, int m);
+int program_separable(struct program *p, int x, int a, int b, bool transposed);
+int program_normal(struct program *p, int key, struct shape shape, uint32_t stream);
+int program_dropout_mask(struct program *p, int key, struct shape shape, uint32_t stream,
+                         float rate);
+int program_half_square(struct program *p, int x, int weight);
+
+/* Appends an operation as it stands, with outputs of the given shapes and types; returns the
+ * first output, the others follow it. For engine/gradient.c; networks use the calls above. */
+int program_append(struct program *p, const struct op *op, const struct shape *shapes,
+                   const enum value_type *types);
+
+#endif
