@@ -29,8 +29,8 @@ enum precision {
     PRECISION_BF16,
 };
 
-size_t dtype_size(enum dtype dtype);             /* bytes */
-const char *precision_name(enum precision p);    /* "auto", "fp32", "bf16" */
+size_t dtype_size(enum dtype dtype);          /* bytes */
+const char *precision_name(enum precision p); /* "auto", "fp32", "bf16" */
 int precision_parse(const char *name, enum precision *out, struct error *err); /* or -EINVAL */
 
 /* bfloat16 as its 16 bits; rounded to nearest even, NaN stays NaN. */
@@ -93,8 +93,8 @@ struct device_ops {
     void (*describe)(struct device *device, char *text, size_t size);
     /* 0, -ENOTSUP naming what is not supported (asked when a plan is made, never later),
      * -ENOMEM or -EIO. Does not keep spec. */
-    int (*kernel_create)(struct device *device, const struct kernel_spec *spec,
-                         struct kernel **out, struct error *err);
+    int (*kernel_create)(struct device *device, const struct kernel_spec *spec, struct kernel **out,
+                         struct error *err);
     /* Called by a thread before it runs kernels or packs; cheap. Optional. */
     void (*enter_thread)(struct device *device);
     /* Device memory, 64-byte aligned, and copies to and from host memory. */

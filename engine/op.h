@@ -126,10 +126,10 @@ enum op_kind {
 /* The numbers that go with an operation; which member is read depends on the kind. */
 struct op_attributes {
     struct {
-        int stride;   /* 1 or 2 */
-        int pad;      /* zeros on each side, 0 or 1 */
-        int in[2];    /* h, w of x: OP_CONVOLUTION_GRAD_DATA needs them for stride 2 */
-        int side;     /* k: OP_CONVOLUTION_GRAD_WEIGHT needs it */
+        int stride; /* 1 or 2 */
+        int pad;    /* zeros on each side, 0 or 1 */
+        int in[2];  /* h, w of x: OP_CONVOLUTION_GRAD_DATA needs them for stride 2 */
+        int side;   /* k: OP_CONVOLUTION_GRAD_WEIGHT needs it */
     } window;
     struct {
         bool in_first; /* W is [i,o] (NIN) instead of [o,i] */

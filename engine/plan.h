@@ -42,8 +42,7 @@ void plan_destroy(struct plan *plan);
 
 /* Copies images [first, first + n) of an input (float32, or uint32 for keys; bfloat16 inputs are
  * converted). Unbatched inputs: first 0, n 1. */
-int plan_write(struct plan *plan, int value, int first, int n, const void *src,
-               struct error *err);
+int plan_write(struct plan *plan, int value, int first, int n, const void *src, struct error *err);
 /* The same for an output of the options, as float32. */
 int plan_read(struct plan *plan, int value, int first, int n, void *dst, struct error *err);
 

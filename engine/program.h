@@ -59,7 +59,8 @@ struct shape shape_batched(int n_dims, const int *dims);
 struct shape shape_images(int h, int w, int c); /* [n,h,w,c] */
 struct shape shape_vectors(int c);              /* [n,c] */
 struct shape shape_constant(int n_dims, const int *dims);
-size_t shape_count(const struct shape *shape); /* elements per image, or of the whole if unbatched */
+size_t shape_count(
+    const struct shape *shape); /* elements per image, or of the whole if unbatched */
 bool shape_equal(const struct shape *a, const struct shape *b);
 
 int program_convolution(struct program *p, int x, int weight, int bias, int stride, int pad,

@@ -1,0 +1,49 @@
+/* The numbers that define an NCSN++ network, and their JSON form.
+ *
+ * JSON keys are the field names of yang-song/score_sde_pytorch (cb1f359), configs/: image_size,
+ * num_channels, nf, ch_mult, num_res_blocks, attn_resolutions, embedding_type ("fourier" or
+ * "positional"), fourier_scale, centered, dropout. What all our networks share is not a field:
+ * resblock biggan, fir [1,3,3,1], progressive_input residual, skip_rescale, ddpm attention.
+ */
+#ifndef MODEL_ARCHITECTURE_H
+#define MODEL_ARCHITECTURE_H
+
+#include <stdbool.h>
+
+struct error;
+struct json_t;
+
+enum { ARCHITECTURE_LEVELS_MAX = 8 };
+
+enum embedding_type {
+    EMBEDDING_FOURIER,    /* features of log(time_cond), frozen random frequencies */
+    EMBEDDING_POSITIONAL, /* features of time_cond */
+};
+
+struct architecture {
+    int image_size;   /* side_px, square; divisible by 2^(n_levels-1), 4 .. 1024 */
+    int num_channels; /* of an image: 3 (1 .. 16) */
+    int nf;           /* channels at the first level, a multiple of 4, 4 .. 1024 */
+    int n_levels;
+    int ch_mult[ARCHITECTURE_LEVELS_MAX]; /* channels of level i: nf ch_mult[i]; 1 .. 16 */
+    int num_res_blocks;                   /* per level, 1 .. 16 */
+    int n_attn;
+    int attn_resolutions[ARCHITECTURE_LEVELS_MAX]; /* sides with attention; the middle always has */
+    enum embedding_type embedding_type;
+    float fourier_scale; /* std of the random frequencies, EMBEDDING_FOURIER only */
+    bool centered;       /* false: the network itself maps x to 2x - 1 */
+    float dropout;       /* rate in training, [0, 1) */
+};
+
+/* Reads a JSON object. Strict: unknown keys, wrong types and numbers out of range are -EINVAL and
+ * the text names the key. Optional, with defaults: num_channels 3, attn_resolutions [16],
+ * embedding_type "fourier", fourier_scale 16, centered false, dropout 0.1. */
+int architecture_from_json(const struct json_t *json, struct architecture *out, struct error *err);
+
+/* The same from text, e.g. a file's content. */
+int architecture_parse(const char *text, struct architecture *out, struct error *err);
+
+/* New JSON object with every field, owned by the caller; NULL without memory. */
+struct json_t *architecture_to_json(const struct architecture *a);
+
+#endif

@@ -1,0 +1,77 @@
+/* Linear corruptions C(level): what an image is degraded by, apart from noise.
+ *
+ * x_t = C_t x_0 + sigma_t eta (Daras et al. 2023, arXiv:2209.05442, Eq. 4). Three algebraic kinds:
+ *
+ *     kind       operator               names, and what the level means
+ *     scalar     a I                    noise (VE; a = 1, level ignored), vp, subvp (level = a)
+ *     diagonal   diag(m)                mask (level = visible pixels, a real number in [0, h w])
+ *     separable  A X B^T per channel    blur (level = Gaussian std in px, >= 0)
+ *
+ * blur: zero-padded convolution with the normalised, truncated Gaussian, exact:
+ *     B[i,j] = exp(-(i-j)^2 / 2 std^2) / Z, Z = sum_{|k| <= R} exp(-k^2 / 2 std^2), 0 if |i-j| > R,
+ * A = B for the height, the same for the width; symmetric, so its adjoint is itself. std 0 (and
+ * anything whose neighbours underflow) is the identity.
+ * mask: pixel p stays by m_p = clip(level - rank_p, 0, 1) on all channels; ranks from the centre
+ * outwards in a square spiral, at random (seed), or row by row.
+ */
+#ifndef MODEL_CORRUPTION_H
+#define MODEL_CORRUPTION_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct error;
+struct json_t;
+struct program;
+
+enum corruption_kind { CORRUPTION_SCALAR, CORRUPTION_DIAGONAL, CORRUPTION_SEPARABLE };
+
+enum mask_order { MASK_SPIRAL, MASK_RANDOM, MASK_ROWS };
+
+struct corruption; /* immutable; any thread */
+
+/* From JSON: {"name": "blur", "half_size": 80}, {"name": "mask", "order": "spiral"},
+ * {"name": "mask", "order": "random", "seed": 1}, {"name": "noise"}, {"name": "vp"},
+ * {"name": "subvp"}. Strict like every JSON here. h, w: image size in px.
+ * 0, -EINVAL naming the key, or -ENOMEM. */
+int corruption_create(const struct json_t *json, int h, int w, struct corruption **out,
+                      struct error *err);
+void corruption_destroy(struct corruption *c);
+struct json_t *corruption_to_json(const struct corruption *c); /* new; NULL without memory */
+
+const char *corruption_name(const struct corruption *c); /* "blur", ... : the name on the wire */
+enum corruption_kind corruption_kind(const struct corruption *c);
+
+/* The level at which C is the identity (0 for blur, h w for mask, 1 for the scalars). */
+double corruption_clean_level(const struct corruption *c);
+
+/* An operator C(level) as numbers, per image: the first factor has size[0] floats, the second
+ * size[1] (0 if the kind needs only one): scalar a [1]; diagonal m [h,w,1]; separable A [h,h] and
+ * B [w,w]. */
+void corruption_operator_sizes(const struct corruption *c, size_t size[2]);
+void corruption_operator(const struct corruption *c, double level, float *first, float *second);
+
+/* The blur matrix of one axis, [n,n]; std >= 0, half_size >= 0 (R above). */
+void corruption_blur_matrix(int n, double std, int half_size, float *out);
+
+/* An operator as inputs of a program: values to be written per image before a run. */
+struct operator_values {
+    int first, second; /* second is -1 where the kind has one factor */
+};
+
+/* Declares the inputs "<name>.first" and "<name>.second". */
+struct operator_values corruption_inputs(const struct corruption *c, struct program *p,
+                                         const char *name);
+
+/* y = C x, y = C^T x; x exact [n,h,w,ch]. Differentiable with respect to x. */
+int corruption_apply(const struct corruption *c, struct program *p, int x,
+                     const struct operator_values *op);
+int corruption_apply_adjoint(const struct corruption *c, struct program *p, int x,
+                             const struct operator_values *op);
+
+/* The same on the host, double accumulators: y = C(level) x for one image [h,w,ch]; x != y.
+ * For fitting and tests. 0 or -ENOMEM. */
+int corruption_apply_host(const struct corruption *c, double level, int channels, const float *x,
+                          float *y, struct error *err);
+
+#endif

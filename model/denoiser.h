@@ -1,0 +1,36 @@
+/* The denoiser: the network and its parametrisation as one piece of program, from x_t to h, the
+ * predicted clean image. Training, generation and tests share it.
+ */
+#ifndef MODEL_DENOISER_H
+#define MODEL_DENOISER_H
+
+#include "model/corruption.h"
+
+struct error;
+struct formulation;
+struct plan;
+struct program;
+
+struct denoiser {
+    int time_cond;              /* [n,1] */
+    struct operator_values c_t; /* C_t; used by OUTPUT_WIENER, and by whoever needs C_t h */
+    int gain, scales;           /* OUTPUT_WIENER: [n,h,w,1] and [n,4]; else -1 */
+    int mean, dct;              /* OUTPUT_WIENER: [n,h,w,c] and [side,side]; else -1 */
+    int phi;                    /* network output F, exact [n,h,w,c] */
+    int h;                      /* predicted clean image, exact [n,h,w,c] */
+};
+
+/* Appends to p; declares the inputs above. x: exact [n,h,w,c]; key: dropout, or -1.
+ * 0 or the program's first error. */
+int denoiser_append(struct program *p, const struct formulation *f, int x, int key,
+                    struct denoiser *out, struct error *err);
+
+/* Writes what does not change between runs (mu, D) for all n images of a plan. */
+int denoiser_write_constants(const struct denoiser *d, const struct formulation *f,
+                             struct plan *plan, int n, struct error *err);
+
+/* Writes the inputs of image i for time t. */
+int denoiser_write_time(const struct denoiser *d, const struct formulation *f, struct plan *plan,
+                        int i, double t, struct error *err);
+
+#endif

@@ -1,0 +1,40 @@
+/* The prior q_1: where generation starts.
+ *
+ * x_1 = V c V^T per channel + sigma_1 eta, with c Gaussian: mean and full covariance of the
+ * leading eigenmodes of the strongest blur, fitted on the training set with its mirror images.
+ * Modes (i, j) with i + j < n_modes; n_modes (n_modes + 1) / 2 per channel. Corruptions whose C_1
+ * leaves nothing (noise, mask, vp) have n_modes 0: x_1 = sigma_1 eta.
+ */
+#ifndef MODEL_PRIOR_H
+#define MODEL_PRIOR_H
+
+#include <stdint.h>
+
+struct corruption;
+struct error;
+struct philox_key;
+struct schedule;
+
+enum { PRIOR_MODES = 5 };
+
+struct prior {
+    int side;           /* image side_px */
+    int channels;       /* of an image */
+    int n_modes;        /* 0 or PRIOR_MODES */
+    int n_coefficients; /* channels n_modes (n_modes + 1) / 2 */
+    float *basis;       /* [side, n_modes] orthonormal columns V */
+    float *mean;        /* [n_coefficients], channel-major, then i, then j */
+    float *chol;        /* [n_coefficients, n_coefficients], lower triangle, row major */
+};
+
+/* images [n, side, side, channels] in [0,1]. 0, -EINVAL (no images), -ENOMEM, -EIO (LAPACK). */
+int prior_fit(const struct corruption *c, const struct schedule *s, int side, int channels, int n,
+              const float *images, struct prior *out, struct error *err);
+void prior_fini(struct prior *prior);
+
+/* Draws x_1 for (seed, image) of the key with sigma = sigma_1; out [side, side, channels]. Uses
+ * PHILOX_STREAM_PRIOR and PHILOX_STREAM_START. No allocation. */
+void prior_sample(const struct prior *prior, double sigma, const struct philox_key *key,
+                  float *out);
+
+#endif

@@ -1,0 +1,66 @@
+/* safetensors files: strict reading (memory-mapped), atomic writing.
+ *
+ * Layout: u64 little-endian length of the header, JSON header, raw little-endian tensors.
+ * Reading refuses: a header longer than the file or than 64 MiB, malformed JSON, duplicate or
+ * unknown keys, unknown dtypes, shapes whose size overflows or is not that of the data, offsets
+ * out of order, overlapping, with holes, or past the end, bytes after the last tensor. The text
+ * names the tensor.
+ */
+#ifndef MODEL_SAFETENSORS_H
+#define MODEL_SAFETENSORS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct error;
+
+enum { SAFETENSORS_DIMS_MAX = 8 };
+
+enum safetensors_dtype {
+    SAFETENSORS_BF16,
+    SAFETENSORS_F16,
+    SAFETENSORS_F32,
+    SAFETENSORS_F64,
+    SAFETENSORS_I32,
+    SAFETENSORS_I64,
+    SAFETENSORS_U8,
+};
+
+struct safetensors_tensor {
+    const char *name; /* reading: owned by the file object */
+    enum safetensors_dtype dtype;
+    int n_dims; /* 0 .. SAFETENSORS_DIMS_MAX */
+    size_t dims[SAFETENSORS_DIMS_MAX];
+    const void *data; /* reading: into the mapping, maybe unaligned */
+};
+
+struct safetensors;
+
+/* 0, -errno of the system, -EINVAL (not a valid file), -ENOMEM. */
+int safetensors_open(const char *path, struct safetensors **out, struct error *err);
+void safetensors_close(struct safetensors *file);
+
+int safetensors_n(const struct safetensors *file);
+const struct safetensors_tensor *safetensors_at(const struct safetensors *file, int i);
+const struct safetensors_tensor *safetensors_find(const struct safetensors *file,
+                                                  const char *name);               /* NULL: none */
+const char *safetensors_metadata(const struct safetensors *file, const char *key); /* or NULL */
+
+size_t safetensors_count(const struct safetensors_tensor *tensor); /* elements */
+size_t safetensors_dtype_size(enum safetensors_dtype dtype);
+const char *safetensors_dtype_name(enum safetensors_dtype dtype); /* "F32" */
+
+/* Converts the elements to float32 or float64. Values that are not finite: -EINVAL naming the
+ * tensor. */
+int safetensors_read_floats(const struct safetensors_tensor *tensor, float *out, struct error *err);
+int safetensors_read_doubles(const struct safetensors_tensor *tensor, double *out,
+                             struct error *err);
+
+/* Writes tensors in the given order. metadata: n_metadata pairs key, value. The file appears whole
+ * or not at all: temporary name in the same folder, fsync, rename, fsync of the folder; on failure
+ * (a full disk) the temporary file is removed and an older file of that name is untouched.
+ * 0 or -errno. */
+int safetensors_write(const char *path, int n, const struct safetensors_tensor *tensors,
+                      int n_metadata, const char *const (*metadata)[2], struct error *err);
+
+#endif

@@ -1,0 +1,66 @@
+/* The schedule: t in [0,1] to (level of the corruption, sigma of the noise), by knots.
+ *
+ * The level is interpolated linearly between its knots, sigma linearly in log sigma between its
+ * own. Knots are stored in the checkpoint and never recomputed when serving.
+ * Sources: Daras et al. 2023, section 3.3 (levels by shortest Wasserstein path), appendix F
+ * (noise from 0.01 to 0.1 in the first part of the time, constant afterwards).
+ */
+#ifndef MODEL_SCHEDULE_H
+#define MODEL_SCHEDULE_H
+
+struct corruption;
+struct error;
+struct json_t;
+
+enum { SCHEDULE_KNOTS_MAX = 1025 };
+
+struct schedule_knots {
+    int n;         /* 2 .. SCHEDULE_KNOTS_MAX */
+    double *t;     /* [n] strictly rising from 0 to 1 */
+    double *value; /* [n] finite; sigma: > 0 */
+};
+
+struct schedule {
+    struct schedule_knots level;
+    struct schedule_knots sigma;
+};
+
+void schedule_fini(struct schedule *s);
+int schedule_copy(const struct schedule *src, struct schedule *out, struct error *err);
+
+double schedule_level(const struct schedule *s, double t);
+double schedule_sigma(const struct schedule *s, double t); /* at t = 0: sigma_min, not 0 */
+
+/* {"level": {"t": [..], "value": [..]}, "sigma": {..}}; 0, -EINVAL, -ENOMEM. */
+int schedule_from_json(const struct json_t *json, struct schedule *out, struct error *err);
+struct json_t *schedule_to_json(const struct schedule *s); /* new; NULL without memory */
+
+/* Noise alone in [0, t_noise] (geometric from sigma_min to sigma_max), then the levels over
+ * [t_noise, 1] at equal distances in t; the level at t <= t_noise is levels[0].
+ * levels: n >= 2 values, the first the mildest. For noise (VE) n may be 0 and t_noise 1. */
+int schedule_noise_then_levels(double sigma_min, double sigma_max, double t_noise, int n,
+                               const double *levels, struct schedule *out, struct error *err);
+
+/* VP: a(t) = exp(-t^2 (beta_max - beta_min)/4 - t beta_min/2), sigma = sqrt(1 - a^2); subVP:
+ * sigma = 1 - a^2. Song et al. 2021, Eq. 29-31. beta 0.1, 20. The first sigma knot is at t 1e-3's
+ * value so that it stays positive. */
+int schedule_vp(double beta_min, double beta_max, int sub, struct schedule *out, struct error *err);
+
+/* Distances between the laws of C_i x_0: D(i,j) = sqrt(mean ||C_i x - C_j x||^2), the Wasserstein
+ * distance when C_j C_i^-1 is symmetric positive (identity coupling), an upper bound otherwise.
+ * images [n,h,w,channels] in [0,1]; levels: n_levels; out: [n_levels, n_levels]. Gram matrix in
+ * double. 0 or -ENOMEM. */
+int schedule_distances(const struct corruption *c, int n, int channels, const float *images,
+                       int n_levels, const double *levels, double *out, struct error *err);
+
+/* The cheapest path 0 -> n_levels-1 over hops with D <= eps; cost = sum of D. path: room for
+ * n_levels indices. Returns the number of nodes, or -ENOENT when there is no path, -ENOMEM. */
+int schedule_shortest_path(int n_levels, const double *distances, double eps, int *path,
+                           double *cost, struct error *err);
+
+/* The levels of a path with exactly n_nodes nodes: eps found by bisection (the largest one that
+ * still gives n_nodes). nodes: room for n_nodes indices. 0, -ENOENT when no eps gives that many. */
+int schedule_path_of_length(int n_levels, const double *distances, int n_nodes, int *nodes,
+                            double *eps, struct error *err);
+
+#endif
