@@ -1,0 +1,156 @@
+#include "engine/cpu/cpu_device.h"
+#include "engine/base/error.h"
+#include "engine/base/pool.h"
+#include "engine/cpu/cpu_kernels.h"
+#include "engine/cpu/onednn.h"
+
+#include <errno.h>
+#include <omp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static cpu_create_fn *const creators[OP_KINDS] = {
+    [OP_CONVOLUTION] = cpu_convolution_create,
+    [OP_CONVOLUTION_GRAD_DATA] = cpu_convolution_grad_data_create,
+    [OP_CONVOLUTION_GRAD_WEIGHT] = cpu_convolution_grad_weight_create,
+    [OP_LINEAR] = cpu_linear_create,
+    [OP_LINEAR_GRAD_DATA] = cpu_linear_grad_data_create,
+    [OP_LINEAR_GRAD_WEIGHT] = cpu_linear_grad_weight_create,
+    [OP_GROUP_NORM] = cpu_group_norm_create,
+    [OP_GROUP_NORM_GRAD] = cpu_group_norm_grad_create,
+    [OP_SILU] = cpu_silu_create,
+    [OP_SILU_GRAD] = cpu_silu_create,
+    [OP_UPFIRDN] = cpu_upfirdn_create,
+    [OP_CONCAT] = cpu_concat_create,
+    [OP_SLICE] = cpu_slice_create,
+    [OP_ATTENTION] = cpu_attention_create,
+    [OP_ATTENTION_GRAD] = cpu_attention_grad_create,
+    [OP_FOURIER] = cpu_embedding_create,
+    [OP_POSITIONAL] = cpu_embedding_create,
+    [OP_ADD] = cpu_add_create,
+    [OP_AFFINE] = cpu_affine_create,
+    [OP_MIX] = cpu_mix_create,
+    [OP_MULTIPLY] = cpu_multiply_create,
+    [OP_SEPARABLE] = cpu_separable_create,
+    [OP_NORMAL] = cpu_random_create,
+    [OP_DROPOUT_MASK] = cpu_random_create,
+    [OP_HALF_SQUARE] = cpu_half_square_create,
+    [OP_HALF_SQUARE_GRAD] = cpu_half_square_create,
+};
+
+static const struct cpu_device *cpu_device(const struct device *device)
+{
+    return (const struct cpu_device *)device;
+}
+
+/* oneDNN splits a primitive over OpenMP threads; ours comes from the chunks of a plan. The
+ * setting belongs to the calling thread. */
+static void cpu_enter_thread(struct device *device)
+{
+    omp_set_num_threads(1);
+}
+
+static void cpu_close(struct device *device)
+{
+    struct cpu_device *cpu = (struct cpu_device *)device;
+
+    if (!cpu)
+        return;
+    pool_destroy(cpu->base.pool);
+    onednn_engine_destroy(cpu->engine);
+    free(cpu);
+}
+
+static int cpu_open(int n_threads, struct device **out, struct error *err)
+{
+    struct cpu_device *cpu = calloc(1, sizeof(*cpu));
+    int rc;
+
+    if (!cpu)
+        return error_set(err, -ENOMEM, "out of memory opening the cpu device");
+    cpu->base.ops = &cpu_device_ops;
+    cpu->native_bf16 = onednn_has_native_bf16();
+    rc = onednn_engine_create(&cpu->engine, err);
+    if (rc < 0)
+        goto fail;
+    rc = pool_create(n_threads, &cpu->base.pool, err);
+    if (rc < 0)
+        goto fail;
+    *out = (struct device *)cpu;
+    return 0;
+
+fail:
+    cpu_close((struct device *)cpu);
+    return rc;
+}
+
+static int cpu_precision(struct device *device, enum precision wanted, enum precision *out,
+                         struct error *err)
+{
+    bool native = cpu_device(device)->native_bf16;
+
+    if (wanted == PRECISION_BF16 && !native)
+        return error_set(err, -ENOTSUP,
+                         "bf16 needs a processor with AVX512-BF16 or AMX; this one has %s",
+                         onednn_isa());
+    if (wanted == PRECISION_AUTO)
+        wanted = native ? PRECISION_BF16 : PRECISION_FP32;
+    *out = wanted;
+    return 0;
+}
+
+static void cpu_describe(struct device *device, char *text, size_t size)
+{
+    char version[32];
+    int n_threads = pool_threads(cpu_device(device)->base.pool);
+
+    onednn_version(version, sizeof(version));
+    snprintf(text, size, "oneDNN %s, %s, %d thread%s", version, onednn_isa(), n_threads,
+             n_threads == 1 ? "" : "s");
+}
+
+static int cpu_kernel_create(struct device *device, const struct kernel_spec *spec,
+                             struct kernel **out, struct error *err)
+{
+    if (!creators[spec->kind])
+        return error_set(err, -ENOTSUP, "the cpu device has no %s", op_name(spec->kind));
+    cpu_enter_thread(device); /* oneDNN fixes the split over threads when a primitive is made */
+    return creators[spec->kind]((struct cpu_device *)device, spec, out, err);
+}
+
+static int cpu_memory_create(struct device *device, size_t bytes, void **out, struct error *err)
+{
+    void *memory;
+
+    if (posix_memalign(&memory, 64, bytes ? bytes : 64) != 0)
+        return error_set(err, -ENOMEM, "out of memory for %zu bytes on the cpu device", bytes);
+    *out = memory;
+    return 0;
+}
+
+static void cpu_memory_destroy(struct device *device, void *memory)
+{
+    free(memory);
+}
+
+static int cpu_copy(struct device *device, void *dst, const void *src, size_t bytes,
+                    struct error *err)
+{
+    memcpy(dst, src, bytes);
+    return 0;
+}
+
+const struct device_ops cpu_device_ops = {
+    .name = "cpu",
+    .open = cpu_open,
+    .close = cpu_close,
+    .precision = cpu_precision,
+    .describe = cpu_describe,
+    .kernel_create = cpu_kernel_create,
+    .enter_thread = cpu_enter_thread,
+    .memory_create = cpu_memory_create,
+    .memory_destroy = cpu_memory_destroy,
+    .upload = cpu_copy,
+    .download = cpu_copy,
+};
