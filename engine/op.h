@@ -88,7 +88,8 @@ enum op_kind {
      * Rounded as the reference does: fl(fl(fl(u W) 2) fl(pi)) in float32. Not differentiated. */
     OP_FOURIER,
     /* time_cond:E [n,1] -> y:E [n,dim] = [sin(t f), cos(t f)],
-     * f_j = exp(-j ln(10000) / (dim/2 - 1)). Not differentiated. */
+     * f_j = exp(-j ln(10000) / (dim/2 - 1)), dim even and >= 4. The exponent's factor, the
+     * exponent, f_j and t f_j are each rounded to float32. Not differentiated. */
     OP_POSITIONAL,
 
     /* a, b of one shape and type -> y = (a + b) add.scale */

@@ -1,0 +1,168 @@
+#include "engine/reference/reference_device.h"
+#include "engine/base/error.h"
+#include "engine/base/pool.h"
+#include "engine/reference/reference_ops.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct device {
+    struct device_base base;
+};
+
+struct reference_kernel {
+    struct kernel kernel;
+    struct kernel_spec spec;
+};
+
+static const struct reference_op *const ops[OP_KINDS] = {
+    [OP_CONVOLUTION] = &reference_convolution,
+    [OP_CONVOLUTION_GRAD_DATA] = &reference_convolution_grad_data,
+    [OP_CONVOLUTION_GRAD_WEIGHT] = &reference_convolution_grad_weight,
+    [OP_LINEAR] = &reference_linear,
+    [OP_LINEAR_GRAD_DATA] = &reference_linear_grad_data,
+    [OP_LINEAR_GRAD_WEIGHT] = &reference_linear_grad_weight,
+    [OP_GROUP_NORM] = &reference_group_norm,
+    [OP_GROUP_NORM_GRAD] = &reference_group_norm_grad,
+    [OP_SILU] = &reference_silu,
+    [OP_SILU_GRAD] = &reference_silu_grad,
+    [OP_UPFIRDN] = &reference_upfirdn,
+    [OP_CONCAT] = &reference_concat,
+    [OP_SLICE] = &reference_slice,
+    [OP_ATTENTION] = &reference_attention,
+    [OP_ATTENTION_GRAD] = &reference_attention_grad,
+    [OP_FOURIER] = &reference_fourier,
+    [OP_POSITIONAL] = &reference_positional,
+    [OP_ADD] = &reference_add,
+    [OP_AFFINE] = &reference_affine,
+    [OP_MIX] = &reference_mix,
+    [OP_MULTIPLY] = &reference_multiply,
+    [OP_SEPARABLE] = &reference_separable,
+    [OP_NORMAL] = &reference_normal,
+    [OP_DROPOUT_MASK] = &reference_dropout_mask,
+    [OP_HALF_SQUARE] = &reference_half_square,
+    [OP_HALF_SQUARE_GRAD] = &reference_half_square_grad,
+};
+
+static int kernel_run(const struct kernel *kernel, const void *const *inputs, void *const *outputs,
+                      void *scratch, struct error *err)
+{
+    const struct reference_kernel *k = (const struct reference_kernel *)kernel;
+
+    ops[k->spec.kind]->run(&k->spec, inputs, outputs, scratch);
+    return 0;
+}
+
+static void kernel_destroy(struct kernel *kernel)
+{
+    free(kernel);
+}
+
+static const struct kernel_ops kernel_ops = {
+    .run = kernel_run,
+    .destroy = kernel_destroy,
+};
+
+static int reference_kernel_create(struct device *device, const struct kernel_spec *spec,
+                                   struct kernel **out, struct error *err)
+{
+    struct reference_kernel *k;
+    int rc;
+
+    if ((unsigned)spec->kind >= OP_KINDS || !ops[spec->kind])
+        return error_set(err, -ENOTSUP, "device \"reference\" does not know operation %d",
+                         (int)spec->kind);
+    rc = ops[spec->kind]->check(spec, err);
+    if (rc < 0)
+        return rc;
+    k = calloc(1, sizeof(*k));
+    if (!k)
+        return error_set(err, -ENOMEM, "out of memory for a kernel of %s", op_name(spec->kind));
+    k->kernel.ops = &kernel_ops;
+    k->spec = *spec;
+    if (ops[spec->kind]->scratch_bytes)
+        k->kernel.scratch_bytes = ops[spec->kind]->scratch_bytes(spec);
+    *out = &k->kernel;
+    return 0;
+}
+
+static void reference_close(struct device *device)
+{
+    if (!device)
+        return;
+    pool_destroy(device->base.pool);
+    free(device);
+}
+
+static int reference_open(int n_threads, struct device **out, struct error *err)
+{
+    struct device *device = calloc(1, sizeof(*device));
+    int rc;
+
+    if (!device)
+        return error_set(err, -ENOMEM, "out of memory opening device \"reference\"");
+    device->base.ops = &reference_device_ops;
+    rc = pool_create(n_threads, &device->base.pool, err);
+    if (rc < 0) {
+        reference_close(device);
+        return rc;
+    }
+    *out = device;
+    return 0;
+}
+
+static int reference_precision(struct device *device, enum precision wanted, enum precision *out,
+                               struct error *err)
+{
+    if (wanted == PRECISION_BF16)
+        return error_set(err, -ENOTSUP, "device \"reference\" computes in fp32 only");
+    *out = PRECISION_FP32;
+    return 0;
+}
+
+static void reference_describe(struct device *device, char *text, size_t size)
+{
+    snprintf(text, size, "plain loops, double accumulators");
+}
+
+static int reference_memory_create(struct device *device, size_t bytes, void **out,
+                                   struct error *err)
+{
+    void *memory;
+
+    if (bytes > SIZE_MAX - 64)
+        return error_set(err, -ENOMEM, "%zu bytes of memory are too many", bytes);
+    /* aligned_alloc wants a multiple of the alignment; none at all may give NULL. */
+    memory = aligned_alloc(64, bytes == 0 ? 64 : (bytes + 63) / 64 * 64);
+    if (!memory)
+        return error_set(err, -ENOMEM, "out of memory allocating %zu bytes", bytes);
+    *out = memory;
+    return 0;
+}
+
+static void reference_memory_destroy(struct device *device, void *memory)
+{
+    free(memory);
+}
+
+static int reference_copy(struct device *device, void *dst, const void *src, size_t bytes,
+                          struct error *err)
+{
+    memcpy(dst, src, bytes);
+    return 0;
+}
+
+const struct device_ops reference_device_ops = {
+    .name = "reference",
+    .open = reference_open,
+    .close = reference_close,
+    .precision = reference_precision,
+    .describe = reference_describe,
+    .kernel_create = reference_kernel_create,
+    .memory_create = reference_memory_create,
+    .memory_destroy = reference_memory_destroy,
+    .upload = reference_copy,
+    .download = reference_copy,
+};

@@ -1,0 +1,62 @@
+/* The operations of the reference device, one entry each. What they compute: engine/op.h.
+ *
+ * Values are float32, sums are double and rounded once. Forward and backward of an operation
+ * stand in one file.
+ */
+#ifndef ENGINE_REFERENCE_REFERENCE_OPS_H
+#define ENGINE_REFERENCE_REFERENCE_OPS_H
+
+#include "engine/device.h"
+
+#include <stddef.h>
+
+struct error;
+
+struct reference_op {
+    /* 0, -EINVAL if shapes or attributes do not fit, -ENOTSUP for a dtype other than float32. */
+    int (*check)(const struct kernel_spec *spec, struct error *err);
+    /* As run() of struct kernel_ops, for a spec that passed check(). */
+    void (*run)(const struct kernel_spec *spec, const void *const *in, void *const *out,
+                void *scratch);
+    size_t (*scratch_bytes)(const struct kernel_spec *spec); /* NULL: none */
+};
+
+/* convolution.c */
+extern const struct reference_op reference_convolution;
+extern const struct reference_op reference_convolution_grad_data;
+extern const struct reference_op reference_convolution_grad_weight;
+/* linear.c */
+extern const struct reference_op reference_linear;
+extern const struct reference_op reference_linear_grad_data;
+extern const struct reference_op reference_linear_grad_weight;
+/* group_norm.c */
+extern const struct reference_op reference_group_norm;
+extern const struct reference_op reference_group_norm_grad;
+/* attention.c */
+extern const struct reference_op reference_attention;
+extern const struct reference_op reference_attention_grad;
+/* resample.c */
+extern const struct reference_op reference_upfirdn;
+/* channels.c */
+extern const struct reference_op reference_concat;
+extern const struct reference_op reference_slice;
+/* elementwise.c */
+extern const struct reference_op reference_silu;
+extern const struct reference_op reference_silu_grad;
+extern const struct reference_op reference_add;
+extern const struct reference_op reference_affine;
+extern const struct reference_op reference_mix;
+extern const struct reference_op reference_multiply;
+/* half_square.c */
+extern const struct reference_op reference_half_square;
+extern const struct reference_op reference_half_square_grad;
+/* embedding.c */
+extern const struct reference_op reference_fourier;
+extern const struct reference_op reference_positional;
+/* separable.c */
+extern const struct reference_op reference_separable;
+/* random.c */
+extern const struct reference_op reference_normal;
+extern const struct reference_op reference_dropout_mask;
+
+#endif

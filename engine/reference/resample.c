@@ -1,0 +1,63 @@
+#include "engine/reference/reference_ops.h"
+#include "engine/reference/signature.h"
+
+enum { SIDE = 4 }; /* of the kernel */
+
+static int upfirdn_check(const struct kernel_spec *spec, struct error *err)
+{
+    const int up = spec->attributes.upfirdn.up, down = spec->attributes.upfirdn.down;
+    const int *pad = spec->attributes.upfirdn.pad;
+    struct signature letters;
+    int rc = signature_match(spec, "nhwc -> nHWc", &letters, err);
+    int padded_h, padded_w;
+
+    if (rc < 0)
+        return rc;
+    if ((up != 1 && up != 2) || (down != 1 && down != 2))
+        return signature_mismatch(spec, err, "up %d and down %d, not 1 or 2", up, down);
+    padded_h = letters.size['h'] * up + pad[0] + pad[1];
+    padded_w = letters.size['w'] * up + pad[2] + pad[3];
+    if (padded_h < SIDE || padded_w < SIDE || letters.size['H'] != (padded_h - SIDE) / down + 1 ||
+        letters.size['W'] != (padded_w - SIDE) / down + 1)
+        return signature_mismatch(spec, err, "a padded grid of %dx%d, down %d does not give %dx%d",
+                                  padded_h, padded_w, down, letters.size['H'], letters.size['W']);
+    return 0;
+}
+
+static void upfirdn_run(const struct kernel_spec *spec, const void *const *in, void *const *out,
+                        void *scratch)
+{
+    const struct shape *xs = &spec->inputs[0].shape, *ys = &spec->outputs[0].shape;
+    const int h = xs->dims[0], w = xs->dims[1], n_c = xs->dims[2];
+    const int yh = ys->dims[0], yw = ys->dims[1];
+    const int up = spec->attributes.upfirdn.up, down = spec->attributes.upfirdn.down;
+    const int *pad = spec->attributes.upfirdn.pad;
+    const float *kernel = spec->attributes.upfirdn.kernel, *x = in[0];
+    float *y = out[0];
+
+    for (int n = 0; n < spec->inputs[0].n; n++) {
+        for (int yr = 0; yr < yh; yr++) {
+            for (int yc = 0; yc < yw; yc++) {
+                for (int c = 0; c < n_c; c++) {
+                    double sum = 0;
+
+                    for (int kr = 0; kr < SIDE; kr++) {
+                        for (int kc = 0; kc < SIDE; kc++) {
+                            /* Where the tap lies on the dense grid. */
+                            int r = yr * down + kr - pad[0], col = yc * down + kc - pad[2];
+
+                            if (r < 0 || r >= h * up || col < 0 || col >= w * up || r % up ||
+                                col % up)
+                                continue;
+                            sum += (double)kernel[(SIDE - 1 - kr) * SIDE + SIDE - 1 - kc] *
+                                   x[((n * h + r / up) * w + col / up) * n_c + c];
+                        }
+                    }
+                    y[((n * yh + yr) * yw + yc) * n_c + c] = (float)sum;
+                }
+            }
+        }
+    }
+}
+
+const struct reference_op reference_upfirdn = {upfirdn_check, upfirdn_run, NULL};
