@@ -1,0 +1,37 @@
+/* PNG files in memory: what the daemon answers with, and what data sets consist of.
+ *
+ * Encoding is deterministic: the same pixels and text give the same bytes with one build of
+ * libpng and zlib (level 3, the Sub filter on every row, no time stamp, no gamma).
+ * Thread: any; there is no state.
+ */
+#ifndef API_PNG_H
+#define API_PNG_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct error;
+
+enum { PNG_SIDE_MAX_PX = 16384 };
+
+/* Encodes w x h pixels of 1 (grey) or 3 (RGB) channels with 8 bits, row by row without padding.
+ *
+ * text_key, text  one tEXt chunk, Latin-1; key 1 .. 79 characters; both NULL: none
+ * out, size       malloc'ed file, owned by the caller
+ *
+ * 0, -EINVAL (size, channels or key), -ENOMEM.
+ */
+int png_encode(int w, int h, int channels, const uint8_t *pixels, const char *text_key,
+               const char *text, uint8_t **out, size_t *size, struct error *err);
+
+/* Decodes a PNG of any type to RGB with 8 bits per channel: palettes and grey are expanded, 16
+ * bits are rounded to 8, alpha is dropped, gamma is ignored.
+ *
+ * rgb  malloc'ed [h,w,3], owned by the caller
+ *
+ * 0, -EINVAL (not a PNG, damaged, truncated, or a side above PNG_SIDE_MAX_PX; w, h and rgb are
+ * then untouched), -ENOMEM.
+ */
+int png_decode(const uint8_t *data, size_t size, int *w, int *h, uint8_t **rgb, struct error *err);
+
+#endif

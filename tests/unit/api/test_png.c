@@ -1,0 +1,166 @@
+/* PNG: what goes in comes out, for every type a data set may hold; damage is an error. */
+#include "api/png.h"
+
+#include "engine/base/error.h"
+
+#include <errno.h>
+#include <png.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+static void fill(uint8_t *pixels, size_t n)
+{
+    uint32_t state = 1;
+    size_t i;
+
+    for (i = 0; i < n; i++) {
+        state = state * 1664525u + 1013904223u;
+        pixels[i] = (uint8_t)(state >> 24);
+    }
+}
+
+static void test_round_trip(void **state)
+{
+    static const int sizes[][2] = {{1, 1}, {1, 7}, {16, 16}, {33, 5}, {64, 64}};
+    size_t i, j;
+
+    for (i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        int w = sizes[i][0], h = sizes[i][1], w2, h2, channels;
+
+        for (channels = 1; channels <= 3; channels += 2) {
+            size_t n = (size_t)w * (size_t)h, size, size2;
+            uint8_t *pixels = malloc(n * 3), *file, *again, *rgb;
+
+            assert_non_null(pixels);
+            fill(pixels, n * 3);
+            assert_int_equal(png_encode(w, h, channels, pixels, "softdiff:params", "{\"seed\":1}",
+                                        &file, &size, NULL),
+                             0);
+            assert_int_equal(png_encode(w, h, channels, pixels, "softdiff:params", "{\"seed\":1}",
+                                        &again, &size2, NULL),
+                             0);
+            assert_int_equal(size, size2);
+            assert_memory_equal(file, again, size);
+            assert_int_equal(png_decode(file, size, &w2, &h2, &rgb, NULL), 0);
+            assert_int_equal(w2, w);
+            assert_int_equal(h2, h);
+            for (j = 0; j < n * 3; j++)
+                assert_int_equal(rgb[j], channels == 3 ? pixels[j] : pixels[j / 3]);
+            free(rgb);
+            free(again);
+            free(file);
+            free(pixels);
+        }
+    }
+}
+
+static void test_text_is_stored(void **state)
+{
+    uint8_t pixels[3] = {1, 2, 3}, *file;
+    size_t size;
+
+    assert_int_equal(png_encode(1, 1, 3, pixels, "softdiff:params", "{\"seed\":7}", &file, &size,
+                                NULL),
+                     0);
+    assert_non_null(memmem(file, size, "tEXtsoftdiff:params\0{\"seed\":7}", 30));
+    assert_null(memmem(file, size, "tIME", 4));
+    free(file);
+    assert_int_equal(png_encode(1, 1, 3, pixels, NULL, NULL, &file, &size, NULL), 0);
+    assert_null(memmem(file, size, "tEXt", 4));
+    free(file);
+}
+
+/* libpng's simplified writer makes the types that we do not write ourselves. */
+static void decode_written(uint32_t format, const void *pixels, const void *colormap,
+                           uint32_t entries, const uint8_t *want)
+{
+    png_image image = {.version = PNG_IMAGE_VERSION,
+                       .width = 2,
+                       .height = 1,
+                       .format = format,
+                       .colormap_entries = entries};
+    uint8_t file[4096], *rgb;
+    png_alloc_size_t size = sizeof(file);
+    int w, h;
+
+    assert_true(png_image_write_to_memory(&image, file, &size, 0, pixels, 0, colormap));
+    assert_int_equal(png_decode(file, size, &w, &h, &rgb, NULL), 0);
+    assert_int_equal(w, 2);
+    assert_int_equal(h, 1);
+    assert_memory_equal(rgb, want, 6);
+    free(rgb);
+}
+
+static void test_types(void **state)
+{
+    static const uint8_t grey[2] = {10, 200};
+    static const uint8_t grey_rgb[6] = {10, 10, 10, 200, 200, 200};
+    static const uint8_t rgba[8] = {1, 2, 3, 255, 4, 5, 6, 128};
+    static const uint8_t rgba_rgb[6] = {1, 2, 3, 4, 5, 6};
+    static const uint8_t palette[2] = {1, 0};
+    static const uint8_t colours[6] = {9, 8, 7, 6, 5, 4};
+    static const uint8_t palette_rgb[6] = {6, 5, 4, 9, 8, 7};
+    static const uint16_t deep[2] = {65535, 0};
+    static const uint8_t deep_rgb[6] = {255, 255, 255, 0, 0, 0};
+
+    decode_written(PNG_FORMAT_GRAY, grey, NULL, 0, grey_rgb);
+    decode_written(PNG_FORMAT_RGBA, rgba, NULL, 0, rgba_rgb);
+    decode_written(PNG_FORMAT_RGB_COLORMAP, palette, colours, 2, palette_rgb);
+    decode_written(PNG_FORMAT_LINEAR_Y, deep, NULL, 0, deep_rgb);
+}
+
+/* Every prefix of a file, and every file with one byte changed before the last chunk's name, is
+ * an error or decodes; never a crash, and never a truncated image. */
+static void test_damage(void **state)
+{
+    uint8_t pixels[8 * 8 * 3], *file, *copy, *rgb;
+    struct error err;
+    size_t size, i;
+    int w = -1, h = -1;
+
+    fill(pixels, sizeof(pixels));
+    assert_int_equal(png_encode(8, 8, 3, pixels, "k", "t", &file, &size, NULL), 0);
+    for (i = 0; i < size; i++) {
+        copy = malloc(i + 1); /* exact size, so that a sanitizer sees reads past the end */
+        assert_non_null(copy);
+        memcpy(copy, file, i);
+        err.text[0] = '\0';
+        assert_int_equal(png_decode(copy, i, &w, &h, &rgb, &err), -EINVAL);
+        assert_true(err.text[0] != '\0');
+        free(copy);
+    }
+    assert_int_equal(w, -1);
+    for (i = 0; i < size; i++) {
+        file[i] ^= 0x55;
+        if (png_decode(file, size, &w, &h, &rgb, NULL) == 0)
+            free(rgb);
+        file[i] ^= 0x55;
+    }
+    free(file);
+}
+
+static void test_refuses(void **state)
+{
+    uint8_t pixels[16] = {0}, *file;
+    size_t size;
+
+    assert_int_equal(png_encode(0, 1, 3, pixels, NULL, NULL, &file, &size, NULL), -EINVAL);
+    assert_int_equal(png_encode(1, PNG_SIDE_MAX_PX + 1, 3, pixels, NULL, NULL, &file, &size, NULL),
+                     -EINVAL);
+    assert_int_equal(png_encode(1, 1, 4, pixels, NULL, NULL, &file, &size, NULL), -EINVAL);
+    assert_int_equal(png_encode(1, 1, 3, pixels, "", "t", &file, &size, NULL), -EINVAL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_round_trip), cmocka_unit_test(test_text_is_stored),
+        cmocka_unit_test(test_types),      cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_refuses),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
