@@ -265,21 +265,41 @@ static dnnl_status_t attr_create(dnnl_primitive_attr_t *out)
     return status;
 }
 
+static int pd_create(struct cpu_device *device, const_dnnl_op_desc_t op_desc,
+                     const_dnnl_primitive_desc_t hint, const char *what, dnnl_primitive_desc_t *out,
+                     struct error *err)
+{
+    dnnl_primitive_attr_t attr;
+    dnnl_status_t status = attr_create(&attr);
+
+    if (status != dnnl_success)
+        return onednn_error(status, what, err);
+    status = dnnl_primitive_desc_create(out, op_desc, attr, device->engine, hint);
+    dnnl_primitive_attr_destroy(attr);
+    return status == dnnl_success ? 0 : onednn_error(status, what, err);
+}
+
+int onednn_hint_create(struct cpu_device *device, const_dnnl_op_desc_t op_desc, const char *what,
+                       dnnl_primitive_desc_t *out, struct error *err)
+{
+    return pd_create(device, op_desc, NULL, what, out, err);
+}
+
+void onednn_hint_destroy(dnnl_primitive_desc_t hint)
+{
+    if (hint)
+        dnnl_primitive_desc_destroy(hint);
+}
+
 int onednn_call_create(struct cpu_device *device, const_dnnl_op_desc_t op_desc,
                        const_dnnl_primitive_desc_t hint, int n_args, const int *args,
                        const char *what, struct onednn_call **out, struct error *err)
 {
-    dnnl_primitive_attr_t attr;
     dnnl_primitive_desc_t pd;
-    dnnl_status_t status = attr_create(&attr);
-    int rc;
+    int rc = pd_create(device, op_desc, hint, what, &pd, err);
 
-    if (status != dnnl_success)
-        return onednn_error(status, what, err);
-    status = dnnl_primitive_desc_create(&pd, op_desc, attr, device->engine, hint);
-    dnnl_primitive_attr_destroy(attr);
-    if (status != dnnl_success)
-        return onednn_error(status, what, err);
+    if (rc < 0)
+        return rc;
     rc = call_create(device, pd, n_args, args, what, out, err);
     dnnl_primitive_desc_destroy(pd);
     return rc;

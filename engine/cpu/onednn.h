@@ -36,9 +36,14 @@ struct onednn_call;
 
 enum { ONEDNN_ARGS_MAX = 4 };
 
+/* The forward primitive's description, which the creation of a backward one asks for. */
+int onednn_hint_create(struct cpu_device *device, const_dnnl_op_desc_t op_desc, const char *what,
+                       dnnl_primitive_desc_t *out, struct error *err);
+void onednn_hint_destroy(dnnl_primitive_desc_t hint); /* NULL is fine */
+
 /* Makes the primitive that op_desc (a dnnl_convolution_desc_t, ...) describes, to be executed on
  * the n_args <= ONEDNN_ARGS_MAX arguments args (DNNL_ARG_SRC, ...).
- * hint   the forward primitive of a backward one, else NULL
+ * hint   for a backward one, else NULL
  * what   op_name(), for messages */
 int onednn_call_create(struct cpu_device *device, const_dnnl_op_desc_t op_desc,
                        const_dnnl_primitive_desc_t hint, int n_args, const int *args,

@@ -1,0 +1,326 @@
+/* One-head attention over the positions of an image, one image after the other: the matrix
+ * products through oneDNN, what stands between them in own loops in float32.
+ *
+ * The gradient, with S = scale Q K^T, P = softmax(S), O = P V:
+ *     dV = P^T dO    dP = dO V^T    dS = scale P (dP - rowsum(dP P))
+ *     dQ = dS K      dK = dS^T Q
+ */
+#include "engine/base/error.h"
+#include "engine/cpu/cpu_kernels.h"
+#include "engine/cpu/onednn.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PRODUCTS_MAX = 4 };
+
+/* The products of an image. */
+enum forward_product { FORWARD_S, FORWARD_O };
+enum grad_product { GRAD_V, GRAD_P, GRAD_Q, GRAD_K };
+
+struct attention {
+    struct kernel base;
+    int n, positions, channels;
+    enum dtype type;
+    float scale;
+    size_t scores_bytes; /* [positions,positions] float32, in scratch */
+    size_t square_bytes; /* the same of the type, in scratch */
+    struct onednn_call *products[PRODUCTS_MAX];
+};
+
+static void attention_destroy(struct kernel *kernel)
+{
+    struct attention *a = (struct attention *)kernel;
+
+    if (!a)
+        return;
+    for (int i = 0; i < PRODUCTS_MAX; i++)
+        onednn_call_destroy(a->products[i]);
+    free(a);
+}
+
+static size_t align64(size_t bytes)
+{
+    return (bytes + 63) & ~(size_t)63;
+}
+
+static int product_run(struct onednn_call *call, const void *a, const void *b, void *c,
+                       void *scratch, struct error *err)
+{
+    const void *const args[] = {a, b, c};
+
+    return onednn_call_run(call, args, scratch, err);
+}
+
+static float exp_nonpositive(float x)
+{
+    const float magic = 0x1.8p23f; /* adding it leaves the whole part in the low bits */
+    float bounded = x < -87.0f ? -87.0f : x;
+    float z = bounded * 1.44269504088896341f;
+    float shifted = z + magic;
+    float f = z - (shifted - magic);
+    float p = 1.5403530e-4f;
+    uint32_t bits, exponent;
+
+    p = p * f + 1.3333558e-3f;
+    p = p * f + 9.6181291e-3f;
+    p = p * f + 5.5504109e-2f;
+    p = p * f + 2.4022651e-1f;
+    p = p * f + 6.9314718e-1f;
+    p = p * f + 1.0f;
+    memcpy(&bits, &p, sizeof(bits));
+    memcpy(&exponent, &shifted, sizeof(exponent));
+    bits += exponent << 23;
+    memcpy(&p, &bits, sizeof(p));
+    return p;
+}
+
+static void row_store(const float *row, int size, void *dst, enum dtype type, size_t first)
+{
+    float *floats = dst;
+    uint16_t *halves = dst;
+
+    if (type == DTYPE_F32) {
+        memcpy(floats + first, row, (size_t)size * sizeof(*row));
+        return;
+    }
+    for (int i = 0; i < size; i++)
+        halves[first + i] = bf16_from_float(row[i]);
+}
+
+/* p = softmax(scale s), row by row; s is overwritten. */
+static void softmax_rows(float *s, int size, float scale, void *p, enum dtype type)
+{
+    for (int r = 0; r < size; r++) {
+        float *row = s + (size_t)r * size;
+        float largest = row[0], sum = 0;
+
+        for (int i = 1; i < size; i++)
+            largest = row[i] > largest ? row[i] : largest;
+        for (int i = 0; i < size; i++) {
+            row[i] = exp_nonpositive((row[i] - largest) * scale);
+            sum += row[i];
+        }
+        for (int i = 0; i < size; i++)
+            row[i] /= sum;
+        row_store(row, size, p, type, (size_t)r * size);
+    }
+}
+
+static void softmax_grad_rows(float *dp, const void *p, int size, float scale, void *ds,
+                              enum dtype type)
+{
+    const float *floats = p;
+    const uint16_t *halves = p;
+
+    for (int r = 0; r < size; r++) {
+        size_t first = (size_t)r * size;
+        float *row = dp + first;
+        float sum = 0;
+
+        for (int i = 0; i < size; i++)
+            sum +=
+                row[i] * (type == DTYPE_F32 ? floats[first + i] : bf16_to_float(halves[first + i]));
+        for (int i = 0; i < size; i++)
+            row[i] = scale * (row[i] - sum) *
+                     (type == DTYPE_F32 ? floats[first + i] : bf16_to_float(halves[first + i]));
+        row_store(row, size, ds, type, first);
+    }
+}
+
+static int attention_run(const struct kernel *kernel, const void *const *inputs,
+                         void *const *outputs, void *scratch, struct error *err)
+{
+    const struct attention *a = (const struct attention *)kernel;
+    size_t positions = (size_t)a->positions;
+    size_t step = positions * (size_t)a->channels * dtype_size(a->type);
+    size_t p_step = positions * positions * dtype_size(a->type);
+    char *rest = (char *)scratch + a->scores_bytes;
+
+    for (int i = 0; i < a->n; i++) {
+        const char *q = (const char *)inputs[0] + i * step;
+        const char *k = (const char *)inputs[1] + i * step;
+        const char *v = (const char *)inputs[2] + i * step;
+        char *o = (char *)outputs[0] + i * step;
+        char *p = (char *)outputs[1] + i * p_step;
+        int rc = product_run(a->products[FORWARD_S], q, k, scratch, rest, err);
+
+        if (rc < 0)
+            return rc;
+        softmax_rows(scratch, a->positions, a->scale, p, a->type);
+        rc = product_run(a->products[FORWARD_O], p, v, o, rest, err);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+static int attention_grad_run(const struct kernel *kernel, const void *const *inputs,
+                              void *const *outputs, void *scratch, struct error *err)
+{
+    const struct attention *a = (const struct attention *)kernel;
+    size_t positions = (size_t)a->positions;
+    size_t step = positions * (size_t)a->channels * dtype_size(a->type);
+    size_t p_step = positions * positions * dtype_size(a->type);
+    char *ds = (char *)scratch + a->scores_bytes;
+    char *rest = ds + a->square_bytes;
+
+    for (int i = 0; i < a->n; i++) {
+        const char *q = (const char *)inputs[0] + i * step;
+        const char *k = (const char *)inputs[1] + i * step;
+        const char *v = (const char *)inputs[2] + i * step;
+        const char *p = (const char *)inputs[3] + i * p_step;
+        const char *d_o = (const char *)inputs[4] + i * step;
+        int rc = product_run(a->products[GRAD_V], p, d_o, (char *)outputs[2] + i * step, rest, err);
+
+        if (rc < 0)
+            return rc;
+        rc = product_run(a->products[GRAD_P], d_o, v, scratch, rest, err);
+        if (rc < 0)
+            return rc;
+        softmax_grad_rows(scratch, p, a->positions, a->scale, ds, a->type);
+        rc = product_run(a->products[GRAD_Q], ds, k, (char *)outputs[0] + i * step, rest, err);
+        if (rc < 0)
+            return rc;
+        rc = product_run(a->products[GRAD_K], ds, q, (char *)outputs[1] + i * step, rest, err);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+static const struct kernel_ops attention_ops = {
+    .run = attention_run,
+    .destroy = attention_destroy,
+};
+
+static const struct kernel_ops attention_grad_ops = {
+    .run = attention_grad_run,
+    .destroy = attention_destroy,
+};
+
+/* A matrix as a product reads it. */
+struct factor {
+    int rows, columns;
+    bool transposed; /* in memory [columns,rows] */
+};
+
+static dnnl_memory_desc_t factor_desc(struct factor f, enum dtype type)
+{
+    dnnl_dims_t dims = {f.rows, f.columns};
+    dnnl_dims_t plain = {f.columns, 1};
+    dnnl_dims_t transposed = {1, f.rows};
+
+    return onednn_desc(2, dims, type, f.transposed ? transposed : plain);
+}
+
+/* c = a b; a and b of the kernel's type, c of c_type. Widens the kernel's scratch. */
+static int product_create(struct cpu_device *device, struct attention *attention, int product,
+                          struct factor a, struct factor b, enum dtype c_type, const char *what,
+                          struct error *err)
+{
+    static const int args[] = {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST};
+    struct onednn_call **call = &attention->products[product];
+    struct factor c = {a.rows, b.columns, false};
+    dnnl_memory_desc_t a_desc = factor_desc(a, attention->type);
+    dnnl_memory_desc_t b_desc = factor_desc(b, attention->type);
+    dnnl_memory_desc_t c_desc = factor_desc(c, c_type);
+    dnnl_matmul_desc_t desc;
+    dnnl_status_t status = dnnl_matmul_desc_init(&desc, &a_desc, &b_desc, NULL, &c_desc);
+    int rc;
+
+    if (status != dnnl_success)
+        return onednn_error(status, what, err);
+    rc = onednn_call_create(device, &desc, NULL, 3, args, what, call, err);
+    if (rc < 0)
+        return rc;
+    if (attention->base.scratch_bytes < onednn_call_scratch(*call))
+        attention->base.scratch_bytes = onednn_call_scratch(*call);
+    return 0;
+}
+
+/* NULL when out of memory. */
+static struct attention *attention_alloc(const struct kernel_ops *ops,
+                                         const struct kernel_spec *spec)
+{
+    const struct tensor_desc *q = &spec->inputs[0];
+    struct attention *a = calloc(1, sizeof(*a));
+    size_t square;
+
+    if (!a)
+        return NULL;
+    a->base.ops = ops;
+    a->n = q->n;
+    a->positions = q->shape.dims[0] * q->shape.dims[1];
+    a->channels = q->shape.dims[2];
+    a->type = q->dtype;
+    a->scale = spec->attributes.attention.scale;
+    square = (size_t)a->positions * (size_t)a->positions;
+    a->scores_bytes = align64(square * sizeof(float));
+    a->square_bytes = align64(square * dtype_size(a->type));
+    return a;
+}
+
+int cpu_attention_create(struct cpu_device *device, const struct kernel_spec *spec,
+                         struct kernel **out, struct error *err)
+{
+    const char *what = op_name(spec->kind);
+    struct attention *a = attention_alloc(&attention_ops, spec);
+    struct factor rows, turned, square;
+    int rc;
+
+    if (!a)
+        return error_set(err, -ENOMEM, "out of memory for %s", what);
+    rows = (struct factor){a->positions, a->channels, false};
+    turned = (struct factor){a->channels, a->positions, true};
+    square = (struct factor){a->positions, a->positions, false};
+    rc = product_create(device, a, FORWARD_S, rows, turned, DTYPE_F32, what, err);
+    if (rc < 0)
+        goto fail;
+    rc = product_create(device, a, FORWARD_O, square, rows, a->type, what, err);
+    if (rc < 0)
+        goto fail;
+    a->base.scratch_bytes += a->scores_bytes;
+    *out = &a->base;
+    return 0;
+
+fail:
+    attention_destroy(&a->base);
+    return rc;
+}
+
+int cpu_attention_grad_create(struct cpu_device *device, const struct kernel_spec *spec,
+                              struct kernel **out, struct error *err)
+{
+    const char *what = op_name(spec->kind);
+    struct attention *a = attention_alloc(&attention_grad_ops, spec);
+    struct factor rows, turned, square, turned_square;
+    int rc;
+
+    if (!a)
+        return error_set(err, -ENOMEM, "out of memory for %s", what);
+    rows = (struct factor){a->positions, a->channels, false};
+    turned = (struct factor){a->channels, a->positions, true};
+    square = (struct factor){a->positions, a->positions, false};
+    turned_square = (struct factor){a->positions, a->positions, true};
+    rc = product_create(device, a, GRAD_V, turned_square, rows, a->type, what, err);
+    if (rc < 0)
+        goto fail;
+    rc = product_create(device, a, GRAD_P, rows, turned, DTYPE_F32, what, err);
+    if (rc < 0)
+        goto fail;
+    rc = product_create(device, a, GRAD_Q, square, rows, a->type, what, err);
+    if (rc < 0)
+        goto fail;
+    rc = product_create(device, a, GRAD_K, turned_square, rows, a->type, what, err);
+    if (rc < 0)
+        goto fail;
+    a->base.scratch_bytes += a->scores_bytes + a->square_bytes;
+    *out = &a->base;
+    return 0;
+
+fail:
+    attention_destroy(&a->base);
+    return rc;
+}

@@ -1,0 +1,361 @@
+/* Convolutions through oneDNN: activations NHWC, weights in whatever format the primitive likes
+ * best, made from the plain ones by a reorder (ahead of time for parameters, after every run for
+ * their gradients).
+ */
+#include "engine/cpu/convolution.h"
+#include "engine/base/error.h"
+#include "engine/cpu/cpu_kernels.h"
+#include "engine/cpu/onednn.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+struct convolution {
+    struct kernel base;
+    struct onednn_call *call;
+    struct onednn_call *reorder; /* between the plain weights and those of call */
+    bool bias;
+};
+
+static void convolution_destroy(struct kernel *kernel)
+{
+    struct convolution *c = (struct convolution *)kernel;
+
+    if (!c)
+        return;
+    onednn_call_destroy(c->call);
+    onednn_call_destroy(c->reorder);
+    free(c);
+}
+
+static size_t align64(size_t bytes)
+{
+    return (bytes + 63) & ~(size_t)63;
+}
+
+static int forward_run(const struct kernel *kernel, const void *const *inputs, void *const *outputs,
+                       void *scratch, struct error *err)
+{
+    const struct convolution *c = (const struct convolution *)kernel;
+    const void *const args[] = {inputs[0], inputs[1], outputs[0], c->bias ? inputs[2] : NULL};
+
+    return onednn_call_run(c->call, args, scratch, err);
+}
+
+static int backward_data_run(const struct kernel *kernel, const void *const *inputs,
+                             void *const *outputs, void *scratch, struct error *err)
+{
+    const struct convolution *c = (const struct convolution *)kernel;
+    const void *const args[] = {inputs[0], inputs[1], outputs[0]};
+
+    return onednn_call_run(c->call, args, scratch, err);
+}
+
+/* Scratch: the gradient in the primitive's format, then scratch of the call and of the reorder. */
+static int backward_weight_run(const struct kernel *kernel, const void *const *inputs,
+                               void *const *outputs, void *scratch, struct error *err)
+{
+    const struct convolution *c = (const struct convolution *)kernel;
+    const dnnl_memory_desc_t *desc = onednn_call_desc(c->call, DNNL_ARG_DIFF_WEIGHTS);
+    char *rest = (char *)scratch + align64(dnnl_memory_desc_get_size(desc));
+    const void *const args[] = {inputs[0], inputs[1], scratch, c->bias ? outputs[1] : NULL};
+    const void *const reorder_args[] = {scratch, outputs[0]};
+    int rc = onednn_call_run(c->call, args, rest, err);
+
+    if (rc < 0)
+        return rc;
+    return onednn_call_run(c->reorder, reorder_args, rest, err);
+}
+
+/* Behind the packed weights there is room for the scratch of the reorder, because pack() has
+ * none of its own. */
+static size_t convolution_packed_bytes(const struct kernel *kernel, int input)
+{
+    const struct convolution *c = (const struct convolution *)kernel;
+    const dnnl_memory_desc_t *desc = onednn_call_desc(c->reorder, DNNL_ARG_TO);
+
+    return align64(dnnl_memory_desc_get_size(desc)) + onednn_call_scratch(c->reorder);
+}
+
+static int convolution_pack(const struct kernel *kernel, int input, const float *src, void *dst,
+                            struct error *err)
+{
+    const struct convolution *c = (const struct convolution *)kernel;
+    const dnnl_memory_desc_t *desc = onednn_call_desc(c->reorder, DNNL_ARG_TO);
+    const void *const args[] = {src, dst};
+
+    return onednn_call_run(c->reorder, args, (char *)dst + align64(dnnl_memory_desc_get_size(desc)),
+                           err);
+}
+
+static const struct kernel_ops forward_ops = {
+    .run = forward_run,
+    .destroy = convolution_destroy,
+    .packed_bytes = convolution_packed_bytes,
+    .pack = convolution_pack,
+};
+
+static const struct kernel_ops backward_data_ops = {
+    .run = backward_data_run,
+    .destroy = convolution_destroy,
+    .packed_bytes = convolution_packed_bytes,
+    .pack = convolution_pack,
+};
+
+static const struct kernel_ops backward_weight_ops = {
+    .run = backward_weight_run,
+    .destroy = convolution_destroy,
+};
+
+/* What all three primitives of a convolution are described with. */
+struct convolution_descs {
+    dnnl_memory_desc_t x, y, bias;
+    dnnl_memory_desc_t plain;      /* float32 weights in the layout of engine/op.h */
+    dnnl_memory_desc_t weight;     /* any format, the type of x or y */
+    dnnl_memory_desc_t weight_f32; /* any format */
+    dnnl_dims_t strides, pads, pads_end;
+};
+
+static void descs_init(struct convolution_descs *d, const struct convolution_shape *s)
+{
+    dnnl_dims_t weight_dims = {s->y_c, s->x_c, s->side, s->side};
+    dnnl_dim_t area = (dnnl_dim_t)s->side * s->side;
+    dnnl_dims_t plain_strides = {s->x_c * area, area, s->side, 1};
+    dnnl_dims_t in_first_strides = {1, s->y_c, 1, 1};
+    dnnl_dims_t bias_dims = {s->y_c};
+    dnnl_dims_t bias_strides = {1};
+    int extents[2][2] = {{s->x_h, s->y_h}, {s->x_w, s->y_w}};
+    /* bf16 weights unless everything is float32 */
+    bool bf16 = s->x_type == DTYPE_BF16 || s->y_type == DTYPE_BF16;
+
+    d->x = onednn_nhwc(s->n, s->x_c, s->x_h, s->x_w, s->x_type);
+    d->y = onednn_nhwc(s->n, s->y_c, s->y_h, s->y_w, s->y_type);
+    d->bias = onednn_desc(1, bias_dims, DTYPE_F32, bias_strides);
+    d->plain =
+        onednn_desc(4, weight_dims, DTYPE_F32, s->in_first ? in_first_strides : plain_strides);
+    d->weight = onednn_desc(4, weight_dims, bf16 ? DTYPE_BF16 : DTYPE_F32, NULL);
+    d->weight_f32 = onednn_desc(4, weight_dims, DTYPE_F32, NULL);
+    for (int i = 0; i < 2; i++) {
+        d->strides[i] = s->stride;
+        d->pads[i] = s->pad;
+        /* what the last window reaches over the end; negative if it stops short of it */
+        d->pads_end[i] = (extents[i][1] - 1) * s->stride + s->side - extents[i][0] - s->pad;
+    }
+}
+
+static int forward_desc_init(dnnl_convolution_desc_t *out, const struct convolution_descs *d,
+                             bool bias, const char *what, struct error *err)
+{
+    dnnl_status_t status =
+        dnnl_convolution_forward_desc_init(out, dnnl_forward_training, dnnl_convolution_direct,
+                                           &d->x, &d->weight, bias ? &d->bias : NULL, &d->y,
+                                           d->strides, d->pads, d->pads_end);
+
+    return status == dnnl_success ? 0 : onednn_error(status, what, err);
+}
+
+/* NULL when out of memory. */
+static struct convolution *convolution_alloc(const struct kernel_ops *ops, bool bias)
+{
+    struct convolution *c = calloc(1, sizeof(*c));
+
+    if (!c)
+        return NULL;
+    c->base.ops = ops;
+    c->bias = bias;
+    return c;
+}
+
+/* Gives input 1 the packed format that the primitive wants. */
+static int packing_init(struct cpu_device *device, struct convolution *c,
+                        const dnnl_memory_desc_t *plain, const char *what, struct error *err)
+{
+    const dnnl_memory_desc_t *packed = onednn_call_desc(c->call, DNNL_ARG_WEIGHTS);
+    int rc = onednn_reorder_create(device, plain, packed, what, &c->reorder, err);
+
+    if (rc < 0)
+        return rc;
+    c->base.packing[1] = onednn_packing(plain, packed);
+    c->base.scratch_bytes = onednn_call_scratch(c->call);
+    return 0;
+}
+
+int convolution_forward_create(struct cpu_device *device, const struct convolution_shape *shape,
+                               struct kernel **out, struct error *err)
+{
+    static const int args[] = {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST, DNNL_ARG_BIAS};
+    const char *what = op_name(shape->kind);
+    struct convolution_descs descs;
+    dnnl_convolution_desc_t desc;
+    struct convolution *c = convolution_alloc(&forward_ops, shape->bias);
+    int rc;
+
+    if (!c)
+        return error_set(err, -ENOMEM, "out of memory for %s", what);
+    descs_init(&descs, shape);
+    rc = forward_desc_init(&desc, &descs, shape->bias, what, err);
+    if (rc < 0)
+        goto fail;
+    rc = onednn_call_create(device, &desc, NULL, shape->bias ? 4 : 3, args, what, &c->call, err);
+    if (rc < 0)
+        goto fail;
+    rc = packing_init(device, c, &descs.plain, what, err);
+    if (rc < 0)
+        goto fail;
+    *out = &c->base;
+    return 0;
+
+fail:
+    convolution_destroy(&c->base);
+    return rc;
+}
+
+int convolution_backward_data_create(struct cpu_device *device,
+                                     const struct convolution_shape *shape, struct kernel **out,
+                                     struct error *err)
+{
+    static const int args[] = {DNNL_ARG_DIFF_DST, DNNL_ARG_WEIGHTS, DNNL_ARG_DIFF_SRC};
+    const char *what = op_name(shape->kind);
+    dnnl_primitive_desc_t hint = NULL;
+    struct convolution_descs d;
+    dnnl_convolution_desc_t desc;
+    dnnl_status_t status;
+    struct convolution *c = convolution_alloc(&backward_data_ops, shape->bias);
+    int rc;
+
+    if (!c)
+        return error_set(err, -ENOMEM, "out of memory for %s", what);
+    descs_init(&d, shape);
+    rc = forward_desc_init(&desc, &d, false, what, err);
+    if (rc < 0)
+        goto fail;
+    rc = onednn_hint_create(device, &desc, what, &hint, err);
+    if (rc < 0)
+        goto fail;
+    status =
+        dnnl_convolution_backward_data_desc_init(&desc, dnnl_convolution_direct, &d.x, &d.weight,
+                                                 &d.y, d.strides, d.pads, d.pads_end);
+    if (status != dnnl_success) {
+        rc = onednn_error(status, what, err);
+        goto fail;
+    }
+    rc = onednn_call_create(device, &desc, hint, 3, args, what, &c->call, err);
+    if (rc < 0)
+        goto fail;
+    rc = packing_init(device, c, &d.plain, what, err);
+    if (rc < 0)
+        goto fail;
+    onednn_hint_destroy(hint);
+    *out = &c->base;
+    return 0;
+
+fail:
+    onednn_hint_destroy(hint);
+    convolution_destroy(&c->base);
+    return rc;
+}
+
+int convolution_backward_weight_create(struct cpu_device *device,
+                                       const struct convolution_shape *shape, struct kernel **out,
+                                       struct error *err)
+{
+    static const int args[] = {DNNL_ARG_SRC, DNNL_ARG_DIFF_DST, DNNL_ARG_DIFF_WEIGHTS,
+                               DNNL_ARG_DIFF_BIAS};
+    const char *what = op_name(shape->kind);
+    dnnl_primitive_desc_t hint = NULL;
+    const dnnl_memory_desc_t *gradient;
+    struct convolution_descs d;
+    dnnl_convolution_desc_t desc;
+    dnnl_status_t status;
+    struct convolution *c = convolution_alloc(&backward_weight_ops, shape->bias);
+    size_t call_bytes, reorder_bytes;
+    int rc;
+
+    if (!c)
+        return error_set(err, -ENOMEM, "out of memory for %s", what);
+    descs_init(&d, shape);
+    rc = forward_desc_init(&desc, &d, shape->bias, what, err);
+    if (rc < 0)
+        goto fail;
+    rc = onednn_hint_create(device, &desc, what, &hint, err);
+    if (rc < 0)
+        goto fail;
+    status =
+        dnnl_convolution_backward_weights_desc_init(&desc, dnnl_convolution_direct, &d.x,
+                                                    &d.weight_f32, shape->bias ? &d.bias : NULL,
+                                                    &d.y, d.strides, d.pads, d.pads_end);
+    if (status != dnnl_success) {
+        rc = onednn_error(status, what, err);
+        goto fail;
+    }
+    rc = onednn_call_create(device, &desc, hint, shape->bias ? 4 : 3, args, what, &c->call, err);
+    if (rc < 0)
+        goto fail;
+    gradient = onednn_call_desc(c->call, DNNL_ARG_DIFF_WEIGHTS);
+    rc = onednn_reorder_create(device, gradient, &d.plain, what, &c->reorder, err);
+    if (rc < 0)
+        goto fail;
+    call_bytes = onednn_call_scratch(c->call);
+    reorder_bytes = onednn_call_scratch(c->reorder);
+    c->base.scratch_bytes = align64(dnnl_memory_desc_get_size(gradient)) +
+                            (call_bytes > reorder_bytes ? call_bytes : reorder_bytes);
+    onednn_hint_destroy(hint);
+    *out = &c->base;
+    return 0;
+
+fail:
+    onednn_hint_destroy(hint);
+    convolution_destroy(&c->base);
+    return rc;
+}
+
+/* x and y are the tensors in their places, w the weight or its gradient. */
+static struct convolution_shape shape_of(const struct kernel_spec *spec,
+                                         const struct tensor_desc *x, const struct tensor_desc *y,
+                                         const struct tensor_desc *weight)
+{
+    return (struct convolution_shape){
+        .kind = spec->kind,
+        .n = x->n,
+        .x_h = x->shape.dims[0],
+        .x_w = x->shape.dims[1],
+        .x_c = x->shape.dims[2],
+        .y_h = y->shape.dims[0],
+        .y_w = y->shape.dims[1],
+        .y_c = y->shape.dims[2],
+        .x_type = x->dtype,
+        .y_type = y->dtype,
+        .side = weight->shape.dims[2],
+        .stride = spec->attributes.window.stride,
+        .pad = spec->attributes.window.pad,
+    };
+}
+
+int cpu_convolution_create(struct cpu_device *device, const struct kernel_spec *spec,
+                           struct kernel **out, struct error *err)
+{
+    struct convolution_shape shape =
+        shape_of(spec, &spec->inputs[0], &spec->outputs[0], &spec->inputs[1]);
+
+    shape.bias = spec->n_inputs > 2 && !spec->inputs[2].absent;
+    return convolution_forward_create(device, &shape, out, err);
+}
+
+int cpu_convolution_grad_data_create(struct cpu_device *device, const struct kernel_spec *spec,
+                                     struct kernel **out, struct error *err)
+{
+    struct convolution_shape shape =
+        shape_of(spec, &spec->outputs[0], &spec->inputs[0], &spec->inputs[1]);
+
+    return convolution_backward_data_create(device, &shape, out, err);
+}
+
+int cpu_convolution_grad_weight_create(struct cpu_device *device, const struct kernel_spec *spec,
+                                       struct kernel **out, struct error *err)
+{
+    struct convolution_shape shape =
+        shape_of(spec, &spec->inputs[0], &spec->inputs[1], &spec->outputs[0]);
+
+    shape.bias = spec->n_outputs > 1 && !spec->outputs[1].absent;
+    return convolution_backward_weight_create(device, &shape, out, err);
+}

@@ -1,0 +1,40 @@
+/* Convolution kernels by shape, for the operations that are one: OP_CONVOLUTION and, as a
+ * convolution with 1x1 weights, OP_LINEAR over positions.
+ *
+ * Inputs and outputs of the kernels are those of the operation in the order of engine/op.h;
+ * weights are packed.
+ */
+#ifndef ENGINE_CPU_CONVOLUTION_H
+#define ENGINE_CPU_CONVOLUTION_H
+
+#include "engine/device.h"
+
+#include <stdbool.h>
+
+struct cpu_device;
+struct error;
+
+struct convolution_shape {
+    enum op_kind kind; /* for messages */
+    int n;
+    int x_h, x_w, x_c;
+    int y_h, y_w, y_c;
+    enum dtype x_type, y_type; /* of x or its gradient, of y or its gradient */
+    int side, stride, pad;
+    bool in_first; /* weights [i,o] instead of [o,i,k,k]; side is 1 */
+    bool bias;     /* there is a bias, or its gradient is wanted */
+};
+
+/* x, weight, bias? -> y */
+int convolution_forward_create(struct cpu_device *device, const struct convolution_shape *shape,
+                               struct kernel **out, struct error *err);
+/* dy, weight -> dx */
+int convolution_backward_data_create(struct cpu_device *device,
+                                     const struct convolution_shape *shape, struct kernel **out,
+                                     struct error *err);
+/* x, dy -> dweight, dbias? */
+int convolution_backward_weight_create(struct cpu_device *device,
+                                       const struct convolution_shape *shape, struct kernel **out,
+                                       struct error *err);
+
+#endif

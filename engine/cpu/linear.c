@@ -1,0 +1,225 @@
+/* Matrix products with parameters.
+ *
+ * Over positions (NIN layers, attention's projections) they are 1x1 convolutions and go through
+ * oneDNN. Over vectors (the time embedding and its projections) there are a few rows only: own
+ * loops in float32, one image after the other, so that an image's result does not depend on n.
+ */
+#include "engine/base/error.h"
+#include "engine/cpu/convolution.h"
+#include "engine/cpu/cpu_kernels.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct vector_linear {
+    struct kernel base;
+    int n, in, out;
+    bool in_first;
+    bool bias;
+};
+
+static void vector_destroy(struct kernel *kernel)
+{
+    free(kernel);
+}
+
+/* Products of rows are summed in LANES partial sums, which the compiler keeps in registers. */
+enum { LANES = 16 };
+
+static float dot(const float *restrict a, const float *restrict b, int size)
+{
+    float lanes[LANES] = {0};
+    float sum = 0;
+    int i = 0;
+
+    for (; i + LANES <= size; i += LANES) {
+        for (int j = 0; j < LANES; j++)
+            lanes[j] += a[i + j] * b[i + j];
+    }
+    for (; i < size; i++)
+        sum += a[i] * b[i];
+    for (int j = 0; j < LANES; j++)
+        sum += lanes[j];
+    return sum;
+}
+
+/* y += a x */
+static void add_scaled(float *restrict y, float a, const float *restrict x, int size)
+{
+    for (int i = 0; i < size; i++)
+        y[i] += a * x[i];
+}
+
+/* y[i] = dot(rows[i], x) */
+static void times_rows(float *y, const float *rows, const float *x, int n_rows, int size)
+{
+    for (int i = 0; i < n_rows; i++)
+        y[i] = dot(rows + (size_t)i * size, x, size);
+}
+
+/* y = sum_i x[i] rows[i] */
+static void times_columns(float *y, const float *rows, const float *x, int n_rows, int size)
+{
+    memset(y, 0, (size_t)size * sizeof(*y));
+    for (int i = 0; i < n_rows; i++)
+        add_scaled(y, x[i], rows + (size_t)i * size, size);
+}
+
+static int vector_run(const struct kernel *kernel, const void *const *inputs, void *const *outputs,
+                      void *scratch, struct error *err)
+{
+    const struct vector_linear *l = (const struct vector_linear *)kernel;
+    const float *x = inputs[0], *weight = inputs[1], *bias = l->bias ? inputs[2] : NULL;
+    float *y = outputs[0];
+
+    for (int i = 0; i < l->n; i++, x += l->in, y += l->out) {
+        if (l->in_first)
+            times_columns(y, weight, x, l->in, l->out);
+        else
+            times_rows(y, weight, x, l->out, l->in);
+        if (bias)
+            add_scaled(y, 1, bias, l->out);
+    }
+    return 0;
+}
+
+static int vector_grad_data_run(const struct kernel *kernel, const void *const *inputs,
+                                void *const *outputs, void *scratch, struct error *err)
+{
+    const struct vector_linear *l = (const struct vector_linear *)kernel;
+    const float *dy = inputs[0], *weight = inputs[1];
+    float *dx = outputs[0];
+
+    for (int i = 0; i < l->n; i++, dy += l->out, dx += l->in) {
+        if (l->in_first)
+            times_rows(dx, weight, dy, l->in, l->out);
+        else
+            times_columns(dx, weight, dy, l->out, l->in);
+    }
+    return 0;
+}
+
+static int vector_grad_weight_run(const struct kernel *kernel, const void *const *inputs,
+                                  void *const *outputs, void *scratch, struct error *err)
+{
+    const struct vector_linear *l = (const struct vector_linear *)kernel;
+    const float *x = inputs[0], *dy = inputs[1];
+    float *dweight = outputs[0], *dbias = l->bias ? outputs[1] : NULL;
+    /* dweight[r] = sum over images of row[r] column */
+    const float *row = l->in_first ? x : dy, *column = l->in_first ? dy : x;
+    int n_rows = l->in_first ? l->in : l->out, size = l->in_first ? l->out : l->in;
+
+    memset(dweight, 0, (size_t)n_rows * size * sizeof(*dweight));
+    for (int r = 0; r < n_rows; r++) {
+        for (int i = 0; i < l->n; i++)
+            add_scaled(dweight + (size_t)r * size, row[(size_t)i * n_rows + r],
+                       column + (size_t)i * size, size);
+    }
+    if (!dbias)
+        return 0;
+    memset(dbias, 0, (size_t)l->out * sizeof(*dbias));
+    for (int i = 0; i < l->n; i++)
+        add_scaled(dbias, 1, dy + (size_t)i * l->out, l->out);
+    return 0;
+}
+
+static const struct kernel_ops vector_ops = {
+    .run = vector_run,
+    .destroy = vector_destroy,
+};
+
+static const struct kernel_ops vector_grad_data_ops = {
+    .run = vector_grad_data_run,
+    .destroy = vector_destroy,
+};
+
+static const struct kernel_ops vector_grad_weight_ops = {
+    .run = vector_grad_weight_run,
+    .destroy = vector_destroy,
+};
+
+static int channels(const struct tensor_desc *t)
+{
+    return t->shape.dims[t->shape.n_dims - 1];
+}
+
+static int vector_create(const struct kernel_ops *ops, const struct convolution_shape *shape,
+                         struct kernel **out, struct error *err)
+{
+    struct vector_linear *l = calloc(1, sizeof(*l));
+
+    if (!l)
+        return error_set(err, -ENOMEM, "out of memory for %s", op_name(shape->kind));
+    l->base.ops = ops;
+    l->n = shape->n;
+    l->in = shape->x_c;
+    l->out = shape->y_c;
+    l->in_first = shape->in_first;
+    l->bias = shape->bias;
+    *out = &l->base;
+    return 0;
+}
+
+static bool is_vector(const struct tensor_desc *x, const struct tensor_desc *y)
+{
+    return x->shape.n_dims == 1 && x->dtype == DTYPE_F32 && y->dtype == DTYPE_F32;
+}
+
+static struct convolution_shape shape_of(const struct kernel_spec *spec,
+                                         const struct tensor_desc *x, const struct tensor_desc *y)
+{
+    int h = x->shape.n_dims > 2 ? x->shape.dims[x->shape.n_dims - 3] : 1;
+    int w = x->shape.n_dims > 1 ? x->shape.dims[x->shape.n_dims - 2] : 1;
+
+    return (struct convolution_shape){
+        .kind = spec->kind,
+        .n = x->n,
+        .x_h = h,
+        .x_w = w,
+        .x_c = channels(x),
+        .y_h = h,
+        .y_w = w,
+        .y_c = channels(y),
+        .x_type = x->dtype,
+        .y_type = y->dtype,
+        .side = 1,
+        .stride = 1,
+        .in_first = spec->attributes.linear.in_first,
+    };
+}
+
+int cpu_linear_create(struct cpu_device *device, const struct kernel_spec *spec,
+                      struct kernel **out, struct error *err)
+{
+    const struct tensor_desc *x = &spec->inputs[0], *y = &spec->outputs[0];
+    struct convolution_shape shape = shape_of(spec, x, y);
+
+    shape.bias = spec->n_inputs > 2 && !spec->inputs[2].absent;
+    if (is_vector(x, y))
+        return vector_create(&vector_ops, &shape, out, err);
+    return convolution_forward_create(device, &shape, out, err);
+}
+
+int cpu_linear_grad_data_create(struct cpu_device *device, const struct kernel_spec *spec,
+                                struct kernel **out, struct error *err)
+{
+    const struct tensor_desc *x = &spec->outputs[0], *y = &spec->inputs[0];
+    struct convolution_shape shape = shape_of(spec, x, y);
+
+    if (is_vector(x, y))
+        return vector_create(&vector_grad_data_ops, &shape, out, err);
+    return convolution_backward_data_create(device, &shape, out, err);
+}
+
+int cpu_linear_grad_weight_create(struct cpu_device *device, const struct kernel_spec *spec,
+                                  struct kernel **out, struct error *err)
+{
+    const struct tensor_desc *x = &spec->inputs[0], *y = &spec->inputs[1];
+    struct convolution_shape shape = shape_of(spec, x, y);
+
+    shape.bias = spec->n_outputs > 1 && !spec->outputs[1].absent;
+    if (is_vector(x, y))
+        return vector_create(&vector_grad_weight_ops, &shape, out, err);
+    return convolution_backward_weight_create(device, &shape, out, err);
+}
