@@ -1,0 +1,588 @@
+/* Making and running plans. Four places a value can live in:
+ *
+ *   input, output   memory for the whole batch, chunk after chunk
+ *   parameter       a copy that struct parameters keeps
+ *   arena           one per worker, shared by values of disjoint lifetimes
+ *   sum             unbatched outputs: one buffer per worker, added up after the run
+ */
+#include "engine/plan.h"
+#include "engine/base/error.h"
+#include "engine/base/pool.h"
+#include "engine/layout.h"
+#include "engine/parameters.h"
+#include "engine/program.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum place { PLACE_NONE, PLACE_BATCH, PLACE_CONSTANT, PLACE_PARAMETER, PLACE_ARENA, PLACE_SUM };
+
+struct location {
+    enum place place;
+    enum dtype dtype;
+    size_t count;  /* elements per image, or of the whole when unbatched */
+    void *memory;  /* batch, constant: own memory of all images */
+    size_t offset; /* arena: of this value; sum: in the sums; bytes */
+};
+
+/* One operand of a step: base plus chunk * stride, or an offset into the worker's arena or sums. */
+struct operand {
+    enum place place;
+    const void *base;
+    size_t stride; /* bytes per chunk */
+    size_t offset;
+    size_t bytes; /* sums: to be added */
+};
+
+struct step {
+    struct kernel *kernel;
+    int n_inputs, n_outputs;
+    struct operand inputs[OP_INPUTS_MAX];
+    struct operand outputs[OP_OUTPUTS_MAX];
+};
+
+struct worker {
+    void *arena;
+    void *sums;
+    int code;
+    struct error error;
+};
+
+struct plan {
+    struct device *device;
+    const struct device_ops *ops;
+    struct parameters *parameters;
+    enum precision precision;
+    int batch_max, grain;
+    int n_values;
+    struct location *locations; /* [n_values] */
+    int n_steps;
+    struct step *steps;
+    size_t scratch_offset; /* in the arena */
+    size_t arena_bytes, sum_bytes;
+    int n_workers;
+    struct worker *workers;
+    size_t memory_bytes;
+    int n_chunks; /* of the run in progress */
+};
+
+static enum dtype dtype_of(const struct plan *plan, enum value_type type)
+{
+    if (type == VALUE_KEY)
+        return DTYPE_U32;
+    return type == VALUE_COMPUTE && plan->precision == PRECISION_BF16 ? DTYPE_BF16 : DTYPE_F32;
+}
+
+static int allocate(struct plan *plan, size_t bytes, void **out, struct error *err)
+{
+    int rc = plan->ops->memory_create(plan->device, bytes, out, err);
+
+    if (rc == 0)
+        plan->memory_bytes += bytes;
+    return rc;
+}
+
+/* Marks the operations whose outputs lead to an output of the plan. */
+static void mark_needed(const struct program *p, const struct plan_options *options, bool *values,
+                        bool *ops)
+{
+    for (int i = 0; i < options->n_outputs; i++)
+        values[options->outputs[i]] = true;
+    for (int i = program_n_ops(p) - 1; i >= 0; i--) {
+        const struct op *op = program_op(p, i);
+
+        for (int j = 0; j < op->n_outputs; j++)
+            ops[i] |= values[op->outputs[j]];
+        for (int j = 0; ops[i] && j < op->n_inputs; j++) {
+            if (op->inputs[j] >= 0)
+                values[op->inputs[j]] = true;
+        }
+    }
+}
+
+static struct tensor_desc describe(const struct plan *plan, const struct program *p, int value)
+{
+    struct tensor_desc desc = {.absent = value < 0, .n = 1};
+
+    if (value >= 0) {
+        const struct value *v = program_value(p, value);
+
+        desc.dtype = dtype_of(plan, v->type);
+        desc.parameter = v->role == VALUE_PARAMETER;
+        desc.shape = v->shape;
+        desc.n = v->shape.batched ? plan->grain : 1;
+    }
+    return desc;
+}
+
+static int make_kernel(struct plan *plan, const struct program *p, const struct op *op,
+                       struct kernel **out, struct error *err)
+{
+    struct kernel_spec spec = {.kind = op->kind,
+                               .attributes = op->attributes,
+                               .n_inputs = op->n_inputs,
+                               .n_outputs = op->n_outputs};
+
+    for (int i = 0; i < op->n_inputs; i++)
+        spec.inputs[i] = describe(plan, p, op->inputs[i]);
+    for (int i = 0; i < op->n_outputs; i++)
+        spec.outputs[i] = describe(plan, p, op->outputs[i]);
+    return plan->ops->kernel_create(plan->device, &spec, out, err);
+}
+
+/* Decides where every needed value lives and lays out the arena. steps_of[i] is the number of the
+ * step of operation i, or -1. */
+static int locate(struct plan *plan, const struct program *p, const struct plan_options *options,
+                  const bool *needed, const int *steps_of, struct error *err)
+{
+    int n_chunks_max = (plan->batch_max + plan->grain - 1) / plan->grain;
+    struct layout_block *blocks = calloc((size_t)plan->n_values + 1, sizeof(*blocks));
+    int *block_of = malloc((size_t)plan->n_values * sizeof(*block_of) + 1);
+    int n_blocks = 0, rc = 0;
+
+    if (!blocks || !block_of) {
+        rc = error_set(err, -ENOMEM, "out of memory to lay out a plan");
+        goto out;
+    }
+    for (int i = 0; i < plan->n_values; i++) {
+        const struct value *v = program_value(p, i);
+        struct location *at = &plan->locations[i];
+
+        block_of[i] = -1;
+        at->dtype = dtype_of(plan, v->type);
+        at->count = shape_count(&v->shape);
+        if (needed[i] && v->role == VALUE_PARAMETER)
+            at->place = PLACE_PARAMETER;
+        if (needed[i] && v->role == VALUE_INPUT)
+            at->place = v->shape.batched ? PLACE_BATCH : PLACE_CONSTANT;
+    }
+    for (int i = 0; i < options->n_outputs; i++) {
+        const struct value *v = program_value(p, options->outputs[i]);
+        struct location *at = &plan->locations[options->outputs[i]];
+
+        if (v->role != VALUE_COMPUTED)
+            continue;
+        if (at->place == PLACE_NONE && !v->shape.batched) {
+            at->offset = plan->sum_bytes;
+            plan->sum_bytes += (at->count * sizeof(float) + LAYOUT_ALIGNMENT - 1) /
+                               LAYOUT_ALIGNMENT * LAYOUT_ALIGNMENT;
+        }
+        at->place = v->shape.batched ? PLACE_BATCH : PLACE_SUM;
+    }
+    /* What is left is made and used inside a chunk. So are sums while they are added. */
+    for (int i = 0; i < program_n_ops(p); i++) {
+        const struct op *op = program_op(p, i);
+
+        for (int j = 0; steps_of[i] >= 0 && j < op->n_outputs; j++) {
+            struct location *at = &plan->locations[op->outputs[j]];
+            const struct value *v = program_value(p, op->outputs[j]);
+
+            if (at->place == PLACE_BATCH)
+                continue;
+            if (at->place == PLACE_NONE)
+                at->place = PLACE_ARENA;
+            block_of[op->outputs[j]] = n_blocks;
+            blocks[n_blocks].bytes =
+                at->count * dtype_size(at->dtype) * (size_t)(v->shape.batched ? plan->grain : 1);
+            blocks[n_blocks].first = blocks[n_blocks].last = steps_of[i];
+            n_blocks++;
+        }
+        for (int j = 0; steps_of[i] >= 0 && j < op->n_inputs; j++) {
+            int value = op->inputs[j];
+
+            if (value < 0 || program_value(p, value)->role != VALUE_COMPUTED)
+                continue;
+            if (!program_value(p, value)->shape.batched) {
+                rc = error_set(err, -EINVAL, "%s uses a sum over images, which ends a program",
+                               op_name(op->kind));
+                goto out;
+            }
+            if (block_of[value] >= 0)
+                blocks[block_of[value]].last = steps_of[i];
+        }
+    }
+    rc = layout_place(n_blocks, blocks, &plan->scratch_offset, err);
+    if (rc < 0)
+        goto out;
+    for (int i = 0; i < plan->n_values; i++) {
+        struct location *at = &plan->locations[i];
+        size_t bytes = at->count * dtype_size(at->dtype);
+
+        if (at->place == PLACE_ARENA)
+            at->offset = blocks[block_of[i]].offset;
+        if (at->place == PLACE_BATCH)
+            bytes *= (size_t)n_chunks_max * (size_t)plan->grain;
+        if (at->place == PLACE_BATCH || at->place == PLACE_CONSTANT) {
+            rc = allocate(plan, bytes, &at->memory, err);
+            if (rc < 0)
+                goto out;
+        }
+    }
+    /* The temporary place of a sum goes into its operand; remember it beside the location. */
+    for (int i = 0; i < program_n_ops(p); i++) {
+        const struct op *op = program_op(p, i);
+
+        for (int j = 0; steps_of[i] >= 0 && j < op->n_outputs; j++) {
+            struct operand *operand = &plan->steps[steps_of[i]].outputs[j];
+            const struct location *at = &plan->locations[op->outputs[j]];
+
+            operand->place = at->place;
+            operand->base = at->memory;
+            operand->offset = at->offset;
+            operand->bytes = at->count * dtype_size(at->dtype);
+            operand->stride = operand->bytes * (size_t)plan->grain;
+            if (at->place == PLACE_SUM) {
+                operand->base = NULL;
+                operand->stride = blocks[block_of[op->outputs[j]]].offset;
+            }
+        }
+    }
+
+out:
+    free(blocks);
+    free(block_of);
+    return rc;
+}
+
+/* Connects the inputs of a step to where the values live. */
+static int connect(struct plan *plan, const struct program *p, const struct op *op,
+                   struct step *step, struct error *err)
+{
+    for (int j = 0; j < op->n_inputs; j++) {
+        struct operand *operand = &step->inputs[j];
+        const struct location *at;
+        int rc, found;
+
+        if (op->inputs[j] < 0)
+            continue; /* PLACE_NONE: absent */
+        at = &plan->locations[op->inputs[j]];
+        operand->place = at->place;
+        operand->base = at->memory;
+        operand->offset = at->offset;
+        operand->stride = at->count * dtype_size(at->dtype) * (size_t)plan->grain;
+        if (at->place != PLACE_PARAMETER)
+            continue;
+        found = parameters_find(plan->parameters, program_value(p, op->inputs[j])->name);
+        if (found < 0 || !shape_equal(parameters_shape(plan->parameters, found),
+                                      &program_value(p, op->inputs[j])->shape))
+            return error_set(err, -EINVAL, "no parameter \"%s\" of that shape",
+                             program_value(p, op->inputs[j])->name);
+        rc = parameters_attach(plan->parameters, found, step->kernel, j, &operand->base, err);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+static int make_workers(struct plan *plan, struct error *err)
+{
+    int n_chunks = (plan->batch_max + plan->grain - 1) / plan->grain;
+    int n_threads = pool_threads(device_base(plan->device)->pool), rc;
+    size_t scratch = 0;
+
+    plan->n_workers = n_threads < n_chunks ? n_threads : n_chunks;
+    plan->workers = calloc((size_t)n_threads, sizeof(*plan->workers));
+    if (!plan->workers)
+        return error_set(err, -ENOMEM, "out of memory for the workers of a plan");
+    for (int i = 0; i < plan->n_steps; i++) {
+        if (plan->steps[i].kernel->scratch_bytes > scratch)
+            scratch = plan->steps[i].kernel->scratch_bytes;
+    }
+    plan->arena_bytes = plan->scratch_offset + scratch + LAYOUT_ALIGNMENT;
+    /* Without sums any thread of the pool may take any chunk. */
+    for (int i = 0; i < (plan->sum_bytes ? plan->n_workers : n_threads); i++) {
+        rc = allocate(plan, plan->arena_bytes, &plan->workers[i].arena, err);
+        if (rc == 0 && plan->sum_bytes)
+            rc = allocate(plan, plan->sum_bytes, &plan->workers[i].sums, err);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+int plan_create(struct device *device, const struct program *p, struct parameters *parameters,
+                const struct plan_options *options, struct plan **out, struct error *err)
+{
+    int n_ops = program_n_ops(p), rc = program_check(p, err);
+    bool *needed_values = NULL, *needed_ops = NULL;
+    int *steps_of = NULL;
+    struct plan *plan = NULL;
+
+    if (rc < 0)
+        return rc;
+    if (options->batch_max < 1 || options->grain < 1 || options->grain > options->batch_max)
+        return error_set(err, -EINVAL, "a plan for %d images cannot have chunks of %d",
+                         options->batch_max, options->grain);
+    plan = calloc(1, sizeof(*plan));
+    needed_values = calloc((size_t)program_n_values(p) + 1, sizeof(*needed_values));
+    needed_ops = calloc((size_t)n_ops + 1, sizeof(*needed_ops));
+    steps_of = malloc(((size_t)n_ops + 1) * sizeof(*steps_of));
+    if (!plan || !needed_values || !needed_ops || !steps_of) {
+        rc = error_set(err, -ENOMEM, "out of memory for a plan");
+        goto out;
+    }
+    plan->device = device;
+    plan->ops = device_base(device)->ops;
+    plan->parameters = parameters;
+    plan->batch_max = options->batch_max;
+    plan->grain = options->grain;
+    plan->n_values = program_n_values(p);
+    plan->locations = calloc((size_t)plan->n_values + 1, sizeof(*plan->locations));
+    plan->steps = calloc((size_t)n_ops + 1, sizeof(*plan->steps));
+    if (!plan->locations || !plan->steps) {
+        rc = error_set(err, -ENOMEM, "out of memory for a plan");
+        goto out;
+    }
+    rc = plan->ops->precision(device, options->precision, &plan->precision, err);
+    if (rc < 0)
+        goto out;
+    mark_needed(p, options, needed_values, needed_ops);
+    for (int i = 0; i < n_ops; i++) {
+        const struct op *op = program_op(p, i);
+
+        steps_of[i] = -1;
+        if (!needed_ops[i])
+            continue;
+        rc = make_kernel(plan, p, op, &plan->steps[plan->n_steps].kernel, err);
+        if (rc < 0)
+            goto out;
+        plan->steps[plan->n_steps].n_inputs = op->n_inputs;
+        plan->steps[plan->n_steps].n_outputs = op->n_outputs;
+        steps_of[i] = plan->n_steps++;
+    }
+    rc = locate(plan, p, options, needed_values, steps_of, err);
+    for (int i = 0; rc == 0 && i < n_ops; i++) {
+        if (steps_of[i] >= 0)
+            rc = connect(plan, p, program_op(p, i), &plan->steps[steps_of[i]], err);
+    }
+    if (rc == 0)
+        rc = make_workers(plan, err);
+    if (rc == 0) {
+        *out = plan;
+        plan = NULL;
+    }
+
+out:
+    free(needed_values);
+    free(needed_ops);
+    free(steps_of);
+    plan_destroy(plan);
+    return rc;
+}
+
+void plan_destroy(struct plan *plan)
+{
+    if (!plan)
+        return;
+    for (int i = 0; i < plan->n_steps; i++) {
+        parameters_release(plan->parameters, plan->steps[i].kernel);
+        plan->steps[i].kernel->ops->destroy(plan->steps[i].kernel);
+    }
+    for (int i = 0; plan->locations && i < plan->n_values; i++)
+        plan->ops->memory_destroy(plan->device, plan->locations[i].memory);
+    for (int i = 0; plan->workers && i < pool_threads(device_base(plan->device)->pool); i++) {
+        plan->ops->memory_destroy(plan->device, plan->workers[i].arena);
+        plan->ops->memory_destroy(plan->device, plan->workers[i].sums);
+    }
+    free(plan->workers);
+    free(plan->steps);
+    free(plan->locations);
+    free(plan);
+}
+
+/* Checks images [first, first + n) of a value that has memory of its own. */
+static int check_range(const struct plan *plan, int value, int first, int n, struct error *err)
+{
+    const struct location *at = &plan->locations[value];
+
+    if (value < 0 || value >= plan->n_values ||
+        (at->place != PLACE_BATCH && at->place != PLACE_CONSTANT && at->place != PLACE_SUM))
+        return error_set(err, -EINVAL, "value %d is neither input nor output of the plan", value);
+    if (first < 0 || n < 0 || first + n > (at->place == PLACE_BATCH ? plan->batch_max : 1))
+        return error_set(err, -EINVAL, "images %d .. %d are not in the plan's batch", first,
+                         first + n - 1);
+    return 0;
+}
+
+enum { CONVERSION_BLOCK = 512 };
+
+int plan_write(struct plan *plan, int value, int first, int n, const void *src, struct error *err)
+{
+    const struct location *at = &plan->locations[value];
+    int rc = check_range(plan, value, first, n, err);
+    size_t count = at->count * (size_t)n, size = dtype_size(at->dtype);
+    char *dst = (char *)at->memory + at->count * (size_t)first * size;
+    const float *floats = src;
+    uint16_t block[CONVERSION_BLOCK];
+
+    if (rc < 0)
+        return rc;
+    if (at->dtype != DTYPE_BF16)
+        return plan->ops->upload(plan->device, dst, src, count * size, err);
+    for (size_t i = 0; rc == 0 && i < count; i += CONVERSION_BLOCK) {
+        size_t m = count - i < CONVERSION_BLOCK ? count - i : CONVERSION_BLOCK;
+
+        for (size_t j = 0; j < m; j++)
+            block[j] = bf16_from_float(floats[i + j]);
+        rc = plan->ops->upload(plan->device, dst + i * size, block, m * size, err);
+    }
+    return rc;
+}
+
+int plan_read(struct plan *plan, int value, int first, int n, void *dst, struct error *err)
+{
+    const struct location *at = &plan->locations[value];
+    int rc = check_range(plan, value, first, n, err);
+    size_t count = at->count * (size_t)n, size = dtype_size(at->dtype);
+    const char *src;
+    float *floats = dst;
+    uint16_t block[CONVERSION_BLOCK];
+
+    if (rc < 0)
+        return rc;
+    if (at->place == PLACE_SUM)
+        src = (const char *)plan->workers[0].sums + at->offset;
+    else
+        src = (const char *)at->memory + at->count * (size_t)first * size;
+    if (at->dtype != DTYPE_BF16)
+        return plan->ops->download(plan->device, dst, src, count * size, err);
+    for (size_t i = 0; rc == 0 && i < count; i += CONVERSION_BLOCK) {
+        size_t m = count - i < CONVERSION_BLOCK ? count - i : CONVERSION_BLOCK;
+
+        rc = plan->ops->download(plan->device, block, src + i * size, m * size, err);
+        for (size_t j = 0; j < m; j++)
+            floats[i + j] = bf16_to_float(block[j]);
+    }
+    return rc;
+}
+
+static const void *input_pointer(const struct operand *operand, const struct worker *worker,
+                                 int chunk)
+{
+    switch (operand->place) {
+    case PLACE_BATCH:
+        return (const char *)operand->base + (size_t)chunk * operand->stride;
+    case PLACE_ARENA:
+        return (const char *)worker->arena + operand->offset;
+    default: /* a constant or a parameter, or NULL: absent */
+        return operand->base;
+    }
+}
+
+/* The first chunk of a worker writes its sums in place, later ones beside them. */
+static void *output_pointer(const struct operand *operand, const struct worker *worker, int chunk,
+                            bool first)
+{
+    switch (operand->place) {
+    case PLACE_BATCH:
+        return (char *)operand->base + (size_t)chunk * operand->stride;
+    case PLACE_SUM:
+        return first ? (char *)worker->sums + operand->offset
+                     : (char *)worker->arena + operand->stride;
+    default:
+        return (char *)worker->arena + operand->offset;
+    }
+}
+
+static void add_floats(float *sum, const float *term, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        sum[i] += term[i];
+}
+
+/* Runs every step on one chunk. first: it is the worker's first chunk of this run. */
+static void run_chunk(struct plan *plan, struct worker *worker, int chunk, bool first)
+{
+    void *scratch = (char *)worker->arena + plan->scratch_offset;
+
+    for (int i = 0; i < plan->n_steps && worker->code == 0; i++) {
+        const struct step *step = &plan->steps[i];
+        const void *inputs[OP_INPUTS_MAX];
+        void *outputs[OP_OUTPUTS_MAX];
+
+        for (int j = 0; j < step->n_inputs; j++)
+            inputs[j] = input_pointer(&step->inputs[j], worker, chunk);
+        for (int j = 0; j < step->n_outputs; j++)
+            outputs[j] = output_pointer(&step->outputs[j], worker, chunk, first);
+        worker->code =
+            step->kernel->ops->run(step->kernel, inputs, outputs, scratch, &worker->error);
+        for (int j = 0; j < step->n_outputs && !first; j++) {
+            const struct operand *operand = &step->outputs[j];
+
+            if (operand->place == PLACE_SUM)
+                add_floats((float *)((char *)worker->sums + operand->offset), outputs[j],
+                           operand->bytes / sizeof(float));
+        }
+    }
+}
+
+/* Any thread takes any chunk, in its own arena. */
+static void chunk_task(void *arg, int chunk, int worker)
+{
+    struct plan *plan = arg;
+
+    if (plan->ops->enter_thread)
+        plan->ops->enter_thread(plan->device);
+    run_chunk(plan, &plan->workers[worker], chunk, true);
+}
+
+/* Worker s runs chunks s, s + n_workers, ...: the order of the sums is fixed. */
+static void strand_task(void *arg, int strand, int worker)
+{
+    struct plan *plan = arg;
+
+    if (plan->ops->enter_thread)
+        plan->ops->enter_thread(plan->device);
+    for (int chunk = strand; chunk < plan->n_chunks; chunk += plan->n_workers)
+        run_chunk(plan, &plan->workers[strand], chunk, chunk == strand);
+}
+
+enum { SUM_BLOCK = 1 << 16 }; /* floats added by one task */
+
+static void sum_task(void *arg, int block, int worker)
+{
+    struct plan *plan = arg;
+    size_t count = plan->sum_bytes / sizeof(float), first = (size_t)block * SUM_BLOCK;
+    size_t n = count - first < SUM_BLOCK ? count - first : SUM_BLOCK;
+
+    for (int i = 1; i < plan->n_workers && i < plan->n_chunks; i++)
+        add_floats((float *)plan->workers[0].sums + first,
+                   (const float *)plan->workers[i].sums + first, n);
+}
+
+int plan_run(struct plan *plan, int n, struct error *err)
+{
+    struct pool *pool = device_base(plan->device)->pool;
+    int n_threads = pool_threads(pool);
+
+    if (n < 0 || n > plan->batch_max || (plan->sum_bytes && n % plan->grain))
+        return error_set(err, -EINVAL, "a plan for %d images in chunks of %d cannot run %d",
+                         plan->batch_max, plan->grain, n);
+    plan->n_chunks = (n + plan->grain - 1) / plan->grain;
+    for (int i = 0; i < n_threads; i++)
+        plan->workers[i].code = 0;
+    if (plan->sum_bytes) {
+        pool_run(pool, plan->n_workers < plan->n_chunks ? plan->n_workers : plan->n_chunks,
+                 strand_task, plan);
+        pool_run(pool, (int)((plan->sum_bytes / sizeof(float) + SUM_BLOCK - 1) / SUM_BLOCK),
+                 sum_task, plan);
+    } else {
+        pool_run(pool, plan->n_chunks, chunk_task, plan);
+    }
+    for (int i = 0; i < n_threads; i++) {
+        if (plan->workers[i].code < 0)
+            return error_set(err, plan->workers[i].code, "%s", plan->workers[i].error.text);
+    }
+    return 0;
+}
+
+enum precision plan_precision(const struct plan *plan)
+{
+    return plan->precision;
+}
+
+size_t plan_memory_bytes(const struct plan *plan)
+{
+    return plan->memory_bytes;
+}
