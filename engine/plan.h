@@ -40,7 +40,9 @@ int plan_create(struct device *device, const struct program *p, struct parameter
                 const struct plan_options *options, struct plan **out, struct error *err);
 void plan_destroy(struct plan *plan);
 
-/* Copies images [first, first + n) of an input (float32, or uint32 for keys; bfloat16 inputs are
+/* Writing an input that no output depends on does nothing.
+ *
+ * Copies images [first, first + n) of an input (float32, or uint32 for keys; bfloat16 inputs are
  * converted). Unbatched inputs: first 0, n 1. */
 int plan_write(struct plan *plan, int value, int first, int n, const void *src, struct error *err);
 /* The same for an output of the options, as float32. */

@@ -13,24 +13,32 @@ struct program;
 
 struct denoiser {
     int time_cond;              /* [n,1] */
-    struct operator_values c_t; /* C_t; used by OUTPUT_WIENER, and by whoever needs C_t h */
+    struct operator_values c_t; /* C_t, as given */
     int gain, scales;           /* OUTPUT_WIENER: [n,h,w,1] and [n,4]; else -1 */
     int mean, dct;              /* OUTPUT_WIENER: [n,h,w,c] and [side,side]; else -1 */
     int phi;                    /* network output F, exact [n,h,w,c] */
     int h;                      /* predicted clean image, exact [n,h,w,c] */
 };
 
-/* Appends to p; declares the inputs above. x: exact [n,h,w,c]; key: dropout, or -1.
- * 0 or the program's first error. */
-int denoiser_append(struct program *p, const struct formulation *f, int x, int key,
-                    struct denoiser *out, struct error *err);
+/* Appends to p; declares the other inputs above. x: exact [n,h,w,c]; c_t: C_t as inputs of p (see
+ * corruption_inputs()); key: dropout, or -1. 0 or the program's first error. */
+int denoiser_append(struct program *p, const struct formulation *f, int x,
+                    const struct operator_values *c_t, int key, struct denoiser *out,
+                    struct error *err);
 
 /* Writes what does not change between runs (mu, D) for all n images of a plan. */
 int denoiser_write_constants(const struct denoiser *d, const struct formulation *f,
                              struct plan *plan, int n, struct error *err);
 
-/* Writes the inputs of image i for time t. */
+/* Floats of scratch that the calls below need. */
+size_t denoiser_scratch_floats(const struct formulation *f);
+
+/* Writes the inputs of image i for time t, C_t included. */
 int denoiser_write_time(const struct denoiser *d, const struct formulation *f, struct plan *plan,
-                        int i, double t, struct error *err);
+                        int i, double t, float *scratch, struct error *err);
+
+/* Writes C(level) of image i into the inputs of an operator. */
+int operator_write(const struct corruption *c, double level, const struct operator_values *op,
+                   struct plan *plan, int i, float *scratch, struct error *err);
 
 #endif

@@ -41,10 +41,10 @@ int objective_append(struct program *p, const struct formulation *f,
 void objective_fini(struct objective *o);
 
 /* Writes everything of image i but x0, eta and dropout: operators, sigma, weight, dloss = 1/batch,
- * time, key. */
+ * time, key. scratch: denoiser_scratch_floats(). */
 struct philox_key;
 int objective_write_time(const struct objective *o, const struct formulation *f, struct plan *plan,
-                         int i, int batch, double t, const struct philox_key *key,
+                         int i, int batch, double t, const struct philox_key *key, float *scratch,
                          struct error *err);
 
 #endif
