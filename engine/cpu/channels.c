@@ -1,0 +1,104 @@
+/* Kernels that move channels: concat and slice. A pixel of an output takes a run of bytes from
+ * a pixel of each input. */
+#include "engine/cpu/cpu_kernels.h"
+#include "engine/cpu/tensors.h"
+#include "engine/base/error.h"
+
+#include <errno.h>
+#include <string.h>
+
+struct channels {
+    struct kernel kernel;             /* first: device.h */
+    size_t n_pixels;                  /* of the whole batch */
+    size_t a_bytes, b_bytes, y_bytes; /* a pixel of each tensor; b: concat only */
+    size_t first_bytes;               /* slice: where the run begins in a pixel of a */
+};
+
+static int concat_run(const struct kernel *kernel, const void *const *inputs, void *const *outputs,
+                      void *scratch, struct error *err)
+{
+    const struct channels *k = (const struct channels *)kernel;
+    const char *a = inputs[0], *b = inputs[1];
+    char *y = outputs[0];
+
+    for (size_t i = 0; i < k->n_pixels; i++) {
+        memcpy(y, a, k->a_bytes);
+        memcpy(y + k->a_bytes, b, k->b_bytes);
+        a += k->a_bytes;
+        b += k->b_bytes;
+        y += k->y_bytes;
+    }
+    return 0;
+}
+
+static int slice_run(const struct kernel *kernel, const void *const *inputs, void *const *outputs,
+                     void *scratch, struct error *err)
+{
+    const struct channels *k = (const struct channels *)kernel;
+    const char *x = (const char *)inputs[0] + k->first_bytes;
+    char *y = outputs[0];
+
+    for (size_t i = 0; i < k->n_pixels; i++) {
+        memcpy(y, x, k->y_bytes);
+        x += k->a_bytes;
+        y += k->y_bytes;
+    }
+    return 0;
+}
+
+static int channels_create(const struct kernel_spec *spec, const struct kernel_ops *ops,
+                           struct channels **out, struct error *err)
+{
+    const struct tensor_desc *a = &spec->inputs[0], *y = &spec->outputs[0];
+    size_t size = dtype_size(y->dtype);
+    struct channels *k;
+
+    if (a->shape.n_dims < 1 || y->shape.n_dims != a->shape.n_dims || a->n != y->n ||
+        a->dtype != y->dtype)
+        return tensor_refuse(spec, "tensors must be alike but for their channels", err);
+    k = kernel_allocate(spec, sizeof(*k), ops, err);
+    if (!k)
+        return -ENOMEM;
+    k->a_bytes = size * (size_t)a->shape.dims[a->shape.n_dims - 1];
+    k->y_bytes = size * (size_t)y->shape.dims[y->shape.n_dims - 1];
+    k->n_pixels = tensor_count(y) * size / k->y_bytes;
+    *out = k;
+    return 0;
+}
+
+int cpu_concat_create(struct cpu_device *device, const struct kernel_spec *spec,
+                      struct kernel **out, struct error *err)
+{
+    static const struct kernel_ops ops = {.run = concat_run, .destroy = kernel_free};
+    const struct tensor_desc *a = &spec->inputs[0], *b = &spec->inputs[1], *y = &spec->outputs[0];
+    struct channels *k;
+    int rc;
+
+    if (b->dtype != a->dtype || b->n != a->n ||
+        tensor_count(a) + tensor_count(b) != tensor_count(y))
+        return tensor_refuse(spec, "tensors must be alike but for their channels", err);
+    rc = channels_create(spec, &ops, &k, err);
+    if (rc < 0)
+        return rc;
+    k->b_bytes = k->y_bytes - k->a_bytes;
+    *out = &k->kernel;
+    return 0;
+}
+
+int cpu_slice_create(struct cpu_device *device, const struct kernel_spec *spec, struct kernel **out,
+                     struct error *err)
+{
+    static const struct kernel_ops ops = {.run = slice_run, .destroy = kernel_free};
+    struct channels *k;
+    int rc = channels_create(spec, &ops, &k, err);
+
+    if (rc < 0)
+        return rc;
+    k->first_bytes = dtype_size(spec->inputs[0].dtype) * (size_t)spec->attributes.slice.first;
+    if (spec->attributes.slice.first < 0 || k->first_bytes + k->y_bytes > k->a_bytes) {
+        kernel_free(&k->kernel);
+        return tensor_refuse(spec, "the slice lies outside the channels", err);
+    }
+    *out = &k->kernel;
+    return 0;
+}

@@ -1,0 +1,79 @@
+/* Embeddings of the noise level: fourier and positional. A few hundred numbers an image. */
+#include "engine/cpu/cpu_kernels.h"
+#include "engine/cpu/tensors.h"
+#include "engine/base/error.h"
+
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+
+struct embedding {
+    struct kernel kernel; /* first: device.h */
+    int n;                /* images */
+    int half;             /* y has sines, then cosines, `half` of each */
+};
+
+static int fourier_run(const struct kernel *kernel, const void *const *inputs, void *const *outputs,
+                       void *scratch, struct error *err)
+{
+    const struct embedding *k = (const struct embedding *)kernel;
+    const float *time_cond = inputs[0], *weight = inputs[1];
+    float *y = outputs[0];
+
+    for (int i = 0; i < k->n; i++) {
+        float u = logf(time_cond[i]);
+
+        for (int j = 0; j < k->half; j++) {
+            /* Angles reach hundreds of radians, so each product rounds as op.h says. */
+            float angle = u * weight[j] * 2.0f * 3.14159265358979324f;
+
+            y[j] = sinf(angle);
+            y[k->half + j] = cosf(angle);
+        }
+        y += 2 * k->half;
+    }
+    return 0;
+}
+
+static int positional_run(const struct kernel *kernel, const void *const *inputs,
+                          void *const *outputs, void *scratch, struct error *err)
+{
+    const struct embedding *k = (const struct embedding *)kernel;
+    const float *time_cond = inputs[0];
+    float *y = outputs[0];
+    float rate = k->half > 1 ? logf(10000.0f) / (float)(k->half - 1) : 0.0f;
+
+    for (int i = 0; i < k->n; i++) {
+        for (int j = 0; j < k->half; j++) {
+            float angle = time_cond[i] * expf((float)j * -rate);
+
+            y[j] = sinf(angle);
+            y[k->half + j] = cosf(angle);
+        }
+        y += 2 * k->half;
+    }
+    return 0;
+}
+
+int cpu_embedding_create(struct cpu_device *device, const struct kernel_spec *spec,
+                         struct kernel **out, struct error *err)
+{
+    static const struct kernel_ops fourier = {.run = fourier_run, .destroy = kernel_free};
+    static const struct kernel_ops positional = {.run = positional_run, .destroy = kernel_free};
+    const struct tensor_desc *y = &spec->outputs[0];
+    size_t count = tensor_image_count(y);
+    bool is_fourier = spec->kind == OP_FOURIER;
+    struct embedding *k;
+
+    if (!tensor_is_f32(&spec->inputs[0], 1) || spec->inputs[0].n != y->n || count % 2 != 0 ||
+        !tensor_is_f32(y, count) || (is_fourier && !tensor_is_f32(&spec->inputs[1], count / 2)))
+        return tensor_refuse(spec, "tensors must be float32, one time an image, even features",
+                             err);
+    k = kernel_allocate(spec, sizeof(*k), is_fourier ? &fourier : &positional, err);
+    if (!k)
+        return -ENOMEM;
+    k->n = y->n;
+    k->half = (int)(count / 2);
+    *out = &k->kernel;
+    return 0;
+}

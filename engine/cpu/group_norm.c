@@ -1,0 +1,382 @@
+/* Group normalisation, with SiLU and the per-image channel shift in the same pass, and its
+ * gradient.
+ *
+ * An image is read twice: once for sums per channel, once to write the result with two numbers
+ * per channel. Sums are taken of x minus the image's first pixel: a mean that is large against
+ * the deviation (mean 10, deviation 1e-3) then costs no digits, and the sums of squares need no
+ * second pass. Channels become groups in double precision.
+ *
+ * Where channels are few, several pixels are folded into one row of loops.h's norm_loops, so that
+ * a row fills vectors; sums over such columns are added up per channel afterwards. */
+#include "engine/cpu/cpu_kernels.h"
+#include "engine/cpu/loops.h"
+#include "engine/cpu/tensors.h"
+#include "engine/base/error.h"
+
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+
+struct group_norm {
+    struct kernel kernel; /* first: device.h */
+    const struct cpu_loops *loops;
+    enum dtype type;
+    int n, groups;
+    size_t pixels, c;
+    size_t fold; /* pixels in a row of norm_loops */
+    float eps;
+    bool silu, shifted;
+};
+
+/* Arrays of one float per column of a folded row, in scratch. */
+enum { FORWARD_ARRAYS = 5, BACKWARD_ARRAYS = 10, COLUMN_WIDTH_MIN = 64, COLUMN_LANES = 16 };
+
+static size_t columns_bytes(const struct group_norm *k)
+{
+    return scratch_align(k->fold * k->c * sizeof(float));
+}
+
+static float *columns_array(const struct group_norm *k, void *scratch, int i)
+{
+    return (float *)((char *)scratch + (size_t)i * columns_bytes(k));
+}
+
+/* Writes channel values over to the other pixels of a folded row. */
+static void columns_repeat(const struct group_norm *k, float *array)
+{
+    for (size_t i = 1; i < k->fold; i++)
+        memcpy(array + i * k->c, array, k->c * sizeof(*array));
+}
+
+/* Adds the columns of a folded row up per channel, into the first c. */
+static void columns_gather(const struct group_norm *k, float *array)
+{
+    for (size_t channel = 0; channel < k->c; channel++) {
+        double sum = 0.0;
+
+        for (size_t i = 0; i < k->fold; i++)
+            sum += array[i * k->c + channel];
+        array[channel] = (float)sum;
+    }
+}
+
+/* An image is `rows` folded rows and a last one of `rest` columns, which may be none. */
+static void image_rows(const struct group_norm *k, size_t *rows, size_t *rest)
+{
+    *rows = k->pixels / k->fold;
+    *rest = k->pixels % k->fold * k->c;
+}
+
+static const void *element_at(const struct group_norm *k, const void *x, size_t i)
+{
+    return (const char *)x + i * dtype_size(k->type);
+}
+
+static void *element_at_mutable(const struct group_norm *k, void *x, size_t i)
+{
+    return (char *)x + i * dtype_size(k->type);
+}
+
+/* Mean and variance of each group of u = x + shift.
+ * origin, sum, square: per channel, of x - origin. shift: [c] or NULL. */
+static void group_statistics(const struct group_norm *k, int group, const float *origin,
+                             const float *sum, const float *square, const float *shift,
+                             double *mean, double *variance)
+{
+    size_t width = k->c / (size_t)k->groups, first = (size_t)group * width;
+    double pixels = (double)k->pixels, total = 0.0, squares = 0.0;
+
+    for (size_t i = first; i < first + width; i++)
+        total += (double)origin[i] + (shift ? (double)shift[i] : 0.0) + sum[i] / pixels;
+    *mean = total / (double)width;
+    for (size_t i = first; i < first + width; i++) {
+        double centre = sum[i] / pixels; /* the channel's mean, from origin */
+        double apart = (double)origin[i] + (shift ? (double)shift[i] : 0.0) + centre - *mean;
+
+        squares += square[i] - pixels * centre * centre + pixels * apart * apart;
+    }
+    *variance = squares / (pixels * (double)width);
+    if (*variance < 0.0)
+        *variance = 0.0;
+}
+
+static void group_norm_image(const struct group_norm *k, const void *x, const float *gamma,
+                             const float *beta, const float *shift, void *y, float *stats,
+                             void *scratch)
+{
+    const struct norm_loops *loops = k->loops->norm;
+    float *origin = columns_array(k, scratch, 0), *sum = columns_array(k, scratch, 1);
+    float *square = columns_array(k, scratch, 2), *scale = columns_array(k, scratch, 3);
+    float *offset = columns_array(k, scratch, 4);
+    size_t width = k->fold * k->c, group_width = k->c / (size_t)k->groups, rows, rest;
+    const void *x_rest;
+
+    image_rows(k, &rows, &rest);
+    x_rest = element_at(k, x, rows * width);
+    k->loops->pointwise->affine(x, k->type, origin, DTYPE_F32, k->c, 1.0f, 0.0f);
+    columns_repeat(k, origin);
+    memset(sum, 0, width * sizeof(*sum));
+    memset(square, 0, width * sizeof(*square));
+    loops->sums(x, k->type, rows, width, origin, sum, square);
+    loops->sums(x_rest, k->type, 1, rest, origin, sum, square);
+    columns_gather(k, sum);
+    columns_gather(k, square);
+
+    for (int group = 0; group < k->groups; group++) {
+        double mean, variance, rstd;
+
+        group_statistics(k, group, origin, sum, square, shift, &mean, &variance);
+        rstd = 1.0 / sqrt(variance + (double)k->eps);
+        stats[group] = (float)mean;
+        stats[k->groups + group] = (float)rstd;
+        for (size_t i = (size_t)group * group_width; i < ((size_t)group + 1) * group_width; i++) {
+            double added = shift ? (double)shift[i] : 0.0;
+
+            scale[i] = (float)(rstd * gamma[i]);
+            offset[i] = (float)(beta[i] + (added - mean) * rstd * gamma[i]);
+        }
+    }
+    columns_repeat(k, scale);
+    columns_repeat(k, offset);
+    loops->apply(x, y, k->type, rows, width, scale, offset, k->silu);
+    loops->apply(x_rest, element_at_mutable(k, y, rows * width), k->type, 1, rest, scale, offset,
+                 k->silu);
+}
+
+static int group_norm_run(const struct kernel *kernel, const void *const *inputs,
+                          void *const *outputs, void *scratch, struct error *err)
+{
+    const struct group_norm *k = (const struct group_norm *)kernel;
+    const float *gamma = inputs[1], *beta = inputs[2], *shift = k->shifted ? inputs[3] : NULL;
+    size_t count = k->pixels * k->c;
+    float *stats = outputs[1];
+
+    for (int i = 0; i < k->n; i++)
+        group_norm_image(k, element_at(k, inputs[0], (size_t)i * count), gamma, beta,
+                         shift ? shift + (size_t)i * k->c : NULL,
+                         element_at_mutable(k, outputs[0], (size_t)i * count),
+                         stats + (size_t)i * 2 * (size_t)k->groups, scratch);
+    return 0;
+}
+
+/* What group_norm_grad reads and writes for one image. */
+struct grad_image {
+    const void *x, *dy;
+    const float *gamma, *beta, *stats;
+    const float *shift; /* [c] or NULL */
+    void *dx;
+    double *dgamma, *dbeta; /* [c], added to */
+    float *dshift;          /* [c] or NULL */
+};
+
+/* With g = dL/du' and xhat = (u - mean) rstd:
+ * dL/du = rstd (gamma g - mean(gamma g) - xhat mean(gamma g xhat)), means over the group. */
+static void group_norm_grad_group(const struct group_norm *k, const struct grad_image *image,
+                                  int group, const float *sum_g, const float *sum_gx,
+                                  const float *sum_x, const struct norm_columns *columns)
+{
+    size_t width = k->c / (size_t)k->groups, first = (size_t)group * width;
+    double count = (double)k->pixels * (double)width;
+    double rstd = image->stats[k->groups + group];
+    double mean_g = 0.0, mean_gx = 0.0;
+
+    for (size_t i = first; i < first + width; i++) {
+        mean_g += (double)image->gamma[i] * sum_g[i];
+        mean_gx += (double)image->gamma[i] * sum_gx[i];
+    }
+    mean_g /= count;
+    mean_gx /= count;
+    for (size_t i = first; i < first + width; i++) {
+        columns->dx_g[i] = (float)(rstd * image->gamma[i]);
+        columns->dx_x[i] = (float)(-rstd * mean_gx);
+        columns->dx_1[i] = (float)(-rstd * mean_g);
+        image->dgamma[i] += sum_gx[i];
+        image->dbeta[i] += sum_g[i];
+        if (image->dshift)
+            image->dshift[i] = (float)(rstd * (image->gamma[i] * (double)sum_g[i] -
+                                               (double)k->pixels * mean_g - mean_gx * sum_x[i]));
+    }
+}
+
+static void group_norm_grad_image(const struct group_norm *k, const struct grad_image *image,
+                                  void *scratch)
+{
+    const struct norm_loops *loops = k->loops->norm;
+    struct norm_columns columns = {
+        .rstd = columns_array(k, scratch, 0),
+        .offset = columns_array(k, scratch, 1),
+        .gamma = columns_array(k, scratch, 2),
+        .beta = columns_array(k, scratch, 3),
+        .dx_g = columns_array(k, scratch, 4),
+        .dx_x = columns_array(k, scratch, 5),
+        .dx_1 = columns_array(k, scratch, 6),
+    };
+    float *sum_g = columns_array(k, scratch, 7), *sum_gx = columns_array(k, scratch, 8);
+    float *sum_x = columns_array(k, scratch, 9);
+    size_t width = k->fold * k->c, group_width = k->c / (size_t)k->groups, rows, rest;
+    const void *x_rest, *dy_rest;
+
+    image_rows(k, &rows, &rest);
+    x_rest = element_at(k, image->x, rows * width);
+    dy_rest = element_at(k, image->dy, rows * width);
+    for (size_t i = 0; i < k->c; i++) {
+        size_t group = i / group_width;
+        double rstd = image->stats[(size_t)k->groups + group];
+        double added = image->shift ? (double)image->shift[i] : 0.0;
+
+        columns.rstd[i] = (float)rstd;
+        columns.offset[i] = (float)((added - image->stats[group]) * rstd);
+        columns.gamma[i] = image->gamma[i];
+        columns.beta[i] = image->beta[i];
+    }
+    columns_repeat(k, columns.rstd);
+    columns_repeat(k, columns.offset);
+    columns_repeat(k, columns.gamma);
+    columns_repeat(k, columns.beta);
+    memset(sum_g, 0, width * sizeof(*sum_g));
+    memset(sum_gx, 0, width * sizeof(*sum_gx));
+    memset(sum_x, 0, width * sizeof(*sum_x));
+    loops->grad_sums(image->x, image->dy, k->type, rows, width, &columns, k->silu, sum_g, sum_gx,
+                     sum_x);
+    loops->grad_sums(x_rest, dy_rest, k->type, 1, rest, &columns, k->silu, sum_g, sum_gx, sum_x);
+    columns_gather(k, sum_g);
+    columns_gather(k, sum_gx);
+    columns_gather(k, sum_x);
+
+    for (int group = 0; group < k->groups; group++)
+        group_norm_grad_group(k, image, group, sum_g, sum_gx, sum_x, &columns);
+    columns_repeat(k, columns.dx_g);
+    columns_repeat(k, columns.dx_x);
+    columns_repeat(k, columns.dx_1);
+    loops->grad_apply(image->x, image->dy, image->dx, k->type, rows, width, &columns, k->silu);
+    loops->grad_apply(x_rest, dy_rest, element_at_mutable(k, image->dx, rows * width), k->type, 1,
+                      rest, &columns, k->silu);
+}
+
+static int group_norm_grad_run(const struct kernel *kernel, const void *const *inputs,
+                               void *const *outputs, void *scratch, struct error *err)
+{
+    const struct group_norm *k = (const struct group_norm *)kernel;
+    const float *shift = k->shifted ? inputs[5] : NULL;
+    float *dgamma = outputs[1], *dbeta = outputs[2], *dshift = shift ? outputs[3] : NULL;
+    size_t count = k->pixels * k->c;
+    double *totals = (double *)((char *)scratch + BACKWARD_ARRAYS * columns_bytes(k));
+
+    memset(totals, 0, 2 * k->c * sizeof(*totals));
+    for (int i = 0; i < k->n; i++) {
+        struct grad_image image = {
+            .x = element_at(k, inputs[0], (size_t)i * count),
+            .gamma = inputs[1],
+            .beta = inputs[2],
+            .stats = (const float *)inputs[3] + (size_t)i * 2 * (size_t)k->groups,
+            .dy = element_at(k, inputs[4], (size_t)i * count),
+            .shift = shift ? shift + (size_t)i * k->c : NULL,
+            .dx = element_at_mutable(k, outputs[0], (size_t)i * count),
+            .dgamma = totals,
+            .dbeta = totals + k->c,
+            .dshift = dshift ? dshift + (size_t)i * k->c : NULL,
+        };
+
+        group_norm_grad_image(k, &image, scratch);
+    }
+    for (size_t i = 0; i < k->c; i++) {
+        dgamma[i] = (float)totals[i];
+        dbeta[i] = (float)totals[k->c + i];
+    }
+    return 0;
+}
+
+static size_t common_divisor(size_t a, size_t b)
+{
+    return b == 0 ? a : common_divisor(b, a % b);
+}
+
+/* As many pixels as make rows long enough and, if possible, whole vectors. */
+static size_t choose_fold(size_t pixels, size_t c)
+{
+    size_t fold = COLUMN_LANES / common_divisor(c, COLUMN_LANES);
+
+    if (c >= COLUMN_WIDTH_MIN)
+        return 1;
+    while (fold * c < COLUMN_WIDTH_MIN)
+        fold *= 2;
+    return fold < pixels ? fold : pixels;
+}
+
+/* What forward and backward share. shift: NULL if left out. */
+static int group_norm_create(const struct kernel_spec *spec, const struct kernel_ops *ops,
+                             const struct tensor_desc *stats, const struct tensor_desc *shift,
+                             struct group_norm **out, struct error *err)
+{
+    const struct tensor_desc *x = &spec->inputs[0], *y = &spec->outputs[0];
+    int groups = spec->attributes.group_norm.groups;
+    struct group_norm *k;
+    size_t c;
+
+    if (!tensor_is_image(x) || !tensor_same_shape(x, y) || x->dtype != y->dtype)
+        return tensor_refuse(spec, "images must have one shape and type", err);
+    c = (size_t)x->shape.dims[2];
+    if (groups < 1 || c % (size_t)groups != 0)
+        return tensor_refuse(spec, "the groups must divide the channels", err);
+    if (!tensor_is_f32(&spec->inputs[1], c) || !tensor_is_f32(&spec->inputs[2], c) ||
+        !tensor_is_f32(stats, 2 * (size_t)groups) || stats->n != x->n ||
+        (shift && (!tensor_is_f32(shift, c) || shift->n != x->n)))
+        return tensor_refuse(spec, "gamma, beta, stats and shift must be float32", err);
+    k = kernel_allocate(spec, sizeof(*k), ops, err);
+    if (!k)
+        return -ENOMEM;
+    k->loops = loops_best();
+    k->type = x->dtype;
+    k->n = x->n;
+    k->groups = groups;
+    k->c = c;
+    k->pixels = tensor_image_count(x) / c;
+    k->fold = choose_fold(k->pixels, c);
+    k->eps = spec->attributes.group_norm.eps;
+    k->silu = spec->attributes.group_norm.silu;
+    k->shifted = shift != NULL;
+    *out = k;
+    return 0;
+}
+
+/* Optional input i, or NULL where it was left out. */
+static const struct tensor_desc *optional_input(const struct kernel_spec *spec, int i)
+{
+    return i < spec->n_inputs && !spec->inputs[i].absent ? &spec->inputs[i] : NULL;
+}
+
+int cpu_group_norm_create(struct cpu_device *device, const struct kernel_spec *spec,
+                          struct kernel **out, struct error *err)
+{
+    static const struct kernel_ops ops = {.run = group_norm_run, .destroy = kernel_free};
+    struct group_norm *k;
+    int rc = group_norm_create(spec, &ops, &spec->outputs[1], optional_input(spec, 3), &k, err);
+
+    if (rc < 0)
+        return rc;
+    k->kernel.scratch_bytes = FORWARD_ARRAYS * columns_bytes(k);
+    *out = &k->kernel;
+    return 0;
+}
+
+int cpu_group_norm_grad_create(struct cpu_device *device, const struct kernel_spec *spec,
+                               struct kernel **out, struct error *err)
+{
+    static const struct kernel_ops ops = {.run = group_norm_grad_run, .destroy = kernel_free};
+    const struct tensor_desc *x = &spec->inputs[0], *dy = &spec->inputs[4];
+    const struct tensor_desc *shift = optional_input(spec, 5);
+    struct group_norm *k;
+    int rc;
+
+    if (!tensor_same_shape(x, dy) || x->dtype != dy->dtype)
+        return tensor_refuse(spec, "images must have one shape and type", err);
+    if (shift && spec->n_outputs < 4)
+        return tensor_refuse(spec, "a shift needs its gradient", err);
+    rc = group_norm_create(spec, &ops, &spec->inputs[3], shift, &k, err);
+    if (rc < 0)
+        return rc;
+    k->kernel.scratch_bytes =
+        BACKWARD_ARRAYS * columns_bytes(k) + scratch_align(2 * k->c * sizeof(double));
+    *out = &k->kernel;
+    return 0;
+}

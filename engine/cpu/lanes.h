@@ -1,0 +1,116 @@
+/* What the inner loops do to one element. Everything here is inlined into loops that the compiler
+ * vectorises, so there are no branches on data and no calls.
+ */
+#ifndef ENGINE_CPU_LANES_H
+#define ENGINE_CPU_LANES_H
+
+#include "engine/device.h"
+
+#include <stdint.h>
+#include <string.h>
+
+/* The table that this compilation makes: LANES_NAME(norm_loops) is norm_loops_avx2, say, where
+ * meson.build defines LANES_SET as avx2. */
+#define LANES_JOIN_(a, b) a##_##b
+#define LANES_JOIN(a, b)  LANES_JOIN_(a, b)
+#define LANES_NAME(name)  LANES_JOIN(name, LANES_SET)
+
+#define LANES_INLINE static inline __attribute__((always_inline))
+
+LANES_INLINE float lane_from_bits(uint32_t bits)
+{
+    float x;
+
+    memcpy(&x, &bits, sizeof(x));
+    return x;
+}
+
+LANES_INLINE uint32_t lane_bits(float x)
+{
+    uint32_t bits;
+
+    memcpy(&bits, &x, sizeof(bits));
+    return bits;
+}
+
+/* As bf16_from_float(). */
+LANES_INLINE uint16_t lane_to_bf16(float x)
+{
+    uint32_t bits = lane_bits(x);
+    uint32_t rounded = bits + 0x7FFF + (bits >> 16 & 1);
+    uint32_t quiet = bits | 0x400000;
+
+    return (uint16_t)((x != x ? quiet : rounded) >> 16);
+}
+
+/* Element i of x. `type` is a constant where this is inlined. */
+LANES_INLINE float lane_read(const void *x, enum dtype type, size_t i)
+{
+    const uint16_t *halves = x;
+    const float *floats = x;
+
+    return type == DTYPE_BF16 ? lane_from_bits((uint32_t)halves[i] << 16) : floats[i];
+}
+
+LANES_INLINE void lane_write(void *y, enum dtype type, size_t i, float value)
+{
+    uint16_t *halves = y;
+    float *floats = y;
+
+    if (type == DTYPE_BF16)
+        halves[i] = lane_to_bf16(value);
+    else
+        floats[i] = value;
+}
+
+/* x + i elements. */
+LANES_INLINE const void *lane_at(const void *x, enum dtype type, size_t i)
+{
+    return (const char *)x + i * (type == DTYPE_BF16 ? 2 : 4);
+}
+
+LANES_INLINE void *lane_at_mutable(void *x, enum dtype type, size_t i)
+{
+    return (char *)x + i * (type == DTYPE_BF16 ? 2 : 4);
+}
+
+/* 1 / (1 + exp(-x)) to 3e-7 relative; 0 where x < -100, so that x times it is right for huge x;
+ * NaN for NaN.
+ *
+ * exp(-x) = 2^n exp(r) with n whole and |r| <= ln(2) / 2: exp(r) by the polynomial of degree 5
+ * with the smallest relative error (7.5e-8), 2^n through the exponent's bits. ln(2) is split so
+ * that n times its high part is exact (Cody and Waite). */
+LANES_INLINE float lane_sigmoid(float x)
+{
+    const float magic = 0x1.8p23f; /* adding it leaves the whole part in the low bits */
+    float bounded = x < -87.0f ? -87.0f : x > 87.0f ? 87.0f : x;
+    float shifted = bounded * -1.44269504088896341f + magic;
+    float n = shifted - magic;
+    float r = (-bounded - n * 0.693359375f) + n * 2.12194440e-4f;
+    float p = 8.297654800e-3f;
+    float e, sigmoid;
+
+    p = p * r + 4.191538319e-2f;
+    p = p * r + 1.666757464e-1f;
+    p = p * r + 4.999889433e-1f;
+    p = p * r + 9.999997020e-1f;
+    p = p * r + 1.000000119f;
+    e = lane_from_bits(lane_bits(p) + (lane_bits(shifted) << 23));
+    sigmoid = 1.0f / (1.0f + e);
+    return x < -100.0f ? 0.0f : sigmoid;
+}
+
+LANES_INLINE float lane_silu(float x)
+{
+    return x * lane_sigmoid(x);
+}
+
+/* d/dx of lane_silu(). */
+LANES_INLINE float lane_silu_slope(float x)
+{
+    float s = lane_sigmoid(x);
+
+    return s * (1.0f + x * (1.0f - s));
+}
+
+#endif

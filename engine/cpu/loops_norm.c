@@ -1,0 +1,180 @@
+/* struct norm_loops; see loops.h. */
+#include "engine/cpu/lanes.h"
+#include "engine/cpu/loops.h"
+
+extern const struct norm_loops LANES_NAME(norm_loops);
+
+/* ROWS rows at a time, so that a column's sums are loaded and stored once for all of them. */
+enum { ROWS = 4 };
+
+LANES_INLINE void sums_rows(const void *restrict x, enum dtype type, int n_rows, size_t width,
+                            const float *restrict origin, float *restrict sum,
+                            float *restrict square)
+{
+    for (size_t j = 0; j < width; j++) {
+        float s = 0.0f, q = 0.0f;
+
+        for (int i = 0; i < n_rows; i++) {
+            float d = lane_read(x, type, (size_t)i * width + j) - origin[j];
+
+            s += d;
+            q += d * d;
+        }
+        sum[j] += s;
+        square[j] += q;
+    }
+}
+
+LANES_INLINE void sums_as(const void *x, enum dtype type, size_t n_rows, size_t width,
+                          const float *origin, float *sum, float *square)
+{
+    size_t i = 0;
+
+    for (; i + ROWS <= n_rows; i += ROWS)
+        sums_rows(lane_at(x, type, i * width), type, ROWS, width, origin, sum, square);
+    for (; i < n_rows; i++)
+        sums_rows(lane_at(x, type, i * width), type, 1, width, origin, sum, square);
+}
+
+static void sums(const void *x, enum dtype type, size_t n_rows, size_t width, const float *origin,
+                 float *sum, float *square)
+{
+    if (type == DTYPE_BF16)
+        sums_as(x, DTYPE_BF16, n_rows, width, origin, sum, square);
+    else
+        sums_as(x, DTYPE_F32, n_rows, width, origin, sum, square);
+}
+
+LANES_INLINE void apply_row(const void *restrict x, void *restrict y, enum dtype type, size_t width,
+                            const float *restrict scale, const float *restrict offset, bool silu)
+{
+    for (size_t j = 0; j < width; j++) {
+        float u = lane_read(x, type, j) * scale[j] + offset[j];
+
+        lane_write(y, type, j, silu ? lane_silu(u) : u);
+    }
+}
+
+LANES_INLINE void apply_as(const void *x, void *y, enum dtype type, size_t n_rows, size_t width,
+                           const float *scale, const float *offset, bool silu)
+{
+    for (size_t i = 0; i < n_rows; i++)
+        apply_row(lane_at(x, type, i * width), lane_at_mutable(y, type, i * width), type, width,
+                  scale, offset, silu);
+}
+
+static void apply(const void *x, void *y, enum dtype type, size_t n_rows, size_t width,
+                  const float *scale, const float *offset, bool silu)
+{
+    if (type == DTYPE_BF16 && silu)
+        apply_as(x, y, DTYPE_BF16, n_rows, width, scale, offset, true);
+    else if (type == DTYPE_BF16)
+        apply_as(x, y, DTYPE_BF16, n_rows, width, scale, offset, false);
+    else if (silu)
+        apply_as(x, y, DTYPE_F32, n_rows, width, scale, offset, true);
+    else
+        apply_as(x, y, DTYPE_F32, n_rows, width, scale, offset, false);
+}
+
+LANES_INLINE void grad_sums_rows(const void *restrict x, const void *restrict dy, enum dtype type,
+                                 int n_rows, size_t width, const struct norm_columns *columns,
+                                 bool silu, float *restrict sum_g, float *restrict sum_gx,
+                                 float *restrict sum_x)
+{
+    const float *restrict rstd = columns->rstd, *restrict offset = columns->offset;
+    const float *restrict gamma = columns->gamma, *restrict beta = columns->beta;
+
+    for (size_t j = 0; j < width; j++) {
+        float sg = 0.0f, sgx = 0.0f, sx = 0.0f;
+
+        for (int i = 0; i < n_rows; i++) {
+            float xhat = lane_read(x, type, (size_t)i * width + j) * rstd[j] + offset[j];
+            float g = lane_read(dy, type, (size_t)i * width + j);
+
+            if (silu)
+                g *= lane_silu_slope(xhat * gamma[j] + beta[j]);
+            sg += g;
+            sgx += g * xhat;
+            sx += xhat;
+        }
+        sum_g[j] += sg;
+        sum_gx[j] += sgx;
+        sum_x[j] += sx;
+    }
+}
+
+LANES_INLINE void grad_sums_as(const void *x, const void *dy, enum dtype type, size_t n_rows,
+                               size_t width, const struct norm_columns *columns, bool silu,
+                               float *sum_g, float *sum_gx, float *sum_x)
+{
+    size_t i = 0;
+
+    for (; i + ROWS <= n_rows; i += ROWS)
+        grad_sums_rows(lane_at(x, type, i * width), lane_at(dy, type, i * width), type, ROWS, width,
+                       columns, silu, sum_g, sum_gx, sum_x);
+    for (; i < n_rows; i++)
+        grad_sums_rows(lane_at(x, type, i * width), lane_at(dy, type, i * width), type, 1, width,
+                       columns, silu, sum_g, sum_gx, sum_x);
+}
+
+static void grad_sums(const void *x, const void *dy, enum dtype type, size_t n_rows, size_t width,
+                      const struct norm_columns *columns, bool silu, float *sum_g, float *sum_gx,
+                      float *sum_x)
+{
+    if (type == DTYPE_BF16 && silu)
+        grad_sums_as(x, dy, DTYPE_BF16, n_rows, width, columns, true, sum_g, sum_gx, sum_x);
+    else if (type == DTYPE_BF16)
+        grad_sums_as(x, dy, DTYPE_BF16, n_rows, width, columns, false, sum_g, sum_gx, sum_x);
+    else if (silu)
+        grad_sums_as(x, dy, DTYPE_F32, n_rows, width, columns, true, sum_g, sum_gx, sum_x);
+    else
+        grad_sums_as(x, dy, DTYPE_F32, n_rows, width, columns, false, sum_g, sum_gx, sum_x);
+}
+
+LANES_INLINE void grad_apply_row(const void *restrict x, const void *restrict dy, void *restrict dx,
+                                 enum dtype type, size_t width, const struct norm_columns *columns,
+                                 bool silu)
+{
+    const float *restrict rstd = columns->rstd, *restrict offset = columns->offset;
+    const float *restrict gamma = columns->gamma, *restrict beta = columns->beta;
+    const float *restrict dx_g = columns->dx_g, *restrict dx_x = columns->dx_x;
+    const float *restrict dx_1 = columns->dx_1;
+
+    for (size_t j = 0; j < width; j++) {
+        float xhat = lane_read(x, type, j) * rstd[j] + offset[j];
+        float g = lane_read(dy, type, j);
+
+        if (silu)
+            g *= lane_silu_slope(xhat * gamma[j] + beta[j]);
+        lane_write(dx, type, j, g * dx_g[j] + (xhat * dx_x[j] + dx_1[j]));
+    }
+}
+
+LANES_INLINE void grad_apply_as(const void *x, const void *dy, void *dx, enum dtype type,
+                                size_t n_rows, size_t width, const struct norm_columns *columns,
+                                bool silu)
+{
+    for (size_t i = 0; i < n_rows; i++)
+        grad_apply_row(lane_at(x, type, i * width), lane_at(dy, type, i * width),
+                       lane_at_mutable(dx, type, i * width), type, width, columns, silu);
+}
+
+static void grad_apply(const void *x, const void *dy, void *dx, enum dtype type, size_t n_rows,
+                       size_t width, const struct norm_columns *columns, bool silu)
+{
+    if (type == DTYPE_BF16 && silu)
+        grad_apply_as(x, dy, dx, DTYPE_BF16, n_rows, width, columns, true);
+    else if (type == DTYPE_BF16)
+        grad_apply_as(x, dy, dx, DTYPE_BF16, n_rows, width, columns, false);
+    else if (silu)
+        grad_apply_as(x, dy, dx, DTYPE_F32, n_rows, width, columns, true);
+    else
+        grad_apply_as(x, dy, dx, DTYPE_F32, n_rows, width, columns, false);
+}
+
+const struct norm_loops LANES_NAME(norm_loops) = {
+    .sums = sums,
+    .apply = apply,
+    .grad_sums = grad_sums,
+    .grad_apply = grad_apply,
+};

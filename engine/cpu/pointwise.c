@@ -1,0 +1,297 @@
+/* Kernels that work element by element: silu, add, affine, mix, multiply, half_square. */
+#include "engine/cpu/cpu_kernels.h"
+#include "engine/cpu/loops.h"
+#include "engine/cpu/tensors.h"
+#include "engine/base/error.h"
+
+#include <errno.h>
+#include <string.h>
+
+struct pointwise {
+    struct kernel kernel; /* first: device.h */
+    const struct cpu_loops *loops;
+    int n;            /* images */
+    size_t count;     /* elements of an image */
+    size_t mask_rows; /* multiply: pixels of the batch where the mask has one value each, else 0 */
+    int n_terms;      /* mix */
+    int n_coefficients, first;
+    float scale, shift;
+    enum dtype types[OP_INPUTS_MAX], y_type;
+};
+
+static const void *image_at(const void *x, enum dtype type, size_t i)
+{
+    return (const char *)x + i * dtype_size(type);
+}
+
+static void *image_at_mutable(void *x, enum dtype type, size_t i)
+{
+    return (char *)x + i * dtype_size(type);
+}
+
+/* Fills what all of these kernels share, from the first and the image inputs of spec. */
+static int pointwise_create(const struct kernel_spec *spec, const struct kernel_ops *ops,
+                            const struct tensor_desc *x, struct pointwise **out, struct error *err)
+{
+    struct pointwise *p;
+
+    for (int i = 0; i < spec->n_inputs; i++) {
+        if (spec->inputs[i].absent || !tensor_is_real(&spec->inputs[i]))
+            return tensor_refuse(spec, "inputs must be float32 or bfloat16", err);
+    }
+    if (!tensor_is_real(&spec->outputs[0]))
+        return tensor_refuse(spec, "the output must be float32 or bfloat16", err);
+    p = kernel_allocate(spec, sizeof(*p), ops, err);
+    if (!p)
+        return -ENOMEM;
+    p->loops = loops_best();
+    p->n = x->n;
+    p->count = tensor_image_count(x);
+    for (int i = 0; i < spec->n_inputs; i++)
+        p->types[i] = spec->inputs[i].dtype;
+    p->y_type = spec->outputs[0].dtype;
+    *out = p;
+    return 0;
+}
+
+/* All inputs and the output of one shape and type. */
+static bool tensors_agree(const struct kernel_spec *spec)
+{
+    for (int i = 0; i < spec->n_inputs; i++) {
+        if (!tensor_same_shape(&spec->inputs[i], &spec->outputs[0]) ||
+            spec->inputs[i].dtype != spec->outputs[0].dtype)
+            return false;
+    }
+    return true;
+}
+
+static int silu_run(const struct kernel *kernel, const void *const *inputs, void *const *outputs,
+                    void *scratch, struct error *err)
+{
+    const struct pointwise *p = (const struct pointwise *)kernel;
+
+    p->loops->pointwise->silu(inputs[0], outputs[0], p->y_type, (size_t)p->n * p->count);
+    return 0;
+}
+
+static int silu_grad_run(const struct kernel *kernel, const void *const *inputs,
+                         void *const *outputs, void *scratch, struct error *err)
+{
+    const struct pointwise *p = (const struct pointwise *)kernel;
+
+    p->loops->pointwise->silu_grad(inputs[0], inputs[1], outputs[0], p->y_type,
+                                   (size_t)p->n * p->count);
+    return 0;
+}
+
+int cpu_silu_create(struct cpu_device *device, const struct kernel_spec *spec, struct kernel **out,
+                    struct error *err)
+{
+    static const struct kernel_ops forward = {.run = silu_run, .destroy = kernel_free};
+    static const struct kernel_ops backward = {.run = silu_grad_run, .destroy = kernel_free};
+    struct pointwise *p;
+    int rc;
+
+    if (!tensors_agree(spec))
+        return tensor_refuse(spec, "tensors must have one shape and type", err);
+    rc = pointwise_create(spec, spec->kind == OP_SILU ? &forward : &backward, &spec->inputs[0], &p,
+                          err);
+    if (rc < 0)
+        return rc;
+    *out = &p->kernel;
+    return 0;
+}
+
+static int add_run(const struct kernel *kernel, const void *const *inputs, void *const *outputs,
+                   void *scratch, struct error *err)
+{
+    const struct pointwise *p = (const struct pointwise *)kernel;
+
+    p->loops->pointwise->add(inputs[0], inputs[1], outputs[0], p->y_type, (size_t)p->n * p->count,
+                             p->scale);
+    return 0;
+}
+
+int cpu_add_create(struct cpu_device *device, const struct kernel_spec *spec, struct kernel **out,
+                   struct error *err)
+{
+    static const struct kernel_ops ops = {.run = add_run, .destroy = kernel_free};
+    struct pointwise *p;
+    int rc;
+
+    if (!tensors_agree(spec))
+        return tensor_refuse(spec, "tensors must have one shape and type", err);
+    rc = pointwise_create(spec, &ops, &spec->inputs[0], &p, err);
+    if (rc < 0)
+        return rc;
+    p->scale = spec->attributes.add.scale;
+    *out = &p->kernel;
+    return 0;
+}
+
+static int affine_run(const struct kernel *kernel, const void *const *inputs, void *const *outputs,
+                      void *scratch, struct error *err)
+{
+    const struct pointwise *p = (const struct pointwise *)kernel;
+
+    p->loops->pointwise->affine(inputs[0], p->types[0], outputs[0], p->y_type,
+                                (size_t)p->n * p->count, p->scale, p->shift);
+    return 0;
+}
+
+int cpu_affine_create(struct cpu_device *device, const struct kernel_spec *spec,
+                      struct kernel **out, struct error *err)
+{
+    static const struct kernel_ops ops = {.run = affine_run, .destroy = kernel_free};
+    struct pointwise *p;
+    int rc;
+
+    if (!tensor_same_shape(&spec->inputs[0], &spec->outputs[0]))
+        return tensor_refuse(spec, "tensors must have one shape", err);
+    rc = pointwise_create(spec, &ops, &spec->inputs[0], &p, err);
+    if (rc < 0)
+        return rc;
+    p->scale = spec->attributes.affine.scale;
+    p->shift = spec->attributes.affine.shift;
+    *out = &p->kernel;
+    return 0;
+}
+
+static int mix_run(const struct kernel *kernel, const void *const *inputs, void *const *outputs,
+                   void *scratch, struct error *err)
+{
+    const struct pointwise *p = (const struct pointwise *)kernel;
+    const float *coefficients = inputs[0];
+
+    for (int i = 0; i < p->n; i++) {
+        size_t start = (size_t)i * p->count;
+        const void *x[OP_INPUTS_MAX];
+
+        for (int j = 0; j < p->n_terms; j++)
+            x[j] = image_at(inputs[j + 1], p->types[j + 1], start);
+        p->loops->product->combine(x, p->types + 1,
+                                   coefficients + (size_t)i * p->n_coefficients + p->first,
+                                   p->n_terms, p->count,
+                                   image_at_mutable(outputs[0], p->y_type, start), p->y_type);
+    }
+    return 0;
+}
+
+int cpu_mix_create(struct cpu_device *device, const struct kernel_spec *spec, struct kernel **out,
+                   struct error *err)
+{
+    static const struct kernel_ops ops = {.run = mix_run, .destroy = kernel_free};
+    const struct tensor_desc *coefficients = &spec->inputs[0];
+    int n_terms = spec->n_inputs - 1, first = spec->attributes.mix.first;
+    struct pointwise *p;
+    int rc;
+
+    if (n_terms < 1 || first < 0 || coefficients->dtype != DTYPE_F32 ||
+        coefficients->shape.n_dims != 1 || first + n_terms > coefficients->shape.dims[0] ||
+        coefficients->n != spec->outputs[0].n)
+        return tensor_refuse(spec, "coefficients must be float32, one per image and input", err);
+    for (int i = 1; i <= n_terms; i++) {
+        if (!tensor_same_shape(&spec->inputs[i], &spec->outputs[0]))
+            return tensor_refuse(spec, "tensors must have one shape", err);
+    }
+    rc = pointwise_create(spec, &ops, &spec->inputs[1], &p, err);
+    if (rc < 0)
+        return rc;
+    p->n_terms = n_terms;
+    p->n_coefficients = coefficients->shape.dims[0];
+    p->first = first;
+    *out = &p->kernel;
+    return 0;
+}
+
+static int multiply_run(const struct kernel *kernel, const void *const *inputs,
+                        void *const *outputs, void *scratch, struct error *err)
+{
+    const struct pointwise *p = (const struct pointwise *)kernel;
+    size_t count = (size_t)p->n * p->count;
+
+    if (p->mask_rows)
+        p->loops->pointwise->multiply_rows(inputs[0], p->types[0], inputs[1], p->types[1],
+                                           outputs[0], p->mask_rows, count / p->mask_rows);
+    else
+        p->loops->pointwise->multiply(inputs[0], p->types[0], inputs[1], p->types[1], outputs[0],
+                                      count);
+    return 0;
+}
+
+int cpu_multiply_create(struct cpu_device *device, const struct kernel_spec *spec,
+                        struct kernel **out, struct error *err)
+{
+    static const struct kernel_ops ops = {.run = multiply_run, .destroy = kernel_free};
+    const struct tensor_desc *x = &spec->inputs[0], *m = &spec->inputs[1];
+    const int last = x->shape.n_dims - 1;
+    struct tensor_desc thin = *x; /* x with one channel */
+    struct pointwise *p;
+    int rc;
+
+    thin.shape.dims[last] = 1;
+    if (!tensor_same_shape(x, &spec->outputs[0]) || x->dtype != spec->outputs[0].dtype)
+        return tensor_refuse(spec, "x and y must have one shape and type", err);
+    if (!tensor_same_shape(x, m) && !tensor_same_shape(&thin, m))
+        return tensor_refuse(spec, "the mask must have x's shape or one channel", err);
+    rc = pointwise_create(spec, &ops, x, &p, err);
+    if (rc < 0)
+        return rc;
+    if (!tensor_same_shape(x, m))
+        p->mask_rows = tensor_count(m);
+    *out = &p->kernel;
+    return 0;
+}
+
+static int half_square_run(const struct kernel *kernel, const void *const *inputs,
+                           void *const *outputs, void *scratch, struct error *err)
+{
+    const struct pointwise *p = (const struct pointwise *)kernel;
+    const float *x = inputs[0], *weight = inputs[1];
+    float *y = outputs[0];
+
+    for (int i = 0; i < p->n; i++) {
+        double sum = p->loops->pointwise->sum_of_squares(x + (size_t)i * p->count, p->count);
+
+        y[i] = (float)(0.5 * weight[i] * sum);
+    }
+    return 0;
+}
+
+static int half_square_grad_run(const struct kernel *kernel, const void *const *inputs,
+                                void *const *outputs, void *scratch, struct error *err)
+{
+    const struct pointwise *p = (const struct pointwise *)kernel;
+    const float *x = inputs[0], *weight = inputs[1], *dy = inputs[2];
+    float *dx = outputs[0];
+
+    for (int i = 0; i < p->n; i++) {
+        size_t start = (size_t)i * p->count;
+
+        p->loops->pointwise->affine(x + start, DTYPE_F32, dx + start, DTYPE_F32, p->count,
+                                    weight[i] * dy[i], 0.0f);
+    }
+    return 0;
+}
+
+int cpu_half_square_create(struct cpu_device *device, const struct kernel_spec *spec,
+                           struct kernel **out, struct error *err)
+{
+    static const struct kernel_ops forward = {.run = half_square_run, .destroy = kernel_free};
+    static const struct kernel_ops backward = {.run = half_square_grad_run, .destroy = kernel_free};
+    const struct tensor_desc *x = &spec->inputs[0];
+    bool grad = spec->kind == OP_HALF_SQUARE_GRAD;
+    struct pointwise *p;
+    int rc;
+
+    if (!tensor_is_f32(x, tensor_image_count(x)) || !tensor_is_f32(&spec->inputs[1], 1) ||
+        spec->inputs[1].n != x->n || (grad && !tensor_is_f32(&spec->inputs[2], 1)) ||
+        !tensor_is_f32(&spec->outputs[0], grad ? tensor_image_count(x) : 1) ||
+        spec->outputs[0].n != x->n)
+        return tensor_refuse(spec, "tensors must be float32, with one weight per image", err);
+    rc = pointwise_create(spec, grad ? &backward : &forward, x, &p, err);
+    if (rc < 0)
+        return rc;
+    *out = &p->kernel;
+    return 0;
+}
