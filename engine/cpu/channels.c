@@ -51,7 +51,7 @@ static int channels_create(const struct kernel_spec *spec, const struct kernel_o
 {
     const struct tensor_desc *a = &spec->inputs[0], *y = &spec->outputs[0];
     size_t size = dtype_size(y->dtype);
-    struct channels *k;
+    struct channels *k = NULL;
 
     if (a->shape.n_dims < 1 || y->shape.n_dims != a->shape.n_dims || a->n != y->n ||
         a->dtype != y->dtype)
@@ -71,7 +71,7 @@ int cpu_concat_create(struct cpu_device *device, const struct kernel_spec *spec,
 {
     static const struct kernel_ops ops = {.run = concat_run, .destroy = kernel_free};
     const struct tensor_desc *a = &spec->inputs[0], *b = &spec->inputs[1], *y = &spec->outputs[0];
-    struct channels *k;
+    struct channels *k = NULL;
     int rc;
 
     if (b->dtype != a->dtype || b->n != a->n ||
@@ -89,7 +89,7 @@ int cpu_slice_create(struct cpu_device *device, const struct kernel_spec *spec, 
                      struct error *err)
 {
     static const struct kernel_ops ops = {.run = slice_run, .destroy = kernel_free};
-    struct channels *k;
+    struct channels *k = NULL;
     int rc = channels_create(spec, &ops, &k, err);
 
     if (rc < 0)

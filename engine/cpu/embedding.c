@@ -1,4 +1,5 @@
-/* Embeddings of the noise level: fourier and positional. A few hundred numbers an image. */
+/* Embeddings of the noise level: fourier and positional. A few hundred numbers an image, so the
+ * exact functions of the C library serve. */
 #include "engine/cpu/cpu_kernels.h"
 #include "engine/cpu/tensors.h"
 #include "engine/base/error.h"
@@ -21,14 +22,14 @@ static int fourier_run(const struct kernel *kernel, const void *const *inputs, v
     float *y = outputs[0];
 
     for (int i = 0; i < k->n; i++) {
-        float u = logf(time_cond[i]);
+        float u = (float)log(time_cond[i]);
 
         for (int j = 0; j < k->half; j++) {
             /* Angles reach hundreds of radians, so each product rounds as op.h says. */
             float angle = u * weight[j] * 2.0f * 3.14159265358979324f;
 
-            y[j] = sinf(angle);
-            y[k->half + j] = cosf(angle);
+            y[j] = (float)sin(angle);
+            y[k->half + j] = (float)cos(angle);
         }
         y += 2 * k->half;
     }
@@ -41,14 +42,15 @@ static int positional_run(const struct kernel *kernel, const void *const *inputs
     const struct embedding *k = (const struct embedding *)kernel;
     const float *time_cond = inputs[0];
     float *y = outputs[0];
-    float rate = k->half > 1 ? logf(10000.0f) / (float)(k->half - 1) : 0.0f;
+    float rate = (float)(-log(10000.0) / (k->half - 1));
 
     for (int i = 0; i < k->n; i++) {
         for (int j = 0; j < k->half; j++) {
-            float angle = time_cond[i] * expf((float)j * -rate);
+            float exponent = (float)j * rate, frequency = (float)exp(exponent);
+            float angle = time_cond[i] * frequency;
 
-            y[j] = sinf(angle);
-            y[k->half + j] = cosf(angle);
+            y[j] = (float)sin(angle);
+            y[k->half + j] = (float)cos(angle);
         }
         y += 2 * k->half;
     }
@@ -66,7 +68,8 @@ int cpu_embedding_create(struct cpu_device *device, const struct kernel_spec *sp
     struct embedding *k;
 
     if (!tensor_is_f32(&spec->inputs[0], 1) || spec->inputs[0].n != y->n || count % 2 != 0 ||
-        !tensor_is_f32(y, count) || (is_fourier && !tensor_is_f32(&spec->inputs[1], count / 2)))
+        (!is_fourier && count < 4) || !tensor_is_f32(y, count) ||
+        (is_fourier && !tensor_is_f32(&spec->inputs[1], count / 2)))
         return tensor_refuse(spec, "tensors must be float32, one time an image, even features",
                              err);
     k = kernel_allocate(spec, sizeof(*k), is_fourier ? &fourier : &positional, err);

@@ -310,7 +310,7 @@ static int group_norm_create(const struct kernel_spec *spec, const struct kernel
 {
     const struct tensor_desc *x = &spec->inputs[0], *y = &spec->outputs[0];
     int groups = spec->attributes.group_norm.groups;
-    struct group_norm *k;
+    struct group_norm *k = NULL;
     size_t c;
 
     if (!tensor_is_image(x) || !tensor_same_shape(x, y) || x->dtype != y->dtype)
@@ -349,7 +349,7 @@ int cpu_group_norm_create(struct cpu_device *device, const struct kernel_spec *s
                           struct kernel **out, struct error *err)
 {
     static const struct kernel_ops ops = {.run = group_norm_run, .destroy = kernel_free};
-    struct group_norm *k;
+    struct group_norm *k = NULL;
     int rc = group_norm_create(spec, &ops, &spec->outputs[1], optional_input(spec, 3), &k, err);
 
     if (rc < 0)
@@ -365,7 +365,7 @@ int cpu_group_norm_grad_create(struct cpu_device *device, const struct kernel_sp
     static const struct kernel_ops ops = {.run = group_norm_grad_run, .destroy = kernel_free};
     const struct tensor_desc *x = &spec->inputs[0], *dy = &spec->inputs[4];
     const struct tensor_desc *shift = optional_input(spec, 5);
-    struct group_norm *k;
+    struct group_norm *k = NULL;
     int rc;
 
     if (!tensor_same_shape(x, dy) || x->dtype != dy->dtype)

@@ -33,7 +33,7 @@ static void *image_at_mutable(void *x, enum dtype type, size_t i)
 static int pointwise_create(const struct kernel_spec *spec, const struct kernel_ops *ops,
                             const struct tensor_desc *x, struct pointwise **out, struct error *err)
 {
-    struct pointwise *p;
+    struct pointwise *p = NULL;
 
     for (int i = 0; i < spec->n_inputs; i++) {
         if (spec->inputs[i].absent || !tensor_is_real(&spec->inputs[i]))
@@ -89,7 +89,7 @@ int cpu_silu_create(struct cpu_device *device, const struct kernel_spec *spec, s
 {
     static const struct kernel_ops forward = {.run = silu_run, .destroy = kernel_free};
     static const struct kernel_ops backward = {.run = silu_grad_run, .destroy = kernel_free};
-    struct pointwise *p;
+    struct pointwise *p = NULL;
     int rc;
 
     if (!tensors_agree(spec))
@@ -116,7 +116,7 @@ int cpu_add_create(struct cpu_device *device, const struct kernel_spec *spec, st
                    struct error *err)
 {
     static const struct kernel_ops ops = {.run = add_run, .destroy = kernel_free};
-    struct pointwise *p;
+    struct pointwise *p = NULL;
     int rc;
 
     if (!tensors_agree(spec))
@@ -143,7 +143,7 @@ int cpu_affine_create(struct cpu_device *device, const struct kernel_spec *spec,
                       struct kernel **out, struct error *err)
 {
     static const struct kernel_ops ops = {.run = affine_run, .destroy = kernel_free};
-    struct pointwise *p;
+    struct pointwise *p = NULL;
     int rc;
 
     if (!tensor_same_shape(&spec->inputs[0], &spec->outputs[0]))
@@ -183,7 +183,7 @@ int cpu_mix_create(struct cpu_device *device, const struct kernel_spec *spec, st
     static const struct kernel_ops ops = {.run = mix_run, .destroy = kernel_free};
     const struct tensor_desc *coefficients = &spec->inputs[0];
     int n_terms = spec->n_inputs - 1, first = spec->attributes.mix.first;
-    struct pointwise *p;
+    struct pointwise *p = NULL;
     int rc;
 
     if (n_terms < 1 || first < 0 || coefficients->dtype != DTYPE_F32 ||
@@ -226,7 +226,7 @@ int cpu_multiply_create(struct cpu_device *device, const struct kernel_spec *spe
     const struct tensor_desc *x = &spec->inputs[0], *m = &spec->inputs[1];
     const int last = x->shape.n_dims - 1;
     struct tensor_desc thin = *x; /* x with one channel */
-    struct pointwise *p;
+    struct pointwise *p = NULL;
     int rc;
 
     thin.shape.dims[last] = 1;
@@ -281,7 +281,7 @@ int cpu_half_square_create(struct cpu_device *device, const struct kernel_spec *
     static const struct kernel_ops backward = {.run = half_square_grad_run, .destroy = kernel_free};
     const struct tensor_desc *x = &spec->inputs[0];
     bool grad = spec->kind == OP_HALF_SQUARE_GRAD;
-    struct pointwise *p;
+    struct pointwise *p = NULL;
     int rc;
 
     if (!tensor_is_f32(x, tensor_image_count(x)) || !tensor_is_f32(&spec->inputs[1], 1) ||
