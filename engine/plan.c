@@ -22,6 +22,7 @@ struct location {
     enum place place;
     enum dtype dtype;
     size_t count;  /* elements per image, or of the whole when unbatched */
+    bool input;    /* written by the caller, even if nothing reads it */
     void *memory;  /* batch, constant: own memory of all images */
     size_t offset; /* arena: of this value; sum: in the sums; bytes */
 };
@@ -152,6 +153,7 @@ static int locate(struct plan *plan, const struct program *p, const struct plan_
         block_of[i] = -1;
         at->dtype = dtype_of(plan, v->type);
         at->count = shape_count(&v->shape);
+        at->input = v->role == VALUE_INPUT;
         if (needed[i] && v->role == VALUE_PARAMETER)
             at->place = PLACE_PARAMETER;
         if (needed[i] && v->role == VALUE_INPUT)
@@ -394,10 +396,12 @@ void plan_destroy(struct plan *plan)
 /* Checks images [first, first + n) of a value that has memory of its own. */
 static int check_range(const struct plan *plan, int value, int first, int n, struct error *err)
 {
-    const struct location *at = &plan->locations[value];
+    const struct location *at;
 
-    if (value < 0 || value >= plan->n_values ||
-        (at->place != PLACE_BATCH && at->place != PLACE_CONSTANT && at->place != PLACE_SUM))
+    if (value < 0 || value >= plan->n_values)
+        return error_set(err, -EINVAL, "value %d is not of the plan's program", value);
+    at = &plan->locations[value];
+    if ((at->place != PLACE_BATCH && at->place != PLACE_CONSTANT && at->place != PLACE_SUM))
         return error_set(err, -EINVAL, "value %d is neither input nor output of the plan", value);
     if (first < 0 || n < 0 || first + n > (at->place == PLACE_BATCH ? plan->batch_max : 1))
         return error_set(err, -EINVAL, "images %d .. %d are not in the plan's batch", first,
@@ -409,15 +413,23 @@ enum { CONVERSION_BLOCK = 512 };
 
 int plan_write(struct plan *plan, int value, int first, int n, const void *src, struct error *err)
 {
-    const struct location *at = &plan->locations[value];
-    int rc = check_range(plan, value, first, n, err);
-    size_t count = at->count * (size_t)n, size = dtype_size(at->dtype);
-    char *dst = (char *)at->memory + at->count * (size_t)first * size;
+    const struct location *at;
+    int rc = 0;
+    size_t count, size;
+    char *dst;
     const float *floats = src;
     uint16_t block[CONVERSION_BLOCK];
 
+    if (value >= 0 && value < plan->n_values && plan->locations[value].input &&
+        plan->locations[value].place == PLACE_NONE)
+        return 0;
+    rc = check_range(plan, value, first, n, err);
     if (rc < 0)
         return rc;
+    at = &plan->locations[value];
+    count = at->count * (size_t)n;
+    size = dtype_size(at->dtype);
+    dst = (char *)at->memory + at->count * (size_t)first * size;
     if (at->dtype != DTYPE_BF16)
         return plan->ops->upload(plan->device, dst, src, count * size, err);
     for (size_t i = 0; rc == 0 && i < count; i += CONVERSION_BLOCK) {
@@ -432,15 +444,18 @@ int plan_write(struct plan *plan, int value, int first, int n, const void *src, 
 
 int plan_read(struct plan *plan, int value, int first, int n, void *dst, struct error *err)
 {
-    const struct location *at = &plan->locations[value];
+    const struct location *at;
     int rc = check_range(plan, value, first, n, err);
-    size_t count = at->count * (size_t)n, size = dtype_size(at->dtype);
+    size_t count, size;
     const char *src;
     float *floats = dst;
     uint16_t block[CONVERSION_BLOCK];
 
     if (rc < 0)
         return rc;
+    at = &plan->locations[value];
+    count = at->count * (size_t)n;
+    size = dtype_size(at->dtype);
     if (at->place == PLACE_SUM)
         src = (const char *)plan->workers[0].sums + at->offset;
     else

@@ -44,8 +44,8 @@ struct generator_image {
     const float *x;        /* [h,w,c] the same before rounding; until the next tick */
 };
 
-/* device and checkpoint are borrowed; the device must outlive the generator, the checkpoint may be
- * destroyed after this returns. Builds every plan and fills the lanes' memory.
+/* device and checkpoint are borrowed and must outlive the generator (its weights are copied).
+ * Builds the plan and the lanes.
  * 0, -EINVAL, -ENOTSUP, -ENOMEM, -EIO. */
 int generator_create(struct device *device, const struct checkpoint *c,
                      const struct generator_options *options, struct generator **out,
@@ -66,7 +66,7 @@ int generator_submit(struct generator *g, const struct generator_task *task, str
 int generator_cancel(struct generator *g, uint64_t id);
 
 /* One network evaluation of every busy lane (none: returns at once). images: room for `slots`;
- * n_images: how many finished. On -EIO the lanes are as they were before. */
+ * n_images: how many finished. After -EIO every lane is in doubt: cancel them. */
 int generator_tick(struct generator *g, struct generator_image *images, int *n_images,
                    struct error *err);
 
