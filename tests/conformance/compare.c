@@ -1,0 +1,66 @@
+#include "tests/conformance/compare.h"
+
+#include <math.h>
+
+/* By the dtype of the output. bfloat16 outputs are rounded once from float32 arithmetic: up to
+ * 2^-9 of the value, 1e-6 mean square of uniformly spread values. */
+static const struct limit limits[] = {
+    [DTYPE_F32] = {1e-12, 4e-6},
+    [DTYPE_BF16] = {5e-6, 4e-3},
+};
+
+static const struct {
+    enum op_kind kind;
+    int output;
+    enum dtype dtype;
+    struct limit limit;
+    const char *reason;
+} exceptions[] = {
+    {OP_CONCAT, 0, DTYPE_F32, {0, 0}, "a copy"},
+    {OP_CONCAT, 0, DTYPE_BF16, {0, 0}, "a copy"},
+    {OP_SLICE, 0, DTYPE_F32, {0, 0}, "a copy"},
+    {OP_SLICE, 0, DTYPE_BF16, {0, 0}, "a copy"},
+};
+
+struct limit limit_of(enum op_kind kind, int output, enum dtype dtype)
+{
+    for (size_t i = 0; i < sizeof(exceptions) / sizeof(exceptions[0]); i++) {
+        if (exceptions[i].kind == kind && exceptions[i].output == output &&
+            exceptions[i].dtype == dtype)
+            return exceptions[i].limit;
+    }
+    return limits[dtype];
+}
+
+bool within(const struct difference *difference, const struct limit *limit)
+{
+    return difference->nmse <= limit->nmse && difference->worst <= limit->worst;
+}
+
+struct difference compare(const struct tensor *got, const struct tensor *want, double floor)
+{
+    const size_t count = tensor_elements(&want->desc);
+    struct difference d = {0};
+    double scale = floor, squares = 0, wanted_squares = 0, worst = 0;
+
+    for (size_t i = 0; i < count; i++)
+        scale = fmax(scale, fabs(tensor_at(want, i)));
+    for (size_t i = 0; i < count; i++) {
+        double g = tensor_at(got, i), w = tensor_at(want, i);
+        double e = g == w ? 0 : isnan(g - w) || scale == 0 ? INFINITY : fabs(g - w) / scale;
+
+        if (e > worst || i == 0) {
+            worst = e;
+            d.worst_index = i;
+            d.got = g;
+            d.want = w;
+        }
+        squares += e * e;
+        wanted_squares += scale == 0 ? 0 : (w / scale) * (w / scale);
+    }
+    wanted_squares =
+        fmax(wanted_squares, scale == 0 ? 0 : (double)count * (floor / scale) * (floor / scale));
+    d.worst = worst;
+    d.nmse = squares == 0 ? 0 : squares / wanted_squares;
+    return d;
+}

@@ -1,0 +1,26 @@
+/* How far an output may be from what the reference computes. */
+#ifndef TESTS_CONFORMANCE_COMPARE_H
+#define TESTS_CONFORMANCE_COMPARE_H
+
+#include "tests/conformance/tensor.h"
+
+struct difference {
+    double nmse;  /* sum (got - want)^2 / sum want^2 */
+    double worst; /* largest |got - want| over the largest |want| */
+    size_t worst_index;
+    double got, want; /* there */
+};
+
+/* floor: the smallest scale to measure against, see struct op_case. Where the scale is 0, any
+ * difference is infinite; so is one to or from NaN. */
+struct difference compare(const struct tensor *got, const struct tensor *want, double floor);
+
+struct limit {
+    double nmse, worst;
+};
+
+struct limit limit_of(enum op_kind kind, int output, enum dtype dtype);
+
+bool within(const struct difference *difference, const struct limit *limit);
+
+#endif

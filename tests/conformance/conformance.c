@@ -1,0 +1,175 @@
+/* Holds every device to the reference, operation by operation.
+ *
+ *     conformance [--device NAME] [--precision fp32|bf16] [--op NAME] [--case I] [--seed N]
+ *                 [--bench]
+ *
+ * Without arguments: everything on every device, as TAP. --bench times the cases instead.
+ */
+#include "engine/base/error.h"
+#include "tests/conformance/cases.h"
+#include "tests/conformance/groups.h"
+#include "tests/conformance/tap.h"
+
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct options {
+    const char *device;       /* NULL: all */
+    const char *op;           /* NULL: all */
+    enum precision precision; /* auto: all */
+    int index;                /* -1: all */
+    uint64_t seed;
+    bool bench;
+};
+
+static int options_parse(int argc, char **argv, struct options *out)
+{
+    static const struct option names[] = {
+        {"device", required_argument, NULL, 'd'},
+        {"precision", required_argument, NULL, 'p'},
+        {"op", required_argument, NULL, 'o'},
+        {"case", required_argument, NULL, 'c'},
+        {"seed", required_argument, NULL, 's'},
+        {"bench", no_argument, NULL, 'b'},
+        {NULL, 0, NULL, 0},
+    };
+    struct error err;
+    int c;
+
+    while ((c = getopt_long(argc, argv, "", names, NULL)) != -1) {
+        switch (c) {
+        case 'd':
+            out->device = optarg;
+            break;
+        case 'p':
+            if (precision_parse(optarg, &out->precision, &err) < 0) {
+                fprintf(stderr, "%s\n", err.text);
+                return -1;
+            }
+            break;
+        case 'o':
+            out->op = optarg;
+            break;
+        case 'c':
+            out->index = atoi(optarg);
+            break;
+        case 's':
+            out->seed = strtoull(optarg, NULL, 10);
+            break;
+        case 'b':
+            out->bench = true;
+            break;
+        default:
+            return -1;
+        }
+    }
+    return 0;
+}
+
+enum dtype subject_dtype(const struct subject *s)
+{
+    return s->precision == PRECISION_BF16 ? DTYPE_BF16 : DTYPE_F32;
+}
+
+void subject_name(const struct subject *s, enum op_kind kind, int index, char *text, int size)
+{
+    snprintf(text, (size_t)size, "%s %s %s %d", device_base(s->device)->ops->name,
+             precision_name(s->precision), op_name(kind), index);
+}
+
+bool subject_has_case(const struct subject *s, enum op_kind kind, int index)
+{
+    struct op_case c;
+
+    if (s->precision == PRECISION_FP32)
+        return true;
+    case_make(kind, index, subject_dtype(s), &c);
+    for (int i = 0; i < c.spec.n_inputs; i++) {
+        if (c.spec.inputs[i].dtype == DTYPE_BF16)
+            return true;
+    }
+    return c.spec.outputs[0].dtype == DTYPE_BF16;
+}
+
+static void run_op(const struct subject *s, const struct options *options, enum op_kind kind)
+{
+    for (int i = 0; i < cases_count(kind); i++) {
+        if ((options->index >= 0 && options->index != i) || !subject_has_case(s, kind, i))
+            continue;
+        if (options->bench)
+            bench_run(s, kind, i);
+        else
+            accuracy_check(s, kind, i);
+        if (!options->bench && s->device == s->reference)
+            gradient_check(s, kind, i);
+    }
+    if (options->bench || options->index >= 0)
+        return;
+    invariance_check(s, kind);
+    if (s->device == s->reference)
+        refusal_check(s, kind);
+}
+
+static void run_device(struct device *device, struct device *reference,
+                       const struct options *options)
+{
+    const struct device_ops *ops = device_base(device)->ops;
+    struct subject s = {.device = device, .reference = reference, .seed = options->seed};
+    char text[128];
+
+    if (ops->enter_thread)
+        ops->enter_thread(device);
+    ops->describe(device, text, sizeof(text));
+    tap_note("device %s: %s", ops->name, text);
+    for (int p = PRECISION_FP32; p <= PRECISION_BF16; p++) {
+        struct error err;
+
+        if (options->precision != PRECISION_AUTO && (int)options->precision != p)
+            continue;
+        if (ops->precision(device, (enum precision)p, &s.precision, &err) < 0) {
+            if (!options->bench && device != reference)
+                tap_skip(err.text, "%s %s", ops->name, precision_name((enum precision)p));
+            continue;
+        }
+        for (int kind = 0; kind < OP_KINDS; kind++) {
+            if (!options->op || strcmp(options->op, op_name((enum op_kind)kind)) == 0)
+                run_op(&s, options, (enum op_kind)kind);
+        }
+    }
+}
+
+int main(int argc, char **argv)
+{
+    struct options options = {.precision = PRECISION_AUTO, .index = -1, .seed = 1};
+    struct device *reference;
+    struct error err;
+
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    if (options_parse(argc, argv, &options) < 0)
+        return 2;
+    tap_note("seed %" PRIu64, options.seed);
+    if (device_open("reference", 1, &reference, &err) < 0) {
+        printf("Bail out! %s\n", err.text);
+        return 1;
+    }
+    for (int i = 0; device_name_at(i); i++) {
+        const char *name = device_name_at(i);
+        const bool is_reference = strcmp(name, "reference") == 0;
+        struct device *device = reference;
+
+        if (options.device && strcmp(options.device, name) != 0)
+            continue;
+        if (!is_reference && device_open(name, 1, &device, &err) < 0) {
+            tap_skip(err.text, "device %s", name);
+            continue;
+        }
+        run_device(device, reference, &options);
+        if (!is_reference)
+            device_close(device);
+    }
+    device_close(reference);
+    return options.bench ? 0 : tap_finish();
+}

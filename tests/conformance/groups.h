@@ -1,0 +1,43 @@
+/* The groups of tests of the conformance program. Each writes TAP lines. */
+#ifndef TESTS_CONFORMANCE_GROUPS_H
+#define TESTS_CONFORMANCE_GROUPS_H
+
+#include "engine/device.h"
+
+#include <stdint.h>
+
+/* What to run on. */
+struct subject {
+    struct device *device;
+    struct device *reference;
+    enum precision precision; /* fp32 or bf16 */
+    uint64_t seed;
+};
+
+/* One case of one operation against the reference: one line. */
+void accuracy_check(const struct subject *s, enum op_kind kind, int index);
+
+/* All cases of an operation, by bytes: again, by a new kernel in other memory; with the images
+ * of the batch in other places; each image by a kernel for one image. One line. */
+void invariance_check(const struct subject *s, enum op_kind kind);
+
+/* A gradient of the reference against finite differences of its forward operation: one line,
+ * none if kind is no gradient. */
+void gradient_check(const struct subject *s, enum op_kind kind, int index);
+
+/* The reference refuses specs that do not fit, naming the operation: one line. */
+void refusal_check(const struct subject *s, enum op_kind kind);
+
+/* Prints the median time of a case. */
+void bench_run(const struct subject *s, enum op_kind kind, int index);
+
+/* Whether the case differs between precisions: there is a bfloat16 value in it, or precision is
+ * fp32. */
+bool subject_has_case(const struct subject *s, enum op_kind kind, int index);
+
+/* "cpu bf16 group_norm 3" */
+void subject_name(const struct subject *s, enum op_kind kind, int index, char *text, int size);
+
+enum dtype subject_dtype(const struct subject *s);
+
+#endif

@@ -1,0 +1,82 @@
+#include "tests/conformance/tensor.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+size_t tensor_image_elements(const struct tensor_desc *desc)
+{
+    size_t count = 1;
+
+    for (int i = 0; i < desc->shape.n_dims; i++)
+        count *= (size_t)desc->shape.dims[i];
+    return count;
+}
+
+size_t tensor_elements(const struct tensor_desc *desc)
+{
+    return desc->absent ? 0 : (size_t)desc->n * tensor_image_elements(desc);
+}
+
+size_t tensor_bytes(const struct tensor_desc *desc)
+{
+    return tensor_elements(desc) * dtype_size(desc->dtype);
+}
+
+double tensor_at(const struct tensor *tensor, size_t i)
+{
+    if (tensor->desc.dtype == DTYPE_BF16)
+        return bf16_to_float(((const uint16_t *)tensor->data)[i]);
+    return ((const float *)tensor->data)[i];
+}
+
+void tensor_store(struct tensor *tensor, size_t i, float x)
+{
+    if (tensor->desc.dtype == DTYPE_BF16)
+        ((uint16_t *)tensor->data)[i] = bf16_from_float(x);
+    else
+        ((float *)tensor->data)[i] = x;
+}
+
+void tensor_init(struct tensor *tensor, const struct tensor_desc *desc)
+{
+    tensor->desc = *desc;
+    tensor->data = NULL;
+    if (desc->absent)
+        return;
+    tensor->data = malloc(tensor_bytes(desc));
+    if (!tensor->data) {
+        printf("Bail out! out of memory\n");
+        exit(1);
+    }
+}
+
+void tensor_init_copy(struct tensor *tensor, const struct tensor *src, enum dtype dtype)
+{
+    struct tensor_desc desc = src->desc;
+
+    if (desc.dtype == DTYPE_U32)
+        dtype = DTYPE_U32;
+    desc.dtype = dtype;
+    tensor_init(tensor, &desc);
+    if (dtype == src->desc.dtype && tensor->data) {
+        memcpy(tensor->data, src->data, tensor_bytes(&desc));
+        return;
+    }
+    for (size_t i = 0; i < tensor_elements(&desc); i++)
+        tensor_store(tensor, i, (float)tensor_at(src, i));
+}
+
+void tensor_fini(struct tensor *tensor)
+{
+    free(tensor->data);
+    tensor->data = NULL;
+}
+
+void tensor_set_fini(struct tensor_set *set)
+{
+    for (int i = 0; i < OP_INPUTS_MAX; i++)
+        tensor_fini(&set->inputs[i]);
+    for (int i = 0; i < OP_OUTPUTS_MAX; i++)
+        tensor_fini(&set->outputs[i]);
+}
