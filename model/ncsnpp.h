@@ -25,7 +25,8 @@ enum { NCSNPP_MODULES_MAX = 512 };
  *            number for the positional one
  * key        dropout masks are drawn from it (VALUE_KEY [n,4]), -1: no dropout
  * modules    NULL, or an array of NCSNPP_MODULES_MAX: receives the output of all_modules[i]
- *            (-1 past the last), as the reference's modules give them
+ *            (-1 past the last) as the reference's modules give it, but for the last norm, which
+ *            includes the SiLU that follows it
  * phi        out: raw network output, exact, shaped like x
  *
  * Returns 0 or the program's first error.
