@@ -42,6 +42,8 @@ struct json_t *corruption_to_json(const struct corruption *c); /* new; NULL with
 const char *corruption_name(const struct corruption *c); /* "blur", ... : the name on the wire */
 enum corruption_kind corruption_kind(const struct corruption *c);
 
+size_t corruption_pixels(const struct corruption *c); /* h w */
+
 /* The level at which C is the identity (0 for blur, h w for mask, 1 for the scalars). */
 double corruption_clean_level(const struct corruption *c);
 
@@ -69,9 +71,19 @@ int corruption_apply(const struct corruption *c, struct program *p, int x,
 int corruption_apply_adjoint(const struct corruption *c, struct program *p, int x,
                              const struct operator_values *op);
 
-/* The same on the host, double accumulators: y = C(level) x for one image [h,w,ch]; x != y.
- * For fitting and tests. 0 or -ENOMEM. */
+/* The same on the host for one image [h,w,ch], double accumulators; x != y. 0 or -ENOMEM. */
 int corruption_apply_host(const struct corruption *c, double level, int channels, const float *x,
                           float *y, struct error *err);
+
+/* An operator C(level) on the host, in double throughout, to be applied to many images. */
+struct corruption_matrices;
+
+/* c is borrowed. 0 or -ENOMEM. */
+int corruption_matrices_create(const struct corruption *c, double level, int channels,
+                               struct corruption_matrices **out, struct error *err);
+void corruption_matrices_destroy(struct corruption_matrices *m);
+
+/* y = C(level) x for one image [h,w,channels]. Thread: one at a time per object. */
+void corruption_matrices_apply(struct corruption_matrices *m, const float *x, double *y);
 
 #endif

@@ -48,13 +48,14 @@ int schedule_vp(double beta_min, double beta_max, int sub, struct schedule *out,
 
 /* Distances between the laws of C_i x_0: D(i,j) = sqrt(mean ||C_i x - C_j x||^2), the Wasserstein
  * distance when C_j C_i^-1 is symmetric positive (identity coupling), an upper bound otherwise.
- * images [n,h,w,channels] in [0,1]; levels: n_levels; out: [n_levels, n_levels]. Gram matrix in
- * double. 0 or -ENOMEM. */
+ * images [n,h,w,channels] in [0,1]; levels: n_levels; out: [n_levels, n_levels]. Everything in
+ * double, or mild levels lie about their distances. 0 or -ENOMEM. */
 int schedule_distances(const struct corruption *c, int n, int channels, const float *images,
                        int n_levels, const double *levels, double *out, struct error *err);
 
 /* The cheapest path 0 -> n_levels-1 over hops with D <= eps; cost = sum of D. path: room for
- * n_levels indices. Returns the number of nodes, or -ENOENT when there is no path, -ENOMEM. */
+ * n_levels indices. Of equally cheap paths the one with fewer nodes. Returns the number of nodes, or
+ * -ENOENT when there is no path, -ENOMEM. */
 int schedule_shortest_path(int n_levels, const double *distances, double eps, int *path,
                            double *cost, struct error *err);
 

@@ -1,0 +1,446 @@
+#include "model/schedule.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/base/error.h"
+#include "model/corruption.h"
+#include "model/json_fields.h"
+
+static void knots_fini(struct schedule_knots *k)
+{
+    free(k->t);
+    free(k->value);
+    *k = (struct schedule_knots){0};
+}
+
+static int knots_init(struct schedule_knots *k, int n, struct error *err)
+{
+    k->n = n;
+    k->t = calloc((size_t)n, sizeof(*k->t));
+    k->value = calloc((size_t)n, sizeof(*k->value));
+    if (!k->t || !k->value) {
+        knots_fini(k);
+        return error_set(err, -ENOMEM, "out of memory for a schedule of %d knots", n);
+    }
+    return 0;
+}
+
+static int schedule_init(struct schedule *s, int n_levels, int n_sigmas, struct error *err)
+{
+    int rc;
+
+    *s = (struct schedule){0};
+    rc = knots_init(&s->level, n_levels, err);
+    if (rc == 0)
+        rc = knots_init(&s->sigma, n_sigmas, err);
+    if (rc < 0)
+        schedule_fini(s);
+    return rc;
+}
+
+void schedule_fini(struct schedule *s)
+{
+    knots_fini(&s->level);
+    knots_fini(&s->sigma);
+}
+
+static void knots_fill(struct schedule_knots *dst, const struct schedule_knots *src)
+{
+    memcpy(dst->t, src->t, (size_t)src->n * sizeof(*src->t));
+    memcpy(dst->value, src->value, (size_t)src->n * sizeof(*src->value));
+}
+
+int schedule_copy(const struct schedule *src, struct schedule *out, struct error *err)
+{
+    struct schedule copy;
+    int rc = schedule_init(&copy, src->level.n, src->sigma.n, err);
+
+    if (rc < 0)
+        return rc;
+    knots_fill(&copy.level, &src->level);
+    knots_fill(&copy.sigma, &src->sigma);
+    *out = copy;
+    return 0;
+}
+
+/* The knot i with t[i] <= t <= t[i + 1], and how far t is between them in [0, 1]. */
+static int knots_find(const struct schedule_knots *k, double t, double *fraction)
+{
+    int low = 0, high = k->n - 1;
+
+    t = fmin(fmax(t, 0), 1);
+    while (high - low > 1) {
+        int middle = (low + high) / 2;
+
+        if (k->t[middle] <= t)
+            low = middle;
+        else
+            high = middle;
+    }
+    *fraction = (t - k->t[low]) / (k->t[high] - k->t[low]);
+    return low;
+}
+
+double schedule_level(const struct schedule *s, double t)
+{
+    double f;
+    int i = knots_find(&s->level, t, &f);
+
+    return (1 - f) * s->level.value[i] + f * s->level.value[i + 1];
+}
+
+double schedule_sigma(const struct schedule *s, double t)
+{
+    double f;
+    int i = knots_find(&s->sigma, t, &f);
+
+    if (s->sigma.value[i] == s->sigma.value[i + 1])
+        return s->sigma.value[i];
+    return exp((1 - f) * log(s->sigma.value[i]) + f * log(s->sigma.value[i + 1]));
+}
+
+/* No level or sigma that makes sense is larger, and none of their squares may overflow. */
+static const double value_max = 1e9;
+
+static int read_array(const json_t *json, const char *what, const char *key, int n, double min,
+                      double *out, struct error *err)
+{
+    for (int i = 0; i < n; i++) {
+        const json_t *item = json_array_get(json, (size_t)i);
+        double value = json_number_value(item);
+
+        if (!json_is_number(item) || !(value >= min && value <= value_max))
+            return error_set(err, -EINVAL, "%s: \"%s\": element %d is not within %g .. %g", what,
+                             key, i, min, value_max);
+        out[i] = value;
+    }
+    return 0;
+}
+
+static int knots_from_json(const json_t *json, const char *what, double min,
+                           struct schedule_knots *out, struct error *err)
+{
+    const json_t *t = NULL, *value = NULL;
+    struct json_fields f;
+    size_t n;
+    int rc;
+
+    json_fields_begin(&f, json, what, err);
+    json_fields_value(&f, "t", JSON_REQUIRED, &t);
+    json_fields_value(&f, "value", JSON_REQUIRED, &value);
+    rc = json_fields_end(&f);
+    if (rc < 0)
+        return rc;
+    n = json_array_size(t);
+    if (n < 2 || n > SCHEDULE_KNOTS_MAX || json_array_size(value) != n)
+        return error_set(err, -EINVAL,
+                         "%s: \"t\" and \"value\" are not arrays of one length "
+                         "within 2 .. %d",
+                         what, SCHEDULE_KNOTS_MAX);
+    rc = knots_init(out, (int)n, err);
+    if (rc == 0)
+        rc = read_array(t, what, "t", out->n, 0, out->t, err);
+    if (rc == 0)
+        rc = read_array(value, what, "value", out->n, min, out->value, err);
+    if (rc < 0)
+        return rc;
+    for (int i = 1; i < out->n; i++) {
+        if (out->t[i] <= out->t[i - 1])
+            return error_set(err, -EINVAL, "%s: \"t\" does not rise at element %d", what, i);
+    }
+    if (out->t[0] != 0 || out->t[out->n - 1] != 1)
+        return error_set(err, -EINVAL, "%s: \"t\" does not go from 0 to 1", what);
+    return 0;
+}
+
+int schedule_from_json(const struct json_t *json, struct schedule *out, struct error *err)
+{
+    const json_t *level = NULL, *sigma = NULL;
+    struct schedule s = {0};
+    struct json_fields f;
+    int rc;
+
+    json_fields_begin(&f, json, "schedule", err);
+    json_fields_value(&f, "level", JSON_REQUIRED, &level);
+    json_fields_value(&f, "sigma", JSON_REQUIRED, &sigma);
+    rc = json_fields_end(&f);
+    if (rc == 0)
+        rc = knots_from_json(level, "schedule level", 0, &s.level, err);
+    if (rc == 0)
+        rc = knots_from_json(sigma, "schedule sigma", 1e-9, &s.sigma, err);
+    if (rc < 0) {
+        schedule_fini(&s);
+        return rc;
+    }
+    *out = s;
+    return 0;
+}
+
+static json_t *reals(const double *values, int n)
+{
+    json_t *array = json_array();
+
+    for (int i = 0; array && i < n; i++) {
+        if (json_array_append_new(array, json_real(values[i])) < 0) {
+            json_decref(array);
+            return NULL;
+        }
+    }
+    return array;
+}
+
+static json_t *knots_to_json(const struct schedule_knots *k)
+{
+    return json_pack("{s:o, s:o}", "t", reals(k->t, k->n), "value", reals(k->value, k->n));
+}
+
+struct json_t *schedule_to_json(const struct schedule *s)
+{
+    return json_pack("{s:o, s:o}", "level", knots_to_json(&s->level), "sigma",
+                     knots_to_json(&s->sigma));
+}
+
+int schedule_noise_then_levels(double sigma_min, double sigma_max, double t_noise, int n,
+                               const double *levels, struct schedule *out, struct error *err)
+{
+    struct schedule s;
+    int rc;
+
+    if (!(sigma_min > 0 && sigma_max >= sigma_min && isfinite(sigma_max)))
+        return error_set(err, -EINVAL, "schedule: sigma from %g to %g does not rise from above 0",
+                         sigma_min, sigma_max);
+    if (n == 0 ? t_noise != 1 : !(t_noise > 0 && t_noise < 1))
+        return error_set(err, -EINVAL, "schedule: %d levels do not go with t_noise %g", n, t_noise);
+    if (n == 1 || n < 0 || n > SCHEDULE_KNOTS_MAX - 1)
+        return error_set(err, -EINVAL, "schedule: %d levels", n);
+    for (int i = 0; i < n; i++) {
+        if (!(levels[i] >= 0 && isfinite(levels[i])))
+            return error_set(err, -EINVAL, "schedule: level %d is %g", i, levels[i]);
+    }
+    rc = schedule_init(&s, n ? n + 1 : 2, n ? 3 : 2, err);
+    if (rc < 0)
+        return rc;
+    s.level.value[0] = n ? levels[0] : 1; /* noise alone: C = I */
+    s.level.value[1] = 1;
+    s.level.t[1] = 1;
+    for (int i = 0; i < n; i++) {
+        s.level.t[i + 1] = i == n - 1 ? 1 : t_noise + (1 - t_noise) * i / (n - 1);
+        s.level.value[i + 1] = levels[i];
+    }
+    s.sigma.value[0] = sigma_min;
+    for (int i = 1; i < s.sigma.n; i++) {
+        s.sigma.t[i] = i == s.sigma.n - 1 ? 1 : t_noise;
+        s.sigma.value[i] = sigma_max;
+    }
+    *out = s;
+    return 0;
+}
+
+int schedule_vp(double beta_min, double beta_max, int sub, struct schedule *out, struct error *err)
+{
+    enum { KNOTS = 513 };
+    struct schedule s;
+    int rc;
+
+    if (!(beta_min > 0 && beta_max >= beta_min && isfinite(beta_max)))
+        return error_set(err, -EINVAL, "schedule: beta from %g to %g does not rise from above 0",
+                         beta_min, beta_max);
+    rc = schedule_init(&s, KNOTS, KNOTS, err);
+    if (rc < 0)
+        return rc;
+    for (int i = 0; i < KNOTS; i++) {
+        /* Denser towards 0, where sigma goes like the square root of t. */
+        double t = (double)i * i / ((double)(KNOTS - 1) * (KNOTS - 1));
+        double t_sigma = fmax(t, 1e-3);
+        double log_a = -t_sigma * t_sigma * (beta_max - beta_min) / 4 - t_sigma * beta_min / 2;
+        double variance = -expm1(2 * log_a); /* 1 - a^2 */
+
+        s.level.t[i] = s.sigma.t[i] = t;
+        s.level.value[i] = exp(-t * t * (beta_max - beta_min) / 4 - t * beta_min / 2);
+        s.sigma.value[i] = sub ? variance : sqrt(variance);
+    }
+    *out = s;
+    return 0;
+}
+
+/* Elements whose values at all levels stay in the cache while the pairs are summed. */
+enum { BLOCK = 64 };
+
+/* squares[i, j] += sum over the elements of a block of (y_i - y_j)^2 for j > i; y [n, n_levels]. */
+static void add_squares(int n, int n_levels, const double *y, double *squares)
+{
+    for (int i = 0; i < n_levels; i++) {
+        double *sum = squares + (size_t)i * (size_t)n_levels;
+
+        for (int e = 0; e < n; e++) {
+            const double *values = y + (size_t)e * (size_t)n_levels;
+
+            for (int j = i + 1; j < n_levels; j++) {
+                double difference = values[j] - values[i];
+
+                sum[j] += difference * difference;
+            }
+        }
+    }
+}
+
+int schedule_distances(const struct corruption *c, int n, int channels, const float *images,
+                       int n_levels, const double *levels, double *out, struct error *err)
+{
+    size_t pixels = corruption_pixels(c), size = pixels * (size_t)channels;
+    size_t count = (size_t)n_levels;
+    struct corruption_matrices **at = calloc(count, sizeof(*at));
+    double *y = malloc(size * sizeof(*y)), *all = malloc(size * count * sizeof(*all));
+    int rc = 0;
+
+    if (!at || !y || !all)
+        rc = error_set(err, -ENOMEM, "out of memory for the images at %d levels", n_levels);
+    for (size_t l = 0; rc == 0 && l < count; l++)
+        rc = corruption_matrices_create(c, levels[l], channels, &at[l], err);
+    if (rc < 0)
+        goto done;
+
+    memset(out, 0, count * count * sizeof(*out));
+    for (int i = 0; i < n; i++) {
+        for (size_t l = 0; l < count; l++) {
+            corruption_matrices_apply(at[l], images + (size_t)i * size, y);
+            for (size_t e = 0; e < size; e++)
+                all[e * count + l] = y[e];
+        }
+        for (size_t e = 0; e < size; e += BLOCK)
+            add_squares(size - e < BLOCK ? (int)(size - e) : BLOCK, n_levels, all + e * count, out);
+    }
+    for (size_t i = 0; i < count; i++) {
+        for (size_t j = i + 1; j < count; j++)
+            out[i * count + j] = out[j * count + i] = sqrt(out[i * count + j] / n);
+    }
+
+done:
+    for (size_t l = 0; at && l < count; l++)
+        corruption_matrices_destroy(at[l]);
+    free(at);
+    free(y);
+    free(all);
+    return rc;
+}
+
+/* A node of the search: the cheapest known way from node 0 to it. */
+struct node {
+    double cost;
+    int hops;
+    int previous;
+    int done;
+};
+
+/* The unfinished node that is nearest to node 0, or -1. */
+static int nearest(int n, const struct node *nodes)
+{
+    int best = -1;
+
+    for (int i = 0; i < n; i++) {
+        if (!nodes[i].done && isfinite(nodes[i].cost) &&
+            (best < 0 || nodes[i].cost < nodes[best].cost ||
+             (nodes[i].cost == nodes[best].cost && nodes[i].hops < nodes[best].hops)))
+            best = i;
+    }
+    return best;
+}
+
+/* Dijkstra's search; of equally cheap paths the one with fewer nodes, because the mildest levels
+ * can lie at distance 0 from each other. Returns the number of nodes, or 0: no path. */
+static int search(int n, const double *distances, double eps, struct node *nodes)
+{
+    for (int i = 0; i < n; i++)
+        nodes[i] = (struct node){.cost = i ? INFINITY : 0, .hops = 0, .previous = -1};
+    for (int i = nearest(n, nodes); i >= 0 && i != n - 1; i = nearest(n, nodes)) {
+        nodes[i].done = 1;
+        for (int j = 0; j < n; j++) {
+            double hop = distances[(size_t)i * (size_t)n + (size_t)j];
+            double cost = nodes[i].cost + hop;
+
+            if (hop <= eps && !nodes[j].done &&
+                (cost < nodes[j].cost ||
+                 (cost == nodes[j].cost && nodes[i].hops + 1 < nodes[j].hops)))
+                nodes[j] = (struct node){.cost = cost, .hops = nodes[i].hops + 1, .previous = i};
+        }
+    }
+    return isfinite(nodes[n - 1].cost) ? nodes[n - 1].hops + 1 : 0;
+}
+
+static void trace(int n, const struct node *nodes, int *path)
+{
+    for (int i = n - 1; i >= 0; i = nodes[i].previous)
+        path[nodes[i].hops] = i;
+}
+
+int schedule_shortest_path(int n_levels, const double *distances, double eps, int *path,
+                           double *cost, struct error *err)
+{
+    struct node *nodes = calloc((size_t)n_levels, sizeof(*nodes));
+    int n;
+
+    if (!nodes)
+        return error_set(err, -ENOMEM, "out of memory for a path over %d levels", n_levels);
+    n = search(n_levels, distances, eps, nodes);
+    if (n > 0) {
+        trace(n_levels, nodes, path);
+        *cost = nodes[n_levels - 1].cost;
+    }
+    free(nodes);
+    if (n == 0)
+        return error_set(err, -ENOENT, "no path over %d levels with hops of at most %g", n_levels,
+                         eps);
+    return n;
+}
+
+static int compare_doubles(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+int schedule_path_of_length(int n_levels, const double *distances, int n_nodes, int *nodes,
+                            double *eps, struct error *err)
+{
+    size_t n = (size_t)n_levels * (size_t)n_levels;
+    double *candidates = malloc(n * sizeof(*candidates));
+    struct node *tree = calloc((size_t)n_levels, sizeof(*tree));
+    size_t low = 0, high = n; /* more than n_nodes or no path below low; fewer from high on */
+    int found = 0, rc = 0;
+
+    if (!candidates || !tree) {
+        rc = error_set(err, -ENOMEM, "out of memory for a path over %d levels", n_levels);
+        goto done;
+    }
+    /* The path changes only where eps passes one of the distances. */
+    memcpy(candidates, distances, n * sizeof(*candidates));
+    qsort(candidates, n, sizeof(*candidates), compare_doubles);
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        int count = search(n_levels, distances, candidates[middle], tree);
+
+        if (count == 0 || count >= n_nodes)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low > 0)
+        found = search(n_levels, distances, candidates[low - 1], tree);
+    if (found != n_nodes) {
+        rc = error_set(err, -ENOENT, "no path of %d nodes over %d levels: the nearest has %d",
+                       n_nodes, n_levels, found);
+        goto done;
+    }
+    trace(n_levels, tree, nodes);
+    *eps = candidates[low - 1];
+
+done:
+    free(candidates);
+    free(tree);
+    return rc;
+}
