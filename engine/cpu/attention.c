@@ -7,11 +7,11 @@
  */
 #include "engine/base/error.h"
 #include "engine/cpu/cpu_kernels.h"
+#include "engine/cpu/loops.h"
 #include "engine/cpu/onednn.h"
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 enum { PRODUCTS_MAX = 4 };
 
@@ -21,6 +21,7 @@ enum grad_product { GRAD_V, GRAD_P, GRAD_Q, GRAD_K };
 
 struct attention {
     struct kernel base;
+    const struct row_loops *loops;
     int n, positions, channels;
     enum dtype type;
     float scale;
@@ -53,82 +54,6 @@ static int product_run(struct onednn_call *call, const void *a, const void *b, v
     return onednn_call_run(call, args, scratch, err);
 }
 
-static float exp_nonpositive(float x)
-{
-    const float magic = 0x1.8p23f; /* adding it leaves the whole part in the low bits */
-    float bounded = x < -87.0f ? -87.0f : x;
-    float z = bounded * 1.44269504088896341f;
-    float shifted = z + magic;
-    float f = z - (shifted - magic);
-    float p = 1.5403530e-4f;
-    uint32_t bits, exponent;
-
-    p = p * f + 1.3333558e-3f;
-    p = p * f + 9.6181291e-3f;
-    p = p * f + 5.5504109e-2f;
-    p = p * f + 2.4022651e-1f;
-    p = p * f + 6.9314718e-1f;
-    p = p * f + 1.0f;
-    memcpy(&bits, &p, sizeof(bits));
-    memcpy(&exponent, &shifted, sizeof(exponent));
-    bits += exponent << 23;
-    memcpy(&p, &bits, sizeof(p));
-    return p;
-}
-
-static void row_store(const float *row, int size, void *dst, enum dtype type, size_t first)
-{
-    float *floats = dst;
-    uint16_t *halves = dst;
-
-    if (type == DTYPE_F32) {
-        memcpy(floats + first, row, (size_t)size * sizeof(*row));
-        return;
-    }
-    for (int i = 0; i < size; i++)
-        halves[first + i] = bf16_from_float(row[i]);
-}
-
-/* p = softmax(scale s), row by row; s is overwritten. */
-static void softmax_rows(float *s, int size, float scale, void *p, enum dtype type)
-{
-    for (int r = 0; r < size; r++) {
-        float *row = s + (size_t)r * size;
-        float largest = row[0], sum = 0;
-
-        for (int i = 1; i < size; i++)
-            largest = row[i] > largest ? row[i] : largest;
-        for (int i = 0; i < size; i++) {
-            row[i] = exp_nonpositive((row[i] - largest) * scale);
-            sum += row[i];
-        }
-        for (int i = 0; i < size; i++)
-            row[i] /= sum;
-        row_store(row, size, p, type, (size_t)r * size);
-    }
-}
-
-static void softmax_grad_rows(float *dp, const void *p, int size, float scale, void *ds,
-                              enum dtype type)
-{
-    const float *floats = p;
-    const uint16_t *halves = p;
-
-    for (int r = 0; r < size; r++) {
-        size_t first = (size_t)r * size;
-        float *row = dp + first;
-        float sum = 0;
-
-        for (int i = 0; i < size; i++)
-            sum +=
-                row[i] * (type == DTYPE_F32 ? floats[first + i] : bf16_to_float(halves[first + i]));
-        for (int i = 0; i < size; i++)
-            row[i] = scale * (row[i] - sum) *
-                     (type == DTYPE_F32 ? floats[first + i] : bf16_to_float(halves[first + i]));
-        row_store(row, size, ds, type, first);
-    }
-}
-
 static int attention_run(const struct kernel *kernel, const void *const *inputs,
                          void *const *outputs, void *scratch, struct error *err)
 {
@@ -148,7 +73,7 @@ static int attention_run(const struct kernel *kernel, const void *const *inputs,
 
         if (rc < 0)
             return rc;
-        softmax_rows(scratch, a->positions, a->scale, p, a->type);
+        a->loops->softmax(scratch, positions, positions, a->scale, p, a->type);
         rc = product_run(a->products[FORWARD_O], p, v, o, rest, err);
         if (rc < 0)
             return rc;
@@ -179,7 +104,7 @@ static int attention_grad_run(const struct kernel *kernel, const void *const *in
         rc = product_run(a->products[GRAD_P], d_o, v, scratch, rest, err);
         if (rc < 0)
             return rc;
-        softmax_grad_rows(scratch, p, a->positions, a->scale, ds, a->type);
+        a->loops->softmax_grad(scratch, p, positions, positions, a->scale, ds, a->type);
         rc = product_run(a->products[GRAD_Q], ds, k, (char *)outputs[0] + i * step, rest, err);
         if (rc < 0)
             return rc;
@@ -251,6 +176,7 @@ static struct attention *attention_alloc(const struct kernel_ops *ops,
     if (!a)
         return NULL;
     a->base.ops = ops;
+    a->loops = loops_best()->row;
     a->n = q->n;
     a->positions = q->shape.dims[0] * q->shape.dims[1];
     a->channels = q->shape.dims[2];

@@ -74,29 +74,34 @@ LANES_INLINE void *lane_at_mutable(void *x, enum dtype type, size_t i)
     return (char *)x + i * (type == DTYPE_BF16 ? 2 : 4);
 }
 
-/* 1 / (1 + exp(-x)) to 3e-7 relative; 0 where x < -100, so that x times it is right for huge x;
- * NaN for NaN.
+/* exp(x) to 2e-7 relative for |x| <= 87, exp(87) and exp(-87) beyond; NaN for NaN.
  *
- * exp(-x) = 2^n exp(r) with n whole and |r| <= ln(2) / 2: exp(r) by the polynomial of degree 5
+ * exp(x) = 2^n exp(r) with n whole and |r| <= ln(2) / 2: exp(r) by the polynomial of degree 5
  * with the smallest relative error (7.5e-8), 2^n through the exponent's bits. ln(2) is split so
  * that n times its high part is exact (Cody and Waite). */
-LANES_INLINE float lane_sigmoid(float x)
+LANES_INLINE float lane_exp(float x)
 {
     const float magic = 0x1.8p23f; /* adding it leaves the whole part in the low bits */
     float bounded = x < -87.0f ? -87.0f : x > 87.0f ? 87.0f : x;
-    float shifted = bounded * -1.44269504088896341f + magic;
+    float shifted = bounded * 1.44269504088896341f + magic;
     float n = shifted - magic;
-    float r = (-bounded - n * 0.693359375f) + n * 2.12194440e-4f;
+    float r = (bounded - n * 0.693359375f) + n * 2.12194440e-4f;
     float p = 8.297654800e-3f;
-    float e, sigmoid;
 
     p = p * r + 4.191538319e-2f;
     p = p * r + 1.666757464e-1f;
     p = p * r + 4.999889433e-1f;
     p = p * r + 9.999997020e-1f;
     p = p * r + 1.000000119f;
-    e = lane_from_bits(lane_bits(p) + (lane_bits(shifted) << 23));
-    sigmoid = 1.0f / (1.0f + e);
+    return lane_from_bits(lane_bits(p) + (lane_bits(shifted) << 23));
+}
+
+/* 1 / (1 + exp(-x)) to 3e-7 relative; 0 where x < -100, so that x times it is right for huge x;
+ * NaN for NaN. */
+LANES_INLINE float lane_sigmoid(float x)
+{
+    float sigmoid = 1.0f / (1.0f + lane_exp(-x));
+
     return x < -100.0f ? 0.0f : sigmoid;
 }
 

@@ -7,6 +7,7 @@
 #include "engine/base/error.h"
 #include "engine/cpu/convolution.h"
 #include "engine/cpu/cpu_kernels.h"
+#include "engine/cpu/loops.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 
 struct vector_linear {
     struct kernel base;
+    const struct cpu_loops *loops;
     int n, in, out;
     bool in_first;
     bool bias;
@@ -24,46 +26,25 @@ static void vector_destroy(struct kernel *kernel)
     free(kernel);
 }
 
-/* Products of rows are summed in LANES partial sums, which the compiler keeps in registers. */
-enum { LANES = 16 };
-
-static float dot(const float *restrict a, const float *restrict b, int size)
-{
-    float lanes[LANES] = {0};
-    float sum = 0;
-    int i = 0;
-
-    for (; i + LANES <= size; i += LANES) {
-        for (int j = 0; j < LANES; j++)
-            lanes[j] += a[i + j] * b[i + j];
-    }
-    for (; i < size; i++)
-        sum += a[i] * b[i];
-    for (int j = 0; j < LANES; j++)
-        sum += lanes[j];
-    return sum;
-}
-
-/* y += a x */
-static void add_scaled(float *restrict y, float a, const float *restrict x, int size)
+/* y += x */
+static void add_to(float *restrict y, const float *restrict x, int size)
 {
     for (int i = 0; i < size; i++)
-        y[i] += a * x[i];
+        y[i] += x[i];
 }
 
-/* y[i] = dot(rows[i], x) */
-static void times_rows(float *y, const float *rows, const float *x, int n_rows, int size)
+/* y = rows x, with rows [n_rows,size] */
+static void times_rows(const struct cpu_loops *loops, const float *rows, const float *x, int n_rows,
+                       int size, float *y)
 {
-    for (int i = 0; i < n_rows; i++)
-        y[i] = dot(rows + (size_t)i * size, x, size);
+    loops->row->dots(rows, x, (size_t)n_rows, (size_t)size, y);
 }
 
-/* y = sum_i x[i] rows[i] */
-static void times_columns(float *y, const float *rows, const float *x, int n_rows, int size)
+/* y = rows^T x */
+static void times_columns(const struct cpu_loops *loops, const float *rows, const float *x,
+                          int n_rows, int size, float *y)
 {
-    memset(y, 0, (size_t)size * sizeof(*y));
-    for (int i = 0; i < n_rows; i++)
-        add_scaled(y, x[i], rows + (size_t)i * size, size);
+    loops->product->matrix(x, 0, 1, rows, y, 1, (size_t)n_rows, (size_t)size);
 }
 
 static int vector_run(const struct kernel *kernel, const void *const *inputs, void *const *outputs,
@@ -75,11 +56,11 @@ static int vector_run(const struct kernel *kernel, const void *const *inputs, vo
 
     for (int i = 0; i < l->n; i++, x += l->in, y += l->out) {
         if (l->in_first)
-            times_columns(y, weight, x, l->in, l->out);
+            times_columns(l->loops, weight, x, l->in, l->out, y);
         else
-            times_rows(y, weight, x, l->out, l->in);
+            times_rows(l->loops, weight, x, l->out, l->in, y);
         if (bias)
-            add_scaled(y, 1, bias, l->out);
+            add_to(y, bias, l->out);
     }
     return 0;
 }
@@ -93,9 +74,9 @@ static int vector_grad_data_run(const struct kernel *kernel, const void *const *
 
     for (int i = 0; i < l->n; i++, dy += l->out, dx += l->in) {
         if (l->in_first)
-            times_rows(dx, weight, dy, l->in, l->out);
+            times_rows(l->loops, weight, dy, l->in, l->out, dx);
         else
-            times_columns(dx, weight, dy, l->out, l->in);
+            times_columns(l->loops, weight, dy, l->out, l->in, dx);
     }
     return 0;
 }
@@ -106,21 +87,17 @@ static int vector_grad_weight_run(const struct kernel *kernel, const void *const
     const struct vector_linear *l = (const struct vector_linear *)kernel;
     const float *x = inputs[0], *dy = inputs[1];
     float *dweight = outputs[0], *dbias = l->bias ? outputs[1] : NULL;
-    /* dweight[r] = sum over images of row[r] column */
+    /* dweight = row^T column, with [n,n_rows] and [n,size] */
     const float *row = l->in_first ? x : dy, *column = l->in_first ? dy : x;
-    int n_rows = l->in_first ? l->in : l->out, size = l->in_first ? l->out : l->in;
+    size_t n_rows = (size_t)(l->in_first ? l->in : l->out);
+    size_t size = (size_t)(l->in_first ? l->out : l->in);
 
-    memset(dweight, 0, (size_t)n_rows * size * sizeof(*dweight));
-    for (int r = 0; r < n_rows; r++) {
-        for (int i = 0; i < l->n; i++)
-            add_scaled(dweight + (size_t)r * size, row[(size_t)i * n_rows + r],
-                       column + (size_t)i * size, size);
-    }
+    l->loops->product->matrix(row, 1, n_rows, column, dweight, n_rows, (size_t)l->n, size);
     if (!dbias)
         return 0;
     memset(dbias, 0, (size_t)l->out * sizeof(*dbias));
     for (int i = 0; i < l->n; i++)
-        add_scaled(dbias, 1, dy + (size_t)i * l->out, l->out);
+        add_to(dbias, dy + (size_t)i * l->out, l->out);
     return 0;
 }
 
@@ -152,6 +129,7 @@ static int vector_create(const struct kernel_ops *ops, const struct convolution_
     if (!l)
         return error_set(err, -ENOMEM, "out of memory for %s", op_name(shape->kind));
     l->base.ops = ops;
+    l->loops = loops_best();
     l->n = shape->n;
     l->in = shape->x_c;
     l->out = shape->y_c;

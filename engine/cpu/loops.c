@@ -5,11 +5,13 @@
     extern const struct pointwise_loops pointwise_loops_##set; \
     extern const struct norm_loops norm_loops_##set;           \
     extern const struct product_loops product_loops_##set;     \
+    extern const struct row_loops row_loops_##set;             \
     static const struct cpu_loops loops_##set = {              \
         .name = #set,                                          \
         .pointwise = &pointwise_loops_##set,                   \
         .norm = &norm_loops_##set,                             \
         .product = &product_loops_##set,                       \
+        .row = &row_loops_##set,                               \
     }
 
 LOOPS_TABLE(generic);

@@ -90,11 +90,23 @@ struct product_loops {
     void (*transpose)(const float *x, float *y, size_t rows, size_t columns, size_t c);
 };
 
+/* Along rows of `size` elements. */
+struct row_loops {
+    /* p = softmax(scale s), row by row, scale > 0; s is overwritten. */
+    void (*softmax)(float *s, size_t n_rows, size_t size, float scale, void *p, enum dtype type);
+    /* ds = scale p (dp - sum over the row of dp p) */
+    void (*softmax_grad)(const float *dp, const void *p, size_t n_rows, size_t size, float scale,
+                         void *ds, enum dtype type);
+    /* y [n_rows] = rows [n_rows,size] x [size] */
+    void (*dots)(const float *rows, const float *x, size_t n_rows, size_t size, float *y);
+};
+
 struct cpu_loops {
     const char *name; /* "avx512", "avx2", "generic" */
     const struct pointwise_loops *pointwise;
     const struct norm_loops *norm;
     const struct product_loops *product;
+    const struct row_loops *row;
 };
 
 /* The table for the processor at hand. */
