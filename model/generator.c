@@ -8,26 +8,12 @@
 #include "engine/plan.h"
 #include "engine/program.h"
 #include "model/checkpoint.h"
-#include "model/denoiser.h"
+#include "model/step.h"
 
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* Positions in the coefficients of a step; model/sampler.h has the formula. */
-enum {
-    G_H,      /* g = (1 + extrapolate) h */
-    G_M,      /*     - extrapolate m */
-    NEXT_X,   /* x' = x_scale x */
-    NEXT_M,   /*      + m_scale m */
-    NEXT_Y,   /*      + y_scale C g */
-    NEXT_Y2,  /*      + y_next_scale C' g */
-    NEXT_ETA, /*      + eta_scale eta */
-    KEEP_X,   /* m' = keep_x x */
-    KEEP_H,   /*      + keep_h h */
-    COEFFICIENTS
-};
 
 enum { LANES_MAX = 4096, SELF_TEST_IMAGES = 3 };
 
@@ -39,18 +25,12 @@ struct lane {
     float *x, *m;             /* [h,w,c] */
 };
 
-struct step_values {
-    int x, m, key, coefficients; /* in */
-    struct operator_values from, to;
-    int next_x, next_m; /* out */
-};
-
 struct generator {
     const struct formulation *formulation;
     struct parameters *parameters;
     struct plan *plan;
-    struct denoiser denoiser;
-    struct step_values step;
+    struct step step;
+    int x, m, key; /* inputs of the plan */
     int slots, nfe_max, n_busy;
     size_t image_floats;
     struct lane *lanes;       /* [slots] */
@@ -62,32 +42,17 @@ struct generator {
     uint64_t evaluations;
 };
 
-static int append_step(struct program *p, const struct formulation *f, struct denoiser *d,
-                       struct step_values *v, struct error *err)
+static int append_program(struct generator *g, struct program *p, struct error *err)
 {
-    const struct architecture *a = &f->architecture;
+    const struct architecture *a = &g->formulation->architecture;
     struct shape images = shape_images(a->image_size, a->image_size, a->num_channels);
-    struct operator_values c_t;
-    int g, y, y_next, eta, rc;
+    int eta;
 
-    v->x = program_input(p, "x", images, VALUE_EXACT);
-    v->m = program_input(p, "m", images, VALUE_EXACT);
-    v->key = program_input(p, "key", shape_vectors(4), VALUE_KEY);
-    v->coefficients = program_input(p, "step", shape_vectors(COEFFICIENTS), VALUE_EXACT);
-    c_t = corruption_inputs(f->corruption, p, "c_t");
-    v->from = corruption_inputs(f->corruption, p, "c_from");
-    v->to = corruption_inputs(f->corruption, p, "c_to");
-    rc = denoiser_append(p, f, v->x, &c_t, -1, d, err);
-    if (rc < 0)
-        return rc;
-    g = program_mix(p, v->coefficients, G_H, 2, (const int[]){d->h, v->m}, VALUE_EXACT);
-    y = corruption_apply(f->corruption, p, g, &v->from);
-    y_next = corruption_apply(f->corruption, p, g, &v->to);
-    eta = program_normal(p, v->key, images, PHILOX_STREAM_ETA);
-    v->next_x = program_mix(p, v->coefficients, NEXT_X, 5,
-                            (const int[]){v->x, v->m, y, y_next, eta}, VALUE_EXACT);
-    v->next_m = program_mix(p, v->coefficients, KEEP_X, 2, (const int[]){v->x, d->h}, VALUE_EXACT);
-    return program_check(p, err);
+    g->x = program_input(p, "x", images, VALUE_EXACT);
+    g->m = program_input(p, "m", images, VALUE_EXACT);
+    g->key = program_input(p, "key", shape_vectors(4), VALUE_KEY);
+    eta = program_normal(p, g->key, images, PHILOX_STREAM_ETA);
+    return step_append(p, g->formulation, g->x, g->m, eta, &g->step, err);
 }
 
 static int make_plan(struct generator *g, struct device *device, const struct checkpoint *c,
@@ -98,7 +63,7 @@ static int make_plan(struct generator *g, struct device *device, const struct ch
     int rc = program_create(&p, err);
 
     if (rc == 0)
-        rc = append_step(p, g->formulation, &g->denoiser, &g->step, err);
+        rc = append_program(g, p, err);
     if (rc == 0)
         rc = parameters_create(device, p, &g->parameters, err);
     if (rc == 0 && parameters_count(g->parameters) != c->n_weights)
@@ -113,7 +78,7 @@ static int make_plan(struct generator *g, struct device *device, const struct ch
         rc = plan_create(device, p, g->parameters, &options, &g->plan, err);
     }
     if (rc == 0)
-        rc = denoiser_write_constants(&g->denoiser, g->formulation, g->plan, g->slots, err);
+        rc = denoiser_write_constants(&g->step.denoiser, g->formulation, g->plan, g->slots, err);
     program_destroy(p);
     return rc;
 }
@@ -263,41 +228,20 @@ int generator_cancel(struct generator *g, uint64_t id)
     return n;
 }
 
-/* The level of C at time t; 0 is the end of the path, the clean image. */
-static double level_at(const struct formulation *f, double t)
-{
-    return t > 0 ? schedule_level(&f->schedule, t) : corruption_clean_level(f->corruption);
-}
-
 /* Writes one lane's state and row as image i of the plan. */
 static int write_lane(struct generator *g, const struct lane *lane, int i, struct error *err)
 {
-    const struct formulation *f = g->formulation;
     const struct sampler_row *row = &lane->rows[lane->position];
-    const struct step_values *v = &g->step;
     const uint32_t key[4] = {(uint32_t)lane->seed, (uint32_t)(lane->seed >> 32), 0,
                              (uint32_t)row->step};
-    const float coefficients[COEFFICIENTS] = {
-        [G_H] = 1.0f + row->extrapolate, [G_M] = -row->extrapolate, [NEXT_X] = row->x_scale,
-        [NEXT_M] = row->m_scale,         [NEXT_Y] = row->y_scale,   [NEXT_Y2] = row->y_next_scale,
-        [NEXT_ETA] = row->eta_scale,     [KEEP_X] = row->keep_x,    [KEEP_H] = row->keep_h,
-    };
-    int rc = denoiser_write_time(&g->denoiser, f, g->plan, i, row->t, g->scratch, err);
+    int rc = step_write(&g->step, g->formulation, g->plan, i, row, g->scratch, err);
 
     if (rc == 0)
-        rc = plan_write(g->plan, v->x, i, 1, lane->x, err);
+        rc = plan_write(g->plan, g->x, i, 1, lane->x, err);
     if (rc == 0)
-        rc = plan_write(g->plan, v->m, i, 1, lane->m, err);
+        rc = plan_write(g->plan, g->m, i, 1, lane->m, err);
     if (rc == 0)
-        rc = plan_write(g->plan, v->key, i, 1, key, err);
-    if (rc == 0)
-        rc = plan_write(g->plan, v->coefficients, i, 1, coefficients, err);
-    if (rc == 0)
-        rc = operator_write(f->corruption, level_at(f, row->from), &v->from, g->plan, i, g->scratch,
-                            err);
-    if (rc == 0)
-        rc = operator_write(f->corruption, level_at(f, row->to), &v->to, g->plan, i, g->scratch,
-                            err);
+        rc = plan_write(g->plan, g->key, i, 1, key, err);
     return rc;
 }
 
