@@ -1,10 +1,10 @@
 /* safetensors files: strict reading (memory-mapped), atomic writing.
  *
  * Layout: u64 little-endian length of the header, JSON header, raw little-endian tensors.
- * Reading refuses: a header longer than the file or than 64 MiB, malformed JSON, duplicate or
- * unknown keys, unknown dtypes, shapes whose size overflows or is not that of the data, offsets
- * out of order, overlapping, with holes, or past the end, bytes after the last tensor. The text
- * names the tensor.
+ * Reading refuses: a header longer than the file or than 64 MiB or with more than a million JSON
+ * values, malformed JSON, duplicate or unknown keys, unknown dtypes, shapes whose size overflows or
+ * is not that of the data, offsets out of order, overlapping, with holes, or past the end, bytes
+ * after the last tensor. The text names the tensor.
  */
 #ifndef MODEL_SAFETENSORS_H
 #define MODEL_SAFETENSORS_H
@@ -36,10 +36,15 @@ struct safetensors_tensor {
 
 struct safetensors;
 
-/* 0, -errno of the system, -EINVAL (not a valid file), -ENOMEM. */
+/* 0, -errno of the system, -EINVAL (not a valid file), -ENOMEM. The file must not be truncated by
+ * others before safetensors_close(); replacing it by a rename is fine. */
 int safetensors_open(const char *path, struct safetensors **out, struct error *err);
 void safetensors_close(struct safetensors *file);
 
+/* The whole file, header included; until safetensors_close(). */
+const void *safetensors_bytes(const struct safetensors *file, size_t *size);
+
+/* Tensors in the order of their data. */
 int safetensors_n(const struct safetensors *file);
 const struct safetensors_tensor *safetensors_at(const struct safetensors *file, int i);
 const struct safetensors_tensor *safetensors_find(const struct safetensors *file,
@@ -56,10 +61,10 @@ int safetensors_read_floats(const struct safetensors_tensor *tensor, float *out,
 int safetensors_read_doubles(const struct safetensors_tensor *tensor, double *out,
                              struct error *err);
 
-/* Writes tensors in the given order. metadata: n_metadata pairs key, value. The file appears whole
+/* Writes tensors in the given order. metadata: n_metadata pairs key, value; all text UTF-8. The file appears whole
  * or not at all: temporary name in the same folder, fsync, rename, fsync of the folder; on failure
  * (a full disk) the temporary file is removed and an older file of that name is untouched.
- * 0 or -errno. */
+ * 0, -EINVAL (a name twice, a size that overflows), -ENOMEM or -errno of the system. */
 int safetensors_write(const char *path, int n, const struct safetensors_tensor *tensors,
                       int n_metadata, const char *const (*metadata)[2], struct error *err);
 
