@@ -29,7 +29,7 @@ struct group_norm {
 };
 
 /* Arrays of one float per column of a folded row, in scratch. */
-enum { FORWARD_ARRAYS = 5, BACKWARD_ARRAYS = 10, COLUMN_WIDTH_MIN = 64, COLUMN_LANES = 16 };
+enum { FORWARD_ARRAYS = 5, BACKWARD_ARRAYS = 11, COLUMN_WIDTH_MIN = 256, COLUMN_LANES = 16 };
 
 static size_t columns_bytes(const struct group_norm *k)
 {
@@ -107,7 +107,7 @@ static void group_norm_image(const struct group_norm *k, const void *x, const fl
     const struct norm_loops *loops = k->loops->norm;
     float *origin = columns_array(k, scratch, 0), *sum = columns_array(k, scratch, 1);
     float *square = columns_array(k, scratch, 2), *scale = columns_array(k, scratch, 3);
-    float *offset = columns_array(k, scratch, 4);
+    float *offset = columns_array(k, scratch, 4), *centre = origin; /* sums are done by then */
     size_t width = k->fold * k->c, group_width = k->c / (size_t)k->groups, rows, rest;
     const void *x_rest;
 
@@ -132,15 +132,17 @@ static void group_norm_image(const struct group_norm *k, const void *x, const fl
         for (size_t i = (size_t)group * group_width; i < ((size_t)group + 1) * group_width; i++) {
             double added = shift ? (double)shift[i] : 0.0;
 
+            centre[i] = (float)(mean - added);
             scale[i] = (float)(rstd * gamma[i]);
-            offset[i] = (float)(beta[i] + (added - mean) * rstd * gamma[i]);
+            offset[i] = (float)(beta[i] + (added + centre[i] - mean) * rstd * gamma[i]);
         }
     }
+    columns_repeat(k, centre);
     columns_repeat(k, scale);
     columns_repeat(k, offset);
-    loops->apply(x, y, k->type, rows, width, scale, offset, k->silu);
-    loops->apply(x_rest, element_at_mutable(k, y, rows * width), k->type, 1, rest, scale, offset,
-                 k->silu);
+    loops->apply(x, y, k->type, rows, width, centre, scale, offset, k->silu);
+    loops->apply(x_rest, element_at_mutable(k, y, rows * width), k->type, 1, rest, centre, scale,
+                 offset, k->silu);
 }
 
 static int group_norm_run(const struct kernel *kernel, const void *const *inputs,
@@ -210,9 +212,10 @@ static void group_norm_grad_image(const struct group_norm *k, const struct grad_
         .dx_g = columns_array(k, scratch, 4),
         .dx_x = columns_array(k, scratch, 5),
         .dx_1 = columns_array(k, scratch, 6),
+        .centre = columns_array(k, scratch, 7),
     };
-    float *sum_g = columns_array(k, scratch, 7), *sum_gx = columns_array(k, scratch, 8);
-    float *sum_x = columns_array(k, scratch, 9);
+    float *sum_g = columns_array(k, scratch, 8), *sum_gx = columns_array(k, scratch, 9);
+    float *sum_x = columns_array(k, scratch, 10);
     size_t width = k->fold * k->c, group_width = k->c / (size_t)k->groups, rows, rest;
     const void *x_rest, *dy_rest;
 
@@ -225,10 +228,12 @@ static void group_norm_grad_image(const struct group_norm *k, const struct grad_
         double added = image->shift ? (double)image->shift[i] : 0.0;
 
         columns.rstd[i] = (float)rstd;
-        columns.offset[i] = (float)((added - image->stats[group]) * rstd);
+        columns.centre[i] = (float)(image->stats[group] - added);
+        columns.offset[i] = (float)((added + columns.centre[i] - image->stats[group]) * rstd);
         columns.gamma[i] = image->gamma[i];
         columns.beta[i] = image->beta[i];
     }
+    columns_repeat(k, columns.centre);
     columns_repeat(k, columns.rstd);
     columns_repeat(k, columns.offset);
     columns_repeat(k, columns.gamma);

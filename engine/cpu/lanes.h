@@ -9,6 +9,10 @@
 #include <stdint.h>
 #include <string.h>
 
+#ifdef __AVX512BF16__
+#include <immintrin.h>
+#endif
+
 /* The table that this compilation makes: LANES_NAME(norm_loops) is norm_loops_avx2, say, where
  * meson.build defines LANES_SET as avx2. */
 #define LANES_JOIN_(a, b) a##_##b
@@ -52,15 +56,40 @@ LANES_INLINE float lane_read(const void *x, enum dtype type, size_t i)
     return type == DTYPE_BF16 ? lane_from_bits((uint32_t)halves[i] << 16) : floats[i];
 }
 
-LANES_INLINE void lane_write(void *y, enum dtype type, size_t i, float value)
+/* Results are written a tile at a time, through a buffer in the first-level cache where they are
+ * to be rounded: loops over floats vectorise better than loops that also pack.
+ *
+ * lanes_tile() tells where the tile that begins at element `start` of y is computed: in y itself
+ * or in buffer. lanes_finish() rounds what is there into y. */
+enum { LANES_TILE = 512 };
+
+LANES_INLINE float *lanes_tile(void *y, enum dtype type, size_t start, float *buffer)
 {
-    uint16_t *halves = y;
     float *floats = y;
 
-    if (type == DTYPE_BF16)
-        halves[i] = lane_to_bf16(value);
-    else
-        floats[i] = value;
+    return type == DTYPE_F32 ? floats + start : buffer;
+}
+
+LANES_INLINE void lanes_finish(void *y, enum dtype type, size_t start, const float *tile, size_t n)
+{
+    uint16_t *restrict halves = (uint16_t *)y + start;
+    size_t i = 0;
+
+    if (type == DTYPE_F32)
+        return;
+#ifdef __AVX512BF16__
+    for (; i + 16 <= n; i += 16)
+        _mm256_storeu_si256((__m256i *)(halves + i),
+                            (__m256i)_mm512_cvtneps_pbh(_mm512_loadu_ps(tile + i)));
+#endif
+    for (; i < n; i++)
+        halves[i] = lane_to_bf16(tile[i]);
+}
+
+/* Elements of the tile that begins at `start` of n. */
+LANES_INLINE size_t lanes_count(size_t start, size_t n)
+{
+    return n - start < LANES_TILE ? n - start : LANES_TILE;
 }
 
 /* x + i elements. */

@@ -51,8 +51,8 @@ struct pointwise_loops {
 
 /* What a column of norm_loops needs, arrays of `width` each. */
 struct norm_columns {
-    float *rstd, *offset, *gamma, *beta; /* forward: see grad_sums */
-    float *dx_g, *dx_x, *dx_1;           /* read by grad_apply only */
+    float *centre, *rstd, *offset, *gamma, *beta; /* see grad_sums */
+    float *dx_g, *dx_x, *dx_1;                    /* read by grad_apply only */
 };
 
 /* Group normalisation over rows of `width` elements, column by column: width is the channels, or
@@ -61,10 +61,10 @@ struct norm_loops {
     /* Adds, per column, x - origin to sum and its square to square. */
     void (*sums)(const void *x, enum dtype type, size_t n_rows, size_t width, const float *origin,
                  float *sum, float *square);
-    /* y = x scale + offset, or SiLU of it. */
+    /* y = (x - centre) scale + offset, or SiLU of it. */
     void (*apply)(const void *x, void *y, enum dtype type, size_t n_rows, size_t width,
-                  const float *scale, const float *offset, bool silu);
-    /* With xhat = x rstd + offset and g = dy, or dy SiLU'(xhat gamma + beta): adds, per column, g
+                  const float *centre, const float *scale, const float *offset, bool silu);
+    /* With xhat = (x - centre) rstd + offset and g = dy, or dy SiLU'(xhat gamma + beta): adds, per column, g
      * to sum_g, g xhat to sum_gx, xhat to sum_x. */
     void (*grad_sums)(const void *x, const void *dy, enum dtype type, size_t n_rows, size_t width,
                       const struct norm_columns *columns, bool silu, float *sum_g, float *sum_gx,

@@ -46,34 +46,42 @@ static void sums(const void *x, enum dtype type, size_t n_rows, size_t width, co
 }
 
 LANES_INLINE void apply_row(const void *restrict x, void *restrict y, enum dtype type, size_t width,
-                            const float *restrict scale, const float *restrict offset, bool silu)
+                            const float *restrict centre, const float *restrict scale,
+                            const float *restrict offset, bool silu)
 {
-    for (size_t j = 0; j < width; j++) {
-        float u = lane_read(x, type, j) * scale[j] + offset[j];
+    for (size_t start = 0; start < width; start += LANES_TILE) {
+        float buffer[LANES_TILE], *tile = lanes_tile(y, type, start, buffer);
+        size_t count = lanes_count(start, width);
 
-        lane_write(y, type, j, silu ? lane_silu(u) : u);
+        for (size_t i = 0; i < count; i++) {
+            size_t j = start + i;
+            float u = (lane_read(x, type, j) - centre[j]) * scale[j] + offset[j];
+
+            tile[i] = silu ? lane_silu(u) : u;
+        }
+        lanes_finish(y, type, start, tile, count);
     }
 }
 
 LANES_INLINE void apply_as(const void *x, void *y, enum dtype type, size_t n_rows, size_t width,
-                           const float *scale, const float *offset, bool silu)
+                           const float *centre, const float *scale, const float *offset, bool silu)
 {
     for (size_t i = 0; i < n_rows; i++)
         apply_row(lane_at(x, type, i * width), lane_at_mutable(y, type, i * width), type, width,
-                  scale, offset, silu);
+                  centre, scale, offset, silu);
 }
 
 static void apply(const void *x, void *y, enum dtype type, size_t n_rows, size_t width,
-                  const float *scale, const float *offset, bool silu)
+                  const float *centre, const float *scale, const float *offset, bool silu)
 {
     if (type == DTYPE_BF16 && silu)
-        apply_as(x, y, DTYPE_BF16, n_rows, width, scale, offset, true);
+        apply_as(x, y, DTYPE_BF16, n_rows, width, centre, scale, offset, true);
     else if (type == DTYPE_BF16)
-        apply_as(x, y, DTYPE_BF16, n_rows, width, scale, offset, false);
+        apply_as(x, y, DTYPE_BF16, n_rows, width, centre, scale, offset, false);
     else if (silu)
-        apply_as(x, y, DTYPE_F32, n_rows, width, scale, offset, true);
+        apply_as(x, y, DTYPE_F32, n_rows, width, centre, scale, offset, true);
     else
-        apply_as(x, y, DTYPE_F32, n_rows, width, scale, offset, false);
+        apply_as(x, y, DTYPE_F32, n_rows, width, centre, scale, offset, false);
 }
 
 LANES_INLINE void grad_sums_rows(const void *restrict x, const void *restrict dy, enum dtype type,
@@ -81,14 +89,16 @@ LANES_INLINE void grad_sums_rows(const void *restrict x, const void *restrict dy
                                  bool silu, float *restrict sum_g, float *restrict sum_gx,
                                  float *restrict sum_x)
 {
-    const float *restrict rstd = columns->rstd, *restrict offset = columns->offset;
+    const float *restrict centre = columns->centre, *restrict rstd = columns->rstd;
+    const float *restrict offset = columns->offset;
     const float *restrict gamma = columns->gamma, *restrict beta = columns->beta;
 
     for (size_t j = 0; j < width; j++) {
         float sg = 0.0f, sgx = 0.0f, sx = 0.0f;
 
         for (int i = 0; i < n_rows; i++) {
-            float xhat = lane_read(x, type, (size_t)i * width + j) * rstd[j] + offset[j];
+            float xhat =
+                (lane_read(x, type, (size_t)i * width + j) - centre[j]) * rstd[j] + offset[j];
             float g = lane_read(dy, type, (size_t)i * width + j);
 
             if (silu)
@@ -135,18 +145,26 @@ LANES_INLINE void grad_apply_row(const void *restrict x, const void *restrict dy
                                  enum dtype type, size_t width, const struct norm_columns *columns,
                                  bool silu)
 {
-    const float *restrict rstd = columns->rstd, *restrict offset = columns->offset;
+    const float *restrict centre = columns->centre, *restrict rstd = columns->rstd;
+    const float *restrict offset = columns->offset;
     const float *restrict gamma = columns->gamma, *restrict beta = columns->beta;
     const float *restrict dx_g = columns->dx_g, *restrict dx_x = columns->dx_x;
     const float *restrict dx_1 = columns->dx_1;
 
-    for (size_t j = 0; j < width; j++) {
-        float xhat = lane_read(x, type, j) * rstd[j] + offset[j];
-        float g = lane_read(dy, type, j);
+    for (size_t start = 0; start < width; start += LANES_TILE) {
+        float buffer[LANES_TILE], *tile = lanes_tile(dx, type, start, buffer);
+        size_t count = lanes_count(start, width);
 
-        if (silu)
-            g *= lane_silu_slope(xhat * gamma[j] + beta[j]);
-        lane_write(dx, type, j, g * dx_g[j] + (xhat * dx_x[j] + dx_1[j]));
+        for (size_t i = 0; i < count; i++) {
+            size_t j = start + i;
+            float xhat = (lane_read(x, type, j) - centre[j]) * rstd[j] + offset[j];
+            float g = lane_read(dy, type, j);
+
+            if (silu)
+                g *= lane_silu_slope(xhat * gamma[j] + beta[j]);
+            tile[i] = g * dx_g[j] + (xhat * dx_x[j] + dx_1[j]);
+        }
+        lanes_finish(dx, type, start, tile, count);
     }
 }
 

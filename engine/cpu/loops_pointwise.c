@@ -9,8 +9,14 @@ extern const struct pointwise_loops LANES_NAME(pointwise_loops);
 LANES_INLINE void affine_as(const void *restrict x, enum dtype x_type, void *restrict y,
                             enum dtype y_type, size_t n, float scale, float shift)
 {
-    for (size_t i = 0; i < n; i++)
-        lane_write(y, y_type, i, lane_read(x, x_type, i) * scale + shift);
+    for (size_t start = 0; start < n; start += LANES_TILE) {
+        float buffer[LANES_TILE], *tile = lanes_tile(y, y_type, start, buffer);
+        size_t count = lanes_count(start, n);
+
+        for (size_t i = 0; i < count; i++)
+            tile[i] = lane_read(x, x_type, start + i) * scale + shift;
+        lanes_finish(y, y_type, start, tile, count);
+    }
 }
 
 static void affine(const void *x, enum dtype x_type, void *y, enum dtype y_type, size_t n,
@@ -29,8 +35,14 @@ static void affine(const void *x, enum dtype x_type, void *y, enum dtype y_type,
 LANES_INLINE void add_as(const void *restrict a, const void *restrict b, void *restrict y,
                          enum dtype type, size_t n, float scale)
 {
-    for (size_t i = 0; i < n; i++)
-        lane_write(y, type, i, (lane_read(a, type, i) + lane_read(b, type, i)) * scale);
+    for (size_t start = 0; start < n; start += LANES_TILE) {
+        float buffer[LANES_TILE], *tile = lanes_tile(y, type, start, buffer);
+        size_t count = lanes_count(start, n);
+
+        for (size_t i = 0; i < count; i++)
+            tile[i] = (lane_read(a, type, start + i) + lane_read(b, type, start + i)) * scale;
+        lanes_finish(y, type, start, tile, count);
+    }
 }
 
 static void add(const void *a, const void *b, void *y, enum dtype type, size_t n, float scale)
@@ -44,8 +56,14 @@ static void add(const void *a, const void *b, void *y, enum dtype type, size_t n
 LANES_INLINE void multiply_as(const void *restrict x, enum dtype type, const void *restrict m,
                               enum dtype m_type, void *restrict y, size_t n)
 {
-    for (size_t i = 0; i < n; i++)
-        lane_write(y, type, i, lane_read(x, type, i) * lane_read(m, m_type, i));
+    for (size_t start = 0; start < n; start += LANES_TILE) {
+        float buffer[LANES_TILE], *tile = lanes_tile(y, type, start, buffer);
+        size_t count = lanes_count(start, n);
+
+        for (size_t i = 0; i < count; i++)
+            tile[i] = lane_read(x, type, start + i) * lane_read(m, m_type, start + i);
+        lanes_finish(y, type, start, tile, count);
+    }
 }
 
 static void multiply(const void *x, enum dtype type, const void *m, enum dtype m_type, void *y,
@@ -74,8 +92,14 @@ static void multiply_rows(const void *x, enum dtype type, const void *m, enum dt
 
 LANES_INLINE void silu_as(const void *restrict x, void *restrict y, enum dtype type, size_t n)
 {
-    for (size_t i = 0; i < n; i++)
-        lane_write(y, type, i, lane_silu(lane_read(x, type, i)));
+    for (size_t start = 0; start < n; start += LANES_TILE) {
+        float buffer[LANES_TILE], *tile = lanes_tile(y, type, start, buffer);
+        size_t count = lanes_count(start, n);
+
+        for (size_t i = 0; i < count; i++)
+            tile[i] = lane_silu(lane_read(x, type, start + i));
+        lanes_finish(y, type, start, tile, count);
+    }
 }
 
 static void silu(const void *x, void *y, enum dtype type, size_t n)
@@ -89,8 +113,15 @@ static void silu(const void *x, void *y, enum dtype type, size_t n)
 LANES_INLINE void silu_grad_as(const void *restrict x, const void *restrict dy, void *restrict dx,
                                enum dtype type, size_t n)
 {
-    for (size_t i = 0; i < n; i++)
-        lane_write(dx, type, i, lane_read(dy, type, i) * lane_silu_slope(lane_read(x, type, i)));
+    for (size_t start = 0; start < n; start += LANES_TILE) {
+        float buffer[LANES_TILE], *tile = lanes_tile(dx, type, start, buffer);
+        size_t count = lanes_count(start, n);
+
+        for (size_t i = 0; i < count; i++)
+            tile[i] =
+                lane_read(dy, type, start + i) * lane_silu_slope(lane_read(x, type, start + i));
+        lanes_finish(dx, type, start, tile, count);
+    }
 }
 
 static void silu_grad(const void *x, const void *dy, void *dx, enum dtype type, size_t n)
@@ -173,8 +204,8 @@ LANES_INLINE void dropout_mask_as(const struct philox_key *key, uint32_t stream,
                 block[4 * i + j] = u < rate ? 0.0f : keep;
             }
         }
-        for (size_t i = 0; i < count; i++)
-            lane_write(m, type, start + i, block[i]);
+        memcpy(lanes_tile(m, type, start, block), block, count * sizeof(*block));
+        lanes_finish(m, type, start, block, count);
     }
 }
 

@@ -4,76 +4,124 @@
 
 extern const struct product_loops LANES_NAME(product_loops);
 
-/* Elements that combine() sums up at a time: they stay in the first-level cache. */
-enum { COMBINE_BLOCK = 512 };
-
-LANES_INLINE void combine_term(const void *restrict x, enum dtype type, float weight, size_t n,
-                               float *restrict sum)
+LANES_INLINE void combine_add(const void *restrict x, enum dtype type, float weight, size_t n,
+                              float *restrict sum)
 {
     for (size_t i = 0; i < n; i++)
         sum[i] += lane_read(x, type, i) * weight;
 }
 
-static void combine_block(const void *const *x, const enum dtype *types, const float *weight,
+/* Any number of terms, one after the other. */
+static void combine_terms(const void *const *x, const enum dtype *types, const float *weight,
                           int n_terms, size_t start, size_t n, float *sum)
 {
     memset(sum, 0, n * sizeof(*sum));
     for (int i = 0; i < n_terms; i++) {
         if (types[i] == DTYPE_BF16)
-            combine_term(lane_at(x[i], DTYPE_BF16, start), DTYPE_BF16, weight[i], n, sum);
+            combine_add(lane_at(x[i], DTYPE_BF16, start), DTYPE_BF16, weight[i], n, sum);
         else
-            combine_term(lane_at(x[i], DTYPE_F32, start), DTYPE_F32, weight[i], n, sum);
+            combine_add(lane_at(x[i], DTYPE_F32, start), DTYPE_F32, weight[i], n, sum);
     }
 }
 
-static void write_row(const float *restrict x, void *restrict y, enum dtype type, size_t n)
+/* Two terms of one type. */
+LANES_INLINE void combine_two(const void *const *x, enum dtype type, const float *weight,
+                              size_t start, size_t n, float *restrict sum)
 {
-    if (type == DTYPE_BF16) {
-        for (size_t i = 0; i < n; i++)
-            lane_write(y, DTYPE_BF16, i, x[i]);
-    } else {
-        memcpy(y, x, n * sizeof(*x));
-    }
+    const void *restrict a = lane_at(x[0], type, start), *restrict b = lane_at(x[1], type, start);
+    const float wa = weight[0], wb = weight[1];
+
+    for (size_t i = 0; i < n; i++)
+        sum[i] = lane_read(a, type, i) * wa + lane_read(b, type, i) * wb;
+}
+
+/* Four terms of one type. */
+LANES_INLINE void combine_four(const void *const *x, enum dtype type, const float *weight,
+                               size_t start, size_t n, float *restrict sum)
+{
+    const void *restrict a = lane_at(x[0], type, start), *restrict b = lane_at(x[1], type, start);
+    const void *restrict c = lane_at(x[2], type, start), *restrict d = lane_at(x[3], type, start);
+    const float wa = weight[0], wb = weight[1], wc = weight[2], wd = weight[3];
+
+    for (size_t i = 0; i < n; i++)
+        sum[i] = (lane_read(a, type, i) * wa + lane_read(b, type, i) * wb) +
+                 (lane_read(c, type, i) * wc + lane_read(d, type, i) * wd);
+}
+
+static void combine_tile(const void *const *x, const enum dtype *types, const float *weight,
+                         int n_terms, size_t start, size_t n, float *sum)
+{
+    bool alike = true;
+
+    for (int i = 1; i < n_terms; i++)
+        alike = alike && types[i] == types[0];
+    if (alike && n_terms == 2 && types[0] == DTYPE_BF16)
+        combine_two(x, DTYPE_BF16, weight, start, n, sum);
+    else if (alike && n_terms == 2)
+        combine_two(x, DTYPE_F32, weight, start, n, sum);
+    else if (alike && n_terms == 4 && types[0] == DTYPE_BF16)
+        combine_four(x, DTYPE_BF16, weight, start, n, sum);
+    else if (alike && n_terms == 4)
+        combine_four(x, DTYPE_F32, weight, start, n, sum);
+    else
+        combine_terms(x, types, weight, n_terms, start, n, sum);
 }
 
 static void combine(const void *const *x, const enum dtype *types, const float *weight, int n_terms,
                     size_t n, void *y, enum dtype y_type)
 {
-    float sum[COMBINE_BLOCK];
+    for (size_t start = 0; start < n; start += LANES_TILE) {
+        float buffer[LANES_TILE], *tile = lanes_tile(y, y_type, start, buffer);
+        size_t count = lanes_count(start, n);
 
-    for (size_t start = 0; start < n; start += COMBINE_BLOCK) {
-        size_t count = n - start < COMBINE_BLOCK ? n - start : COMBINE_BLOCK;
-
-        combine_block(x, types, weight, n_terms, start, count, sum);
-        write_row(sum, lane_at_mutable(y, y_type, start), y_type, count);
+        combine_tile(x, types, weight, n_terms, start, count, tile);
+        lanes_finish(y, y_type, start, tile, count);
     }
 }
 
 LANES_INLINE void filter_pixel(const float *restrict x, const float *weight, int n, size_t c,
-                               void *restrict y, enum dtype type)
+                               size_t count, float *restrict y)
 {
-    for (size_t j = 0; j < c; j++) {
+    for (size_t j = 0; j < count; j++) {
         float sum = 0.0f;
 
         for (int t = 0; t < n; t++)
             sum += weight[t] * x[(size_t)t * c + j];
-        lane_write(y, type, j, sum);
+        y[j] = sum;
     }
 }
 
+/* Channels [first, first + count) of one pixel. */
+LANES_INLINE void filter_channels(const float *x, const struct fir_taps *taps, size_t c,
+                                  size_t first, size_t count, float *y)
+{
+    const float *pixel = x + (size_t)taps->first * c + first;
+
+    if (taps->n == 4)
+        filter_pixel(pixel, taps->weight, 4, c, count, y);
+    else if (taps->n == 2)
+        filter_pixel(pixel, taps->weight, 2, c, count, y);
+    else
+        filter_pixel(pixel, taps->weight, taps->n, c, count, y);
+}
+
+/* A tile holds several pixels, or channels of one if these are many. */
 LANES_INLINE void filter_row_as(const float *x, const struct fir_taps *taps, size_t n_out, size_t c,
                                 void *y, enum dtype type)
 {
-    for (size_t i = 0; i < n_out; i++) {
-        const float *pixel = x + (size_t)taps[i].first * c;
-        void *out = lane_at_mutable(y, type, i * c);
+    size_t per_tile = c < LANES_TILE ? LANES_TILE / c : 1;
 
-        if (taps[i].n == 4)
-            filter_pixel(pixel, taps[i].weight, 4, c, out, type);
-        else if (taps[i].n == 2)
-            filter_pixel(pixel, taps[i].weight, 2, c, out, type);
-        else
-            filter_pixel(pixel, taps[i].weight, taps[i].n, c, out, type);
+    for (size_t i = 0; i < n_out; i += per_tile) {
+        size_t n = n_out - i < per_tile ? n_out - i : per_tile;
+
+        for (size_t first = 0; first < c; first += LANES_TILE) {
+            float buffer[LANES_TILE], *tile = lanes_tile(y, type, i * c + first, buffer);
+            size_t count = lanes_count(first, c);
+
+            for (size_t j = 0; j < n; j++)
+                filter_channels(x, &taps[i + j], c, first, count, tile + j * c);
+            lanes_finish(y, type, i * c + first, tile, (n - 1) * c + count);
+        }
     }
 }
 
