@@ -142,7 +142,7 @@ static int grad_weight_check(const struct kernel_spec *spec, struct error *err)
 {
     struct signature letters;
     struct window s;
-    int rc = signature_match(spec, "nhwi nHWo -> oikk ?o", &letters, err);
+    int rc = signature_match(spec, "nhwi nHWo -> oikk o", &letters, err);
 
     if (rc < 0)
         return rc;
@@ -178,7 +178,7 @@ static void grad_weight_run(const struct kernel_spec *spec, const void *const *i
 {
     const struct window s = window_of(spec, &spec->inputs[0], &spec->outputs[0], &spec->inputs[1]);
     const float *x = in[0], *dy = in[1];
-    float *dweight = out[0], *dbias = spec->n_outputs > 1 ? out[1] : NULL;
+    float *dweight = out[0], *dbias = out[1];
 
     for (int o = 0; o < s.o; o++) {
         for (int i = 0; i < s.i; i++) {
@@ -189,7 +189,7 @@ static void grad_weight_run(const struct kernel_spec *spec, const void *const *i
             }
         }
     }
-    for (int o = 0; dbias && o < s.o; o++) {
+    for (int o = 0; o < s.o; o++) {
         double sum = 0;
 
         for (int p = 0; p < s.n * s.yh * s.yw; p++)

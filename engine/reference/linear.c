@@ -81,8 +81,7 @@ static int grad_weight_check(const struct kernel_spec *spec, struct error *err)
     struct signature letters;
 
     return signature_match(spec,
-                           spec->attributes.linear.in_first ? "n*i n*o -> io ?o"
-                                                            : "n*i n*o -> oi ?o",
+                           spec->attributes.linear.in_first ? "n*i n*o -> io o" : "n*i n*o -> oi o",
                            &letters, err);
 }
 
@@ -91,7 +90,7 @@ static void grad_weight_run(const struct kernel_spec *spec, const void *const *i
 {
     const struct product s = product_of(spec, &spec->inputs[0], &spec->inputs[1]);
     const float *x = in[0], *dy = in[1];
-    float *dweight = out[0], *dbias = spec->n_outputs > 1 ? out[1] : NULL;
+    float *dweight = out[0], *dbias = out[1];
 
     for (int o = 0; o < s.o; o++) {
         for (int i = 0; i < s.i; i++) {
@@ -102,7 +101,7 @@ static void grad_weight_run(const struct kernel_spec *spec, const void *const *i
             dweight[o * s.weight_o + i * s.weight_i] = (float)sum;
         }
     }
-    for (int o = 0; dbias && o < s.o; o++) {
+    for (int o = 0; o < s.o; o++) {
         double sum = 0;
 
         for (int row = 0; row < s.rows; row++)

@@ -17,8 +17,8 @@ struct subject {
 /* One case of one operation against the reference: one line. */
 void accuracy_check(const struct subject *s, enum op_kind kind, int index);
 
-/* All cases of an operation, by bytes: again, by a new kernel in other memory; with the images
- * of the batch in other places; each image by a kernel for one image. One line. */
+/* All cases of an operation, by bytes: the same again by a new kernel in other memory, with the
+ * images of the batch in other places, and for each image alone. One line. */
 void invariance_check(const struct subject *s, enum op_kind kind);
 
 /* A gradient of the reference against finite differences of its forward operation: one line,
