@@ -64,8 +64,14 @@ LANES_INLINE void softmax_as(float *s, size_t n_rows, size_t size, float scale, 
         void *out = lane_at_mutable(p, type, r * size);
         float share = 1.0f / row_exp(row, size, row_largest(row, size), scale);
 
-        for (size_t i = 0; i < size; i++)
-            lane_write(out, type, i, row[i] * share);
+        for (size_t start = 0; start < size; start += LANES_TILE) {
+            float buffer[LANES_TILE], *tile = lanes_tile(out, type, start, buffer);
+            size_t count = lanes_count(start, size);
+
+            for (size_t i = 0; i < count; i++)
+                tile[i] = row[start + i] * share;
+            lanes_finish(out, type, start, tile, count);
+        }
     }
 }
 
@@ -95,8 +101,14 @@ LANES_INLINE void softmax_grad_as(const float *dp, const void *p, size_t n_rows,
         for (; i < size; i++)
             sum += row[i] * lane_read(share, type, i);
         sum += parts_sum(parts);
-        for (i = 0; i < size; i++)
-            lane_write(out, type, i, scale * lane_read(share, type, i) * (row[i] - sum));
+        for (size_t start = 0; start < size; start += LANES_TILE) {
+            float buffer[LANES_TILE], *tile = lanes_tile(out, type, start, buffer);
+            size_t count = lanes_count(start, size);
+
+            for (size_t j = 0; j < count; j++)
+                tile[j] = scale * lane_read(share, type, start + j) * (row[start + j] - sum);
+            lanes_finish(out, type, start, tile, count);
+        }
     }
 }
 
