@@ -1,0 +1,217 @@
+#include "tests/golden/golden.h"
+#include "engine/base/error.h"
+#include "engine/parameters.h"
+#include "engine/plan.h"
+#include "engine/program.h"
+#include "model/safetensors.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+int golden_places(struct place places[3])
+{
+    static const struct place all[3] = {
+        {"reference", PRECISION_FP32, NULL},
+        {"cpu", PRECISION_FP32, NULL},
+        {"cpu", PRECISION_BF16, NULL},
+    };
+    int n = 0;
+
+    for (int i = 0; i < 3; i++) {
+        struct error err;
+        struct place place = all[i];
+        enum precision resolved;
+
+        if (device_open(place.device, 1, &place.opened, &err) < 0)
+            fail_msg("%s", err.text);
+        if (device_base(place.opened)
+                ->ops->precision(place.opened, place.precision, &resolved, NULL) < 0) {
+            device_close(place.opened);
+            print_message("# %s is not to be had here\n", golden_place_name(&place));
+            continue;
+        }
+        places[n++] = place;
+    }
+    return n;
+}
+
+void golden_close(struct place *places, int n)
+{
+    for (int i = 0; i < n; i++)
+        device_close(places[i].opened);
+}
+
+const char *golden_place_name(const struct place *place)
+{
+    if (strcmp(place->device, "reference") == 0)
+        return "reference";
+    return place->precision == PRECISION_BF16 ? "cpu bf16" : "cpu fp32";
+}
+
+struct safetensors *golden_open(const char *name)
+{
+    struct safetensors *file;
+    struct error err;
+    char path[256];
+
+    snprintf(path, sizeof(path), "data/%s.safetensors", name);
+    if (safetensors_open(path, &file, &err) < 0)
+        fail_msg("%s", err.text);
+    return file;
+}
+
+static const struct safetensors_tensor *find(const struct safetensors *file, const char *name)
+{
+    const struct safetensors_tensor *tensor = safetensors_find(file, name);
+
+    if (!tensor)
+        fail_msg("no golden tensor \"%s\"", name);
+    return tensor;
+}
+
+size_t golden_count(const struct safetensors *file, const char *name)
+{
+    return safetensors_count(find(file, name));
+}
+
+float *golden_read_raw(const struct safetensors *file, const char *name)
+{
+    const struct safetensors_tensor *tensor = find(file, name);
+    float *values = malloc(safetensors_count(tensor) * sizeof(*values) + 1);
+    struct error err;
+
+    assert_non_null(values);
+    if (safetensors_read_floats(tensor, values, &err) < 0)
+        fail_msg("%s", err.text);
+    return values;
+}
+
+float *golden_read(const struct safetensors *file, const char *name)
+{
+    const struct safetensors_tensor *tensor = find(file, name);
+    float *raw = golden_read_raw(file, name), *values;
+    size_t c, positions;
+
+    if (tensor->n_dims != 4)
+        return raw;
+    c = tensor->dims[1];
+    positions = tensor->dims[2] * tensor->dims[3];
+    values = malloc(safetensors_count(tensor) * sizeof(*values));
+    assert_non_null(values);
+    for (size_t n = 0; n < tensor->dims[0]; n++)
+        for (size_t i = 0; i < c; i++)
+            for (size_t j = 0; j < positions; j++)
+                values[(n * positions + j) * c + i] = raw[(n * c + i) * positions + j];
+    free(raw);
+    return values;
+}
+
+void golden_load(struct parameters *parameters, const struct safetensors *file, const char *prefix)
+{
+    for (int i = 0; i < parameters_n(parameters); i++) {
+        size_t count = shape_count(parameters_shape(parameters, i));
+        char name[160];
+        float *values;
+
+        snprintf(name, sizeof(name), "%s%s", prefix, parameters_name(parameters, i));
+        values = golden_read_raw(file, name);
+        assert_int_equal(golden_count(file, name), count);
+        memcpy(parameters_values(parameters) + parameters_offset(parameters, i), values,
+               count * sizeof(*values));
+        free(values);
+    }
+    if (parameters_changed(parameters, NULL) < 0)
+        fail_msg("could not pack the parameters");
+}
+
+struct plan *golden_plan(const struct place *place, const struct program *p,
+                         struct parameters *parameters, int batch, int grain, int n_outputs,
+                         const int *outputs)
+{
+    struct plan_options options = {.precision = place->precision,
+                                   .batch_max = batch,
+                                   .grain = grain,
+                                   .n_outputs = n_outputs,
+                                   .outputs = outputs};
+    struct plan *plan;
+    struct error err;
+
+    if (plan_create(place->opened, p, parameters, &options, &plan, &err) < 0)
+        fail_msg("%s: %s", golden_place_name(place), err.text);
+    return plan;
+}
+
+void golden_write(struct plan *plan, int value, int n, const float *src)
+{
+    struct error err;
+
+    if (plan_write(plan, value, 0, n, src, &err) < 0)
+        fail_msg("%s", err.text);
+}
+
+void golden_run(struct plan *plan, int n)
+{
+    struct error err;
+
+    if (plan_run(plan, n, &err) < 0)
+        fail_msg("%s", err.text);
+}
+
+float *golden_output(struct plan *plan, int value, int n, size_t count)
+{
+    float *values = malloc((size_t)n * count * sizeof(*values));
+    struct error err;
+
+    assert_non_null(values);
+    if (plan_read(plan, value, 0, n, values, &err) < 0)
+        fail_msg("%s", err.text);
+    return values;
+}
+
+void golden_close_to(const char *what, const struct place *place, const float *a, const float *b,
+                     size_t n, double tolerance)
+{
+    size_t worst = 0;
+    double distance = -1;
+
+    for (size_t i = 0; i < n; i++) {
+        double d = fabs((double)a[i] - (double)b[i]);
+
+        if (!(d <= distance)) { /* NaN is the worst */
+            distance = d;
+            worst = i;
+            if (d != d)
+                break;
+        }
+    }
+    if (!(distance <= tolerance))
+        fail_msg("%s on %s: element %zu is %.9g, golden %.9g, off by %.3g, allowed %.3g", what,
+                 golden_place_name(place), worst, (double)a[worst], (double)b[worst], distance,
+                 tolerance);
+}
+
+double golden_relative_l2(const float *a, const float *b, size_t n)
+{
+    double error = 0, norm = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        error += ((double)a[i] - b[i]) * ((double)a[i] - b[i]);
+        norm += (double)b[i] * b[i];
+    }
+    return sqrt(error / norm);
+}
+
+double golden_largest(const float *a, size_t n)
+{
+    double largest = 0;
+
+    for (size_t i = 0; i < n; i++)
+        largest = fmax(largest, fabs((double)a[i]));
+    return largest;
+}

@@ -1,0 +1,55 @@
+/* What the golden tests share: reading vectors, running a program on a device, comparing.
+ *
+ * Tests run in tests/golden; a mistake in a test or a missing file fails the test at once.
+ */
+#ifndef TESTS_GOLDEN_GOLDEN_H
+#define TESTS_GOLDEN_GOLDEN_H
+
+#include "engine/device.h"
+
+#include <stddef.h>
+
+struct parameters;
+struct plan;
+struct program;
+struct safetensors;
+
+/* A place to run: every test runs in each of them. */
+struct place {
+    const char *device;
+    enum precision precision;
+    struct device *opened;
+};
+
+/* reference, cpu in fp32, and cpu in bf16 where this machine computes it. Up to 3; returns how
+ * many. Opened with one thread. */
+int golden_places(struct place places[3]);
+void golden_close(struct place *places, int n);
+const char *golden_place_name(const struct place *place);
+
+struct safetensors *golden_open(const char *name); /* "net_a.io" */
+
+/* The tensor as float32, malloc'ed; images [n,c,h,w] come back as [n,h,w,c]. */
+float *golden_read(const struct safetensors *file, const char *name);
+/* As it lies in the file. */
+float *golden_read_raw(const struct safetensors *file, const char *name);
+size_t golden_count(const struct safetensors *file, const char *name);
+
+/* Sets every parameter to the file's tensor "<prefix><name>". */
+void golden_load(struct parameters *parameters, const struct safetensors *file, const char *prefix);
+
+struct plan *golden_plan(const struct place *place, const struct program *p,
+                         struct parameters *parameters, int batch, int grain, int n_outputs,
+                         const int *outputs);
+void golden_write(struct plan *plan, int value, int n, const float *src);
+void golden_run(struct plan *plan, int n);
+float *golden_output(struct plan *plan, int value, int n, size_t count); /* count per image */
+
+/* Fails, naming what and where, if some |a - b| > tolerance. */
+void golden_close_to(const char *what, const struct place *place, const float *a, const float *b,
+                     size_t n, double tolerance);
+/* sqrt(sum (a-b)^2 / sum b^2) */
+double golden_relative_l2(const float *a, const float *b, size_t n);
+double golden_largest(const float *a, size_t n); /* max |a| */
+
+#endif
