@@ -90,23 +90,26 @@ LANES_INLINE void softmax_grad_as(const float *dp, const void *p, size_t n_rows,
         const float *row = dp + r * size;
         const void *share = lane_at(p, type, r * size);
         void *out = lane_at_mutable(ds, type, r * size);
-        float parts[PARTS] = {0};
-        float sum = 0;
+        /* In double: where dp is nearly constant, what remains is smaller than the rounding of
+         * the sum in single precision. */
+        double parts[PARTS] = {0};
+        double sum = 0;
         size_t i = 0;
 
         for (; i + PARTS <= size; i += PARTS) {
             for (int j = 0; j < PARTS; j++)
-                parts[j] += row[i + j] * lane_read(share, type, i + j);
+                parts[j] += (double)row[i + j] * lane_read(share, type, i + j);
         }
         for (; i < size; i++)
-            sum += row[i] * lane_read(share, type, i);
-        sum += parts_sum(parts);
+            sum += (double)row[i] * lane_read(share, type, i);
+        for (int j = 0; j < PARTS; j++)
+            sum += parts[j];
         for (size_t start = 0; start < size; start += LANES_TILE) {
             float buffer[LANES_TILE], *tile = lanes_tile(out, type, start, buffer);
             size_t count = lanes_count(start, size);
 
             for (size_t j = 0; j < count; j++)
-                tile[j] = scale * lane_read(share, type, start + j) * (row[start + j] - sum);
+                tile[j] = scale * lane_read(share, type, start + j) * (float)(row[start + j] - sum);
             lanes_finish(out, type, start, tile, count);
         }
     }
