@@ -1,0 +1,164 @@
+#include "tools/arguments.h"
+#include "engine/base/error.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { TABLE_MAX = 40, HELP = 1000 };
+
+static void print_help(const struct arguments *a)
+{
+    printf("usage: %s %s\n\n%s\n\n", a->program, a->usage, a->about);
+    for (int i = 0; i < a->n; i++) {
+        const struct argument *row = &a->table[i];
+        char left[64];
+
+        snprintf(left, sizeof(left), "%c%c%s--%s%s%s", row->letter ? '-' : ' ',
+                 row->letter ? row->letter : ' ', row->letter ? ", " : "  ", row->name,
+                 row->value ? " " : "", row->value ? row->value : "");
+        printf("  %-28s %s\n", left, row->help);
+    }
+    printf("  %-28s %s\n", "    --help", "this text");
+}
+
+/* A whole number of any sign that fills the text. */
+static bool parse_integer(const char *text, long long *out)
+{
+    char *end;
+
+    errno = 0;
+    *out = strtoll(text, &end, 10);
+    return *text != '\0' && *end == '\0' && errno == 0;
+}
+
+static int store(const struct argument *row, const char *text, struct error *err)
+{
+    char *end;
+    long long integer;
+    double number;
+
+    switch (row->kind) {
+    case ARGUMENT_TEXT:
+        *(const char **)row->out = text;
+        return 0;
+    case ARGUMENT_FLAG:
+        *(bool *)row->out = true;
+        return 0;
+    case ARGUMENT_U64:
+        errno = 0;
+        *(uint64_t *)row->out = strtoull(text, &end, 10);
+        if (*text < '0' || *text > '9' || *end || errno)
+            return error_set(err, -EINVAL, "--%s takes a number from 0 to 2^64 - 1, not \"%s\"",
+                             row->name, text);
+        return 0;
+    case ARGUMENT_INT:
+        if (!parse_integer(text, &integer) || (double)integer < row->min ||
+            (double)integer > row->max)
+            return error_set(err, -EINVAL,
+                             "--%s takes a whole number from %.0f to %.0f, not \"%s\"", row->name,
+                             row->min, row->max, text);
+        *(int *)row->out = (int)integer;
+        return 0;
+    case ARGUMENT_NUMBER:
+        number = strtod(text, &end);
+        if (*text == '\0' || *end || !isfinite(number) || number < row->min || number > row->max)
+            return error_set(err, -EINVAL, "--%s takes a number from %g to %g, not \"%s\"",
+                             row->name, row->min, row->max, text);
+        *(double *)row->out = number;
+        return 0;
+    }
+    return -EINVAL;
+}
+
+static int usage_error(const struct arguments *a, const char *text)
+{
+    fprintf(stderr, "%s: %s\n%s --help lists what it takes\n", a->program, text, a->program);
+    return EXIT_USAGE;
+}
+
+int arguments_parse(const struct arguments *a, int argc, char **argv, const char **operands)
+{
+    struct option options[TABLE_MAX + 2] = {0};
+    char letters[2 * TABLE_MAX + 2] = ":";
+    size_t n_letters = 1;
+    struct error err;
+    int c, n_operands;
+
+    for (int i = 0; i < a->n && i < TABLE_MAX; i++) {
+        const struct argument *row = &a->table[i];
+
+        options[i].name = row->name;
+        options[i].has_arg = row->kind == ARGUMENT_FLAG ? no_argument : required_argument;
+        options[i].val = HELP + 1 + i;
+        if (row->letter) {
+            letters[n_letters++] = row->letter;
+            if (row->kind != ARGUMENT_FLAG)
+                letters[n_letters++] = ':';
+        }
+    }
+    options[a->n].name = "help";
+    options[a->n].val = HELP;
+
+    optind = 1;
+    while ((c = getopt_long(argc, argv, letters, options, NULL)) != -1) {
+        const struct argument *row = NULL;
+
+        if (c == HELP) {
+            print_help(a);
+            return EXIT_DONE;
+        }
+        if (c == ':') {
+            error_set(&err, -EINVAL, "\"%s\" needs a value", argv[optind - 1]);
+            return usage_error(a, err.text);
+        }
+        if (c == '?') {
+            error_set(&err, -EINVAL, "unknown option \"%s\"", argv[optind - 1]);
+            return usage_error(a, err.text);
+        }
+        for (int i = 0; i < a->n; i++) {
+            if (c == HELP + 1 + i || c == a->table[i].letter)
+                row = &a->table[i];
+        }
+        if (row && store(row, optarg, &err) < 0)
+            return usage_error(a, err.text);
+    }
+
+    n_operands = argc - optind;
+    if (n_operands > a->n_operands_max) {
+        error_set(&err, -EINVAL, "unexpected \"%s\"", argv[optind + a->n_operands_max]);
+        return usage_error(a, err.text);
+    }
+    if (n_operands < a->n_operands_min)
+        return usage_error(a, "something is missing on the command line");
+    for (int i = 0; i < a->n_operands_max; i++)
+        operands[i] = i < n_operands ? argv[optind + i] : NULL;
+    return -1;
+}
+
+int arguments_list(const char *text, int min, int max, int n_max, int *out, struct error *err)
+{
+    const char *rest = text;
+    int n = 0;
+
+    for (;;) {
+        char *end;
+        long number = strtol(rest, &end, 10);
+
+        if (end == rest || (*end != '\0' && *end != ',') || number < min || number > max)
+            return error_set(err, -EINVAL, "\"%s\" is not a list of numbers from %d to %d", text,
+                             min, max);
+        if (n == n_max)
+            return error_set(err, -EINVAL, "\"%s\" has more than %d numbers", text, n_max);
+        out[n++] = (int)number;
+        if (*end == '\0')
+            return n;
+        rest = end + 1;
+    }
+}

@@ -1,0 +1,48 @@
+/* Command lines of the tools: a table of options, parsed with getopt_long(), and their help.
+ *
+ * Exit codes of every tool: 0 done, 1 it failed (the last line on standard error says why), 2 the
+ * command line was wrong.
+ */
+#ifndef TOOLS_ARGUMENTS_H
+#define TOOLS_ARGUMENTS_H
+
+struct error;
+
+enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+
+enum argument_kind {
+    ARGUMENT_TEXT,   /* const char *, points into argv */
+    ARGUMENT_INT,    /* int */
+    ARGUMENT_U64,    /* uint64_t; any value, min and max are not looked at */
+    ARGUMENT_NUMBER, /* double */
+    ARGUMENT_FLAG,   /* bool, set to true */
+};
+
+struct argument {
+    const char *name; /* "out" is given as --out */
+    char letter;      /* 'o' also as -o; 0: none */
+    enum argument_kind kind;
+    void *out;         /* of the kind's type, holding the default; written when given */
+    double min, max;   /* what a number may be */
+    const char *value; /* its name in the help, e.g. "FOLDER"; NULL for flags */
+    const char *help;  /* one line */
+};
+
+struct arguments {
+    const char *program; /* "softdiff-sample" */
+    const char *usage;   /* what follows the name on the usage line */
+    const char *about;   /* a sentence or more */
+    int n;
+    const struct argument *table;
+    int n_operands_min, n_operands_max; /* arguments that are not options */
+};
+
+/* Fills the outputs. operands: room for n_operands_max, the rest NULL.
+ * Returns -1 to go on, or the exit code with which the program should end (after --help, or after
+ * a mistake, which has been reported on standard error). */
+int arguments_parse(const struct arguments *a, int argc, char **argv, const char **operands);
+
+/* "1,4,16" to numbers in [min, max], 1 .. n_max of them; returns how many, or -EINVAL. */
+int arguments_list(const char *text, int min, int max, int n_max, int *out, struct error *err);
+
+#endif

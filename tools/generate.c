@@ -1,0 +1,47 @@
+#include "tools/generate.h"
+#include "engine/base/error.h"
+#include "model/generator.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+int generate_images(struct generator *g, int n, uint64_t first_seed, enum sampler sampler, int nfe,
+                    const volatile sig_atomic_t *stop, uint8_t *pixels, struct error *err)
+{
+    int side = generator_side(g), n_submitted = 0, n_done = 0, rc = 0;
+    size_t image_bytes = (size_t)side * (size_t)side * (size_t)generator_channels(g);
+    struct generator_image *images = calloc((size_t)generator_slots(g), sizeof(*images));
+
+    if (!images)
+        return error_set(err, -ENOMEM, "out of memory for %d lanes", generator_slots(g));
+    while (n_done < n) {
+        int n_images;
+
+        if (stop && *stop) {
+            rc = error_set(err, -ECANCELED, "stopped with %d of %d images done", n_done, n);
+            break;
+        }
+        while (n_submitted < n && generator_busy(g) < generator_slots(g)) {
+            struct generator_task task = {.id = (uint64_t)n_submitted,
+                                          .seed = first_seed + (uint64_t)n_submitted,
+                                          .sampler = sampler,
+                                          .nfe = nfe};
+
+            rc = generator_submit(g, &task, err);
+            if (rc < 0)
+                goto out;
+            n_submitted++;
+        }
+        rc = generator_tick(g, images, &n_images, err);
+        if (rc < 0)
+            break;
+        for (int i = 0; i < n_images; i++)
+            memcpy(pixels + images[i].id * image_bytes, images[i].pixels, image_bytes);
+        n_done += n_images;
+    }
+
+out:
+    free(images);
+    return rc;
+}

@@ -1,0 +1,19 @@
+/* Many images from one generator, with its lanes kept busy. */
+#ifndef TOOLS_GENERATE_H
+#define TOOLS_GENERATE_H
+
+#include "model/sampler.h"
+
+#include <signal.h>
+#include <stdint.h>
+
+struct error;
+struct generator;
+
+/* Image i of n has the seed first_seed + i. pixels: out [n,side,side,channels].
+ * stop: checked at every tick, may be NULL. 0, -ECANCELED when *stop became true, or the error of
+ * the generator. */
+int generate_images(struct generator *g, int n, uint64_t first_seed, enum sampler sampler, int nfe,
+                    const volatile sig_atomic_t *stop, uint8_t *pixels, struct error *err);
+
+#endif

@@ -1,0 +1,90 @@
+#include "tools/train/examples.h"
+#include "engine/base/error.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+
+/* Smallest time of an example. */
+#define T_MIN 1e-5
+
+struct examples {
+    struct examples_options options;
+    uint32_t epoch; /* of `order` */
+    bool ready;     /* order is filled */
+    int *order;     /* [n_images] */
+};
+
+int examples_create(const struct examples_options *options, struct examples **out,
+                    struct error *err)
+{
+    struct examples *e = calloc(1, sizeof(*e));
+
+    if (!e)
+        return error_set(err, -ENOMEM, "out of memory for the order of the images");
+    e->options = *options;
+    e->order = calloc((size_t)options->n_images, sizeof(*e->order));
+    if (!e->order) {
+        free(e);
+        return error_set(err, -ENOMEM, "out of memory for the order of %d images",
+                         options->n_images);
+    }
+    *out = e;
+    return 0;
+}
+
+void examples_destroy(struct examples *e)
+{
+    if (!e)
+        return;
+    free(e->order);
+    free(e);
+}
+
+void examples_order(uint64_t seed, uint32_t epoch, int n, int *out)
+{
+    /* No example has this number, so the draws of flips never meet those of the order. */
+    struct philox_key key = philox_key(seed, UINT32_MAX, epoch);
+    uint32_t words[4] = {0};
+
+    for (int i = 0; i < n; i++) {
+        int j;
+
+        /* Inside-out shuffle; the multiplication maps a word to [0, i], biased by 2^-32 i. */
+        if (i % 4 == 0)
+            philox_block(&key, PHILOX_STREAM_DATA, (uint32_t)i / 4, words);
+        j = (int)((uint64_t)words[i % 4] * ((uint64_t)i + 1) >> 32);
+        out[i] = out[j];
+        out[j] = i;
+    }
+}
+
+void examples_of_step(struct examples *e, uint64_t step, struct example *out)
+{
+    const struct examples_options *o = &e->options;
+    uint64_t first = step * (uint64_t)o->batch;
+    struct philox_key key = philox_key(o->seed, (uint32_t)first, (uint32_t)step);
+    float shared; /* u of the stratified times */
+
+    philox_uniforms(&key, PHILOX_STREAM_TIME, 1, &shared);
+    for (int i = 0; i < o->batch; i++) {
+        uint64_t number = first + (uint64_t)i;
+        uint32_t epoch = (uint32_t)(number / (uint64_t)o->n_images);
+        float u, coin;
+        double t;
+
+        if (!e->ready || e->epoch != epoch) {
+            examples_order(o->seed, epoch, o->n_images, e->order);
+            e->epoch = epoch;
+            e->ready = true;
+        }
+        key = philox_key(o->seed, (uint32_t)number, (uint32_t)step);
+        philox_uniforms(&key, PHILOX_STREAM_TIME, 1, &u);
+        philox_uniforms(&key, PHILOX_STREAM_DATA, 1, &coin);
+        t = o->stratified ? fmod(shared + (double)i / o->batch, 1) : u;
+        out[i].image = e->order[number % (uint64_t)o->n_images];
+        out[i].mirrored = o->flip && coin < 0.5f;
+        out[i].t = fmin(fmax(t, T_MIN), 1);
+        out[i].key = key;
+    }
+}

@@ -1,0 +1,180 @@
+#include "tools/train/fit.h"
+#include "engine/base/error.h"
+#include "engine/base/log.h"
+#include "model/corruption.h"
+#include "tools/train/dataset.h"
+#include "tools/train/examples.h"
+#include "tools/train/recipe.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* Images for a fit. The prior has 45 means and covariances: more images change nothing. */
+enum { PRIOR_IMAGES = 20000, WIENER_IMAGES = 1000 };
+
+static double now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* At most n images in a random order, [n,side,side,3]; *n becomes how many there are. */
+static float *sample_images(const struct dataset *d, uint64_t seed, int *n)
+{
+    size_t count = (size_t)d->side * (size_t)d->side * 3;
+    int *order = calloc((size_t)d->n, sizeof(*order));
+    float *images;
+
+    if (*n > d->n)
+        *n = d->n;
+    images = malloc((size_t)*n * count * sizeof(*images));
+    if (order && images) {
+        examples_order(seed, UINT32_MAX, d->n, order);
+        for (int i = 0; i < *n; i++)
+            dataset_image(d, order[i], false, images + (size_t)i * count);
+    } else {
+        free(images);
+        images = NULL;
+    }
+    free(order);
+    return images;
+}
+
+/* The levels of the shortest path; node 0 is the candidate level_min. That holds although all
+ * candidates below about 0.1 px look alike (no distance between them): a path by arc length
+ * alone could begin at any of these. */
+static int fit_levels(const struct recipe *r, const struct dataset *d,
+                      const struct corruption *corruption, double *levels, struct error *err)
+{
+    const struct recipe_schedule *s = &r->schedule;
+    size_t n = (size_t)s->candidates;
+    double *candidates = calloc(n, sizeof(*candidates));
+    double *distances = calloc(n * n, sizeof(*distances));
+    int *nodes = calloc(n, sizeof(*nodes));
+    int n_images = s->images, rc;
+    float *images = sample_images(d, r->seed, &n_images);
+    double start = now(), eps;
+
+    if (!candidates || !distances || !nodes || !images) {
+        rc = error_set(err, -ENOMEM, "out of memory for %d candidate levels", s->candidates);
+        goto out;
+    }
+    for (int i = 0; i < s->candidates; i++)
+        candidates[i] =
+            s->level_min * pow(s->level_max / s->level_min, (double)i / (s->candidates - 1));
+    rc = schedule_distances(corruption, n_images, 3, images, s->candidates, candidates, distances,
+                            err);
+    if (rc < 0)
+        goto out;
+    rc = schedule_path_of_length(s->candidates, distances, s->n_levels, nodes, &eps, err);
+    if (rc < 0)
+        goto out;
+    for (int i = 0; i < s->n_levels; i++)
+        levels[i] = candidates[nodes[i]];
+    log_write(LOG_INFO, "event=fitted what=schedule images=%d levels=%d eps=%.4g seconds=%.1f",
+              n_images, s->n_levels, eps, now() - start);
+
+out:
+    free(candidates);
+    free(distances);
+    free(nodes);
+    free(images);
+    return rc;
+}
+
+static int fit_schedule(const struct recipe *r, const struct dataset *d,
+                        const struct corruption *corruption, struct schedule *out,
+                        struct error *err)
+{
+    const struct recipe_schedule *s = &r->schedule;
+    double levels[RECIPE_LEVELS_MAX];
+    int rc;
+
+    switch (s->kind) {
+    case RECIPE_SCHEDULE_VP:
+        return schedule_vp(s->beta_min, s->beta_max,
+                           strcmp(corruption_name(corruption), "subvp") == 0, out, err);
+    case RECIPE_SCHEDULE_NOISE:
+        return schedule_noise_then_levels(s->sigma_min, s->sigma_max, 1, 0, NULL, out, err);
+    case RECIPE_SCHEDULE_LEVELS:
+        return schedule_noise_then_levels(s->sigma_min, s->sigma_max, s->t_noise, s->n_levels,
+                                          s->levels, out, err);
+    case RECIPE_SCHEDULE_FIT:
+        break;
+    }
+    rc = fit_levels(r, d, corruption, levels, err);
+    if (rc < 0) {
+        error_prefix(err, "fitting the schedule: ");
+        return rc;
+    }
+    return schedule_noise_then_levels(s->sigma_min, s->sigma_max, s->t_noise, s->n_levels, levels,
+                                      out, err);
+}
+
+static int fit_prior(const struct recipe *r, const struct dataset *d, struct formulation *f,
+                     struct error *err)
+{
+    int n = PRIOR_IMAGES, rc;
+    float *images = sample_images(d, r->seed, &n);
+    double start = now();
+
+    if (!images)
+        return error_set(err, -ENOMEM, "out of memory for %d images", n);
+    rc = prior_fit(f->corruption, &f->schedule, d->side, 3, n, images, &f->prior, err);
+    free(images);
+    if (rc < 0) {
+        error_prefix(err, "fitting the prior: ");
+        return rc;
+    }
+    log_write(LOG_INFO, "event=fitted what=prior images=%d coefficients=%d seconds=%.1f", n,
+              f->prior.n_coefficients, now() - start);
+    return 0;
+}
+
+static int fit_wiener(const struct recipe *r, const struct dataset *d, struct formulation *f,
+                      struct error *err)
+{
+    int n = WIENER_IMAGES, rc;
+    float *images = sample_images(d, r->seed, &n);
+    double start = now();
+
+    if (!images)
+        return error_set(err, -ENOMEM, "out of memory for %d images", n);
+    rc = wiener_fit(f->corruption, &f->schedule, d->side, 3, n, images, &f->wiener, err);
+    free(images);
+    if (rc < 0) {
+        error_prefix(err, "fitting the linear estimate: ");
+        return rc;
+    }
+    log_write(LOG_INFO, "event=fitted what=wiener images=%d seconds=%.1f", n, now() - start);
+    return 0;
+}
+
+int fit_formulation(const struct recipe *r, const struct dataset *d, struct formulation *out,
+                    struct error *err)
+{
+    struct formulation f = {.architecture = r->architecture,
+                            .output = r->output,
+                            .time_embed = r->time_embed};
+    int rc;
+
+    rc = corruption_create(r->corruption, d->side, d->side, &f.corruption, err);
+    if (rc == 0)
+        rc = fit_schedule(r, d, f.corruption, &f.schedule, err);
+    if (rc == 0)
+        rc = fit_prior(r, d, &f, err);
+    if (rc == 0 && r->output == OUTPUT_WIENER)
+        rc = fit_wiener(r, d, &f, err);
+    if (rc < 0) {
+        formulation_fini(&f);
+        return rc;
+    }
+    *out = f;
+    return 0;
+}

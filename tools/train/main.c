@@ -1,0 +1,72 @@
+/* softdiff-train: learns a checkpoint from a folder of pictures. */
+#include "engine/base/error.h"
+#include "engine/base/log.h"
+#include "tools/arguments.h"
+#include "tools/train/training.h"
+
+#include <signal.h>
+#include <stddef.h>
+
+static volatile sig_atomic_t stop;
+
+/* The second signal of a kind ends the process at once. */
+static void ask_to_stop(int number)
+{
+    stop = 1;
+    signal(number, SIG_DFL);
+}
+
+int main(int argc, char **argv)
+{
+    struct training_options o = {.device = "auto", .stop = &stop};
+    const char *precision = "auto";
+    const struct argument table[] = {
+        {"recipe", 'r', ARGUMENT_TEXT, &o.recipe, 0, 0, "FILE", "what to train (config/recipes/)"},
+        {"data", 'd', ARGUMENT_TEXT, &o.data, 0, 0, "FOLDER", "PNG and JPEG pictures"},
+        {"out", 'o', ARGUMENT_TEXT, &o.out, 0, 0, "FOLDER", "the run; resumed if begun already"},
+        {"steps", 0, ARGUMENT_NUMBER, &o.steps, 1, 1e12, "N", "instead of the recipe's"},
+        {"minutes", 0, ARGUMENT_NUMBER, &o.minutes, 0.001, 1e6, "M",
+         "stop after that wall time, saving"},
+        {"threads", 0, ARGUMENT_INT, &o.n_threads, 1, 4096, "N", "default: all processors"},
+        {"grain", 0, ARGUMENT_INT, &o.grain, 1, 65536, "N",
+         "images computed together; default: batch / threads"},
+        {"device", 0, ARGUMENT_TEXT, &o.device, 0, 0, "NAME", "auto, cpu, reference"},
+        {"precision", 0, ARGUMENT_TEXT, &precision, 0, 0, "P", "auto, fp32, bf16"},
+        {"skip-bad", 0, ARGUMENT_FLAG, &o.skip_bad, 0, 0, NULL,
+         "leave out pictures that cannot be read"},
+        {"dry-run", 0, ARGUMENT_FLAG, &o.dry_run, 0, 0, NULL,
+         "print sizes and the time of a step, write nothing"},
+    };
+    const struct arguments arguments = {
+        .program = "softdiff-train",
+        .usage = "--recipe FILE --data FOLDER --out FOLDER [options]",
+        .about = "Trains a model on a folder of pictures. SIGINT and SIGTERM save and stop; the "
+                 "same command goes on.",
+        .n = sizeof(table) / sizeof(table[0]),
+        .table = table,
+    };
+    struct sigaction action = {.sa_handler = ask_to_stop};
+    struct error err;
+    int code = arguments_parse(&arguments, argc, argv, NULL), rc;
+
+    if (code >= 0)
+        return code;
+    if (!o.recipe || !o.data || (!o.out && !o.dry_run)) {
+        log_write(LOG_ERROR, "event=usage reason=\"--recipe, --data and --out are needed\"");
+        return EXIT_USAGE;
+    }
+    rc = precision_parse(precision, &o.precision, &err);
+    if (rc < 0) {
+        log_write(LOG_ERROR, "event=usage reason=\"%s\"", err.text);
+        return EXIT_USAGE;
+    }
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    signal(SIGXFSZ, SIG_IGN); /* a file-size limit becomes an error of write() */
+    rc = training_run(&o, &err);
+    if (rc < 0) {
+        log_write(LOG_ERROR, "event=failed reason=\"%s\"", err.text);
+        return EXIT_FAILED;
+    }
+    return EXIT_DONE;
+}

@@ -1,0 +1,46 @@
+/* What a training says about itself while it runs: a line on the terminal, a log for programs.
+ *
+ * The log is one JSON object per interval, appended to a file:
+ *   step, images        done so far
+ *   loss, grad_norm     means over the interval; the norm before the clip, its largest beside it
+ *   loss_t              10 means, of the examples with t in [0, .1), [.1, .2), ...; null: none
+ *   lr                  of the last step
+ *   images_per_s        of the steps alone, without what happens between them
+ *   ms                  mean times of a step's parts: batch, run, update
+ *   seconds             spent training so far
+ * After a resume, lines of steps that were lost with the last crash appear twice.
+ */
+#ifndef TOOLS_TRAIN_PROGRESS_H
+#define TOOLS_TRAIN_PROGRESS_H
+
+#include <stdint.h>
+
+struct error;
+struct example;
+struct progress;
+struct trainer_report;
+
+struct progress_options {
+    int batch;
+    int log_every;       /* steps per line */
+    uint64_t first_step; /* steps done before */
+    uint64_t steps;      /* at the end */
+    double seconds;      /* spent training before */
+    double minutes;      /* wall time at which the training stops; 0: none */
+};
+
+/* path: the log, created or appended to. 0 or -errno. */
+int progress_open(const char *path, const struct progress_options *options, struct progress **out,
+                  struct error *err);
+void progress_close(struct progress *p);
+
+/* Tells of one step. 0, or -errno when the log could not be written. */
+int progress_step(struct progress *p, uint64_t step, const struct example *examples,
+                  const struct trainer_report *report, struct error *err);
+
+/* Ends the terminal's line, so that another may be printed. */
+void progress_break(struct progress *p);
+
+double progress_seconds(const struct progress *p); /* spent training so far */
+
+#endif

@@ -1,0 +1,324 @@
+#include "tools/train/recipe.h"
+#include "engine/base/error.h"
+#include "model/json_fields.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int wrong(struct error *err, const char *key, const char *what)
+{
+    return error_set(err, -EINVAL, "\"%s\" %s", key, what);
+}
+
+static int read_text(const char *key, const char *text, char *out, size_t size, struct error *err)
+{
+    if (strlen(text) >= size)
+        return error_set(err, -EINVAL, "\"%s\" is longer than %zu bytes", key, size - 1);
+    snprintf(out, size, "%s", text);
+    return 0;
+}
+
+static int read_levels(const json_t *levels, struct recipe_schedule *s, struct error *err)
+{
+    size_t n = json_array_size(levels);
+
+    if (json_is_string(levels) && strcmp(json_string_value(levels), "fit") == 0) {
+        s->kind = RECIPE_SCHEDULE_FIT;
+        if (s->level_min >= s->level_max)
+            return wrong(err, "schedule.level_max", "must be larger than level_min");
+        if (s->candidates < s->n_levels)
+            return wrong(err, "schedule.candidates", "must not be fewer than n_levels");
+        return 0;
+    }
+    if (n < 2 || n > RECIPE_LEVELS_MAX)
+        return wrong(err, "schedule.levels", "must be \"fit\" or a list of 2 to 1024 numbers");
+    for (size_t i = 0; i < n; i++) {
+        const json_t *level = json_array_get(levels, i);
+
+        if (!json_is_number(level))
+            return wrong(err, "schedule.levels", "must hold numbers");
+        s->levels[i] = json_number_value(level);
+    }
+    s->kind = RECIPE_SCHEDULE_LEVELS;
+    s->n_levels = (int)n;
+    return 0;
+}
+
+static int read_schedule(const json_t *json, struct recipe *r, struct error *err)
+{
+    const char *corruption = json_string_value(json_object_get(r->corruption, "name"));
+    bool vp = corruption && (strcmp(corruption, "vp") == 0 || strcmp(corruption, "subvp") == 0);
+    struct recipe_schedule *s = &r->schedule;
+    const json_t *levels = NULL;
+    struct json_fields f;
+    int rc;
+
+    json_fields_begin(&f, json, "schedule", err);
+    if (vp) {
+        json_fields_number(&f, "beta_min", JSON_OPTIONAL, 1e-3, 1e3, &s->beta_min);
+        json_fields_number(&f, "beta_max", JSON_OPTIONAL, 1e-3, 1e3, &s->beta_max);
+    } else {
+        json_fields_number(&f, "sigma_min", JSON_OPTIONAL, 1e-6, 1e6, &s->sigma_min);
+        json_fields_number(&f, "sigma_max", JSON_OPTIONAL, 1e-6, 1e6, &s->sigma_max);
+        json_fields_number(&f, "t_noise", JSON_OPTIONAL, 1e-3, 0.999, &s->t_noise);
+        json_fields_value(&f, "levels", JSON_OPTIONAL, &levels);
+        json_fields_int(&f, "n_levels", JSON_OPTIONAL, 2, RECIPE_LEVELS_MAX, &s->n_levels);
+        json_fields_number(&f, "level_min", JSON_OPTIONAL, 1e-6, 1e6, &s->level_min);
+        json_fields_number(&f, "level_max", JSON_OPTIONAL, 1e-6, 1e6, &s->level_max);
+        json_fields_int(&f, "candidates", JSON_OPTIONAL, 2, 4096, &s->candidates);
+        json_fields_int(&f, "images", JSON_OPTIONAL, 2, 1000000, &s->images);
+    }
+    rc = json_fields_end(&f);
+    if (rc < 0)
+        return rc;
+    if (vp) {
+        s->kind = RECIPE_SCHEDULE_VP;
+        return 0;
+    }
+    if (s->sigma_min >= s->sigma_max)
+        return wrong(err, "schedule.sigma_max", "must be larger than sigma_min");
+    s->kind = RECIPE_SCHEDULE_NOISE;
+    return levels ? read_levels(levels, s, err) : 0;
+}
+
+static int read_data(const json_t *json, struct recipe *r, struct error *err)
+{
+    struct json_fields f;
+
+    if (!json)
+        return 0;
+    json_fields_begin(&f, json, "data", err);
+    json_fields_int(&f, "crop", JSON_OPTIONAL, 0, 16384, &r->crop);
+    json_fields_bool(&f, "flip", JSON_OPTIONAL, &r->flip);
+    return json_fields_end(&f);
+}
+
+static int read_training(const json_t *json, struct recipe *r, struct error *err)
+{
+    static const char *const decays[] = {"none", "linear", "cosine"};
+    struct optimizer_options *o = &r->optimizer;
+    int steps = 0, warmup = 0, decay = DECAY_NONE, seed = 0, rc;
+    struct json_fields f;
+
+    json_fields_begin(&f, json, "training", err);
+    json_fields_int(&f, "batch", JSON_REQUIRED, 1, 65536, &r->batch);
+    json_fields_int(&f, "steps", JSON_REQUIRED, 1, INT_MAX, &steps);
+    json_fields_number(&f, "lr", JSON_REQUIRED, 1e-9, 10, &o->lr);
+    json_fields_int(&f, "warmup", JSON_OPTIONAL, 0, INT_MAX, &warmup);
+    json_fields_choice(&f, "decay", JSON_OPTIONAL, 3, decays, &decay);
+    json_fields_number(&f, "decay_from", JSON_OPTIONAL, 0, 0.999, &o->decay_from);
+    json_fields_number(&f, "beta1", JSON_OPTIONAL, 0, 0.9999, &o->beta1);
+    json_fields_number(&f, "beta2", JSON_OPTIONAL, 0, 0.999999, &o->beta2);
+    json_fields_number(&f, "eps", JSON_OPTIONAL, 1e-20, 1, &o->eps);
+    json_fields_number(&f, "clip", JSON_OPTIONAL, 0, 1e9, &o->clip);
+    json_fields_number(&f, "ema", JSON_OPTIONAL, 0, 0.9999999, &o->ema);
+    json_fields_bool(&f, "stratified", JSON_OPTIONAL, &r->stratified);
+    json_fields_int(&f, "seed", JSON_OPTIONAL, 0, INT_MAX, &seed);
+    rc = json_fields_end(&f);
+    if (rc < 0)
+        return rc;
+    o->steps = (uint64_t)steps;
+    o->warmup = (uint64_t)warmup;
+    o->decay = (enum decay)decay;
+    r->seed = (uint64_t)seed;
+    return 0;
+}
+
+static int read_progress(const json_t *json, struct recipe *r, struct error *err)
+{
+    struct json_fields f;
+
+    if (!json)
+        return 0;
+    json_fields_begin(&f, json, "progress", err);
+    json_fields_int(&f, "log_every", JSON_OPTIONAL, 1, INT_MAX, &r->log_every);
+    json_fields_int(&f, "grid_every", JSON_OPTIONAL, 0, INT_MAX, &r->grid_every);
+    json_fields_number(&f, "checkpoint_minutes", JSON_OPTIONAL, 0.01, 1e5, &r->checkpoint_minutes);
+    json_fields_bool(&f, "bf16", JSON_OPTIONAL, &r->bf16);
+    return json_fields_end(&f);
+}
+
+static void set_defaults(struct recipe *r)
+{
+    *r = (struct recipe){
+        .schedule = {.sigma_min = 0.01,
+                     .sigma_max = 0.1,
+                     .t_noise = 0.2,
+                     .n_levels = 32,
+                     .level_min = 0.01,
+                     .level_max = 18,
+                     .candidates = 256,
+                     .images = 500,
+                     .beta_min = 0.1,
+                     .beta_max = 20},
+        .loss = LOSS_SOFT,
+        .flip = true,
+        .optimizer = {.decay_from = 0.667,
+                      .beta1 = 0.9,
+                      .beta2 = 0.999,
+                      .eps = 1e-8,
+                      .clip = 1,
+                      .ema = 0.999},
+        .log_every = 50,
+        .grid_every = 1000,
+        .checkpoint_minutes = 10,
+    };
+}
+
+/* The members of the document; those that are objects are taken apart by other readers. */
+struct document {
+    const char *name, *output, *time_embed, *licence;
+    const json_t *architecture, *corruption, *schedule, *data, *training, *progress;
+    int loss;
+};
+
+static int read_document(const json_t *json, struct document *d, struct error *err)
+{
+    static const char *const losses[] = {"soft", "plain"};
+    struct json_fields f;
+
+    *d = (struct document){.licence = "", .loss = LOSS_SOFT};
+    json_fields_begin(&f, json, "recipe", err);
+    json_fields_string(&f, "name", JSON_REQUIRED, &d->name);
+    json_fields_value(&f, "architecture", JSON_REQUIRED, &d->architecture);
+    json_fields_value(&f, "corruption", JSON_REQUIRED, &d->corruption);
+    json_fields_value(&f, "schedule", JSON_REQUIRED, &d->schedule);
+    json_fields_string(&f, "output", JSON_REQUIRED, &d->output);
+    json_fields_string(&f, "time_embed", JSON_REQUIRED, &d->time_embed);
+    json_fields_choice(&f, "loss", JSON_OPTIONAL, 2, losses, &d->loss);
+    json_fields_value(&f, "data", JSON_OPTIONAL, &d->data);
+    json_fields_value(&f, "training", JSON_REQUIRED, &d->training);
+    json_fields_value(&f, "progress", JSON_OPTIONAL, &d->progress);
+    json_fields_string(&f, "licence", JSON_OPTIONAL, &d->licence);
+    return json_fields_end(&f);
+}
+
+static int read_recipe(const json_t *json, struct recipe *r, struct error *err)
+{
+    struct document d;
+    int rc = read_document(json, &d, err);
+
+    if (rc == 0)
+        rc = read_text("name", d.name, r->name, sizeof(r->name), err);
+    if (rc == 0)
+        rc = read_text("licence", d.licence, r->licence, sizeof(r->licence), err);
+    if (rc == 0)
+        rc = architecture_from_json(d.architecture, &r->architecture, err);
+    if (rc == 0)
+        rc = output_parse(d.output, &r->output, err);
+    if (rc == 0)
+        rc = time_embed_parse(d.time_embed, &r->time_embed, err);
+    if (rc < 0)
+        return rc;
+    if (r->architecture.num_channels != 3)
+        return wrong(err, "architecture.num_channels", "must be 3: training images are RGB");
+    if ((r->time_embed == TIME_POSITIONAL_999T) !=
+        (r->architecture.embedding_type == EMBEDDING_POSITIONAL))
+        return wrong(err, "time_embed", "does not fit the architecture's embedding_type");
+    r->loss = (enum loss)d.loss;
+    r->corruption = json_deep_copy(d.corruption);
+    if (!r->corruption)
+        return error_set(err, -ENOMEM, "out of memory for a recipe");
+    rc = read_schedule(d.schedule, r, err);
+    if (rc == 0)
+        rc = read_data(d.data, r, err);
+    if (rc == 0)
+        rc = read_training(d.training, r, err);
+    if (rc == 0)
+        rc = read_progress(d.progress, r, err);
+    return rc;
+}
+
+/* Takes json, also on failure. */
+static int take_document(json_t *json, struct recipe *out, struct error *err)
+{
+    struct recipe r;
+    int rc;
+
+    set_defaults(&r);
+    r.json = json;
+    rc = read_recipe(json, &r, err);
+    if (rc < 0) {
+        recipe_fini(&r);
+        return rc;
+    }
+    *out = r;
+    return 0;
+}
+
+static int json_error(const json_error_t *json_err, struct error *err)
+{
+    return error_set(err, -EINVAL, "line %d: %s", json_err->line, json_err->text);
+}
+
+int recipe_parse(const char *text, struct recipe *out, struct error *err)
+{
+    json_error_t json_err;
+    json_t *json = json_loads(text, JSON_REJECT_DUPLICATES, &json_err);
+
+    if (!json)
+        return json_error(&json_err, err);
+    return take_document(json, out, err);
+}
+
+int recipe_read(const char *path, struct recipe *out, struct error *err)
+{
+    json_error_t json_err;
+    FILE *file = fopen(path, "r");
+    json_t *json;
+    int rc;
+
+    if (!file) {
+        rc = -errno;
+        return error_set(err, rc, "could not open recipe \"%s\": %s", path, strerror(-rc));
+    }
+    json = json_loadf(file, JSON_REJECT_DUPLICATES, &json_err);
+    fclose(file);
+    rc = json ? take_document(json, out, err) : json_error(&json_err, err);
+    if (rc < 0)
+        error_prefix(err, "recipe \"%s\": ", path);
+    return rc;
+}
+
+void recipe_fini(struct recipe *r)
+{
+    json_decref(r->corruption);
+    json_decref(r->json);
+    *r = (struct recipe){0};
+}
+
+static bool same(const struct recipe *a, const struct recipe *b, const char *section,
+                 const char *key)
+{
+    const json_t *x = json_object_get(a->json, section), *y = json_object_get(b->json, section);
+
+    if (key) {
+        x = json_object_get(x, key);
+        y = json_object_get(y, key);
+    }
+    return (!x && !y) || json_equal(x, y);
+}
+
+int recipe_continues(const struct recipe *before, const struct recipe *after, struct error *err)
+{
+    static const char *const keys[][2] = {
+        {"architecture", NULL}, {"corruption", NULL},
+        {"schedule", NULL},     {"output", NULL},
+        {"time_embed", NULL},   {"loss", NULL},
+        {"data", NULL},         {"training", "batch"},
+        {"training", "seed"},   {"training", "stratified"},
+    };
+
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+        if (!same(before, after, keys[i][0], keys[i][1]))
+            return error_set(err, -EINVAL,
+                             "\"%s%s%s\" of the recipe is not what this training "
+                             "was begun with",
+                             keys[i][0], keys[i][1] ? "." : "", keys[i][1] ? keys[i][1] : "");
+    }
+    return 0;
+}

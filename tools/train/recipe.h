@@ -1,0 +1,79 @@
+/* A training recipe: every number of a training in one JSON file.
+ *
+ * config/recipes/README.md describes the keys. Reading is strict: unknown keys, wrong types and
+ * numbers out of range are errors that name the key.
+ */
+#ifndef TOOLS_TRAIN_RECIPE_H
+#define TOOLS_TRAIN_RECIPE_H
+
+#include "model/architecture.h"
+#include "model/checkpoint.h"
+#include "model/objective.h"
+#include "tools/train/optimizer.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct error;
+struct json_t;
+
+enum { RECIPE_LEVELS_MAX = 1024 };
+
+/* How t becomes (level, sigma). */
+enum recipe_schedule_kind {
+    RECIPE_SCHEDULE_LEVELS, /* noise first, then the given levels */
+    RECIPE_SCHEDULE_FIT,    /* noise first, then levels found on the data */
+    RECIPE_SCHEDULE_NOISE,  /* noise alone, over all of the time */
+    RECIPE_SCHEDULE_VP,     /* variance preserving, for the corruptions vp and subvp */
+};
+
+struct recipe_schedule {
+    enum recipe_schedule_kind kind;
+    double sigma_min, sigma_max; /* > 0, in the unit of x */
+    double t_noise;              /* (0, 1) */
+    int n_levels;                /* how many there are, or how many to find */
+    double levels[RECIPE_LEVELS_MAX];
+    double level_min, level_max; /* FIT: ends of the path */
+    int candidates;              /* FIT: levels to choose from, in geometric progression */
+    int images;                  /* FIT: how many images measure the distances */
+    double beta_min, beta_max;   /* VP */
+};
+
+struct recipe {
+    char name[64];
+    struct architecture architecture;
+    struct json_t *corruption; /* owned, for corruption_create() */
+    struct recipe_schedule schedule;
+    enum output output;
+    enum time_embed time_embed;
+    enum loss loss;
+
+    int crop;  /* resize_square() */
+    bool flip; /* mirror every other image, at random */
+
+    int batch;
+    bool stratified; /* times of a batch, tools/train/examples.h */
+    uint64_t seed;
+    struct optimizer_options optimizer; /* with the number of steps */
+
+    int log_every;             /* steps */
+    int grid_every;            /* steps; 0: never */
+    double checkpoint_minutes; /* > 0 */
+    bool bf16;                 /* round the weights of model.safetensors */
+    char licence[256];         /* what the weights may be used for; "" if nothing is said */
+
+    struct json_t *json; /* owned: the document, as it was read */
+};
+
+/* 0, -errno of the system, -EINVAL, -ENOMEM; the text names file and key. */
+int recipe_read(const char *path, struct recipe *out, struct error *err);
+/* The same from text. */
+int recipe_parse(const char *text, struct recipe *out, struct error *err);
+void recipe_fini(struct recipe *r);
+
+/* Whether a training begun with `before` may go on with `after`: network, corruption, schedule,
+ * output, loss, data, batch and seed must be the same; lengths, rates and intervals may change.
+ * 0, or -EINVAL naming what differs. */
+int recipe_continues(const struct recipe *before, const struct recipe *after, struct error *err);
+
+#endif

@@ -1,0 +1,178 @@
+#include "tools/train/resume.h"
+#include "engine/base/error.h"
+#include "model/safetensors.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char metadata_key[] = "softdiff_training";
+static const char *const array_names[] = {"weights", "ema", "adam.m", "adam.v"};
+
+enum { FORMAT = 1, ARRAYS = 4 };
+
+struct resume {
+    struct safetensors *file;
+    struct resume_counters counters;
+    struct recipe recipe;
+};
+
+static void list_arrays(const struct optimizer_state *state, float *arrays[ARRAYS])
+{
+    arrays[0] = state->weights;
+    arrays[1] = state->ema;
+    arrays[2] = state->m;
+    arrays[3] = state->v;
+}
+
+/* The document of the metadata as text, owned by the caller; NULL without memory. */
+static char *describe(const struct resume_counters *c, const struct recipe *recipe)
+{
+    char digest[17];
+    json_t *json;
+    char *text;
+
+    snprintf(digest, sizeof(digest), "%016" PRIx64, c->data_digest);
+    json =
+        json_pack("{s:i, s:I, s:f, s:i, s:s, s:s, s:O}", "format", FORMAT, "step",
+                  (json_int_t)c->step, "seconds", c->seconds, "n_images", c->n_images,
+                  "data_digest", digest, "start_digest", c->start_digest, "recipe", recipe->json);
+    text = json ? json_dumps(json, JSON_COMPACT) : NULL;
+    json_decref(json);
+    return text;
+}
+
+int resume_write(const char *path, const struct resume_counters *counters,
+                 const struct recipe *recipe, const struct optimizer_state *state,
+                 struct error *err)
+{
+    struct safetensors_tensor tensors[ARRAYS] = {0};
+    float *arrays[ARRAYS];
+    char *text = describe(counters, recipe);
+    const char *metadata[1][2] = {{metadata_key, text}};
+    int rc;
+
+    if (!text)
+        return error_set(err, -ENOMEM, "out of memory writing \"%s\"", path);
+    list_arrays(state, arrays);
+    for (int i = 0; i < ARRAYS; i++) {
+        tensors[i].name = array_names[i];
+        tensors[i].dtype = SAFETENSORS_F32;
+        tensors[i].n_dims = 1;
+        tensors[i].dims[0] = state->n;
+        tensors[i].data = arrays[i];
+    }
+    rc = safetensors_write(path, ARRAYS, tensors, 1, metadata, err);
+    free(text);
+    return rc;
+}
+
+/* Everything but the recipe. */
+static int parse_counters(json_t *json, struct resume_counters *c, json_t **recipe,
+                          struct error *err)
+{
+    const char *digest, *start;
+    json_error_t json_err;
+    json_int_t step;
+    char *end;
+    int format;
+
+    if (json_unpack_ex(json, &json_err, JSON_STRICT, "{s:i, s:I, s:F, s:i, s:s, s:s, s:o}",
+                       "format", &format, "step", &step, "seconds", &c->seconds, "n_images",
+                       &c->n_images, "data_digest", &digest, "start_digest", &start, "recipe",
+                       recipe) < 0)
+        return error_set(err, -EINVAL, "its metadata is wrong: %s", json_err.text);
+    if (format != FORMAT)
+        return error_set(err, -EINVAL, "its format is %d, not %d", format, FORMAT);
+    c->data_digest = strtoull(digest, &end, 16);
+    if (step < 0 || *end || strlen(start) >= sizeof(c->start_digest))
+        return error_set(err, -EINVAL, "its counters are out of range");
+    c->step = (uint64_t)step;
+    snprintf(c->start_digest, sizeof(c->start_digest), "%s", start);
+    return 0;
+}
+
+static int parse(struct resume *r, struct error *err)
+{
+    const char *text = safetensors_metadata(r->file, metadata_key);
+    json_t *json = text ? json_loads(text, 0, NULL) : NULL, *recipe;
+    char *recipe_text = NULL;
+    int rc;
+
+    if (!json)
+        return error_set(err, -EINVAL, "it is not the resume state of a training");
+    rc = parse_counters(json, &r->counters, &recipe, err);
+    if (rc == 0) {
+        recipe_text = json_dumps(recipe, JSON_COMPACT);
+        rc = recipe_text ? recipe_parse(recipe_text, &r->recipe, err)
+                         : error_set(err, -ENOMEM, "out of memory");
+    }
+    free(recipe_text);
+    json_decref(json);
+    return rc;
+}
+
+int resume_open(const char *path, struct resume **out, struct error *err)
+{
+    struct resume *r = calloc(1, sizeof(*r));
+    int rc;
+
+    if (!r)
+        return error_set(err, -ENOMEM, "out of memory opening \"%s\"", path);
+    rc = safetensors_open(path, &r->file, err);
+    if (rc < 0)
+        goto fail;
+    rc = parse(r, err);
+    if (rc < 0) {
+        error_prefix(err, "cannot resume from \"%s\": ", path);
+        goto fail;
+    }
+    *out = r;
+    return 0;
+
+fail:
+    resume_close(r);
+    return rc;
+}
+
+void resume_close(struct resume *r)
+{
+    if (!r)
+        return;
+    if (r->file)
+        safetensors_close(r->file);
+    recipe_fini(&r->recipe);
+    free(r);
+}
+
+const struct resume_counters *resume_counters(const struct resume *r)
+{
+    return &r->counters;
+}
+
+const struct recipe *resume_recipe(const struct resume *r)
+{
+    return &r->recipe;
+}
+
+int resume_read(const struct resume *r, const struct optimizer_state *state, struct error *err)
+{
+    float *arrays[ARRAYS];
+
+    list_arrays(state, arrays);
+    for (int i = 0; i < ARRAYS; i++) {
+        const struct safetensors_tensor *tensor = safetensors_find(r->file, array_names[i]);
+        int rc;
+
+        if (!tensor || tensor->dtype != SAFETENSORS_F32 || safetensors_count(tensor) != state->n)
+            return error_set(err, -EINVAL, "the resume state has no \"%s\" with %zu values",
+                             array_names[i], state->n);
+        rc = safetensors_read_floats(tensor, arrays[i], err);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}

@@ -1,0 +1,261 @@
+#include "tools/train/trainer.h"
+#include "engine/base/error.h"
+#include "engine/base/pool.h"
+#include "engine/parameters.h"
+#include "engine/plan.h"
+#include "engine/program.h"
+#include "model/ncsnpp.h"
+#include "model/objective.h"
+#include "tools/train/dataset.h"
+#include "tools/train/examples.h"
+#include "tools/train/recipe.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+struct trainer {
+    struct pool *pool; /* of the device */
+    const struct formulation *formulation;
+    struct optimizer_options options;
+    int batch, grain;
+    struct objective objective;
+    struct parameters *parameters;
+    struct plan *plan;
+    struct optimizer_state state; /* owns all but the weights */
+    float *gradient;              /* what state.gradient reads */
+    float *image;                 /* one x_0 */
+    float *scratch;               /* denoiser_scratch_floats() */
+    float *losses;                /* [batch] */
+};
+
+static double now_ms(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return 1e3 * (double)t.tv_sec + 1e-6 * (double)t.tv_nsec;
+}
+
+/* The largest divisor of the batch that gives every thread a chunk. */
+static int choose_grain(int batch, int n_threads)
+{
+    int grain = batch / n_threads;
+
+    while (grain > 1 && batch % grain != 0)
+        grain--;
+    return grain < 1 ? 1 : grain;
+}
+
+static int create_plan(struct trainer *t, struct device *device, const struct program *p,
+                       enum precision precision, struct error *err)
+{
+    const struct objective *o = &t->objective;
+    struct plan_options options = {.precision = precision,
+                                   .batch_max = t->batch,
+                                   .grain = t->grain};
+    int *outputs = calloc((size_t)o->n_gradients + 1, sizeof(*outputs)), rc;
+
+    if (!outputs)
+        return error_set(err, -ENOMEM, "out of memory for %d gradients", o->n_gradients);
+    outputs[options.n_outputs++] = o->loss;
+    for (int i = 0; i < o->n_gradients; i++) {
+        if (o->gradients[i] >= 0)
+            outputs[options.n_outputs++] = o->gradients[i];
+    }
+    options.outputs = outputs;
+    rc = plan_create(device, p, t->parameters, &options, &t->plan, err);
+    free(outputs);
+    if (rc < 0)
+        return rc;
+    return denoiser_write_constants(&o->denoiser, t->formulation, t->plan, t->batch, err);
+}
+
+static int create_arrays(struct trainer *t, struct error *err)
+{
+    const struct architecture *a = &t->formulation->architecture;
+    size_t n = parameters_count(t->parameters);
+
+    t->state.n = n;
+    t->state.weights = parameters_values(t->parameters);
+    t->state.ema = calloc(n, sizeof(float));
+    t->state.m = calloc(n, sizeof(float));
+    t->state.v = calloc(n, sizeof(float));
+    t->gradient = calloc(n, sizeof(float)); /* stays 0 where a parameter is frozen */
+    t->state.gradient = t->gradient;
+    t->image = malloc((size_t)(a->image_size * a->image_size * a->num_channels) * sizeof(float));
+    t->scratch = malloc((denoiser_scratch_floats(t->formulation) + 1) * sizeof(float));
+    t->losses = calloc((size_t)t->batch, sizeof(float));
+    if (!t->state.ema || !t->state.m || !t->state.v || !t->gradient || !t->image || !t->scratch ||
+        !t->losses)
+        return error_set(err, -ENOMEM, "out of memory for an optimiser of %zu parameters", n);
+    return 0;
+}
+
+int trainer_create(struct device *device, const struct formulation *f, const struct recipe *r,
+                   const struct trainer_options *options, struct trainer **out, struct error *err)
+{
+    struct objective_options objective = {.loss = r->loss, .dropout = f->architecture.dropout > 0};
+    struct trainer *t = calloc(1, sizeof(*t));
+    struct program *p = NULL;
+    int rc;
+
+    if (!t)
+        return error_set(err, -ENOMEM, "out of memory for a trainer");
+    t->pool = device_base(device)->pool;
+    t->formulation = f;
+    t->options = r->optimizer;
+    t->batch = r->batch;
+    t->grain = options->grain ? options->grain : choose_grain(r->batch, pool_threads(t->pool));
+    if (t->batch % t->grain != 0) {
+        rc = error_set(err, -EINVAL, "a batch of %d is not a multiple of the grain %d", t->batch,
+                       t->grain);
+        goto fail;
+    }
+    rc = program_create(&p, err);
+    if (rc == 0)
+        rc = objective_append(p, f, &objective, &t->objective, err);
+    if (rc == 0)
+        rc = parameters_create(device, p, &t->parameters, err);
+    if (rc == 0)
+        rc = create_plan(t, device, p, options->precision, err);
+    if (rc == 0)
+        rc = create_arrays(t, err);
+    if (rc < 0)
+        goto fail;
+    ncsnpp_init(&f->architecture, t->parameters, r->seed);
+    memcpy(t->state.ema, t->state.weights, t->state.n * sizeof(float));
+    rc = trainer_changed(t, err);
+    if (rc < 0)
+        goto fail;
+    program_destroy(p);
+    *out = t;
+    return 0;
+
+fail:
+    program_destroy(p);
+    trainer_destroy(t);
+    return rc;
+}
+
+void trainer_destroy(struct trainer *t)
+{
+    if (!t)
+        return;
+    plan_destroy(t->plan);
+    parameters_destroy(t->parameters);
+    objective_fini(&t->objective);
+    free(t->state.ema);
+    free(t->state.m);
+    free(t->state.v);
+    free(t->gradient);
+    free(t->image);
+    free(t->scratch);
+    free(t->losses);
+    free(t);
+}
+
+static int write_batch(struct trainer *t, const struct dataset *d, const struct example *examples,
+                       struct error *err)
+{
+    for (int i = 0; i < t->batch; i++) {
+        const struct example *e = &examples[i];
+        int rc;
+
+        dataset_image(d, e->image, e->mirrored, t->image);
+        rc = plan_write(t->plan, t->objective.x0, i, 1, t->image, err);
+        if (rc == 0)
+            rc = objective_write_time(&t->objective, t->formulation, t->plan, i, t->batch, e->t,
+                                      &e->key, t->scratch, err);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+static int read_gradients(struct trainer *t, struct error *err)
+{
+    for (int i = 0; i < t->objective.n_gradients; i++) {
+        int value = t->objective.gradients[i], rc;
+
+        if (value < 0)
+            continue;
+        rc =
+            plan_read(t->plan, value, 0, 1, t->gradient + parameters_offset(t->parameters, i), err);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+int trainer_step(struct trainer *t, const struct dataset *d, const struct example *examples,
+                 uint64_t step, struct trainer_report *report, struct error *err)
+{
+    double times[4] = {now_ms()}, loss = 0, norm;
+    int rc;
+
+    rc = write_batch(t, d, examples, err);
+    if (rc < 0)
+        return rc;
+    times[1] = now_ms();
+    rc = plan_run(t->plan, t->batch, err);
+    if (rc < 0)
+        return rc;
+    times[2] = now_ms();
+    rc = plan_read(t->plan, t->objective.loss, 0, t->batch, t->losses, err);
+    if (rc == 0)
+        rc = read_gradients(t, err);
+    if (rc < 0)
+        return rc;
+    for (int i = 0; i < t->batch; i++)
+        loss += (double)t->losses[i] / t->batch;
+    norm = optimizer_norm(t->pool, t->gradient, t->state.n);
+    if (!isfinite(loss) || !isfinite(norm))
+        return error_set(err, -ERANGE, "step %llu: loss %g, gradient norm %g",
+                         (unsigned long long)step, loss, norm);
+    optimizer_update(&t->options, t->pool, step, norm, &t->state);
+    rc = trainer_changed(t, err);
+    if (rc < 0)
+        return rc;
+    times[3] = now_ms();
+    *report = (struct trainer_report){.loss = loss,
+                                      .losses = t->losses,
+                                      .grad_norm = norm,
+                                      .lr = optimizer_lr(&t->options, step),
+                                      .batch_ms = times[1] - times[0],
+                                      .run_ms = times[2] - times[1],
+                                      .update_ms = times[3] - times[2]};
+    return 0;
+}
+
+const struct optimizer_state *trainer_state(const struct trainer *t)
+{
+    return &t->state;
+}
+
+int trainer_changed(struct trainer *t, struct error *err)
+{
+    return parameters_changed(t->parameters, err);
+}
+
+struct parameters *trainer_parameters(struct trainer *t)
+{
+    return t->parameters;
+}
+
+enum precision trainer_precision(const struct trainer *t)
+{
+    return plan_precision(t->plan);
+}
+
+int trainer_grain(const struct trainer *t)
+{
+    return t->grain;
+}
+
+size_t trainer_memory_bytes(const struct trainer *t)
+{
+    return plan_memory_bytes(t->plan) + 5 * t->state.n * sizeof(float);
+}

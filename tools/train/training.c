@@ -1,0 +1,534 @@
+#include "tools/train/training.h"
+#include "engine/base/error.h"
+#include "engine/base/log.h"
+#include "engine/parameters.h"
+#include "model/generator.h"
+#include "tools/generate.h"
+#include "tools/picture.h"
+#include "tools/train/dataset.h"
+#include "tools/train/examples.h"
+#include "tools/train/fit.h"
+#include "tools/train/progress.h"
+#include "tools/train/recipe.h"
+#include "tools/train/resume.h"
+#include "tools/train/trainer.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    GRID_COLUMNS = 8,
+    GRID_IMAGES = GRID_COLUMNS * GRID_COLUMNS,
+    GRID_SLOTS = 16,
+    GRID_NFE = 20,
+    DRY_STEPS = 3, /* the first warms up */
+};
+
+struct training {
+    const struct training_options *options;
+    struct recipe recipe;
+    double start; /* monotonic seconds */
+    int folder;   /* descriptor of the run, locked; -1: none */
+    struct device *device;
+    struct dataset *dataset;
+    struct resume *resume;           /* NULL when the training begins */
+    struct checkpoint *loaded;       /* start.safetensors of a resumed training: owns formulation */
+    struct formulation fitted;       /* of one that begins */
+    struct formulation *formulation; /* one of the two */
+    struct trainer *trainer;
+    struct examples *examples;
+    struct example *batch; /* [recipe.batch] */
+    struct progress *progress;
+    struct resume_counters counters;
+    double saved;         /* monotonic seconds of the last save */
+    int failed;           /* the first error of a save, 0: none */
+    struct error failure; /* its text */
+};
+
+static double now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* A file of the run; owned by the caller, NULL without memory. */
+static char *run_path(const struct training *t, const char *name)
+{
+    char *path;
+
+    return asprintf(&path, "%s/%s", t->options->out, name) < 0 ? NULL : path;
+}
+
+static int open_folder(struct training *t, struct error *err)
+{
+    const char *out = t->options->out;
+    int rc;
+
+    if (mkdir(out, 0777) < 0 && errno != EEXIST) {
+        rc = -errno;
+        return error_set(err, rc, "could not create folder \"%s\": %s", out, strerror(-rc));
+    }
+    t->folder = open(out, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (t->folder < 0) {
+        rc = -errno;
+        return error_set(err, rc, "could not open folder \"%s\": %s", out, strerror(-rc));
+    }
+    if (flock(t->folder, LOCK_EX | LOCK_NB) < 0)
+        return error_set(err, -EBUSY, "another training runs in \"%s\"", out);
+    return 0;
+}
+
+/* Weights with the formulation as a checkpoint; fini_view() it. */
+static int view_checkpoint(const struct training *t, uint64_t step, float *weights,
+                           struct checkpoint *out, struct error *err)
+{
+    const struct recipe *r = &t->recipe;
+    char name[64];
+
+    device_base(t->device)->ops->describe(t->device, name, sizeof(name));
+    *out =
+        (struct checkpoint){.formulation = *t->formulation,
+                            .licence = r->licence[0] ? (char *)r->licence : NULL,
+                            .weights = weights,
+                            .n_weights = trainer_state(t->trainer)->n,
+                            .provenance =
+                                json_pack("{s:s, s:s, s:i, s:I, s:I, s:I, s:f, s:s, s:s}", "recipe",
+                                          r->name, "dataset", t->dataset->name, "dataset_images",
+                                          t->dataset->n, "steps", (json_int_t)step, "images",
+                                          (json_int_t)(step * (uint64_t)r->batch), "seed",
+                                          (json_int_t)r->seed, "minutes",
+                                          t->progress ? progress_seconds(t->progress) / 60 : 0,
+                                          "precision",
+                                          precision_name(trainer_precision(t->trainer)), "device",
+                                          name)};
+    if (!out->provenance)
+        return error_set(err, -ENOMEM, "out of memory for a checkpoint");
+    return 0;
+}
+
+static void fini_view(struct checkpoint *view)
+{
+    json_decref(view->provenance);
+}
+
+static int save_checkpoint(const struct training *t, const char *name, uint64_t step,
+                           float *weights, int bf16, struct error *err)
+{
+    struct checkpoint view;
+    char *path = run_path(t, name);
+    int rc;
+
+    if (!path)
+        return error_set(err, -ENOMEM, "out of memory for a path");
+    rc = view_checkpoint(t, step, weights, &view, err);
+    if (rc == 0) {
+        rc = checkpoint_save(path, &view, bf16, err);
+        fini_view(&view);
+    }
+    free(path);
+    return rc;
+}
+
+/* A failure to write is told once, where it happens, and kept for the end. */
+static void note_failure(struct training *t, int rc, const struct error *err)
+{
+    if (t->progress)
+        progress_break(t->progress);
+    log_write(LOG_ERROR, "event=not_saved reason=\"%s\"", err->text);
+    if (t->failed == 0) {
+        t->failed = rc;
+        t->failure = *err;
+    }
+}
+
+/* The state first: with it alone the training can go on. */
+static void save(struct training *t, uint64_t step)
+{
+    const struct optimizer_state *state = trainer_state(t->trainer);
+    char *path = run_path(t, "state.safetensors");
+    double start = now();
+    struct error err;
+    int rc;
+
+    t->counters.step = step;
+    t->counters.seconds = progress_seconds(t->progress);
+    rc = path ? resume_write(path, &t->counters, &t->recipe, state, &err)
+              : error_set(&err, -ENOMEM, "out of memory for a path");
+    free(path);
+    if (rc == 0)
+        rc = save_checkpoint(t, "model.safetensors", step, state->ema, t->recipe.bf16, &err);
+    t->saved = now();
+    if (rc < 0) {
+        note_failure(t, rc, &err);
+        return;
+    }
+    progress_break(t->progress);
+    log_write(LOG_INFO, "event=saved step=%llu seconds=%.2f", (unsigned long long)step,
+              t->saved - start);
+}
+
+static int draw_grid(struct training *t, uint64_t step, struct error *err)
+{
+    struct generator_options options = {.precision = trainer_precision(t->trainer),
+                                        .slots = GRID_SLOTS,
+                                        .nfe_max = GRID_NFE};
+    struct checkpoint view;
+    struct generator *g = NULL;
+    uint8_t *pixels = NULL;
+    char *path = NULL;
+    int side = t->dataset->side, rc;
+
+    rc = view_checkpoint(t, step, trainer_state(t->trainer)->ema, &view, err);
+    if (rc < 0)
+        return rc;
+    rc = generator_create(t->device, &view, &options, &g, err);
+    if (rc < 0)
+        goto out;
+    pixels = malloc((size_t)GRID_IMAGES * (size_t)side * (size_t)side * 3);
+    if (!pixels ||
+        asprintf(&path, "%s/grid-%06llu.png", t->options->out, (unsigned long long)step) < 0) {
+        path = NULL;
+        rc = error_set(err, -ENOMEM, "out of memory for a grid of images");
+        goto out;
+    }
+    rc = generate_images(g, GRID_IMAGES, 0, SAMPLER_PF_2M, GRID_NFE, t->options->stop, pixels, err);
+    if (rc == 0)
+        rc = picture_write(path, GRID_IMAGES, side, 3, pixels, GRID_COLUMNS, err);
+
+out:
+    free(path);
+    free(pixels);
+    generator_destroy(g);
+    fini_view(&view);
+    return rc;
+}
+
+static void grid(struct training *t, uint64_t step)
+{
+    double start = now();
+    struct error err;
+    int rc = draw_grid(t, step, &err);
+
+    if (rc == -ECANCELED) /* asked to stop: the state matters more than a picture */
+        return;
+    if (rc < 0) {
+        note_failure(t, rc, &err);
+        return;
+    }
+    progress_break(t->progress);
+    log_write(LOG_INFO, "event=grid step=%llu seconds=%.1f", (unsigned long long)step,
+              now() - start);
+}
+
+static int read_data(struct training *t, struct error *err)
+{
+    struct dataset_options options = {.side = t->recipe.architecture.image_size,
+                                      .crop = t->recipe.crop,
+                                      .skip_bad = t->options->skip_bad};
+    double start = now();
+    int rc;
+
+    rc = dataset_open(t->options->data, &options, device_base(t->device)->pool, &t->dataset, err);
+    if (rc < 0)
+        return rc;
+    log_write(LOG_INFO, "event=data images=%d skipped=%d side=%d seconds=%.1f", t->dataset->n,
+              t->dataset->n_skipped, t->dataset->side, now() - start);
+    t->counters.n_images = t->dataset->n;
+    t->counters.data_digest = t->dataset->digest;
+    return 0;
+}
+
+static int fit(struct training *t, struct error *err)
+{
+    int rc = fit_formulation(&t->recipe, t->dataset, &t->fitted, err);
+
+    if (rc == 0)
+        t->formulation = &t->fitted;
+    return rc;
+}
+
+/* Opens the state if there is one: 0 with t->resume set, or left NULL. */
+static int find_state(struct training *t, struct error *err)
+{
+    char *path = run_path(t, "state.safetensors");
+    int rc = 0;
+
+    if (!path)
+        return error_set(err, -ENOMEM, "out of memory for a path");
+    if (access(path, F_OK) == 0)
+        rc = resume_open(path, &t->resume, err);
+    free(path);
+    return rc;
+}
+
+/* What was fitted when the training began, and proof that nothing else has changed since. */
+static int resume_formulation(struct training *t, struct error *err)
+{
+    const struct resume_counters *c = resume_counters(t->resume);
+    char *path;
+    int rc;
+
+    rc = recipe_continues(resume_recipe(t->resume), &t->recipe, err);
+    if (rc < 0) {
+        error_prefix(err, "cannot resume in \"%s\": ", t->options->out);
+        return rc;
+    }
+    if (c->n_images != t->dataset->n || c->data_digest != t->dataset->digest)
+        return error_set(err, -EINVAL,
+                         "cannot resume in \"%s\": its training was begun with other images "
+                         "(%d of them) than are in \"%s\" (%d)",
+                         t->options->out, c->n_images, t->options->data, t->dataset->n);
+    path = run_path(t, "start.safetensors");
+    if (!path)
+        return error_set(err, -ENOMEM, "out of memory for a path");
+    rc = checkpoint_load(path, &t->loaded, err);
+    free(path);
+    if (rc < 0)
+        return rc;
+    if (strcmp(t->loaded->digest, c->start_digest) != 0)
+        return error_set(err, -EINVAL,
+                         "cannot resume in \"%s\": \"start.safetensors\" is not the file that the "
+                         "training began with",
+                         t->options->out);
+    t->formulation = &t->loaded->formulation;
+    t->counters = *c;
+    return 0;
+}
+
+static int create_trainer(struct training *t, struct error *err)
+{
+    struct trainer_options options = {.precision = t->options->precision,
+                                      .grain = t->options->grain};
+    struct examples_options examples = {.seed = t->recipe.seed,
+                                        .n_images = t->dataset->n,
+                                        .batch = t->recipe.batch,
+                                        .flip = t->recipe.flip,
+                                        .stratified = t->recipe.stratified};
+    char name[128];
+    int rc;
+
+    rc = trainer_create(t->device, t->formulation, &t->recipe, &options, &t->trainer, err);
+    if (rc == 0)
+        rc = examples_create(&examples, &t->examples, err);
+    if (rc < 0)
+        return rc;
+    t->batch = calloc((size_t)t->recipe.batch, sizeof(*t->batch));
+    if (!t->batch)
+        return error_set(err, -ENOMEM, "out of memory for a batch");
+    device_base(t->device)->ops->describe(t->device, name, sizeof(name));
+    log_write(LOG_INFO,
+              "event=trainer parameters=%zu memory_mib=%zu precision=%s batch=%d grain=%d "
+              "device=\"%s\"",
+              trainer_state(t->trainer)->n, trainer_memory_bytes(t->trainer) >> 20,
+              precision_name(trainer_precision(t->trainer)), t->recipe.batch,
+              trainer_grain(t->trainer), name);
+    return 0;
+}
+
+/* Writes the checkpoint that the training begins with and takes its digest. */
+static int write_start(struct training *t, struct error *err)
+{
+    char *path;
+    int rc;
+
+    rc = save_checkpoint(t, "start.safetensors", 0, trainer_state(t->trainer)->weights, 0, err);
+    if (rc < 0)
+        return rc;
+    path = run_path(t, "start.safetensors");
+    if (!path)
+        return error_set(err, -ENOMEM, "out of memory for a path");
+    rc = checkpoint_load(path, &t->loaded, err);
+    free(path);
+    if (rc < 0)
+        return rc;
+    /* From here on the same numbers as after a resume. */
+    t->formulation = &t->loaded->formulation;
+    snprintf(t->counters.start_digest, sizeof(t->counters.start_digest), "%s", t->loaded->digest);
+    return 0;
+}
+
+static int one_step(struct training *t, uint64_t step, struct trainer_report *report,
+                    struct error *err)
+{
+    examples_of_step(t->examples, step, t->batch);
+    return trainer_step(t->trainer, t->dataset, t->batch, step, report, err);
+}
+
+static int dry_run(struct training *t, struct error *err)
+{
+    struct trainer_report report = {0};
+    double seconds = 0, total;
+    int rc;
+
+    for (uint64_t step = 0; step < DRY_STEPS; step++) {
+        rc = one_step(t, step, &report, err);
+        if (rc < 0)
+            return rc;
+        if (step > 0)
+            seconds += (report.batch_ms + report.run_ms + report.update_ms) / 1e3;
+    }
+    seconds /= DRY_STEPS - 1;
+    total = seconds * (double)t->recipe.optimizer.steps;
+    printf("parameters  %zu\n", trainer_state(t->trainer)->n);
+    printf("memory      %zu MiB for the trainer, %zu MiB for %d images\n",
+           trainer_memory_bytes(t->trainer) >> 20,
+           (size_t)t->dataset->n * (size_t)t->dataset->side * (size_t)t->dataset->side * 3 >> 20,
+           t->dataset->n);
+    printf("step        %.0f ms (batch %.1f, run %.1f, update %.1f), %.1f images/s\n",
+           seconds * 1e3, report.batch_ms, report.run_ms, report.update_ms,
+           t->recipe.batch / seconds);
+    printf("training    %llu steps, about %.1f hours\n",
+           (unsigned long long)t->recipe.optimizer.steps, total / 3600);
+    return 0;
+}
+
+static bool time_is_up(const struct training *t)
+{
+    return t->options->minutes > 0 && now() - t->start >= 60 * t->options->minutes;
+}
+
+static int loop(struct training *t, struct error *err)
+{
+    const struct recipe *r = &t->recipe;
+    uint64_t step = t->counters.step;
+    const char *reason = "done";
+    int rc = 0;
+
+    t->saved = now();
+    while (step < r->optimizer.steps) {
+        struct trainer_report report;
+        struct error log_err;
+
+        if (t->options->stop && *t->options->stop) {
+            reason = "signal";
+            break;
+        }
+        if (time_is_up(t)) {
+            reason = "time";
+            break;
+        }
+        rc = one_step(t, step, &report, err);
+        if (rc < 0)
+            return rc;
+        rc = progress_step(t->progress, step, t->batch, &report, &log_err);
+        if (rc < 0)
+            note_failure(t, rc, &log_err);
+        step++;
+        if (r->grid_every > 0 && step % (uint64_t)r->grid_every == 0)
+            grid(t, step);
+        if (now() - t->saved >= 60 * r->checkpoint_minutes)
+            save(t, step);
+    }
+    progress_break(t->progress);
+    save(t, step);
+    log_write(LOG_INFO, "event=stopped reason=%s step=%llu of=%llu", reason,
+              (unsigned long long)step, (unsigned long long)r->optimizer.steps);
+    if (t->failed < 0)
+        return error_set(err, t->failed, "%s", t->failure.text);
+    return 0;
+}
+
+static int train(struct training *t, struct error *err)
+{
+    char *path;
+    int rc;
+
+    if (t->resume) {
+        rc = resume_read(t->resume, trainer_state(t->trainer), err);
+        if (rc == 0)
+            rc = trainer_changed(t->trainer, err);
+        if (rc == 0)
+            log_write(LOG_INFO, "event=resumed step=%llu", (unsigned long long)t->counters.step);
+    } else {
+        rc = write_start(t, err);
+    }
+    if (rc < 0)
+        return rc;
+    if (t->resume && t->counters.step >= t->recipe.optimizer.steps) {
+        log_write(LOG_INFO, "event=stopped reason=done step=%llu of=%llu",
+                  (unsigned long long)t->counters.step,
+                  (unsigned long long)t->recipe.optimizer.steps);
+        return 0;
+    }
+    path = run_path(t, "log.jsonl");
+    if (!path)
+        return error_set(err, -ENOMEM, "out of memory for a path");
+    rc = progress_open(path,
+                       &(struct progress_options){.batch = t->recipe.batch,
+                                                  .log_every = t->recipe.log_every,
+                                                  .first_step = t->counters.step,
+                                                  .steps = t->recipe.optimizer.steps,
+                                                  .seconds = t->counters.seconds,
+                                                  .minutes = t->options->minutes},
+                       &t->progress, err);
+    free(path);
+    if (rc < 0)
+        return rc;
+    return loop(t, err);
+}
+
+static int prepare(struct training *t, struct error *err)
+{
+    const struct training_options *o = t->options;
+    int rc;
+
+    rc = recipe_read(o->recipe, &t->recipe, err);
+    if (rc < 0)
+        return rc;
+    if (o->steps > 0)
+        t->recipe.optimizer.steps = (uint64_t)o->steps;
+    /* Example numbers are 32-bit words of Philox. */
+    if ((double)t->recipe.optimizer.steps * t->recipe.batch >= (double)UINT32_MAX)
+        return error_set(err, -EINVAL, "%llu steps of %d images are more than 2^32 examples",
+                         (unsigned long long)t->recipe.optimizer.steps, t->recipe.batch);
+    if (!o->dry_run) {
+        rc = open_folder(t, err);
+        if (rc == 0)
+            rc = find_state(t, err);
+        if (rc < 0)
+            return rc;
+    }
+    rc = device_open(o->device, o->n_threads, &t->device, err);
+    if (rc == 0)
+        rc = read_data(t, err);
+    if (rc == 0)
+        rc = t->resume ? resume_formulation(t, err) : fit(t, err);
+    if (rc == 0)
+        rc = create_trainer(t, err);
+    return rc;
+}
+
+int training_run(const struct training_options *options, struct error *err)
+{
+    struct training t = {.options = options, .start = now(), .folder = -1};
+    int rc;
+
+    rc = prepare(&t, err);
+    if (rc == 0)
+        rc = options->dry_run ? dry_run(&t, err) : train(&t, err);
+
+    progress_close(t.progress);
+    free(t.batch);
+    examples_destroy(t.examples);
+    trainer_destroy(t.trainer);
+    checkpoint_destroy(t.loaded);
+    formulation_fini(&t.fitted);
+    resume_close(t.resume);
+    dataset_close(t.dataset);
+    device_close(t.device);
+    if (t.folder >= 0)
+        close(t.folder);
+    recipe_fini(&t.recipe);
+    return rc;
+}

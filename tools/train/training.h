@@ -1,0 +1,44 @@
+/* A whole training in a folder: read the data, fit or resume, step, save, log, draw.
+ *
+ * The folder (the run) holds
+ *     start.safetensors   checkpoint of the initial weights and of what was fitted to the data;
+ *                         written once
+ *     state.safetensors   resume state (resume.h)
+ *     model.safetensors   checkpoint of the averaged weights, to be served
+ *     log.jsonl           progress.h
+ *     grid-<step>.png     64 images from the averaged weights, always of the same seeds
+ * A training is resumed when there is a state; with the same number of threads it goes on bit for
+ * bit. Only one process at a time may use a run.
+ */
+#ifndef TOOLS_TRAIN_TRAINING_H
+#define TOOLS_TRAIN_TRAINING_H
+
+#include "engine/device.h"
+
+#include <signal.h>
+#include <stdbool.h>
+
+struct error;
+
+struct training_options {
+    const char *recipe; /* file */
+    const char *data;   /* folder */
+    const char *out;    /* folder, created when it is not there */
+    const char *device; /* device_open() */
+    int n_threads;      /* 0: as many as this process may use */
+    int grain;          /* trainer_options */
+    enum precision precision;
+    double steps;                      /* instead of the recipe's; 0: the recipe's */
+    double minutes;                    /* stop after that wall time; 0: no limit */
+    bool skip_bad;                     /* dataset_options */
+    bool dry_run;                      /* print sizes and the time of a step, write nothing */
+    const volatile sig_atomic_t *stop; /* true: save and return */
+};
+
+/* Logs what it does. 0 when the training is done, or stopped and saved. -EINVAL, -ENOMEM, -EIO,
+ * -ERANGE (loss not finite; nothing is saved after it), or -errno of a file that could not be
+ * written: a periodic save that fails does not stop the training, but the error is returned at
+ * its end. */
+int training_run(const struct training_options *options, struct error *err);
+
+#endif
