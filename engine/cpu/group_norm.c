@@ -217,11 +217,19 @@ static void group_norm_grad_image(const struct group_norm *k, const struct grad_
     float *sum_g = columns_array(k, scratch, 8), *sum_gx = columns_array(k, scratch, 9);
     float *sum_x = columns_array(k, scratch, 10);
     size_t width = k->fold * k->c, group_width = k->c / (size_t)k->groups, rows, rest;
-    const void *x_rest, *dy_rest;
+    const void *x_rest, *dy_rest, *g = image->dy, *g_rest;
+    enum dtype g_type = k->type;
+    float *slopes = NULL; /* dL/du', [h,w,c], if there is a SiLU */
 
     image_rows(k, &rows, &rest);
     x_rest = element_at(k, image->x, rows * width);
-    dy_rest = element_at(k, image->dy, rows * width);
+    dy_rest = g_rest = element_at(k, image->dy, rows * width);
+    if (k->silu) {
+        slopes = columns_array(k, scratch, BACKWARD_ARRAYS);
+        g = slopes;
+        g_rest = slopes + rows * width;
+        g_type = DTYPE_F32;
+    }
     for (size_t i = 0; i < k->c; i++) {
         size_t group = i / group_width;
         double rstd = image->stats[(size_t)k->groups + group];
@@ -241,9 +249,10 @@ static void group_norm_grad_image(const struct group_norm *k, const struct grad_
     memset(sum_g, 0, width * sizeof(*sum_g));
     memset(sum_gx, 0, width * sizeof(*sum_gx));
     memset(sum_x, 0, width * sizeof(*sum_x));
-    loops->grad_sums(image->x, image->dy, k->type, rows, width, &columns, k->silu, sum_g, sum_gx,
+    loops->grad_sums(image->x, image->dy, k->type, rows, width, &columns, slopes, sum_g, sum_gx,
                      sum_x);
-    loops->grad_sums(x_rest, dy_rest, k->type, 1, rest, &columns, k->silu, sum_g, sum_gx, sum_x);
+    loops->grad_sums(x_rest, dy_rest, k->type, 1, rest, &columns,
+                     slopes ? slopes + rows * width : NULL, sum_g, sum_gx, sum_x);
     columns_gather(k, sum_g);
     columns_gather(k, sum_gx);
     columns_gather(k, sum_x);
@@ -253,9 +262,15 @@ static void group_norm_grad_image(const struct group_norm *k, const struct grad_
     columns_repeat(k, columns.dx_g);
     columns_repeat(k, columns.dx_x);
     columns_repeat(k, columns.dx_1);
-    loops->grad_apply(image->x, image->dy, image->dx, k->type, rows, width, &columns, k->silu);
-    loops->grad_apply(x_rest, dy_rest, element_at_mutable(k, image->dx, rows * width), k->type, 1,
-                      rest, &columns, k->silu);
+    loops->grad_apply(image->x, k->type, g, g_type, image->dx, rows, width, &columns);
+    loops->grad_apply(x_rest, k->type, g_rest, g_type,
+                      element_at_mutable(k, image->dx, rows * width), 1, rest, &columns);
+}
+
+/* The sums over images of dgamma and dbeta, in front of scratch. */
+static size_t totals_bytes(const struct group_norm *k)
+{
+    return scratch_align(2 * k->c * sizeof(double));
 }
 
 static int group_norm_grad_run(const struct kernel *kernel, const void *const *inputs,
@@ -265,8 +280,9 @@ static int group_norm_grad_run(const struct kernel *kernel, const void *const *i
     const float *shift = k->shifted ? inputs[5] : NULL;
     float *dgamma = outputs[1], *dbeta = outputs[2], *dshift = shift ? outputs[3] : NULL;
     size_t count = k->pixels * k->c;
-    double *totals = (double *)((char *)scratch + BACKWARD_ARRAYS * columns_bytes(k));
+    double *totals = scratch;
 
+    scratch = (char *)scratch + totals_bytes(k);
     memset(totals, 0, 2 * k->c * sizeof(*totals));
     for (int i = 0; i < k->n; i++) {
         struct grad_image image = {
@@ -380,8 +396,9 @@ int cpu_group_norm_grad_create(struct cpu_device *device, const struct kernel_sp
     rc = group_norm_create(spec, &ops, &spec->inputs[3], shift, &k, err);
     if (rc < 0)
         return rc;
-    k->kernel.scratch_bytes =
-        BACKWARD_ARRAYS * columns_bytes(k) + scratch_align(2 * k->c * sizeof(double));
+    k->kernel.scratch_bytes = totals_bytes(k) + BACKWARD_ARRAYS * columns_bytes(k);
+    if (k->silu)
+        k->kernel.scratch_bytes += scratch_align(k->pixels * k->c * sizeof(float));
     *out = &k->kernel;
     return 0;
 }

@@ -37,6 +37,18 @@ LANES_INLINE uint32_t lane_bits(float x)
     return bits;
 }
 
+/* a b + c, rounded once where the processor can. Sums of products are written with it and compiled
+ * without contraction: a compiler left to choose treats the last few elements of a loop unlike
+ * the vectors before them, and an image's bytes would depend on its place in memory. */
+LANES_INLINE float lane_fma(float a, float b, float c)
+{
+#ifdef __FMA__
+    return __builtin_fmaf(a, b, c);
+#else
+    return a * b + c;
+#endif
+}
+
 /* As bf16_from_float(). */
 LANES_INLINE uint16_t lane_to_bf16(float x)
 {
@@ -112,16 +124,16 @@ LANES_INLINE float lane_exp(float x)
 {
     const float magic = 0x1.8p23f; /* adding it leaves the whole part in the low bits */
     float bounded = x < -87.0f ? -87.0f : x > 87.0f ? 87.0f : x;
-    float shifted = bounded * 1.44269504088896341f + magic;
+    float shifted = lane_fma(bounded, 1.44269504088896341f, magic);
     float n = shifted - magic;
-    float r = (bounded - n * 0.693359375f) + n * 2.12194440e-4f;
+    float r = lane_fma(n, 2.12194440e-4f, lane_fma(n, -0.693359375f, bounded));
     float p = 8.297654800e-3f;
 
-    p = p * r + 4.191538319e-2f;
-    p = p * r + 1.666757464e-1f;
-    p = p * r + 4.999889433e-1f;
-    p = p * r + 9.999997020e-1f;
-    p = p * r + 1.000000119f;
+    p = lane_fma(p, r, 4.191538319e-2f);
+    p = lane_fma(p, r, 1.666757464e-1f);
+    p = lane_fma(p, r, 4.999889433e-1f);
+    p = lane_fma(p, r, 9.999997020e-1f);
+    p = lane_fma(p, r, 1.000000119f);
     return lane_from_bits(lane_bits(p) + (lane_bits(shifted) << 23));
 }
 
@@ -144,7 +156,7 @@ LANES_INLINE float lane_silu_slope(float x)
 {
     float s = lane_sigmoid(x);
 
-    return s * (1.0f + x * (1.0f - s));
+    return s * lane_fma(x, 1.0f - s, 1.0f);
 }
 
 #endif

@@ -64,14 +64,15 @@ struct norm_loops {
     /* y = (x - centre) scale + offset, or SiLU of it. */
     void (*apply)(const void *x, void *y, enum dtype type, size_t n_rows, size_t width,
                   const float *centre, const float *scale, const float *offset, bool silu);
-    /* With xhat = (x - centre) rstd + offset and g = dy, or dy SiLU'(xhat gamma + beta): adds, per column, g
-     * to sum_g, g xhat to sum_gx, xhat to sum_x. */
+    /* With xhat = (x - centre) rstd + offset: adds, per column, g to sum_g, g xhat to sum_gx, xhat
+     * to sum_x. Where g is NULL it is dy; otherwise g = dy SiLU'(xhat gamma + beta), as float32,
+     * is left there for grad_apply. */
     void (*grad_sums)(const void *x, const void *dy, enum dtype type, size_t n_rows, size_t width,
-                      const struct norm_columns *columns, bool silu, float *sum_g, float *sum_gx,
+                      const struct norm_columns *columns, float *g, float *sum_g, float *sum_gx,
                       float *sum_x);
-    /* dx = g dx_g + xhat dx_x + dx_1 */
-    void (*grad_apply)(const void *x, const void *dy, void *dx, enum dtype type, size_t n_rows,
-                       size_t width, const struct norm_columns *columns, bool silu);
+    /* dx = g dx_g + xhat dx_x + dx_1, with g of its own type. */
+    void (*grad_apply)(const void *x, enum dtype type, const void *g, enum dtype g_type, void *dx,
+                       size_t n_rows, size_t width, const struct norm_columns *columns);
 };
 
 /* Sums of products. */

@@ -18,7 +18,7 @@ LANES_INLINE void sums_rows(const void *restrict x, enum dtype type, int n_rows,
             float d = lane_read(x, type, (size_t)i * width + j) - origin[j];
 
             s += d;
-            q += d * d;
+            q = lane_fma(d, d, q);
         }
         sum[j] += s;
         square[j] += q;
@@ -55,7 +55,7 @@ LANES_INLINE void apply_row(const void *restrict x, void *restrict y, enum dtype
 
         for (size_t i = 0; i < count; i++) {
             size_t j = start + i;
-            float u = (lane_read(x, type, j) - centre[j]) * scale[j] + offset[j];
+            float u = lane_fma(lane_read(x, type, j) - centre[j], scale[j], offset[j]);
 
             tile[i] = silu ? lane_silu(u) : u;
         }
@@ -84,27 +84,39 @@ static void apply(const void *x, void *y, enum dtype type, size_t n_rows, size_t
         apply_as(x, y, DTYPE_F32, n_rows, width, centre, scale, offset, false);
 }
 
-LANES_INLINE void grad_sums_rows(const void *restrict x, const void *restrict dy, enum dtype type,
-                                 int n_rows, size_t width, const struct norm_columns *columns,
-                                 bool silu, float *restrict sum_g, float *restrict sum_gx,
-                                 float *restrict sum_x)
+LANES_INLINE void grad_row(const void *restrict x, const void *restrict dy, enum dtype type,
+                           size_t width, const struct norm_columns *columns, float *restrict g)
 {
     const float *restrict centre = columns->centre, *restrict rstd = columns->rstd;
     const float *restrict offset = columns->offset;
     const float *restrict gamma = columns->gamma, *restrict beta = columns->beta;
 
     for (size_t j = 0; j < width; j++) {
+        float xhat = lane_fma(lane_read(x, type, j) - centre[j], rstd[j], offset[j]);
+
+        g[j] = lane_read(dy, type, j) * lane_silu_slope(lane_fma(xhat, gamma[j], beta[j]));
+    }
+}
+
+/* g is of g_type: dy itself, or float32 as grad_row() left it. */
+LANES_INLINE void grad_sums_rows(const void *restrict x, enum dtype type, const void *restrict g,
+                                 enum dtype g_type, int n_rows, size_t width,
+                                 const struct norm_columns *columns, float *restrict sum_g,
+                                 float *restrict sum_gx, float *restrict sum_x)
+{
+    const float *restrict centre = columns->centre, *restrict rstd = columns->rstd;
+    const float *restrict offset = columns->offset;
+
+    for (size_t j = 0; j < width; j++) {
         float sg = 0.0f, sgx = 0.0f, sx = 0.0f;
 
         for (int i = 0; i < n_rows; i++) {
-            float xhat =
-                (lane_read(x, type, (size_t)i * width + j) - centre[j]) * rstd[j] + offset[j];
-            float g = lane_read(dy, type, (size_t)i * width + j);
+            size_t e = (size_t)i * width + j;
+            float xhat = lane_fma(lane_read(x, type, e) - centre[j], rstd[j], offset[j]);
+            float ge = lane_read(g, g_type, e);
 
-            if (silu)
-                g *= lane_silu_slope(xhat * gamma[j] + beta[j]);
-            sg += g;
-            sgx += g * xhat;
+            sg += ge;
+            sgx = lane_fma(ge, xhat, sgx);
             sx += xhat;
         }
         sum_g[j] += sg;
@@ -114,42 +126,51 @@ LANES_INLINE void grad_sums_rows(const void *restrict x, const void *restrict dy
 }
 
 LANES_INLINE void grad_sums_as(const void *x, const void *dy, enum dtype type, size_t n_rows,
-                               size_t width, const struct norm_columns *columns, bool silu,
+                               size_t width, const struct norm_columns *columns, float *g,
                                float *sum_g, float *sum_gx, float *sum_x)
 {
-    size_t i = 0;
+    enum dtype g_type = g ? DTYPE_F32 : type;
 
-    for (; i + ROWS <= n_rows; i += ROWS)
-        grad_sums_rows(lane_at(x, type, i * width), lane_at(dy, type, i * width), type, ROWS, width,
-                       columns, silu, sum_g, sum_gx, sum_x);
-    for (; i < n_rows; i++)
-        grad_sums_rows(lane_at(x, type, i * width), lane_at(dy, type, i * width), type, 1, width,
-                       columns, silu, sum_g, sum_gx, sum_x);
+    for (size_t i = 0; i < n_rows;) {
+        const void *rows = lane_at(x, type, i * width);
+        const void *rows_dy = lane_at(dy, type, i * width), *rows_g = rows_dy;
+        size_t n = n_rows - i < ROWS ? 1 : ROWS;
+
+        if (g) {
+            for (size_t r = 0; r < n; r++)
+                grad_row(lane_at(rows, type, r * width), lane_at(rows_dy, type, r * width), type,
+                         width, columns, g + (i + r) * width);
+            rows_g = g + i * width;
+        }
+        if (n == ROWS)
+            grad_sums_rows(rows, type, rows_g, g_type, ROWS, width, columns, sum_g, sum_gx, sum_x);
+        else
+            grad_sums_rows(rows, type, rows_g, g_type, 1, width, columns, sum_g, sum_gx, sum_x);
+        i += n;
+    }
 }
 
 static void grad_sums(const void *x, const void *dy, enum dtype type, size_t n_rows, size_t width,
-                      const struct norm_columns *columns, bool silu, float *sum_g, float *sum_gx,
+                      const struct norm_columns *columns, float *g, float *sum_g, float *sum_gx,
                       float *sum_x)
 {
-    if (type == DTYPE_BF16 && silu)
-        grad_sums_as(x, dy, DTYPE_BF16, n_rows, width, columns, true, sum_g, sum_gx, sum_x);
+    if (type == DTYPE_BF16 && g)
+        grad_sums_as(x, dy, DTYPE_BF16, n_rows, width, columns, g, sum_g, sum_gx, sum_x);
     else if (type == DTYPE_BF16)
-        grad_sums_as(x, dy, DTYPE_BF16, n_rows, width, columns, false, sum_g, sum_gx, sum_x);
-    else if (silu)
-        grad_sums_as(x, dy, DTYPE_F32, n_rows, width, columns, true, sum_g, sum_gx, sum_x);
+        grad_sums_as(x, dy, DTYPE_BF16, n_rows, width, columns, NULL, sum_g, sum_gx, sum_x);
+    else if (g)
+        grad_sums_as(x, dy, DTYPE_F32, n_rows, width, columns, g, sum_g, sum_gx, sum_x);
     else
-        grad_sums_as(x, dy, DTYPE_F32, n_rows, width, columns, false, sum_g, sum_gx, sum_x);
+        grad_sums_as(x, dy, DTYPE_F32, n_rows, width, columns, NULL, sum_g, sum_gx, sum_x);
 }
 
-LANES_INLINE void grad_apply_row(const void *restrict x, const void *restrict dy, void *restrict dx,
-                                 enum dtype type, size_t width, const struct norm_columns *columns,
-                                 bool silu)
+LANES_INLINE void grad_apply_row(const void *restrict x, enum dtype type, const void *restrict g,
+                                 enum dtype g_type, void *restrict dx, size_t width,
+                                 const struct norm_columns *columns)
 {
     const float *restrict centre = columns->centre, *restrict rstd = columns->rstd;
-    const float *restrict offset = columns->offset;
-    const float *restrict gamma = columns->gamma, *restrict beta = columns->beta;
-    const float *restrict dx_g = columns->dx_g, *restrict dx_x = columns->dx_x;
-    const float *restrict dx_1 = columns->dx_1;
+    const float *restrict offset = columns->offset, *restrict dx_g = columns->dx_g;
+    const float *restrict dx_x = columns->dx_x, *restrict dx_1 = columns->dx_1;
 
     for (size_t start = 0; start < width; start += LANES_TILE) {
         float buffer[LANES_TILE], *tile = lanes_tile(dx, type, start, buffer);
@@ -157,37 +178,32 @@ LANES_INLINE void grad_apply_row(const void *restrict x, const void *restrict dy
 
         for (size_t i = 0; i < count; i++) {
             size_t j = start + i;
-            float xhat = (lane_read(x, type, j) - centre[j]) * rstd[j] + offset[j];
-            float g = lane_read(dy, type, j);
+            float xhat = lane_fma(lane_read(x, type, j) - centre[j], rstd[j], offset[j]);
 
-            if (silu)
-                g *= lane_silu_slope(xhat * gamma[j] + beta[j]);
-            tile[i] = g * dx_g[j] + (xhat * dx_x[j] + dx_1[j]);
+            tile[i] = lane_fma(lane_read(g, g_type, j), dx_g[j], lane_fma(xhat, dx_x[j], dx_1[j]));
         }
         lanes_finish(dx, type, start, tile, count);
     }
 }
 
-LANES_INLINE void grad_apply_as(const void *x, const void *dy, void *dx, enum dtype type,
-                                size_t n_rows, size_t width, const struct norm_columns *columns,
-                                bool silu)
+LANES_INLINE void grad_apply_as(const void *x, enum dtype type, const void *g, enum dtype g_type,
+                                void *dx, size_t n_rows, size_t width,
+                                const struct norm_columns *columns)
 {
     for (size_t i = 0; i < n_rows; i++)
-        grad_apply_row(lane_at(x, type, i * width), lane_at(dy, type, i * width),
-                       lane_at_mutable(dx, type, i * width), type, width, columns, silu);
+        grad_apply_row(lane_at(x, type, i * width), type, lane_at(g, g_type, i * width), g_type,
+                       lane_at_mutable(dx, type, i * width), width, columns);
 }
 
-static void grad_apply(const void *x, const void *dy, void *dx, enum dtype type, size_t n_rows,
-                       size_t width, const struct norm_columns *columns, bool silu)
+static void grad_apply(const void *x, enum dtype type, const void *g, enum dtype g_type, void *dx,
+                       size_t n_rows, size_t width, const struct norm_columns *columns)
 {
-    if (type == DTYPE_BF16 && silu)
-        grad_apply_as(x, dy, dx, DTYPE_BF16, n_rows, width, columns, true);
+    if (type == DTYPE_BF16 && g_type == DTYPE_BF16)
+        grad_apply_as(x, DTYPE_BF16, g, DTYPE_BF16, dx, n_rows, width, columns);
     else if (type == DTYPE_BF16)
-        grad_apply_as(x, dy, dx, DTYPE_BF16, n_rows, width, columns, false);
-    else if (silu)
-        grad_apply_as(x, dy, dx, DTYPE_F32, n_rows, width, columns, true);
+        grad_apply_as(x, DTYPE_BF16, g, DTYPE_F32, dx, n_rows, width, columns);
     else
-        grad_apply_as(x, dy, dx, DTYPE_F32, n_rows, width, columns, false);
+        grad_apply_as(x, DTYPE_F32, g, DTYPE_F32, dx, n_rows, width, columns);
 }
 
 const struct norm_loops LANES_NAME(norm_loops) = {

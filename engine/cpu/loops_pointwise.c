@@ -14,7 +14,7 @@ LANES_INLINE void affine_as(const void *restrict x, enum dtype x_type, void *res
         size_t count = lanes_count(start, n);
 
         for (size_t i = 0; i < count; i++)
-            tile[i] = lane_read(x, x_type, start + i) * scale + shift;
+            tile[i] = lane_fma(lane_read(x, x_type, start + i), scale, shift);
         lanes_finish(y, y_type, start, tile, count);
     }
 }
@@ -146,7 +146,7 @@ static double sum_of_squares(const float *x, size_t n)
 
         for (; i + PARTS <= end; i += PARTS) {
             for (int j = 0; j < PARTS; j++)
-                parts[j] += x[i + j] * x[i + j];
+                parts[j] = lane_fma(x[i + j], x[i + j], parts[j]);
         }
         for (; i < end; i++)
             total += (double)x[i] * x[i];

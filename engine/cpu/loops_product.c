@@ -8,7 +8,7 @@ LANES_INLINE void combine_add(const void *restrict x, enum dtype type, float wei
                               float *restrict sum)
 {
     for (size_t i = 0; i < n; i++)
-        sum[i] += lane_read(x, type, i) * weight;
+        sum[i] = lane_fma(lane_read(x, type, i), weight, sum[i]);
 }
 
 /* Any number of terms, one after the other. */
@@ -32,7 +32,7 @@ LANES_INLINE void combine_two(const void *const *x, enum dtype type, const float
     const float wa = weight[0], wb = weight[1];
 
     for (size_t i = 0; i < n; i++)
-        sum[i] = lane_read(a, type, i) * wa + lane_read(b, type, i) * wb;
+        sum[i] = lane_fma(lane_read(b, type, i), wb, lane_read(a, type, i) * wa);
 }
 
 /* Four terms of one type. */
@@ -44,8 +44,8 @@ LANES_INLINE void combine_four(const void *const *x, enum dtype type, const floa
     const float wa = weight[0], wb = weight[1], wc = weight[2], wd = weight[3];
 
     for (size_t i = 0; i < n; i++)
-        sum[i] = (lane_read(a, type, i) * wa + lane_read(b, type, i) * wb) +
-                 (lane_read(c, type, i) * wc + lane_read(d, type, i) * wd);
+        sum[i] = lane_fma(lane_read(b, type, i), wb, lane_read(a, type, i) * wa) +
+                 lane_fma(lane_read(d, type, i), wd, lane_read(c, type, i) * wc);
 }
 
 static void combine_tile(const void *const *x, const enum dtype *types, const float *weight,
@@ -86,7 +86,7 @@ LANES_INLINE void filter_pixel(const float *restrict x, const float *weight, int
         float sum = 0.0f;
 
         for (int t = 0; t < n; t++)
-            sum += weight[t] * x[(size_t)t * c + j];
+            sum = lane_fma(weight[t], x[(size_t)t * c + j], sum);
         y[j] = sum;
     }
 }
@@ -150,7 +150,7 @@ LANES_INLINE void matrix_rows(const float *a, size_t a_row, size_t a_column,
             float sum = y[(size_t)i * n + j];
 
             for (int t = 0; t < n_terms; t++)
-                sum += factor[i][t] * b[(size_t)t * n + j];
+                sum = lane_fma(factor[i][t], b[(size_t)t * n + j], sum);
             y[(size_t)i * n + j] = sum;
         }
     }

@@ -135,10 +135,10 @@ static void dots(const float *restrict rows, const float *restrict x, size_t n_r
 
         for (; i + PARTS <= size; i += PARTS) {
             for (int j = 0; j < PARTS; j++)
-                parts[j] += row[i + j] * x[i + j];
+                parts[j] = lane_fma(row[i + j], x[i + j], parts[j]);
         }
         for (; i < size; i++)
-            sum += row[i] * x[i];
+            sum = lane_fma(row[i], x[i], sum);
         y[r] = sum + parts_sum(parts);
     }
 }
