@@ -80,6 +80,8 @@ static int dropout(struct layers *l, int x)
 {
     int mask;
 
+    if (l->mask >= 0)
+        return program_multiply(l->p, x, l->mask);
     if (x < 0 || l->key < 0 || l->dropout == 0)
         return x;
     mask = program_dropout_mask(l->p, l->key, program_value(l->p, x)->shape,

@@ -19,6 +19,7 @@ struct layers {
     char prefix[64]; /* "all_modules.7." */
     float dropout;   /* rate of the masks, 0: none */
     int key;         /* value [n,4] they are drawn from, -1: none */
+    int mask;        /* used instead of drawn ones, -1: none */
     int n_dropout;   /* masks so far; each has its own stream */
 };
 

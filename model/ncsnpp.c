@@ -81,7 +81,7 @@ static bool has_attention(const struct architecture *a, int resolution)
 int ncsnpp_append(struct program *p, const struct architecture *a, int x, int time_cond, int key,
                   int *modules, int *phi, struct error *err)
 {
-    struct build b = {.layers = {.p = p, .dropout = a->dropout, .key = key},
+    struct build b = {.layers = {.p = p, .dropout = a->dropout, .key = key, .mask = -1},
                       .a = a,
                       .modules = modules};
     int skips[SKIPS_MAX], n_skips = 0, side = a->image_size, c = a->nf, h, pyramid, rc;
