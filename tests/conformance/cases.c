@@ -241,22 +241,14 @@ static const struct group_norm_row {
     {3, 8, 8, 24, 6, false, false, OFFSET},
 };
 
-/* Where a group is nearly constant, u rstd and mean rstd are large and cancel; float32 keeps 6e-8 of
- * each. A sixteenth of them as the scale allows for a few such roundings. The gradients of gamma
- * and beta add them up over pixels, with random signs. */
+/* Where a group is constant, or a shift is all there is in it, outputs are 0 from terms near 1; the
+ * gradient of a group of one element from terms near 1/sqrt(eps). */
 static float group_norm_floor(const struct group_norm_row *r, bool forward)
 {
-    const float terms_constant = 0.7f * 1000, terms_single = 3 * 1000, terms_offset = 10 * 100;
-    const float sums = forward ? 1 : sqrtf((float)(r->n * r->h * r->w));
-
-    if (r->content == CONSTANT)
-        return terms_constant / 16 * sums;
-    if (r->content == OFFSET)
-        return terms_offset / 16 * sums;
     if (r->h * r->w * r->c == r->groups)
-        return terms_single / 16 * sums;
-    /* A shift of all there is in a group changes nothing: its gradient is 0 from terms near 1. */
-    return r->c == r->groups || r->content == ZERO ? 1 : 0;
+        return forward ? 1 : 1000;
+    return r->content == CONSTANT || r->content == ZERO || r->content == OFFSET ||
+           r->c == r->groups;
 }
 
 static void group_norm_make(enum op_kind kind, int index, enum dtype compute, struct op_case *c)

@@ -2,9 +2,10 @@
 
 #include <math.h>
 
-/* By the dtype of the output. bfloat16 outputs are rounded once from float32 arithmetic: by up to
- * 2^-8 of the value, so up to 2^-16 in the mean square if unlucky in a small tensor (2.75e-6 over
- * evenly spread logarithms). */
+/* By the dtype of the output. float32: the largest over four seeds were 1.2e-12, in the gradient of
+ * a nearly one-hot attention, and 2.2e-6. bfloat16 outputs are rounded once from float32
+ * arithmetic: by up to 2^-8 of the value, so up to 2^-16 in the mean square if unlucky in a small
+ * tensor (2.75e-6 over evenly spread logarithms). */
 static const struct limit limits[] = {
     [DTYPE_F32] = {2e-12, 4e-6},
     [DTYPE_BF16] = {0x1p-16, 0x1p-8},

@@ -103,6 +103,9 @@ void invariance_check(const struct subject *s, enum op_kind kind)
     const char *device = device_base(s->device)->ops->name;
     const char *precision = precision_name(s->precision);
     struct error err = {""};
+    /* What generates images must give each the same bytes everywhere. Gradients are summed over the
+     * batch in the end: there it is enough to know. */
+    const bool shown = !gradient_pair_of(kind);
     bool ok = true;
     int n_examined = 0;
 
@@ -122,9 +125,11 @@ void invariance_check(const struct subject *s, enum op_kind kind)
             tap_note("%s case %d: other bytes in another place of the batch", op_name(kind), index);
         else if (!found.alone)
             tap_note("%s case %d: other bytes alone than among three", op_name(kind), index);
-        ok = ok && rc == 0 && found.again && found.elsewhere && found.alone;
+        ok = ok && rc == 0 && found.again && (!shown || (found.elsewhere && found.alone));
     }
     if (n_examined > 0)
-        tap_result(ok, "%s %s %s: the bytes of an image depend on nothing but it (%d cases)",
-                   device, precision, op_name(kind), n_examined);
+        tap_result(ok, "%s %s %s: %s (%d cases)", device, precision, op_name(kind),
+                   shown ? "the bytes of an image depend on nothing but it"
+                         : "the same bytes again",
+                   n_examined);
 }
