@@ -1,0 +1,419 @@
+#include "model/checkpoint.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <math.h>
+#include <nettle/sha2.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/base/error.h"
+#include "engine/device.h"
+#include "engine/program.h"
+#include "model/corruption.h"
+#include "model/json_fields.h"
+#include "model/ncsnpp.h"
+#include "model/safetensors.h"
+
+enum { FORMAT = 1, NAME_SIZE = 128, TABLES_MAX = 6 };
+
+/* Metadata key of the JSON document. */
+static const char document_key[] = "softdiff";
+
+void checkpoint_destroy(struct checkpoint *c)
+{
+    if (!c)
+        return;
+    formulation_fini(&c->formulation);
+    free(c->licence);
+    json_decref(c->provenance);
+    free(c->weights);
+    free(c);
+}
+
+/* A program with nothing but the network: its parameters, in order, are the weights. */
+static int network_create(const struct architecture *a, struct program **out, struct error *err)
+{
+    struct program *p;
+    int x, time_cond, phi, rc = program_create(&p, err);
+
+    if (rc < 0)
+        return rc;
+    x = program_input(p, "x", shape_images(a->image_size, a->image_size, a->num_channels),
+                      VALUE_EXACT);
+    time_cond = program_input(p, "time_cond", shape_vectors(1), VALUE_EXACT);
+    rc = ncsnpp_append(p, a, x, time_cond, -1, NULL, &phi, err);
+    if (rc < 0) {
+        program_destroy(p);
+        return rc;
+    }
+    *out = p;
+    return 0;
+}
+
+/* One tensor of a checkpoint and where its numbers are kept. */
+struct entry {
+    char name[NAME_SIZE];
+    int n_dims;
+    size_t dims[SHAPE_DIMS_MAX];
+    size_t count;  /* product of dims */
+    float **table; /* a table of the formulation, or NULL: */
+    size_t offset; /* a parameter, this far into the weights */
+};
+
+/* All tensors of a checkpoint: the network's parameters in order, then the tables. */
+struct layout {
+    int n;
+    struct entry *entries; /* owned */
+    size_t n_weights;
+};
+
+static void layout_fini(struct layout *l)
+{
+    free(l->entries);
+}
+
+static void add_parameter(struct layout *l, const struct value *parameter)
+{
+    struct entry *e = &l->entries[l->n++];
+
+    snprintf(e->name, sizeof(e->name), "net.%s", parameter->name);
+    e->n_dims = parameter->shape.n_dims;
+    for (int i = 0; i < e->n_dims; i++)
+        e->dims[i] = (size_t)parameter->shape.dims[i];
+    e->count = shape_count(&parameter->shape);
+    e->offset = l->n_weights;
+    l->n_weights += e->count;
+}
+
+static void add_table(struct layout *l, const char *name, float **table, int n_dims,
+                      const size_t *dims)
+{
+    struct entry *e = &l->entries[l->n++];
+
+    snprintf(e->name, sizeof(e->name), "%s", name);
+    e->n_dims = n_dims;
+    e->count = 1;
+    for (int i = 0; i < n_dims; i++) {
+        e->dims[i] = dims[i];
+        e->count *= dims[i];
+    }
+    e->table = table;
+}
+
+static void add_tables(struct layout *l, struct formulation *f, bool prior)
+{
+    size_t side = (size_t)f->architecture.image_size;
+    size_t channels = (size_t)f->architecture.num_channels;
+    size_t n = channels * PRIOR_MODES * (PRIOR_MODES + 1) / 2;
+
+    if (prior) {
+        add_table(l, "prior.basis", &f->prior.basis, 2, (size_t[]){side, PRIOR_MODES});
+        add_table(l, "prior.mean", &f->prior.mean, 1, (size_t[]){n});
+        add_table(l, "prior.chol", &f->prior.chol, 2, (size_t[]){n, n});
+    }
+    if (f->output == OUTPUT_WIENER) {
+        add_table(l, "wiener.mean", &f->wiener.mean, 3, (size_t[]){side, side, channels});
+        add_table(l, "wiener.gain", &f->wiener.gain, 3, (size_t[]){WIENER_TIMES, side, side});
+        add_table(l, "wiener.scale", &f->wiener.scale, 2, (size_t[]){WIENER_TIMES, 2});
+    }
+}
+
+/* prior: whether the prior has modes. */
+static int layout_init(struct layout *l, struct formulation *f, bool prior, struct error *err)
+{
+    struct program *p = NULL;
+    int rc = network_create(&f->architecture, &p, err);
+
+    *l = (struct layout){0};
+    if (rc < 0)
+        return rc;
+    l->entries = calloc((size_t)(program_n_values(p) + TABLES_MAX), sizeof(*l->entries));
+    if (l->entries) {
+        for (int i = 0; i < program_n_values(p); i++) {
+            if (program_value(p, i)->role == VALUE_PARAMETER)
+                add_parameter(l, program_value(p, i));
+        }
+        add_tables(l, f, prior);
+    }
+    program_destroy(p);
+    return l->entries ? 0 : error_set(err, -ENOMEM, "out of memory for the list of tensors");
+}
+
+static void shape_text(int n_dims, const size_t *dims, char text[NAME_SIZE])
+{
+    int used = snprintf(text, NAME_SIZE, "[");
+
+    for (int i = 0; i < n_dims && used < NAME_SIZE; i++)
+        used += snprintf(text + used, (size_t)(NAME_SIZE - used), i ? ",%zu" : "%zu", dims[i]);
+    if (used < NAME_SIZE)
+        snprintf(text + used, (size_t)(NAME_SIZE - used), "]");
+}
+
+/* Finds the tensor of an entry and compares shape and type. */
+static int find_tensor(const struct safetensors *file, const struct entry *e,
+                       const struct safetensors_tensor **out, struct error *err)
+{
+    const struct safetensors_tensor *tensor = safetensors_find(file, e->name);
+    bool same;
+
+    if (!tensor)
+        return error_set(err, -EINVAL, "tensor \"%s\" is missing", e->name);
+    same = tensor->n_dims == e->n_dims;
+    for (int i = 0; same && i < e->n_dims; i++)
+        same = tensor->dims[i] == e->dims[i];
+    if (!same) {
+        char is[NAME_SIZE], needs[NAME_SIZE];
+
+        shape_text(tensor->n_dims, tensor->dims, is);
+        shape_text(e->n_dims, e->dims, needs);
+        return error_set(err, -EINVAL, "tensor \"%s\" is %s, the model needs %s", e->name, is,
+                         needs);
+    }
+    if (tensor->dtype != SAFETENSORS_F32 && (e->table || tensor->dtype != SAFETENSORS_BF16))
+        return error_set(err, -EINVAL, "tensor \"%s\" is of type %s", e->name,
+                         safetensors_dtype_name(tensor->dtype));
+    *out = tensor;
+    return 0;
+}
+
+/* Names a tensor of the file that is not in the layout; there is one. */
+static int unknown_tensor(const struct safetensors *file, const struct layout *l, struct error *err)
+{
+    const char *name = "";
+
+    for (int i = 0; i < safetensors_n(file); i++) {
+        bool known = false;
+
+        name = safetensors_at(file, i)->name;
+        for (int j = 0; j < l->n && !known; j++)
+            known = strcmp(l->entries[j].name, name) == 0;
+        if (!known)
+            break;
+    }
+    return error_set(err, -EINVAL, "unknown tensor \"%.100s\"", name);
+}
+
+/* Everything is compared with the file before it sizes an allocation. */
+static int read_tensors(const struct safetensors *file, const struct layout *l,
+                        struct checkpoint *c, struct error *err)
+{
+    const struct safetensors_tensor *tensor;
+    int rc = 0;
+
+    for (int i = 0; rc == 0 && i < l->n; i++)
+        rc = find_tensor(file, &l->entries[i], &tensor, err);
+    if (rc < 0)
+        return rc;
+    if (safetensors_n(file) != l->n)
+        return unknown_tensor(file, l, err);
+    c->weights = malloc(l->n_weights * sizeof(*c->weights));
+    if (!c->weights)
+        return error_set(err, -ENOMEM, "out of memory for %zu weights", l->n_weights);
+    c->n_weights = l->n_weights;
+    for (int i = 0; i < l->n; i++) {
+        const struct entry *e = &l->entries[i];
+        float *to = e->table ? malloc(e->count * sizeof(*to)) : c->weights + e->offset;
+
+        if (!to)
+            return error_set(err, -ENOMEM, "out of memory for tensor \"%s\"", e->name);
+        if (e->table)
+            *e->table = to;
+        rc = safetensors_read_floats(safetensors_find(file, e->name), to, err);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+/* The numbers of prior and wiener that are no tensors; and c_in, c_out must be usable. */
+static int complete_tables(struct formulation *f, bool prior, struct error *err)
+{
+    int side = f->architecture.image_size, channels = f->architecture.num_channels;
+
+    f->prior.side = f->wiener.side = side;
+    f->prior.channels = f->wiener.channels = channels;
+    if (prior) {
+        f->prior.n_modes = PRIOR_MODES;
+        f->prior.n_coefficients = channels * PRIOR_MODES * (PRIOR_MODES + 1) / 2;
+    }
+    for (int i = 0; f->output == OUTPUT_WIENER && i < 2 * WIENER_TIMES; i++) {
+        if (!(f->wiener.scale[i] > 0))
+            return error_set(err, -EINVAL, "tensor \"wiener.scale\": element %d is not above 0", i);
+    }
+    return 0;
+}
+
+static int read_document(const char *text, struct checkpoint *c, struct error *err)
+{
+    const json_t *provenance = NULL;
+    const char *licence = NULL;
+    struct json_fields fields;
+    json_error_t where;
+    json_t *json;
+    int format, rc;
+
+    if (!text)
+        return error_set(err, -EINVAL, "there is no \"%s\" in its metadata", document_key);
+    json = json_loads(text, JSON_REJECT_DUPLICATES, &where);
+    if (!json)
+        return error_set(err, -EINVAL, "\"%s\" is not valid JSON: %.100s", document_key,
+                         where.text);
+    json_fields_begin(&fields, json, document_key, err);
+    json_fields_int(&fields, "format", JSON_REQUIRED, FORMAT, FORMAT, &format);
+    json_fields_value(&fields, "provenance", JSON_OPTIONAL, &provenance);
+    json_fields_string(&fields, "licence", JSON_OPTIONAL, &licence);
+    rc = formulation_from_fields(&fields, &c->formulation, err);
+    if (rc == 0 && provenance && !json_is_object(provenance))
+        rc = error_set(err, -EINVAL, "\"provenance\" is not a JSON object");
+    if (rc == 0 && licence && !(c->licence = strdup(licence)))
+        rc = error_set(err, -ENOMEM, "out of memory for a licence");
+    if (rc == 0)
+        c->provenance = json_incref((json_t *)provenance);
+    json_decref(json);
+    return rc;
+}
+
+static void digest(const struct safetensors *file, char out[65])
+{
+    struct sha256_ctx context;
+    uint8_t hash[SHA256_DIGEST_SIZE];
+    size_t size;
+    const void *bytes = safetensors_bytes(file, &size);
+
+    sha256_init(&context);
+    sha256_update(&context, size, bytes);
+    sha256_digest(&context, sizeof(hash), hash);
+    for (size_t i = 0; i < sizeof(hash); i++)
+        snprintf(out + 2 * i, 3, "%02x", hash[i]);
+}
+
+int checkpoint_load(const char *path, struct checkpoint **out, struct error *err)
+{
+    struct safetensors *file = NULL;
+    struct layout layout = {0};
+    struct checkpoint *c;
+    bool prior;
+    int rc = safetensors_open(path, &file, err);
+
+    if (rc < 0)
+        return rc;
+    c = calloc(1, sizeof(*c));
+    if (!c) {
+        safetensors_close(file);
+        return error_set(err, -ENOMEM, "out of memory for checkpoint \"%s\"", path);
+    }
+    rc = read_document(safetensors_metadata(file, document_key), c, err);
+    prior = safetensors_find(file, "prior.basis") || safetensors_find(file, "prior.mean") ||
+            safetensors_find(file, "prior.chol");
+    if (rc == 0)
+        rc = layout_init(&layout, &c->formulation, prior, err);
+    if (rc == 0)
+        rc = read_tensors(file, &layout, c, err);
+    if (rc == 0)
+        rc = complete_tables(&c->formulation, prior, err);
+    if (rc == 0) {
+        digest(file, c->digest);
+        *out = c;
+    } else {
+        error_prefix(err, "checkpoint \"%s\": ", path);
+        checkpoint_destroy(c);
+    }
+    layout_fini(&layout);
+    safetensors_close(file);
+    return rc;
+}
+
+static int check_finite(const struct entry *e, const float *values, struct error *err)
+{
+    for (size_t i = 0; i < e->count; i++) {
+        if (!isfinite(values[i]))
+            return error_set(err, -EINVAL, "tensor \"%s\": element %zu is not a finite number",
+                             e->name, i);
+    }
+    return 0;
+}
+
+/* The tensors to be written; rounded: room for the weights as bf16, or NULL. */
+static int list_tensors(const struct layout *l, const float *weights, uint16_t *rounded,
+                        struct safetensors_tensor *tensors, struct error *err)
+{
+    for (int i = 0; i < l->n; i++) {
+        const struct entry *e = &l->entries[i];
+        const float *values = e->table ? *e->table : weights + e->offset;
+        int rc = check_finite(e, values, err);
+
+        if (rc < 0)
+            return rc;
+        tensors[i] = (struct safetensors_tensor){.name = e->name,
+                                                 .dtype = SAFETENSORS_F32,
+                                                 .n_dims = e->n_dims,
+                                                 .data = values};
+        memcpy(tensors[i].dims, e->dims, sizeof(e->dims));
+        if (e->table || !rounded)
+            continue;
+        for (size_t j = 0; j < e->count; j++)
+            rounded[e->offset + j] = bf16_from_float(values[j]);
+        tensors[i].dtype = SAFETENSORS_BF16;
+        tensors[i].data = rounded + e->offset;
+    }
+    return 0;
+}
+
+/* The JSON document as text, to be freed; NULL without memory. */
+static char *document_text(const struct checkpoint *c)
+{
+    json_t *json = formulation_to_json(&c->formulation);
+    char *text = NULL;
+
+    json_object_set_new(json, "format", json_integer(FORMAT));
+    if (c->provenance)
+        json_object_set(json, "provenance", c->provenance);
+    if (c->licence)
+        json_object_set_new(json, "licence", json_string(c->licence));
+    if (json_object_size(json) == (size_t)6 + !!c->provenance + !!c->licence)
+        text = json_dumps(json, JSON_COMPACT);
+    json_decref(json);
+    return text;
+}
+
+int checkpoint_save(const char *path, const struct checkpoint *c, int bf16, struct error *err)
+{
+    struct formulation formulation = c->formulation; /* the layout points into it, read only */
+    struct safetensors_tensor *tensors = NULL;
+    uint16_t *rounded = NULL;
+    struct layout layout = {0};
+    char *document = document_text(c);
+    int rc;
+
+    rc = layout_init(&layout, &formulation, c->formulation.prior.n_modes > 0, err);
+    if (rc < 0)
+        goto done;
+    if (layout.n_weights != c->n_weights) {
+        rc = error_set(err, -EINVAL, "could not save \"%s\": %zu weights, the network has %zu",
+                       path, c->n_weights, layout.n_weights);
+        goto done;
+    }
+    tensors = calloc((size_t)layout.n, sizeof(*tensors));
+    rounded = bf16 ? malloc(c->n_weights * sizeof(*rounded)) : NULL;
+    if (!document || !tensors || (bf16 && !rounded)) {
+        rc = error_set(err, -ENOMEM, "could not save \"%s\": out of memory", path);
+        goto done;
+    }
+    rc = list_tensors(&layout, c->weights, rounded, tensors, err);
+    if (rc < 0) {
+        error_prefix(err, "could not save \"%s\": ", path);
+        goto done;
+    }
+    rc = safetensors_write(path, layout.n, tensors, 1,
+                           (const char *const[][2]){{document_key, document}}, err);
+
+done:
+    layout_fini(&layout);
+    free(tensors);
+    free(rounded);
+    free(document);
+    return rc;
+}

@@ -1,0 +1,122 @@
+#include "model/formulation.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <math.h>
+#include <string.h>
+
+#include "engine/base/error.h"
+#include "model/corruption.h"
+#include "model/json_fields.h"
+
+enum { OUTPUTS = 2, TIME_EMBEDS = 3 };
+
+static const char *const output_names[OUTPUTS] = {
+    [OUTPUT_RESIDUAL] = "residual",
+    [OUTPUT_WIENER] = "wiener",
+};
+
+static const char *const time_embed_names[TIME_EMBEDS] = {
+    [TIME_FOURIER_T] = "fourier_t",
+    [TIME_POSITIONAL_999T] = "positional_999t",
+    [TIME_FOURIER_LOG_SIGMA] = "fourier_log_sigma",
+};
+
+const char *output_name(enum output o)
+{
+    return output_names[o];
+}
+
+const char *time_embed_name(enum time_embed t)
+{
+    return time_embed_names[t];
+}
+
+int output_parse(const char *name, enum output *out, struct error *err)
+{
+    for (int i = 0; i < OUTPUTS; i++) {
+        if (strcmp(output_names[i], name) == 0) {
+            *out = (enum output)i;
+            return 0;
+        }
+    }
+    return error_set(err, -EINVAL, "unknown output \"%.64s\"", name);
+}
+
+int time_embed_parse(const char *name, enum time_embed *out, struct error *err)
+{
+    for (int i = 0; i < TIME_EMBEDS; i++) {
+        if (strcmp(time_embed_names[i], name) == 0) {
+            *out = (enum time_embed)i;
+            return 0;
+        }
+    }
+    return error_set(err, -EINVAL, "unknown time_embed \"%.64s\"", name);
+}
+
+void formulation_fini(struct formulation *f)
+{
+    corruption_destroy(f->corruption);
+    schedule_fini(&f->schedule);
+    prior_fini(&f->prior);
+    wiener_fini(&f->wiener);
+    *f = (struct formulation){0};
+}
+
+float formulation_time_cond(const struct formulation *f, double t)
+{
+    switch (f->time_embed) {
+    case TIME_FOURIER_T:
+        return (float)exp(t);
+    case TIME_POSITIONAL_999T:
+        return (float)(999 * t);
+    case TIME_FOURIER_LOG_SIGMA:
+        return (float)schedule_sigma(&f->schedule, t);
+    }
+    return NAN;
+}
+
+int formulation_from_fields(struct json_fields *fields, struct formulation *out, struct error *err)
+{
+    const json_t *architecture = NULL, *corruption = NULL, *schedule = NULL;
+    int output = 0, time_embed = 0, side, rc;
+    struct formulation f = {0};
+
+    json_fields_value(fields, "architecture", JSON_REQUIRED, &architecture);
+    json_fields_value(fields, "corruption", JSON_REQUIRED, &corruption);
+    json_fields_value(fields, "schedule", JSON_REQUIRED, &schedule);
+    json_fields_choice(fields, "output", JSON_REQUIRED, OUTPUTS, output_names, &output);
+    json_fields_choice(fields, "time_embed", JSON_REQUIRED, TIME_EMBEDS, time_embed_names,
+                       &time_embed);
+    rc = json_fields_end(fields);
+    if (rc == 0)
+        rc = architecture_from_json(architecture, &f.architecture, err);
+    if (rc < 0)
+        return rc;
+    f.output = (enum output)output;
+    f.time_embed = (enum time_embed)time_embed;
+    if ((f.time_embed == TIME_POSITIONAL_999T) !=
+        (f.architecture.embedding_type == EMBEDDING_POSITIONAL))
+        return error_set(err, -EINVAL,
+                         "time_embed \"%s\" does not go with the architecture's embedding_type",
+                         time_embed_names[time_embed]);
+    side = f.architecture.image_size;
+    rc = corruption_create(corruption, side, side, &f.corruption, err);
+    if (rc == 0)
+        rc = schedule_from_json(schedule, &f.schedule, err);
+    if (rc < 0) {
+        formulation_fini(&f);
+        return rc;
+    }
+    *out = f;
+    return 0;
+}
+
+struct json_t *formulation_to_json(const struct formulation *f)
+{
+    return json_pack("{s:o, s:o, s:o, s:s, s:s}", "architecture",
+                     architecture_to_json(&f->architecture), "corruption",
+                     corruption_to_json(f->corruption), "schedule", schedule_to_json(&f->schedule),
+                     "output", output_names[f->output], "time_embed",
+                     time_embed_names[f->time_embed]);
+}

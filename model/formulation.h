@@ -1,0 +1,56 @@
+/* A formulation: a model without its weights, that is how images are corrupted and predicted.
+ */
+#ifndef MODEL_FORMULATION_H
+#define MODEL_FORMULATION_H
+
+#include "model/architecture.h"
+#include "model/prior.h"
+#include "model/schedule.h"
+#include "model/wiener.h"
+
+struct corruption;
+struct error;
+struct json_t;
+
+/* How the network's output becomes the predicted clean image h; phi = h - x_t. */
+enum output {
+    OUTPUT_RESIDUAL, /* h = x_t + F(x_t, t): the paper, Eq. 10 */
+    OUTPUT_WIENER,   /* model/wiener.h */
+};
+
+/* What the network is told about time. */
+enum time_embed {
+    TIME_FOURIER_T,         /* time_cond = exp(t), so that the Fourier features are of t */
+    TIME_POSITIONAL_999T,   /* time_cond = 999 t */
+    TIME_FOURIER_LOG_SIGMA, /* time_cond = sigma_t */
+};
+
+struct formulation {
+    struct architecture architecture;
+    struct corruption *corruption; /* owned */
+    struct schedule schedule;
+    enum output output;
+    enum time_embed time_embed;
+    struct prior prior;
+    struct wiener wiener; /* empty unless OUTPUT_WIENER */
+};
+
+void formulation_fini(struct formulation *f);
+
+/* What the network is told at time t. */
+float formulation_time_cond(const struct formulation *f, double t);
+
+/* The part of a checkpoint's JSON document that describes the formulation: architecture,
+ * corruption, schedule, output, time_embed. Reading leaves prior and wiener empty, and refuses a
+ * time_embed that does not go with the architecture's embedding_type. 0, -EINVAL, -ENOMEM. */
+struct json_fields;
+int formulation_from_fields(struct json_fields *fields, struct formulation *out, struct error *err);
+/* New object; NULL without memory. */
+struct json_t *formulation_to_json(const struct formulation *f);
+
+const char *output_name(enum output o);
+const char *time_embed_name(enum time_embed t);
+int output_parse(const char *name, enum output *out, struct error *err);
+int time_embed_parse(const char *name, enum time_embed *out, struct error *err);
+
+#endif
