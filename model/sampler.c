@@ -35,14 +35,14 @@ int sampler_parse(const char *name, enum sampler *out, struct error *err)
 }
 
 /* One step of the grid: times and noise levels; the last one goes to sigma 0. */
-struct step {
+struct grid_step {
     double from, to;
     double sigma, sigma_next;
 };
 
-static struct step step_at(const struct schedule *schedule, int i, int n_steps)
+static struct grid_step step_at(const struct schedule *schedule, int i, int n_steps)
 {
-    struct step s;
+    struct grid_step s;
 
     s.from = 1 - (double)i / n_steps;
     s.to = i == n_steps - 1 ? 0 : 1 - (double)(i + 1) / n_steps;
@@ -52,7 +52,7 @@ static struct step step_at(const struct schedule *schedule, int i, int n_steps)
 }
 
 /* x' = C' h + a (x - C h) + c eta: every one-evaluation sampler is a choice of a and c. */
-static struct sampler_row row_toward(const struct step *s, double a, double c)
+static struct sampler_row row_toward(const struct grid_step *s, double a, double c)
 {
     struct sampler_row row = {.t = s->from, .from = s->from, .to = s->to};
 
@@ -63,7 +63,7 @@ static struct sampler_row row_toward(const struct step *s, double a, double c)
     return row;
 }
 
-static struct sampler_row row_single(enum sampler sampler, const struct step *s)
+static struct sampler_row row_single(enum sampler sampler, const struct grid_step *s)
 {
     double ratio = s->sigma_next / s->sigma;
     double lost = fmax(s->sigma * s->sigma - s->sigma_next * s->sigma_next, 0);
@@ -88,7 +88,7 @@ static struct sampler_row row_single(enum sampler sampler, const struct step *s)
 /* Heun's second half: x is the Euler prediction x + k1 and m the x before it, so
  * x + (k1 + k2) / 2 = (m + x) / 2 + k2 / 2 with
  * k2 = (C' - C) h + (s' - s) / s' (x - C' h), h evaluated at t'. */
-static struct sampler_row row_heun_correct(const struct step *s)
+static struct sampler_row row_heun_correct(const struct grid_step *s)
 {
     double q = 1 - s->sigma / s->sigma_next;
     struct sampler_row row = {.t = s->to, .from = s->from, .to = s->to};
@@ -106,7 +106,7 @@ static void table_heun(const struct schedule *schedule, int nfe, struct sampler_
     int n = 0;
 
     for (int i = 0; i < n_steps; i++) {
-        struct step s = step_at(schedule, i, n_steps);
+        struct grid_step s = step_at(schedule, i, n_steps);
         int single = i == n_steps - 1 || (i == 0 && nfe % 2 == 0);
 
         rows[n] = row_single(SAMPLER_PF_SIGMA, &s);
@@ -125,7 +125,7 @@ int sampler_table(enum sampler s, const struct schedule *schedule, int nfe,
         table_heun(schedule, nfe, rows);
     } else {
         for (int i = 0; i < nfe; i++) {
-            struct step step = step_at(schedule, i, nfe);
+            struct grid_step step = step_at(schedule, i, nfe);
 
             rows[i] = row_single(s, &step);
             if (s == SAMPLER_PF_2M) {
