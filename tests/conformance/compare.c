@@ -2,12 +2,12 @@
 
 #include <math.h>
 
-/* By the dtype of the output. float32: the largest over four seeds were 1.2e-12, in the gradient of
- * a nearly one-hot attention, and 2.2e-6. bfloat16 outputs are rounded once from float32
- * arithmetic: by up to 2^-8 of the value, so up to 2^-16 in the mean square if unlucky in a small
- * tensor (2.75e-6 over evenly spread logarithms). */
+/* By the dtype of the output. float32: the largest over four seeds were 6.6e-13 and 2.2e-6, in
+ * convolutions of 384 channels. bfloat16 outputs are rounded once from float32 arithmetic: by up to
+ * 2^-8 of the value, so up to 2^-16 in the mean square if unlucky in a small tensor (2.75e-6 over
+ * evenly spread logarithms). */
 static const struct limit limits[] = {
-    [DTYPE_F32] = {2e-12, 4e-6},
+    [DTYPE_F32] = {1e-12, 3e-6},
     [DTYPE_BF16] = {0x1p-16, 0x1p-8},
 };
 
@@ -16,18 +16,17 @@ static const struct {
     int output;
     enum dtype dtype;
     struct limit limit;
-    const char *reason;
 } exceptions[] = {
-    {OP_CONCAT, 0, DTYPE_F32, {0, 0}, "a copy"},
-    {OP_CONCAT, 0, DTYPE_BF16, {0, 0}, "a copy"},
-    {OP_SLICE, 0, DTYPE_F32, {0, 0}, "a copy"},
-    {OP_SLICE, 0, DTYPE_BF16, {0, 0}, "a copy"},
-    {OP_ATTENTION, 0, DTYPE_BF16, {1.6e-5, 8e-3}, "the product reads p rounded"},
-    {OP_ATTENTION_GRAD, 0, DTYPE_BF16, {1.6e-5, 8e-3}, "the product reads dS rounded"},
-    {OP_ATTENTION_GRAD, 1, DTYPE_BF16, {1.6e-5, 8e-3}, "the product reads dS rounded"},
-    {OP_ATTENTION, 0, DTYPE_BF16, {0x1p-16, 6e-3}, "p is rounded, then the sum over it"},
-    {OP_ATTENTION_GRAD, 0, DTYPE_BF16, {0x1p-16, 8e-3}, "the gradient of the logits is rounded"},
-    {OP_ATTENTION_GRAD, 1, DTYPE_BF16, {0x1p-16, 8e-3}, "the gradient of the logits is rounded"},
+    /* Copies are exact. */
+    {OP_CONCAT, 0, DTYPE_F32, {0, 0}},
+    {OP_CONCAT, 0, DTYPE_BF16, {0, 0}},
+    {OP_SLICE, 0, DTYPE_F32, {0, 0}},
+    {OP_SLICE, 0, DTYPE_BF16, {0, 0}},
+    /* Rounded twice: p before the product with v, the gradient of the logits before those with k
+     * and q. Over four seeds 1.4e-5 and 6.0e-3. */
+    {OP_ATTENTION, 0, DTYPE_BF16, {0x1p-16, 8e-3}},
+    {OP_ATTENTION_GRAD, 0, DTYPE_BF16, {0x1.4p-16, 8e-3}},
+    {OP_ATTENTION_GRAD, 1, DTYPE_BF16, {0x1.4p-16, 8e-3}},
 };
 
 struct limit limit_of(enum op_kind kind, int output, enum dtype dtype)
