@@ -1,34 +1,46 @@
 #include "engine/cpu/loops.h"
+#include "engine/cpu/loops_sets.h"
 
-/* Each compilation of loops_*.c, as meson.build names them. */
-#define LOOPS_TABLE(set)                                       \
-    extern const struct pointwise_loops pointwise_loops_##set; \
-    extern const struct norm_loops norm_loops_##set;           \
-    extern const struct product_loops product_loops_##set;     \
-    extern const struct row_loops row_loops_##set;             \
-    static const struct cpu_loops loops_##set = {              \
-        .name = #set,                                          \
-        .pointwise = &pointwise_loops_##set,                   \
-        .norm = &norm_loops_##set,                             \
-        .product = &product_loops_##set,                       \
-        .row = &row_loops_##set,                               \
+#define LOOPS_TABLE(set)                                                              \
+    {                                                                                 \
+        .name = #set, .pointwise = &pointwise_loops_##set, .norm = &norm_loops_##set, \
+        .product = &product_loops_##set, .row = &row_loops_##set,                     \
     }
 
-LOOPS_TABLE(generic);
+/* Best first. */
+static const struct cpu_loops tables[] = {
 #ifdef __x86_64__
-LOOPS_TABLE(avx2);
-LOOPS_TABLE(avx512);
-LOOPS_TABLE(avx512_bf16);
+    LOOPS_TABLE(avx512_bf16),
+    LOOPS_TABLE(avx512),
+    LOOPS_TABLE(avx2),
 #endif
+    LOOPS_TABLE(generic),
+};
+
+enum { N_TABLES = sizeof(tables) / sizeof(tables[0]) };
+
+/* How many tables, from the front, this processor cannot run: a set implies those after it. */
+static int tables_beyond(void)
+{
+#ifdef __x86_64__
+    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                  __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+    bool bf16 = avx512 && __builtin_cpu_supports("avx512bf16");
+
+    return bf16 ? 0 : avx512 ? 1 : avx2 ? 2 : 3;
+#else
+    return 0;
+#endif
+}
+
+const struct cpu_loops *loops_at(int i)
+{
+    i += tables_beyond();
+    return i < N_TABLES ? &tables[i] : NULL;
+}
 
 const struct cpu_loops *loops_best(void)
 {
-#ifdef __x86_64__
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"))
-        return __builtin_cpu_supports("avx512bf16") ? &loops_avx512_bf16 : &loops_avx512;
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-        return &loops_avx2;
-#endif
-    return &loops_generic;
+    return loops_at(0);
 }

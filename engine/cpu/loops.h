@@ -103,7 +103,7 @@ struct row_loops {
 };
 
 struct cpu_loops {
-    const char *name; /* "avx512", "avx2", "generic" */
+    const char *name; /* "avx512_bf16", "avx512", "avx2", "generic" */
     const struct pointwise_loops *pointwise;
     const struct norm_loops *norm;
     const struct product_loops *product;
@@ -112,5 +112,8 @@ struct cpu_loops {
 
 /* The table for the processor at hand. */
 const struct cpu_loops *loops_best(void);
+
+/* All tables that this processor can run, best first; NULL past the end. i >= 0. */
+const struct cpu_loops *loops_at(int i);
 
 #endif

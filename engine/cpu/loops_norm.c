@@ -1,8 +1,6 @@
 /* struct norm_loops; see loops.h. */
 #include "engine/cpu/lanes.h"
-#include "engine/cpu/loops.h"
-
-extern const struct norm_loops LANES_NAME(norm_loops);
+#include "engine/cpu/loops_sets.h"
 
 /* ROWS rows at a time, so that a column's sums are loaded and stored once for all of them. */
 enum { ROWS = 4 };

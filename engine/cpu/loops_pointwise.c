@@ -1,10 +1,8 @@
 /* struct pointwise_loops; see loops.h. Each loop is written once with the types as constant
  * arguments and inlined into a switch over them. */
 #include "engine/cpu/lanes.h"
-#include "engine/cpu/loops.h"
+#include "engine/cpu/loops_sets.h"
 #include "engine/base/philox.h"
-
-extern const struct pointwise_loops LANES_NAME(pointwise_loops);
 
 LANES_INLINE void affine_as(const void *restrict x, enum dtype x_type, void *restrict y,
                             enum dtype y_type, size_t n, float scale, float shift)

@@ -1,8 +1,6 @@
 /* struct product_loops; see loops.h. */
 #include "engine/cpu/lanes.h"
-#include "engine/cpu/loops.h"
-
-extern const struct product_loops LANES_NAME(product_loops);
+#include "engine/cpu/loops_sets.h"
 
 LANES_INLINE void combine_add(const void *restrict x, enum dtype type, float weight, size_t n,
                               float *restrict sum)

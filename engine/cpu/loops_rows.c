@@ -1,5 +1,5 @@
 #include "engine/cpu/lanes.h"
-#include "engine/cpu/loops.h"
+#include "engine/cpu/loops_sets.h"
 
 /* Sums along a row are made of this many partial sums, which the compiler keeps in registers. */
 enum { PARTS = 32 };
