@@ -1,0 +1,291 @@
+/* Three training steps of soft score matching against the reference's network, optimiser, warm-up,
+ * clipping and moving average.
+ */
+#include "engine/base/error.h"
+#include "engine/base/philox.h"
+#include "engine/parameters.h"
+#include "engine/plan.h"
+#include "engine/program.h"
+#include "model/checkpoint.h"
+#include "model/corruption.h"
+#include "model/objective.h"
+#include "model/safetensors.h"
+#include "tests/golden/golden.h"
+#include "tools/train/optimizer.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+
+enum { STEPS = 3, BATCH = 4, SIDE = 16, PIXELS = SIDE * SIDE * 3 };
+
+static const struct architecture net_a = {
+    .image_size = SIDE,
+    .num_channels = 3,
+    .nf = 16,
+    .n_levels = 3,
+    .ch_mult = {1, 2, 2},
+    .num_res_blocks = 2,
+    .n_attn = 1,
+    .attn_resolutions = {8},
+    .embedding_type = EMBEDDING_FOURIER,
+    .fourier_scale = 16,
+};
+
+static float *read_step(const struct safetensors *file, int step, const char *leaf)
+{
+    char name[64];
+
+    snprintf(name, sizeof(name), "step%d.%s", step, leaf);
+    return golden_read(file, name);
+}
+
+struct knot {
+    double t, level, sigma;
+};
+
+static int by_time(const void *a, const void *b)
+{
+    double x = ((const struct knot *)a)->t, y = ((const struct knot *)b)->t;
+
+    return x < y ? -1 : x > y;
+}
+
+/* A schedule that passes exactly through the levels and sigmas of the golden steps. */
+static void make_schedule(const struct safetensors *file, struct schedule *schedule)
+{
+    enum { KNOTS = STEPS * BATCH + 2 };
+    struct knot knots[KNOTS];
+    double *t = malloc(4 * KNOTS * sizeof(*t));
+
+    assert_non_null(t);
+    for (int step = 0; step < STEPS; step++) {
+        float *times = read_step(file, step, "t"), *levels = read_step(file, step, "blur_std");
+        float *sigmas = read_step(file, step, "sigma");
+
+        for (int i = 0; i < BATCH; i++)
+            knots[step * BATCH + i] = (struct knot){times[i], levels[i], sigmas[i]};
+        free(times);
+        free(levels);
+        free(sigmas);
+    }
+    knots[KNOTS - 2] = (struct knot){0, 0.01, 0.01};
+    knots[KNOTS - 1] = (struct knot){1, 18, 0.1};
+    qsort(knots, KNOTS, sizeof(*knots), by_time);
+    schedule->level = (struct schedule_knots){KNOTS, t, t + KNOTS};
+    schedule->sigma = (struct schedule_knots){KNOTS, t + 2 * KNOTS, t + 3 * KNOTS};
+    for (int i = 0; i < KNOTS; i++) {
+        schedule->level.t[i] = schedule->sigma.t[i] = knots[i].t;
+        schedule->level.value[i] = knots[i].level;
+        schedule->sigma.value[i] = knots[i].sigma;
+    }
+}
+
+static void write_step(struct plan *plan, const struct objective *o, const struct formulation *f,
+                       const struct safetensors *file, int step)
+{
+    float *x0 = read_step(file, step, "x0"), *eta = read_step(file, step, "eta");
+    float *t = read_step(file, step, "t");
+    float *scratch = malloc(denoiser_scratch_floats(f) * sizeof(*scratch));
+    struct philox_key key = philox_key(0, 0, 0);
+    struct error err;
+
+    assert_non_null(scratch);
+    golden_write(plan, o->x0, BATCH, x0);
+    golden_write(plan, o->eta, BATCH, eta);
+    for (int i = 0; i < BATCH; i++) {
+        if (objective_write_time(o, f, plan, i, BATCH, t[i], &key, scratch, &err) < 0)
+            fail_msg("%s", err.text);
+    }
+    free(x0);
+    free(eta);
+    free(t);
+    free(scratch);
+}
+
+/* Step 0's unclipped gradients, held as whole networks are (test_network.c). */
+static void check_gradients(const struct safetensors *file, const struct place *place,
+                            struct parameters *parameters, const float *gradient)
+{
+    double largest = golden_largest(gradient, parameters_count(parameters));
+    int compared = 0;
+
+    for (int i = 0; i < parameters_n(parameters); i++) {
+        size_t n = shape_count(parameters_shape(parameters, i));
+        char name[160];
+        float *expected;
+
+        snprintf(name, sizeof(name), "step0.grad.%s", parameters_name(parameters, i));
+        if (!safetensors_find(file, name))
+            continue;
+        expected = golden_read_raw(file, name);
+        golden_close_to(name, place, gradient + parameters_offset(parameters, i), expected, n,
+                        fmax(5e-4 * golden_largest(expected, n), 1e-4 * largest));
+        free(expected);
+        compared++;
+    }
+    assert_int_equal(compared, parameters_n(parameters) - 1); /* all but the frozen W */
+}
+
+/* Every tensor "<prefix><name>" against a flat array; returns how many there are. */
+static int check_array(const struct safetensors *file, const struct place *place,
+                       const char *prefix, struct parameters *parameters, const float *values,
+                       double relative)
+{
+    int compared = 0;
+
+    for (int i = 0; i < parameters_n(parameters); i++) {
+        size_t n = shape_count(parameters_shape(parameters, i));
+        char name[160];
+        float *expected;
+        double tolerance = strstr(parameters_name(parameters, i), "NIN_1.b") ? 2e-5 : 2e-6;
+
+        snprintf(name, sizeof(name), "%s%s", prefix, parameters_name(parameters, i));
+        if (!safetensors_find(file, name))
+            continue;
+        expected = golden_read_raw(file, name);
+        if (relative > 0)
+            tolerance = relative * golden_largest(expected, n);
+        golden_close_to(name, place, values + parameters_offset(parameters, i), expected, n,
+                        tolerance);
+        free(expected);
+        compared++;
+    }
+    return compared;
+}
+
+static void train(const struct place *place, const struct safetensors *file,
+                  const struct safetensors *weights)
+{
+    static const struct optimizer_options options = {.lr = 2e-4,
+                                                     .warmup = 5,
+                                                     .beta1 = 0.9,
+                                                     .beta2 = 0.999,
+                                                     .eps = 1e-8,
+                                                     .clip = 1.0,
+                                                     .ema = 0.999};
+    const struct objective_options objective_options = {.loss = LOSS_SOFT, .eta_given = true};
+    struct formulation f = {.architecture = net_a};
+    json_t *blur = json_pack("{s:s, s:i}", "name", "blur", "half_size", 32);
+    struct parameters *parameters;
+    struct optimizer_state state;
+    struct objective o;
+    struct program *p;
+    struct plan *plan;
+    struct error err;
+    float *arrays, *gradient;
+    int *outputs, n_outputs = 0;
+    size_t n;
+
+    if (corruption_create(blur, SIDE, SIDE, &f.corruption, &err) < 0)
+        fail_msg("%s", err.text);
+    json_decref(blur);
+    make_schedule(file, &f.schedule);
+    assert_int_equal(program_create(&p, &err), 0);
+    if (objective_append(p, &f, &objective_options, &o, &err) < 0 ||
+        parameters_create(place->opened, p, &parameters, &err) < 0)
+        fail_msg("%s", err.text);
+    golden_load(parameters, weights, "");
+    outputs = malloc(((size_t)o.n_gradients + 2) * sizeof(int));
+    assert_non_null(outputs);
+    outputs[n_outputs++] = o.loss;
+    outputs[n_outputs++] = o.x_t;
+    for (int i = 0; i < o.n_gradients; i++) {
+        if (o.gradients[i] >= 0)
+            outputs[n_outputs++] = o.gradients[i];
+    }
+    plan = golden_plan(place, p, parameters, BATCH, 2, n_outputs, outputs);
+    n = parameters_count(parameters);
+    arrays = calloc(4 * n, sizeof(*arrays));
+    assert_non_null(arrays);
+    gradient = arrays + 3 * n;
+    state = (struct optimizer_state){.n = n,
+                                     .weights = parameters_values(parameters),
+                                     .ema = arrays,
+                                     .m = arrays + n,
+                                     .v = arrays + 2 * n,
+                                     .gradient = gradient};
+    memcpy(state.ema, state.weights, n * sizeof(float));
+    for (int step = 0; step < STEPS; step++) {
+        float *losses = read_step(file, step, "loss_per_sample");
+        float *loss = read_step(file, step, "loss"), *x_t = read_step(file, step, "x_t");
+        float *lr = read_step(file, step, "lr"), *norm = read_step(file, step, "grad_norm");
+        float *actual, mean = 0;
+        double actual_norm;
+
+        write_step(plan, &o, &f, file, step);
+        golden_run(plan, BATCH);
+        actual = golden_output(plan, o.x_t, BATCH, PIXELS);
+        golden_close_to("x_t", place, actual, x_t, BATCH * PIXELS, 1e-5);
+        free(actual);
+        actual = golden_output(plan, o.loss, BATCH, 1);
+        for (int i = 0; i < BATCH; i++) {
+            golden_close_to("loss_per_sample", place, &actual[i], &losses[i], 1,
+                            1e-4 * fabs((double)losses[i]));
+            mean += actual[i] / BATCH;
+        }
+        golden_close_to("loss", place, &mean, loss, 1, 1e-4 * fabs((double)*loss));
+        for (int i = 0; i < o.n_gradients; i++) {
+            if (o.gradients[i] >= 0)
+                assert_int_equal(plan_read(plan, o.gradients[i], 0, 1,
+                                           gradient + parameters_offset(parameters, i), &err),
+                                 0);
+        }
+        if (step == 0)
+            check_gradients(file, place, parameters, gradient);
+        actual_norm = optimizer_norm(NULL, gradient, n);
+        assert_true(fabs(actual_norm / *norm - 1) < 1e-4);
+        assert_true(fabs(optimizer_lr(&options, (uint64_t)step) - *lr) < 1e-9);
+        optimizer_update(&options, NULL, (uint64_t)step, actual_norm, &state);
+        if (parameters_changed(parameters, &err) < 0)
+            fail_msg("%s", err.text);
+        free(losses);
+        free(loss);
+        free(x_t);
+        free(lr);
+        free(norm);
+        free(actual);
+    }
+    assert_int_equal(check_array(file, place, "after3.param.", parameters, state.weights, 0),
+                     parameters_n(parameters) - 1);
+    assert_int_equal(check_array(file, place, "after3.ema.", parameters, state.ema, 0),
+                     parameters_n(parameters) - 1);
+    assert_int_equal(check_array(file, place, "after3.adam_m.", parameters, state.m, 1e-4), 3);
+    assert_int_equal(check_array(file, place, "after3.adam_v.", parameters, state.v, 1e-4), 3);
+    plan_destroy(plan);
+    parameters_destroy(parameters);
+    objective_fini(&o);
+    program_destroy(p);
+    free(outputs);
+    free(arrays);
+    free(f.schedule.level.t);
+    corruption_destroy(f.corruption);
+}
+
+static void test_three_steps(void **unused)
+{
+    struct place places[3];
+    int n_places = golden_places(places);
+    struct safetensors *file = golden_open("train_soft"), *weights = golden_open("net_a.weights");
+
+    for (int i = 0; i < n_places; i++) {
+        if (places[i].precision == PRECISION_FP32)
+            train(&places[i], file, weights);
+    }
+    safetensors_close(file);
+    safetensors_close(weights);
+    golden_close(places, n_places);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_three_steps)};
+
+    return cmocka_run_group_tests_name("train", tests, NULL, NULL);
+}
