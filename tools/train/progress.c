@@ -49,6 +49,7 @@ int progress_open(const char *path, const struct progress_options *options, stru
         return error_set(err, -ENOMEM, "out of memory for a log");
     p->options = *options;
     p->terminal = isatty(STDERR_FILENO);
+    p->start = now();
     p->log = fopen(path, "a");
     if (!p->log) {
         rc = -errno;

@@ -1,0 +1,171 @@
+/* softdiff-sample: images from a checkpoint, as PNG files. */
+#include "engine/base/error.h"
+#include "engine/device.h"
+#include "model/checkpoint.h"
+#include "model/generator.h"
+#include "tools/arguments.h"
+#include "tools/generate.h"
+#include "tools/picture.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+/* Lanes: enough that threads do not wait for each other at the end of a tick. */
+enum { SLOTS = 16 };
+
+static volatile sig_atomic_t stop;
+
+struct options {
+    const char *model, *sampler, *out, *grid, *device, *precision;
+    uint64_t seed;
+    int n, nfe, columns, n_threads;
+};
+
+static void ask_to_stop(int number)
+{
+    stop = 1;
+    signal(number, SIG_DFL);
+}
+
+static double now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* A file per image, named by its seed. */
+static int write_files(const struct options *o, int side, int channels, const uint8_t *pixels,
+                       struct error *err)
+{
+    size_t image_bytes = (size_t)side * (size_t)side * (size_t)channels;
+    int rc = 0;
+
+    if (mkdir(o->out, 0777) < 0 && errno != EEXIST) {
+        rc = -errno;
+        return error_set(err, rc, "could not create folder \"%s\": %s", o->out, strerror(-rc));
+    }
+    for (int i = 0; i < o->n && rc == 0; i++) {
+        char *path;
+
+        if (asprintf(&path, "%s/%llu.png", o->out, (unsigned long long)(o->seed + (uint64_t)i)) < 0)
+            return error_set(err, -ENOMEM, "out of memory for a path");
+        rc = picture_write(path, 1, side, channels, pixels + (size_t)i * image_bytes, 1, err);
+        free(path);
+    }
+    return rc;
+}
+
+static int sample(const struct options *o, enum sampler sampler, enum precision precision,
+                  struct error *err)
+{
+    struct generator_options options = {.precision = precision,
+                                        .slots = o->n < SLOTS ? o->n : SLOTS,
+                                        .nfe_max = o->nfe};
+    struct device *device = NULL;
+    struct checkpoint *checkpoint = NULL;
+    struct generator *g = NULL;
+    uint8_t *pixels = NULL;
+    double seconds;
+    int rc, side, channels;
+
+    rc = checkpoint_load(o->model, &checkpoint, err);
+    if (rc == 0)
+        rc = device_open(o->device, o->n_threads, &device, err);
+    if (rc == 0)
+        rc = generator_create(device, checkpoint, &options, &g, err);
+    if (rc < 0)
+        goto out;
+    side = generator_side(g);
+    channels = generator_channels(g);
+    pixels = malloc((size_t)o->n * (size_t)side * (size_t)side * (size_t)channels);
+    if (!pixels) {
+        rc = error_set(err, -ENOMEM, "out of memory for %d images", o->n);
+        goto out;
+    }
+    seconds = now();
+    rc = generate_images(g, o->n, o->seed, sampler, o->nfe, &stop, pixels, err);
+    if (rc < 0)
+        goto out;
+    seconds = now() - seconds;
+    rc = o->grid ? picture_write(o->grid, o->n, side, channels, pixels, o->columns, err)
+                 : write_files(o, side, channels, pixels, err);
+    if (rc == 0)
+        printf("%d images of %dx%d, %s at %d evaluations, %s: %.2f s, %.2f images/s\n", o->n, side,
+               side, sampler_name(sampler), o->nfe, precision_name(generator_precision(g)), seconds,
+               o->n / seconds);
+
+out:
+    free(pixels);
+    generator_destroy(g);
+    device_close(device);
+    checkpoint_destroy(checkpoint);
+    return rc;
+}
+
+int main(int argc, char **argv)
+{
+    struct options o = {.sampler = "pf-2m",
+                        .device = "auto",
+                        .precision = "auto",
+                        .n = 1,
+                        .nfe = 20,
+                        .columns = 8};
+    const struct argument table[] = {
+        {"out", 'o', ARGUMENT_TEXT, &o.out, 0, 0, "FOLDER", "a PNG per image, named by its seed"},
+        {"grid", 'g', ARGUMENT_TEXT, &o.grid, 0, 0, "FILE", "one PNG with all of them"},
+        {"columns", 0, ARGUMENT_INT, &o.columns, 1, 1000, "N", "of the grid; default 8"},
+        {"number", 'n', ARGUMENT_INT, &o.n, 1, 1000000, "N", "how many; default 1"},
+        {"seed", 's', ARGUMENT_U64, &o.seed, 0, 0, "S", "of the first image, then S + 1, ..."},
+        {"sampler", 0, ARGUMENT_TEXT, &o.sampler, 0, 0, "NAME",
+         "pf-2m (default), momentum, probability-flow, pf-heun, pf-sigma, ancestral, naive, ..."},
+        {"nfe", 0, ARGUMENT_INT, &o.nfe, 1, SAMPLER_NFE_MAX, "N",
+         "network evaluations per image; default 20"},
+        {"threads", 0, ARGUMENT_INT, &o.n_threads, 1, 4096, "N", "default: all processors"},
+        {"device", 0, ARGUMENT_TEXT, &o.device, 0, 0, "NAME", "auto, cpu, reference"},
+        {"precision", 0, ARGUMENT_TEXT, &o.precision, 0, 0, "P", "auto, fp32, bf16"},
+    };
+    const struct arguments arguments = {
+        .program = "softdiff-sample",
+        .usage = "MODEL (--out FOLDER | --grid FILE) [options]",
+        .about = "Generates images. The same seed, sampler and number of evaluations give the "
+                 "same image,\nhowever many are made beside it.",
+        .n = sizeof(table) / sizeof(table[0]),
+        .table = table,
+        .n_operands_min = 1,
+        .n_operands_max = 1,
+    };
+    struct sigaction action = {.sa_handler = ask_to_stop};
+    enum sampler sampler = SAMPLER_PF_2M;
+    enum precision precision = PRECISION_AUTO;
+    struct error err;
+    int code = arguments_parse(&arguments, argc, argv, &o.model), rc;
+
+    if (code >= 0)
+        return code;
+    rc = sampler_parse(o.sampler, &sampler, &err);
+    if (rc == 0)
+        rc = precision_parse(o.precision, &precision, &err);
+    if (rc == 0 && !o.out == !o.grid)
+        rc = error_set(&err, -EINVAL, "one of --out and --grid is needed");
+    if (rc < 0) {
+        fprintf(stderr, "softdiff-sample: %s\n", err.text);
+        return EXIT_USAGE;
+    }
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    rc = sample(&o, sampler, precision, &err);
+    if (rc < 0) {
+        fprintf(stderr, "softdiff-sample: %s\n", err.text);
+        return EXIT_FAILED;
+    }
+    return EXIT_DONE;
+}
