@@ -1,0 +1,113 @@
+#include "api/problem.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct {
+    int status;
+    const char *title;
+} titles[] = {
+    {400, "Bad Request"},
+    {404, "Not Found"},
+    {405, "Method Not Allowed"},
+    {406, "Not Acceptable"},
+    {413, "Content Too Large"},
+    {415, "Unsupported Media Type"},
+    {417, "Expectation Failed"},
+    {422, "Unprocessable Content"},
+    {431, "Request Header Fields Too Large"},
+    {500, "Internal Server Error"},
+    {501, "Not Implemented"},
+    {503, "Service Unavailable"},
+    {504, "Gateway Timeout"},
+    {505, "HTTP Version Not Supported"},
+};
+
+/* Cuts a UTF-8 sequence that snprintf() left incomplete at the end of a full buffer: jansson
+ * refuses such text. */
+static void trim_utf8(char *text, size_t capacity)
+{
+    size_t n = strlen(text), lead = n;
+    unsigned char c;
+    size_t want;
+
+    if (n + 1 < capacity)
+        return;
+    while (lead > 0 && ((unsigned char)text[lead - 1] & 0xc0) == 0x80)
+        lead--;
+    if (lead == 0)
+        return;
+    c = (unsigned char)text[lead - 1];
+    want = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : c >= 0xc0 ? 2 : 1;
+    if (n - (lead - 1) < want)
+        text[lead - 1] = '\0';
+}
+
+int problem_set(struct problem *p, int status, const char *fmt, ...)
+{
+    va_list args;
+
+    va_start(args, fmt);
+    vsnprintf(p->detail, sizeof(p->detail), fmt, args);
+    va_end(args);
+    trim_utf8(p->detail, sizeof(p->detail));
+    p->status = status;
+    return -EINVAL;
+}
+
+void problem_add_field(struct problem *p, const char *name, const char *fmt, ...)
+{
+    struct problem_field *field;
+    va_list args;
+
+    problem_set(p, 422, "the request has fields that cannot be used");
+    if (p->n_fields == PROBLEM_FIELDS_MAX)
+        return;
+    field = &p->fields[p->n_fields++];
+    snprintf(field->name, sizeof(field->name), "%s", name);
+    trim_utf8(field->name, sizeof(field->name));
+    va_start(args, fmt);
+    vsnprintf(field->detail, sizeof(field->detail), fmt, args);
+    va_end(args);
+    trim_utf8(field->detail, sizeof(field->detail));
+}
+
+const char *problem_title(int status)
+{
+    size_t i;
+
+    for (i = 0; i < sizeof(titles) / sizeof(titles[0]); i++)
+        if (titles[i].status == status)
+            return titles[i].title;
+    return "Unknown";
+}
+
+char *problem_to_json(const struct problem *p, const char *request_id)
+{
+    json_t *errors = NULL, *root;
+    char *text = NULL;
+    int i;
+
+    root = json_pack("{s:s, s:s, s:i, s:s, s:s*}", "type", "about:blank", "title",
+                     problem_title(p->status), "status", p->status, "detail", p->detail,
+                     "request_id", request_id);
+    if (!root)
+        return NULL;
+    if (p->n_fields > 0) {
+        errors = json_array();
+        for (i = 0; i < p->n_fields; i++)
+            if (json_array_append_new(errors, json_pack("{s:s, s:s}", "field", p->fields[i].name,
+                                                        "detail", p->fields[i].detail)) < 0)
+                goto out;
+        if (json_object_set(root, "errors", errors) < 0)
+            goto out;
+    }
+    text = json_dumps(root, JSON_COMPACT);
+out:
+    json_decref(errors);
+    json_decref(root);
+    return text;
+}

@@ -1,0 +1,45 @@
+/* The body of POST /v1/samples as a struct.
+ *
+ *     seed        0 .. 2^64-1; a number below 2^63 or a decimal string; absent: drawn by the daemon
+ *     n           images, 1 .. limits.n_max; default 1. Image i has the seed seed + i (mod 2^64)
+ *     sampler     name; default LIMITS_SAMPLER_DEFAULT
+ *     nfe         network evaluations per image, 1 .. limits.nfe_max; default LIMITS_NFE_DEFAULT
+ *     corruption  name; default: that of the model
+ *     model       name; default: the first with that corruption
+ *     timeout_ms  1 .. limits.timeout_max_ms, which is also the default
+ *
+ * An empty body is an empty object. Thread: any.
+ */
+#ifndef API_REQUEST_H
+#define API_REQUEST_H
+
+#include "api/limits.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct problem;
+
+struct samples_request {
+    bool has_seed;
+    uint64_t seed;
+    int n;
+    int nfe;
+    int timeout_ms;
+    char sampler[LIMITS_NAME_BYTES + 1];    /* not checked against what exists */
+    char corruption[LIMITS_NAME_BYTES + 1]; /* empty: absent */
+    char model[LIMITS_NAME_BYTES + 1];      /* empty: absent */
+};
+
+/* Parses and checks everything that needs no knowledge of models and samplers.
+ *
+ * Returns 0, or -EINVAL with the problem filled in: 400 for what is not JSON or has duplicate keys,
+ * 422 with every bad field otherwise. out is then in part filled, so that the caller can add bad
+ * names to the same problem; its fields are always valid, its sampler, corruption and model empty
+ * where they could not be read.
+ */
+int samples_request_parse(const char *body, size_t size, const struct samples_limits *limits,
+                          struct samples_request *out, struct problem *problem);
+
+#endif

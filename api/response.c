@@ -1,0 +1,101 @@
+#include "api/response.h"
+
+#include "api/png.h"
+#include "engine/base/error.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <nettle/base64.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct json_t *seed_to_json(uint64_t seed)
+{
+    char text[24];
+
+    if (seed <= UINT64_C(1) << 53)
+        return json_integer((json_int_t)seed);
+    snprintf(text, sizeof(text), "%" PRIu64, seed);
+    return json_string(text);
+}
+
+static json_t *params(const struct samples_response *r, uint64_t seed)
+{
+    return json_pack("{s:s, s:s#, s:s, s:s, s:s, s:i, s:o}", "model", r->model, "checkpoint",
+                     r->checkpoint, RESPONSE_DIGEST_CHARS, "precision", r->precision, "corruption",
+                     r->corruption, "sampler", r->sampler, "nfe", r->nfe, "seed",
+                     seed_to_json(seed));
+}
+
+static int encode_image(const struct samples_response *r, int i, uint8_t **out, size_t *size,
+                        struct error *err)
+{
+    size_t image_bytes = (size_t)r->side_px * (size_t)r->side_px * (size_t)r->channels;
+    json_t *json = params(r, r->seed + (uint64_t)i);
+    char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
+    int rc = -ENOMEM;
+
+    if (text)
+        rc = png_encode(r->side_px, r->side_px, r->channels, r->pixels + (size_t)i * image_bytes,
+                        "softdiff:params", text, out, size, err);
+    else
+        error_set(err, rc, "out of memory describing an image");
+    free(text);
+    json_decref(json);
+    return rc;
+}
+
+static json_t *image_to_json(uint64_t seed, const uint8_t *png, size_t size)
+{
+    size_t n = BASE64_ENCODE_RAW_LENGTH(size);
+    char *text = malloc(n);
+    json_t *json = NULL;
+
+    if (text) {
+        base64_encode_raw(text, size, png);
+        json = json_pack("{s:o, s:o}", "seed", seed_to_json(seed), "png",
+                         json_stringn_nocheck(text, n));
+    }
+    free(text);
+    return json;
+}
+
+static int encode_all(const struct samples_response *r, uint8_t **out, size_t *size,
+                      struct error *err)
+{
+    json_t *root = params(r, r->seed), *images = json_array();
+    uint8_t *png;
+    size_t png_size;
+    char *text;
+    int i, rc = 0;
+
+    for (i = 0; i < r->n && rc == 0; i++) {
+        rc = encode_image(r, i, &png, &png_size, err);
+        if (rc < 0)
+            goto out;
+        if (json_array_append_new(images, image_to_json(r->seed + (uint64_t)i, png, png_size)) < 0)
+            rc = error_set(err, -ENOMEM, "out of memory writing an answer");
+        free(png);
+    }
+    if (rc < 0)
+        goto out;
+    text = json_object_set(root, "images", images) < 0 ? NULL : json_dumps(root, JSON_COMPACT);
+    if (!text) {
+        rc = error_set(err, -ENOMEM, "out of memory writing an answer");
+        goto out;
+    }
+    *out = (uint8_t *)text;
+    *size = strlen(text);
+out:
+    json_decref(images);
+    json_decref(root);
+    return rc;
+}
+
+int samples_response_encode(const struct samples_response *r, bool bare_png, uint8_t **out,
+                            size_t *size, struct error *err)
+{
+    return bare_png ? encode_image(r, 0, out, size, err) : encode_all(r, out, size, err);
+}

@@ -1,0 +1,230 @@
+/* Bodies of POST /v1/samples: what is accepted, and that every mistake is told, by its field. */
+#include "api/request.h"
+
+#include "api/problem.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+static const struct samples_limits limits = {.n_max = 16, .nfe_max = 100, .timeout_max_ms = 60000};
+
+static int parse(const char *body, size_t size, struct samples_request *out,
+                 struct problem *problem)
+{
+    char *exact = malloc(size + 1); /* no NUL after the body, so that a sanitizer sees overreads */
+    int rc;
+
+    assert_non_null(exact);
+    memcpy(exact, body, size);
+    memset(problem, 0, sizeof(*problem));
+    rc = samples_request_parse(exact, size, &limits, out, problem);
+    free(exact);
+    assert_int_equal(rc, problem->status ? -EINVAL : 0);
+    return rc;
+}
+
+static void test_defaults(void **state)
+{
+    static const char *const bodies[] = {"", "{}", " { } "};
+    struct samples_request r;
+    struct problem problem;
+    size_t i;
+
+    for (i = 0; i < 3; i++) {
+        assert_int_equal(parse(bodies[i], strlen(bodies[i]), &r, &problem), 0);
+        assert_false(r.has_seed);
+        assert_int_equal(r.n, 1);
+        assert_int_equal(r.nfe, LIMITS_NFE_DEFAULT);
+        assert_int_equal(r.timeout_ms, 60000);
+        assert_string_equal(r.sampler, LIMITS_SAMPLER_DEFAULT);
+        assert_string_equal(r.model, "");
+        assert_string_equal(r.corruption, "");
+    }
+}
+
+static void test_all_fields(void **state)
+{
+    static const char body[] = "{\"seed\": 7, \"n\": 16, \"nfe\": 100, \"timeout_ms\": 1, "
+                               "\"sampler\": \"momentum\", \"corruption\": \"blur\", "
+                               "\"model\": \"faces\"}";
+    struct samples_request r;
+    struct problem problem;
+
+    assert_int_equal(parse(body, strlen(body), &r, &problem), 0);
+    assert_true(r.has_seed);
+    assert_int_equal(r.seed, 7);
+    assert_int_equal(r.n, 16);
+    assert_int_equal(r.nfe, 100);
+    assert_int_equal(r.timeout_ms, 1);
+    assert_string_equal(r.sampler, "momentum");
+    assert_string_equal(r.corruption, "blur");
+    assert_string_equal(r.model, "faces");
+}
+
+static void test_seeds(void **state)
+{
+    static const struct {
+        const char *body;
+        uint64_t seed;
+    } rows[] = {
+        {"{\"seed\":0}", 0},
+        {"{\"seed\":9007199254740993}", UINT64_C(9007199254740993)},
+        {"{\"seed\":9223372036854775807}", UINT64_C(9223372036854775807)},
+        {"{\"seed\":\"0\"}", 0},
+        {"{\"seed\":\"007\"}", 7},
+        {"{\"seed\":\"18446744073709551615\"}", UINT64_MAX},
+    };
+    struct samples_request r;
+    struct problem problem;
+    size_t i;
+
+    for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        assert_int_equal(parse(rows[i].body, strlen(rows[i].body), &r, &problem), 0);
+        assert_true(r.has_seed);
+        assert_true(r.seed == rows[i].seed);
+    }
+}
+
+static void test_mistakes(void **state)
+{
+    static const struct {
+        const char *body;
+        int status;
+        const char *field; /* the only bad one; NULL: the whole body */
+    } rows[] = {
+        {"{", 400, NULL},
+        {"{}x", 400, NULL},
+        {"nonsense", 400, NULL},
+        {"{\"n\":1,\"n\":2}", 400, NULL},         /* parsers disagree on which counts */
+        {"{\"model\":\"a\\u0000b\"}", 400, NULL}, /* a NUL would cut the name */
+        {"{\"model\":\"\xff\"}", 400, NULL},
+        {"{\"n\":01}", 400, NULL},
+        {"{\"n\":NaN}", 400, NULL},
+        {"[]", 422, NULL},
+        {"{\"seed\":18446744073709551615}", 422, NULL}, /* as a number: beyond the parser */
+        {"{\"seed\":1e400}", 422, NULL},
+        {"{\"seed\":-1}", 422, "seed"},
+        {"{\"seed\":1.0}", 422, "seed"},
+        {"{\"seed\":null}", 422, "seed"},
+        {"{\"seed\":true}", 422, "seed"},
+        {"{\"seed\":\"\"}", 422, "seed"},
+        {"{\"seed\":\"-1\"}", 422, "seed"},
+        {"{\"seed\":\"+1\"}", 422, "seed"},
+        {"{\"seed\":\" 1\"}", 422, "seed"},
+        {"{\"seed\":\"0x10\"}", 422, "seed"},
+        {"{\"seed\":\"18446744073709551616\"}", 422, "seed"},
+        {"{\"seed\":\"99999999999999999999\"}", 422, "seed"},
+        {"{\"seed\":\"000000000000000000001\"}", 422, "seed"},
+        {"{\"n\":0}", 422, "n"},
+        {"{\"n\":17}", 422, "n"},
+        {"{\"n\":\"1\"}", 422, "n"},
+        {"{\"n\":4294967297}", 422, "n"}, /* 1 if cut to 32 bits */
+        {"{\"nfe\":0}", 422, "nfe"},
+        {"{\"nfe\":101}", 422, "nfe"},
+        {"{\"nfe\":10.5}", 422, "nfe"},
+        {"{\"timeout_ms\":0}", 422, "timeout_ms"},
+        {"{\"timeout_ms\":60001}", 422, "timeout_ms"},
+        {"{\"sampler\":1}", 422, "sampler"},
+        {"{\"sampler\":\"\"}", 422, "sampler"},
+        {"{\"model\":[]}", 422, "model"},
+        {"{\"corruption\":{}}", 422, "corruption"},
+        {"{\"Seed\":1}", 422, "Seed"},
+        {"{\"prompt\":\"a cat\"}", 422, "prompt"},
+    };
+    struct samples_request r;
+    struct problem problem;
+    size_t i;
+
+    for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        print_message("body %s\n", rows[i].body);
+        parse(rows[i].body, strlen(rows[i].body), &r, &problem);
+        assert_int_equal(problem.status, rows[i].status);
+        assert_int_equal(problem.n_fields, rows[i].field ? 1 : 0);
+        if (rows[i].field)
+            assert_string_equal(problem.fields[0].name, rows[i].field);
+        assert_true(*problem.detail);
+    }
+}
+
+static void test_every_mistake_is_told(void **state)
+{
+    static const char body[] = "{\"seed\":-1,\"n\":0,\"nfe\":0,\"timeout_ms\":0,\"sampler\":1,"
+                               "\"corruption\":1,\"model\":1,\"x\":1}";
+    struct samples_request r;
+    struct problem problem;
+
+    assert_int_equal(parse(body, strlen(body), &r, &problem), -EINVAL);
+    assert_int_equal(problem.status, 422);
+    assert_int_equal(problem.n_fields, 8);
+}
+
+/* A name of the greatest length passes, one byte more does not; long and many unknown fields do
+ * not overrun the problem, and its text stays UTF-8. */
+static void test_sizes(void **state)
+{
+    struct samples_request r;
+    struct problem problem;
+    char body[16384], *text;
+    size_t used, i;
+
+    for (i = LIMITS_NAME_BYTES; i <= LIMITS_NAME_BYTES + 1; i++) {
+        used = (size_t)snprintf(body, sizeof(body), "{\"model\":\"%0*d\"}", (int)i, 0);
+        assert_int_equal(parse(body, used, &r, &problem), i > LIMITS_NAME_BYTES ? -EINVAL : 0);
+    }
+    body[0] = '{';
+    used = 1;
+    for (i = 0; i < 40; i++) {
+        used += (size_t)snprintf(body + used, sizeof(body) - used, "%s\"%zu", i ? "," : "", i);
+        while (used % 300 != 0) {
+            memcpy(body + used, "\xc3\xa4", 2); /* odd and even starts: some cut in the middle */
+            used += 2;
+            if (used % 300 == 299)
+                body[used++] = 'x';
+        }
+        used += (size_t)snprintf(body + used, sizeof(body) - used, "\":1");
+    }
+    body[used++] = '}';
+    assert_int_equal(parse(body, used, &r, &problem), -EINVAL);
+    assert_int_equal(problem.n_fields, PROBLEM_FIELDS_MAX);
+    text = problem_to_json(&problem, "id");
+    assert_non_null(text);
+    free(text);
+}
+
+static void test_problem_document(void **state)
+{
+    struct problem problem = {0};
+    char *text;
+
+    problem_set(&problem, 404, "no \"%s\" here", "x");
+    text = problem_to_json(&problem, "r-1");
+    assert_string_equal(text, "{\"type\":\"about:blank\",\"title\":\"Not Found\",\"status\":404,"
+                              "\"detail\":\"no \\\"x\\\" here\",\"request_id\":\"r-1\"}");
+    free(text);
+    problem_add_field(&problem, "nfe", "is %d", 3);
+    text = problem_to_json(&problem, NULL);
+    assert_non_null(strstr(text, "\"status\":422"));
+    assert_non_null(strstr(text, "\"errors\":[{\"field\":\"nfe\",\"detail\":\"is 3\"}]"));
+    assert_null(strstr(text, "request_id"));
+    free(text);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_all_fields),
+        cmocka_unit_test(test_seeds),
+        cmocka_unit_test(test_mistakes),
+        cmocka_unit_test(test_every_mistake_is_told),
+        cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_problem_document),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
