@@ -1,0 +1,71 @@
+/* The daemon's settings: one table of names, types, defaults and ranges (settings.c), filled from
+ * a file, the environment and the command line; the later of these wins.
+ *
+ * A setting "max-queue" is the flag --max-queue, the variable SOFTDIFF_MAX_QUEUE and the key
+ * "max_queue" of the JSON file. Durations are "25s", "500ms" or "2m". Models are name=path;
+ * --model repeats, SOFTDIFF_MODEL separates by commas, the file has {"model": {"name": "path"}}; a
+ * list replaces that of a weaker source. Unknown variables are ignored (orchestrators invent some
+ * with our prefix), unknown flags and keys are errors.
+ *
+ * struct settings is filled once and then read by any thread.
+ */
+#ifndef CONFIG_SETTINGS_H
+#define CONFIG_SETTINGS_H
+
+#include "config/address.h"
+
+#include <stdio.h>
+
+struct error;
+
+enum { SETTINGS_MODELS_MAX = 16, SETTINGS_NAME_BYTES = 64, SETTINGS_PATH_BYTES = 1024 };
+
+struct settings_model {
+    char name[SETTINGS_NAME_BYTES + 1]; /* [A-Za-z0-9._-], starts with a letter or digit */
+    char path[SETTINGS_PATH_BYTES];
+};
+
+/* What to do, from flags only. */
+enum settings_action {
+    SETTINGS_SERVE,
+    SETTINGS_PRINT_CONFIG,
+    SETTINGS_CHECK,
+    SETTINGS_HEALTHCHECK,
+    SETTINGS_VERSION,
+    SETTINGS_HELP,
+};
+
+struct settings {
+    enum settings_action action;
+    char listen[ADDRESS_TEXT_BYTES];
+    char admin_listen[ADDRESS_TEXT_BYTES];
+    int n_models;
+    struct settings_model models[SETTINGS_MODELS_MAX];
+    char device[SETTINGS_NAME_BYTES + 1];
+    char precision[SETTINGS_NAME_BYTES + 1];
+    int threads; /* 0: as many as this process may use */
+    int slots;
+    int max_queue;
+    int max_images;
+    int max_nfe;
+    int request_timeout_ms;
+    int max_connections;
+    int max_connections_per_ip; /* 0: no limit */
+    int header_timeout_ms;
+    int idle_timeout_ms;
+    int stall_timeout_ms;
+    int drain_timeout_ms;
+    char log_level[SETTINGS_NAME_BYTES + 1];
+};
+
+/* Reads the file named by --config or SOFTDIFF_CONFIG (if any), the environment and argv.
+ * 0, or -EINVAL, -ENOENT or -EIO with a text that names the flag, variable or key; out is then
+ * undefined. */
+int settings_load(int argc, char **argv, struct settings *out, struct error *err);
+
+/* The settings as JSON, which --config reads back. 0 or -ENOMEM. */
+int settings_print(const struct settings *s, FILE *file, struct error *err);
+
+void settings_help(FILE *file);
+
+#endif

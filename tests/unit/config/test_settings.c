@@ -1,0 +1,239 @@
+/* Settings from file, environment and flags: which wins, and that mistakes name their source. */
+#include "config/settings.h"
+
+#include "engine/base/error.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+enum { WORDS_MAX = 16 };
+
+/* Splits at spaces. */
+static int load(const char *line, struct settings *out, struct error *err)
+{
+    char copy[512], *words[WORDS_MAX], *save, *word;
+    int n = 0;
+
+    snprintf(copy, sizeof(copy), "softdiffd %s", line);
+    for (word = strtok_r(copy, " ", &save); word; word = strtok_r(NULL, " ", &save))
+        words[n++] = word;
+    return settings_load(n, words, out, err);
+}
+
+static void write_file(char path[64], const char *text)
+{
+    int fd;
+
+    snprintf(path, 64, "/tmp/softdiff-settings-XXXXXX");
+    fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+    close(fd);
+}
+
+static void test_defaults(void **state)
+{
+    struct settings s;
+
+    assert_int_equal(load("", &s, NULL), 0);
+    assert_int_equal(s.action, SETTINGS_SERVE);
+    assert_string_equal(s.listen, "127.0.0.1:8080");
+    assert_string_equal(s.admin_listen, "127.0.0.1:9090");
+    assert_int_equal(s.n_models, 0);
+    assert_int_equal(s.request_timeout_ms, 60000);
+    assert_string_equal(s.log_level, "info");
+}
+
+static void test_flags(void **state)
+{
+    struct settings s;
+
+    assert_int_equal(load("--max-queue 3 --slots=4 --drain-timeout 500ms --idle-timeout=2m "
+                          "--model a=/x/a.st --model=b=/x=y/b.st --check",
+                          &s, NULL),
+                     0);
+    assert_int_equal(s.action, SETTINGS_CHECK);
+    assert_int_equal(s.max_queue, 3);
+    assert_int_equal(s.slots, 4);
+    assert_int_equal(s.drain_timeout_ms, 500);
+    assert_int_equal(s.idle_timeout_ms, 120000);
+    assert_int_equal(s.n_models, 2);
+    assert_string_equal(s.models[0].name, "a");
+    assert_string_equal(s.models[1].name, "b");
+    assert_string_equal(s.models[1].path, "/x=y/b.st");
+}
+
+static void test_precedence(void **state)
+{
+    char path[64], line[128];
+    struct settings s;
+
+    write_file(path, "{\"slots\": 1, \"max_queue\": 1, \"max_nfe\": 1, "
+                     "\"model\": {\"file\": \"/f\", \"file2\": \"/g\"}}");
+    setenv("SOFTDIFF_MAX_QUEUE", "2", 1);
+    setenv("SOFTDIFF_MAX_NFE", "2", 1);
+    setenv("SOFTDIFF_PORT", "tcp://10.0.0.1:80", 1); /* what an orchestrator may set */
+    snprintf(line, sizeof(line), "--max-nfe 3 --config %s", path);
+    assert_int_equal(load(line, &s, NULL), 0);
+    assert_int_equal(s.slots, 1);
+    assert_int_equal(s.max_queue, 2);
+    assert_int_equal(s.max_nfe, 3);
+    assert_int_equal(s.n_models, 2);
+    assert_string_equal(s.models[1].name, "file2");
+
+    /* A list replaces the weaker source's. */
+    setenv("SOFTDIFF_MODEL", "env=/e,env2=/e2", 1);
+    setenv("SOFTDIFF_CONFIG", path, 1);
+    assert_int_equal(load("", &s, NULL), 0);
+    assert_int_equal(s.n_models, 2);
+    assert_string_equal(s.models[0].name, "env");
+    assert_int_equal(load("--model flag=/x", &s, NULL), 0);
+    assert_int_equal(s.n_models, 1);
+    assert_string_equal(s.models[0].name, "flag");
+    unsetenv("SOFTDIFF_MAX_QUEUE");
+    unsetenv("SOFTDIFF_MAX_NFE");
+    unsetenv("SOFTDIFF_MODEL");
+    unsetenv("SOFTDIFF_CONFIG");
+    unsetenv("SOFTDIFF_PORT");
+    unlink(path);
+}
+
+static void test_bad_flags(void **state)
+{
+    static const struct {
+        const char *line, *text; /* text: what the message contains */
+    } rows[] = {
+        {"--bogus 1", "--bogus"},
+        {"serve", "\"serve\""},
+        {"-h", "\"-h\""},
+        {"--slots", "--slots needs a value"},
+        {"--slots 0", "--slots: 0 is out of range, expected 1 to 4096"},
+        {"--slots 4097", "--slots"},
+        {"--slots x", "--slots: \"x\" is not an integer"},
+        {"--slots 1.5", "--slots"},
+        {"--slots -1", "--slots"},
+        {"--slots 99999999999999999999", "--slots"},
+        {"--drain-timeout 25", "is not a duration"},
+        {"--drain-timeout 25h", "is not a duration"},
+        {"--request-timeout 0s", "out of range"},
+        {"--precision fp8", "\"fp8\" is not one of auto|fp32|bf16"},
+        {"--precision fp", "is not one of"},
+        {"--log-level infos", "is not one of"},
+        {"--listen 8080", "--listen: \"8080\" is not an address"},
+        {"--model faces", "--model: \"faces\" is not NAME=PATH"},
+        {"--model =x", "not a model name"},
+        {"--model a/b=x", "not a model name"},
+        {"--model .a=x", "not a model name"},
+        {"--model a=", "needs a path"},
+        {"--model a=x --model a=y", "\"a\" is given twice"},
+        {"--check=1", "--check takes no value"},
+        {"--config /nonexistent.json", "could not open config \"/nonexistent.json\""},
+    };
+    struct settings s;
+    struct error err;
+    size_t i;
+
+    for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        print_message("flags %s\n", rows[i].line);
+        assert_true(load(rows[i].line, &s, &err) < 0);
+        if (!strstr(err.text, rows[i].text))
+            print_message("got: %s\n", err.text);
+        assert_non_null(strstr(err.text, rows[i].text));
+    }
+}
+
+static void test_bad_files(void **state)
+{
+    static const struct {
+        const char *file, *text;
+    } rows[] = {
+        {"{", "line 1"},
+        {"[]", "not a JSON object"},
+        {"{\"max-queue\": 1}", "\"max-queue\" is not a setting"},
+        {"{\"slots\": 1, \"slots\": 2}", "duplicate"},
+        {"{\"slots\": \"1\"}", "\"slots\": must be an integer"},
+        {"{\"slots\": 0}", "\"slots\": 0 is out of range"},
+        {"{\"drain_timeout\": 25}", "\"drain_timeout\": must be a string"},
+        {"{\"model\": \"a=b\"}", "\"model\": must be an object"},
+        {"{\"model\": {\"a\": 1}}", "the path of model \"a\""},
+        {"{\"check\": true}", "\"check\" is not a setting"},
+    };
+    char path[64], line[128];
+    struct settings s;
+    struct error err;
+    size_t i;
+
+    for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        print_message("file %s\n", rows[i].file);
+        write_file(path, rows[i].file);
+        snprintf(line, sizeof(line), "--config %s", path);
+        assert_int_equal(load(line, &s, &err), -EINVAL);
+        assert_non_null(strstr(err.text, rows[i].text));
+        assert_non_null(strstr(err.text, path));
+        unlink(path);
+    }
+}
+
+static void test_bad_environment(void **state)
+{
+    struct settings s;
+    struct error err;
+
+    setenv("SOFTDIFF_SLOTS", "many", 1);
+    assert_int_equal(load("", &s, &err), -EINVAL);
+    assert_non_null(strstr(err.text, "SOFTDIFF_SLOTS: "));
+    /* Help is for those whose settings are wrong. */
+    assert_int_equal(load("--help", &s, &err), 0);
+    assert_int_equal(s.action, SETTINGS_HELP);
+    setenv("SOFTDIFF_SLOTS", "", 1); /* empty: absent */
+    assert_int_equal(load("", &s, &err), 0);
+    unsetenv("SOFTDIFF_SLOTS");
+}
+
+/* What is printed reads back as the same settings. */
+static void test_print_round_trip(void **state)
+{
+    struct settings first, second;
+    char path[64], line[128];
+    char *text;
+    size_t size;
+    FILE *file;
+
+    assert_int_equal(load("--listen [::1]:1 --slots 7 --drain-timeout 1500ms --precision bf16 "
+                          "--model z=/z --model a=/a",
+                          &first, NULL),
+                     0);
+    file = open_memstream(&text, &size);
+    assert_int_equal(settings_print(&first, file, NULL), 0);
+    fclose(file);
+    write_file(path, text);
+    snprintf(line, sizeof(line), "--config %s", path);
+    assert_int_equal(load(line, &second, NULL), 0);
+    assert_string_equal(second.listen, "[::1]:1");
+    assert_int_equal(second.slots, 7);
+    assert_int_equal(second.drain_timeout_ms, 1500);
+    assert_string_equal(second.precision, "bf16");
+    assert_int_equal(second.n_models, 2);
+    assert_string_equal(second.models[0].name, "z"); /* the default stays the first */
+    assert_string_equal(second.models[1].path, "/a");
+    unlink(path);
+    free(text);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_defaults),         cmocka_unit_test(test_flags),
+        cmocka_unit_test(test_precedence),       cmocka_unit_test(test_bad_flags),
+        cmocka_unit_test(test_bad_files),        cmocka_unit_test(test_bad_environment),
+        cmocka_unit_test(test_print_round_trip),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
