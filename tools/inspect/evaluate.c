@@ -8,6 +8,7 @@
 #include "model/architecture.h"
 #include "model/ncsnpp.h"
 #include "model/safetensors.h"
+#include "tools/architecture_file.h"
 #include "tools/arguments.h"
 
 #include <errno.h>
@@ -15,8 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { ARCHITECTURE_BYTES_MAX = 1 << 20 };
 
 struct options {
     const char *architecture, *weights, *input, *out, *device, *precision;
@@ -39,28 +38,6 @@ struct evaluation {
     int n_tensors;
     struct safetensors_tensor *tensors;
 };
-
-static int read_architecture(const char *path, struct architecture *out, struct error *err)
-{
-    FILE *file = fopen(path, "rb");
-    char *text = calloc(1, ARCHITECTURE_BYTES_MAX + 1);
-    int rc = 0;
-
-    if (!file)
-        rc = error_set(err, -errno, "%s", strerror(errno));
-    else if (!text)
-        rc = error_set(err, -ENOMEM, "out of memory");
-    else if (fread(text, 1, ARCHITECTURE_BYTES_MAX, file) == ARCHITECTURE_BYTES_MAX)
-        rc = error_set(err, -EINVAL, "too long");
-    else
-        rc = architecture_parse(text, out, err);
-    if (rc < 0)
-        error_prefix(err, "architecture \"%s\": ", path);
-    if (file)
-        fclose(file);
-    free(text);
-    return rc;
-}
 
 static int build_program(struct evaluation *e, bool gradients, struct error *err)
 {
@@ -375,7 +352,7 @@ static int evaluate(const struct options *o, enum precision precision, struct er
     struct evaluation e = {0};
     int rc;
 
-    rc = read_architecture(o->architecture, &e.architecture, err);
+    rc = architecture_file_read(o->architecture, &e.architecture, err);
     if (rc == 0)
         rc = device_open(o->device, o->n_threads, &e.device, err);
     if (rc == 0)

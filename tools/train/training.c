@@ -89,7 +89,8 @@ static int open_folder(struct training *t, struct error *err)
     return 0;
 }
 
-/* Weights with the formulation as a checkpoint; fini_view() it. */
+/* Weights with the formulation as a checkpoint; fini_view() it. Nothing in it depends on the
+ * clock: the same training gives the same file. */
 static int view_checkpoint(const struct training *t, uint64_t step, float *weights,
                            struct checkpoint *out, struct error *err)
 {
@@ -97,21 +98,18 @@ static int view_checkpoint(const struct training *t, uint64_t step, float *weigh
     char name[64];
 
     device_base(t->device)->ops->describe(t->device, name, sizeof(name));
-    *out =
-        (struct checkpoint){.formulation = *t->formulation,
-                            .licence = r->licence[0] ? (char *)r->licence : NULL,
-                            .weights = weights,
-                            .n_weights = trainer_state(t->trainer)->n,
-                            .provenance =
-                                json_pack("{s:s, s:s, s:i, s:I, s:I, s:I, s:f, s:s, s:s}", "recipe",
-                                          r->name, "dataset", t->dataset->name, "dataset_images",
-                                          t->dataset->n, "steps", (json_int_t)step, "images",
-                                          (json_int_t)(step * (uint64_t)r->batch), "seed",
-                                          (json_int_t)r->seed, "minutes",
-                                          t->progress ? progress_seconds(t->progress) / 60 : 0,
-                                          "precision",
-                                          precision_name(trainer_precision(t->trainer)), "device",
-                                          name)};
+    *out = (struct checkpoint){.formulation = *t->formulation,
+                               .licence = r->licence[0] ? (char *)r->licence : NULL,
+                               .weights = weights,
+                               .n_weights = trainer_state(t->trainer)->n,
+                               .provenance =
+                                   json_pack("{s:s, s:s, s:i, s:I, s:I, s:I, s:s, s:s}", "recipe",
+                                             r->name, "dataset", t->dataset->name, "dataset_images",
+                                             t->dataset->n, "steps", (json_int_t)step, "images",
+                                             (json_int_t)(step * (uint64_t)r->batch), "seed",
+                                             (json_int_t)r->seed, "precision",
+                                             precision_name(trainer_precision(t->trainer)),
+                                             "device", name)};
     if (!out->provenance)
         return error_set(err, -ENOMEM, "out of memory for a checkpoint");
     return 0;
