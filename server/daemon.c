@@ -1,0 +1,241 @@
+#include "server/daemon.h"
+
+#include "api/limits.h"
+#include "config/settings.h"
+#include "engine/base/error.h"
+#include "engine/base/log.h"
+#include "server/http.h"
+#include "server/routes.h"
+#include "server/samples.h"
+
+#include <signal.h>
+#include <string.h>
+#include <sys/resource.h>
+
+enum {
+    ADMIN_CONNECTIONS = 64,
+    OTHER_FILES = 64,         /* descriptors beside connections */
+    DRAIN_LOOK_MS = 10,       /* between two looks */
+    ANSWER_SENDING_MS = 2000, /* for the last answers to reach their clients */
+    CANCELLING_MS = 10000,    /* for the engine to let go of cancelled jobs */
+    EXIT_STATUS_STUCK = 75,
+};
+
+static uint64_t ms_since(uint64_t ns)
+{
+    return (uv_hrtime() - ns) / 1000000;
+}
+
+const char *daemon_state(const struct daemon *d)
+{
+    struct engine_stats stats;
+
+    if (d->phase == DAEMON_DRAINING)
+        return "draining";
+    engine_thread_stats(d->engine, &stats);
+    if (stats.state == ENGINE_FAILED)
+        return "failed";
+    if (stats.stalled)
+        return "stalled";
+    return d->phase == DAEMON_READY ? "ready" : "loading";
+}
+
+/* The end */
+
+static void finish(struct daemon *d)
+{
+    uv_timer_stop(&d->drain);
+    http_destroy(d->public);
+    http_destroy(d->admin);
+    engine_thread_stop(d->engine);
+    samples_destroy(d->samples);
+    uv_close((uv_handle_t *)&d->wake, NULL);
+    uv_close((uv_handle_t *)&d->sigterm, NULL);
+    uv_close((uv_handle_t *)&d->sigint, NULL);
+    uv_close((uv_handle_t *)&d->drain, NULL);
+}
+
+static void on_drain_look(uv_timer_t *timer)
+{
+    struct daemon *d = timer->data;
+    uint64_t elapsed_ms = ms_since(d->drain_started_ns);
+    uint64_t limit_ms = (uint64_t)d->settings->drain_timeout_ms;
+
+    if (samples_in_progress(d->samples) == 0) {
+        if (http_exchanges(d->public) == 0 || elapsed_ms > limit_ms + ANSWER_SENDING_MS)
+            finish(d);
+        return;
+    }
+    if (elapsed_ms >= limit_ms && !d->cancelled) {
+        log_write(LOG_WARN, "event=drain_timeout requests=%d", samples_in_progress(d->samples));
+        d->cancelled = true;
+        samples_cancel_all(d->samples);
+    }
+    if (elapsed_ms > limit_ms + CANCELLING_MS) {
+        /* The engine's thread hangs inside the device: it cannot be joined, only left behind. */
+        log_write(LOG_ERROR, "event=stuck requests=%d", samples_in_progress(d->samples));
+        d->exit_status = EXIT_STATUS_STUCK;
+        uv_stop(&d->loop);
+    }
+}
+
+static void drain(struct daemon *d)
+{
+    d->phase = DAEMON_DRAINING;
+    d->drain_started_ns = uv_hrtime();
+    http_quiesce(d->public);
+    uv_timer_start(&d->drain, on_drain_look, 1, DRAIN_LOOK_MS);
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+    struct daemon *d = handle->data;
+
+    if (d->phase != DAEMON_DRAINING) {
+        log_write(LOG_INFO, "event=drain signal=%d requests=%d", number,
+                  samples_in_progress(d->samples));
+        drain(d);
+        return;
+    }
+    log_write(LOG_INFO, "event=drain_now signal=%d requests=%d", number,
+              samples_in_progress(d->samples));
+    d->cancelled = true;
+    samples_cancel_all(d->samples);
+}
+
+/* The engine */
+
+static void on_wake(uv_async_t *handle)
+{
+    struct daemon *d = handle->data;
+    struct engine_stats stats;
+
+    if (d->phase == DAEMON_LOADING) {
+        engine_thread_stats(d->engine, &stats);
+        if (stats.state == ENGINE_READY) {
+            d->phase = DAEMON_READY;
+            log_write(LOG_INFO, "event=ready device=\"%s\" models=%d slots=%d ms=%llu",
+                      engine_thread_device(d->engine), stats.n_models, stats.slots,
+                      (unsigned long long)ms_since(d->started_ns));
+        } else if (stats.state == ENGINE_FAILED) {
+            log_write(LOG_ERROR, "event=load_failed error=\"%s\"", stats.error.text);
+            d->exit_status = 1;
+            drain(d);
+        }
+    }
+    samples_collect(d->samples);
+}
+
+static void wake(void *arg)
+{
+    struct daemon *d = arg;
+
+    uv_async_send(&d->wake);
+}
+
+/* The beginning */
+
+/* A connection needs a descriptor, and the usual soft limit is below our default. */
+static void raise_file_limit(const struct settings *s)
+{
+    rlim_t wanted = (rlim_t)(s->max_connections + ADMIN_CONNECTIONS + OTHER_FILES);
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= wanted)
+        return;
+    limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur < wanted)
+        log_write(LOG_WARN, "event=file_limit files=%llu wanted=%llu",
+                  (unsigned long long)limit.rlim_cur, (unsigned long long)wanted);
+}
+
+static int open_listener(struct daemon *d, const char *name, const char *address,
+                         const struct http_options *options, struct http **out, struct error *err)
+{
+    struct http_options o = *options;
+    char bound[ADDRESS_TEXT_BYTES];
+    int rc;
+
+    o.name = name;
+    o.header_timeout_ms = d->settings->header_timeout_ms;
+    o.idle_timeout_ms = d->settings->idle_timeout_ms;
+    o.body_bytes_max = LIMITS_BODY_BYTES;
+    o.arg = d;
+    rc = http_listen(address, &o.socket, bound, err);
+    if (rc == 0)
+        rc = http_create(&d->loop, &o, out, err);
+    if (rc == 0)
+        log_write(LOG_INFO, "event=listen listener=%s address=%s", name, bound);
+    return rc;
+}
+
+static int open_listeners(struct daemon *d, struct error *err)
+{
+    const struct http_options public = {
+        .connections_max = d->settings->max_connections,
+        .connections_per_ip_max = d->settings->max_connections_per_ip,
+        .log_level = LOG_INFO,
+        .begin = routes_public_begin,
+        .complete = routes_public_complete,
+    };
+    const struct http_options admin = {
+        .connections_max = ADMIN_CONNECTIONS,
+        .log_level = LOG_DEBUG,
+        .begin = routes_admin_begin,
+        .complete = routes_admin_complete,
+    };
+    int rc;
+
+    rc = open_listener(d, "public", d->settings->listen, &public, &d->public, err);
+    if (rc == 0)
+        rc = open_listener(d, "admin", d->settings->admin_listen, &admin, &d->admin, err);
+    return rc;
+}
+
+static void watch_signal(struct daemon *d, uv_signal_t *handle, int number)
+{
+    uv_signal_init(&d->loop, handle);
+    handle->data = d;
+    uv_signal_start(handle, on_signal, number);
+}
+
+static int start(struct daemon *d, struct error *err)
+{
+    int rc;
+
+    uv_async_init(&d->loop, &d->wake, on_wake);
+    uv_timer_init(&d->loop, &d->drain);
+    d->wake.data = d;
+    d->drain.data = d;
+    watch_signal(d, &d->sigterm, SIGTERM);
+    watch_signal(d, &d->sigint, SIGINT);
+    rc = open_listeners(d, err);
+    if (rc == 0)
+        rc = engine_thread_start(d->settings, wake, d, &d->engine, err);
+    if (rc == 0)
+        rc = samples_create(&d->loop, d->settings, d->engine, &d->samples, err);
+    return rc;
+}
+
+int daemon_run(const struct settings *settings, int *out, struct error *err)
+{
+    struct daemon d = {.settings = settings, .started_ns = uv_hrtime()};
+    int rc;
+
+    signal(SIGPIPE, SIG_IGN);
+    raise_file_limit(settings);
+    rc = uv_loop_init(&d.loop);
+    if (rc < 0)
+        return error_set(err, rc, "could not start the event loop: %s", uv_strerror(rc));
+    rc = start(&d, err);
+    if (rc < 0)
+        finish(&d);
+    uv_run(&d.loop, UV_RUN_DEFAULT);
+    if (d.exit_status != EXIT_STATUS_STUCK)
+        uv_loop_close(&d.loop);
+    if (rc == 0)
+        log_write(LOG_INFO, "event=stop status=%d drain_ms=%llu", d.exit_status,
+                  (unsigned long long)ms_since(d.drain_started_ns));
+    *out = d.exit_status;
+    return rc;
+}

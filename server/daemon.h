@@ -1,0 +1,47 @@
+/* The daemon: two listeners, the engine's thread, and the loop between them.
+ *
+ *     loading -> ready -> draining -> gone
+ *
+ * Both listeners answer from the start; samples are served while ready. SIGTERM and SIGINT drain:
+ * the public listener accepts no more, what was accepted is finished within drain_timeout_ms,
+ * the rest gets 503; the probes answer until the end. A second signal ends it at once.
+ */
+#ifndef SERVER_DAEMON_H
+#define SERVER_DAEMON_H
+
+#include "server/engine_thread.h"
+
+#include <stdbool.h>
+#include <uv.h>
+
+struct error;
+struct http;
+struct samples;
+struct settings;
+
+enum daemon_phase { DAEMON_LOADING, DAEMON_READY, DAEMON_DRAINING };
+
+/* Read by the routes; written by daemon.c. Thread: loop. */
+struct daemon {
+    const struct settings *settings;
+    enum daemon_phase phase;
+    int exit_status;
+    uv_loop_t loop;
+    uv_async_t wake; /* the engine's thread has something */
+    uv_signal_t sigterm, sigint;
+    uv_timer_t drain; /* looks whether all is finished */
+    uint64_t started_ns, drain_started_ns;
+    bool cancelled; /* the requests left over at the end of the drain */
+    struct http *public, *admin;
+    struct engine_thread *engine;
+    struct samples *samples;
+};
+
+/* What the probes say: "loading", "ready", "draining", "stalled" or "failed". */
+const char *daemon_state(const struct daemon *d);
+
+/* Serves until a signal, blocking. out: exit status, 0 after a drain, 1 if the engine could not
+ * load, 75 if it hangs. 0, or -errno if the listeners could not be opened. */
+int daemon_run(const struct settings *settings, int *out, struct error *err);
+
+#endif

@@ -1,0 +1,140 @@
+#include "server/describe.h"
+
+#include "api/limits.h"
+#include "config/settings.h"
+#include "model/sampler.h"
+#include "server/daemon.h"
+#include "server/http.h"
+#include "server/samples.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <string.h>
+#include <uv.h>
+
+static char *to_text(json_t *json)
+{
+    char *text = json ? json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(6)) : NULL;
+
+    json_decref(json);
+    return text;
+}
+
+char *describe_version(void)
+{
+    return to_text(json_pack("{s:s, s:s, s:s, s:s}", "name", "softdiffd", "version",
+                             SOFTDIFF_VERSION, "libmicrohttpd", http_library_version(), "libuv",
+                             uv_version_string()));
+}
+
+char *describe_state(const struct daemon *d)
+{
+    struct engine_stats stats;
+
+    engine_thread_stats(d->engine, &stats);
+    return to_text(json_pack("{s:s, s:i, s:i}", "state", daemon_state(d), "models_loaded",
+                             stats.n_models, "models", d->settings->n_models));
+}
+
+static json_t *model_to_json(const struct engine_model *m, bool is_default)
+{
+    return json_pack("{s:s, s:b, s:s, s:s, s:i, s:i, s:s, s:s, s:s, s:s*, s:b}", "name", m->name,
+                     "default", is_default, "checkpoint", m->digest, "corruption", m->corruption,
+                     "side_px", m->side_px, "channels", m->channels, "precision", m->precision,
+                     "output", m->output, "time_embed", m->time_embed, "licence",
+                     *m->licence ? m->licence : NULL, "batch_invariant", m->batch_invariant);
+}
+
+static json_t *models_to_json(const struct daemon *d)
+{
+    json_t *list = json_array();
+    int i;
+
+    for (i = 0; i < d->settings->n_models; i++)
+        json_array_append_new(list, model_to_json(engine_thread_model(d->engine, i), i == 0));
+    return list;
+}
+
+char *describe_models(const struct daemon *d)
+{
+    return to_text(json_pack("{s:o}", "models", models_to_json(d)));
+}
+
+static json_t *samplers_to_json(void)
+{
+    json_t *list = json_array();
+    int i;
+
+    for (i = 0; i < SAMPLERS; i++)
+        json_array_append_new(list, json_string(sampler_name((enum sampler)i)));
+    return list;
+}
+
+static bool contains(const json_t *list, const char *text)
+{
+    const json_t *item;
+    size_t i;
+
+    json_array_foreach(list, i, item) if (!strcmp(json_string_value(item), text)) return true;
+    return false;
+}
+
+static json_t *corruptions_to_json(const struct daemon *d)
+{
+    json_t *list = json_array();
+    const char *name;
+    int i;
+
+    for (i = 0; i < d->settings->n_models; i++) {
+        name = engine_thread_model(d->engine, i)->corruption;
+        if (!contains(list, name))
+            json_array_append_new(list, json_string(name));
+    }
+    return list;
+}
+
+/* A seed gives the same bytes only if that holds for every model. */
+static json_t *determinism_to_json(const struct daemon *d)
+{
+    bool invariant = true;
+    int i;
+
+    for (i = 0; i < d->settings->n_models; i++)
+        invariant &= engine_thread_model(d->engine, i)->batch_invariant;
+    return json_pack("{s:b, s:s}", "batch_invariant", invariant, "scope",
+                     "same checkpoint, precision, device and build");
+}
+
+char *describe_capabilities(const struct daemon *d)
+{
+    const struct samples_limits *limits = samples_limits(d->samples);
+    int nfe = LIMITS_NFE_DEFAULT < limits->nfe_max ? LIMITS_NFE_DEFAULT : limits->nfe_max;
+    struct engine_stats stats;
+    json_t *json;
+
+    engine_thread_stats(d->engine, &stats);
+    json = json_pack("{s:s, s:s, s:o, s:o, s:o, s:{s:s, s:s, s:i, s:i, s:i}, "
+                     "s:{s:i, s:i, s:i, s:i, s:i, s:i}, s:o, s:f}",
+                     "version", SOFTDIFF_VERSION, "device", engine_thread_device(d->engine),
+                     "models", models_to_json(d), "samplers", samplers_to_json(), "corruptions",
+                     corruptions_to_json(d), "defaults", "model", d->settings->models[0].name,
+                     "sampler", LIMITS_SAMPLER_DEFAULT, "nfe", nfe, "n", 1, "timeout_ms",
+                     limits->timeout_max_ms, "limits", "n", limits->n_max, "nfe", limits->nfe_max,
+                     "timeout_ms", limits->timeout_max_ms, "body_bytes", (int)LIMITS_BODY_BYTES,
+                     "slots", d->settings->slots, "queue", d->settings->max_queue, "determinism",
+                     determinism_to_json(d), "evaluations_per_s", stats.evaluations_per_s);
+    return to_text(json);
+}
+
+char *describe_queue(const struct daemon *d)
+{
+    struct engine_stats stats;
+
+    engine_thread_stats(d->engine, &stats);
+    return to_text(json_pack("{s:i, s:i, s:I, s:I, s:f, s:i, s:o}", "slots", stats.slots,
+                             "slots_busy", stats.busy, "images_waiting", (json_int_t)stats.waiting,
+                             "evaluations", (json_int_t)stats.evaluations, "evaluations_per_s",
+                             stats.evaluations_per_s, "retry_after_s",
+                             samples_retry_after_s(d->samples), "requests",
+                             samples_to_json(d->samples)));
+}

@@ -1,0 +1,18 @@
+/* What the daemon says about itself, as JSON text: malloc'ed, NULL without memory.
+ *
+ * api/openapi.json holds the shapes. Thread: loop.
+ */
+#ifndef SERVER_DESCRIBE_H
+#define SERVER_DESCRIBE_H
+
+struct daemon;
+
+char *describe_version(void);
+char *describe_state(const struct daemon *d); /* of the probes */
+
+/* Only while ready. */
+char *describe_models(const struct daemon *d);
+char *describe_capabilities(const struct daemon *d);
+char *describe_queue(const struct daemon *d);
+
+#endif

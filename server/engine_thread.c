@@ -1,0 +1,457 @@
+#include "server/engine_thread.h"
+
+#include "config/settings.h"
+#include "engine/base/log.h"
+#include "engine/device.h"
+#include "model/checkpoint.h"
+#include "model/corruption.h"
+#include "model/generator.h"
+#include "server/job.h"
+#include "server/queue.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uv.h>
+
+/* Rounds that fail one after the other before the device is given up. */
+enum { FAILURES_MAX = 3 };
+
+struct model {
+    struct engine_model described;
+    struct checkpoint *checkpoint;
+    struct generator *generator;
+    struct queue queue;
+};
+
+struct engine_thread {
+    const struct settings *settings;
+    void (*wake)(void *arg);
+    void *wake_arg;
+    pthread_t thread;
+
+    /* Of the engine's thread alone; models and device_text are readable by all once ready. */
+    struct device *device;
+    char device_text[256];
+    struct model models[SETTINGS_MODELS_MAX];
+    int n_models;
+    struct generator_image *images; /* [slots] */
+    struct job *active;             /* all jobs with images waiting or in lanes */
+    int n_failures;
+    uint64_t evaluations;
+    double evaluations_per_s;
+
+    atomic_uint_least64_t tick_started_ns; /* 0: no tick runs */
+
+    /* Where the threads meet. */
+    pthread_mutex_t mutex;
+    pthread_cond_t submitted_or_stop;
+    bool stop;
+    struct job *submitted, **submitted_end;
+    struct job *done, **done_end;
+    struct engine_stats stats;
+};
+
+static void publish_state(struct engine_thread *e, enum engine_state state,
+                          const struct error *error)
+{
+    pthread_mutex_lock(&e->mutex);
+    e->stats.state = state;
+    e->stats.n_models = e->n_models;
+    e->stats.slots = e->n_models * e->settings->slots;
+    if (error)
+        e->stats.error = *error;
+    pthread_mutex_unlock(&e->mutex);
+    e->wake(e->wake_arg);
+}
+
+/* Loading */
+
+static void describe_model(struct model *m, const char *name)
+{
+    const struct formulation *f = &m->checkpoint->formulation;
+    struct engine_model *d = &m->described;
+
+    snprintf(d->name, sizeof(d->name), "%s", name);
+    snprintf(d->digest, sizeof(d->digest), "%s", m->checkpoint->digest);
+    snprintf(d->licence, sizeof(d->licence), "%s",
+             m->checkpoint->licence ? m->checkpoint->licence : "");
+    d->corruption = corruption_name(f->corruption);
+    d->output = output_name(f->output);
+    d->time_embed = time_embed_name(f->time_embed);
+    d->precision = precision_name(generator_precision(m->generator));
+    d->side_px = generator_side(m->generator);
+    d->channels = generator_channels(m->generator);
+    d->memory_bytes = generator_memory_bytes(m->generator);
+}
+
+static int load_model(struct engine_thread *e, const struct settings_model *setting,
+                      const struct generator_options *options, struct error *err)
+{
+    struct model *m = &e->models[e->n_models];
+    uint64_t start_ns = uv_hrtime();
+    int rc;
+
+    rc = checkpoint_load(setting->path, &m->checkpoint, err);
+    if (rc == 0)
+        rc = generator_create(e->device, m->checkpoint, options, &m->generator, err);
+    if (rc < 0) {
+        error_prefix(err, "model \"%s\": ", setting->name);
+        return rc;
+    }
+    describe_model(m, setting->name);
+    m->described.batch_invariant = generator_self_test(m->generator, &m->described.self_test) == 0;
+    if (!m->described.batch_invariant)
+        log_write(LOG_WARN, "event=self_test model=%s error=\"%s\"", setting->name,
+                  m->described.self_test.text);
+    e->n_models++;
+    log_write(LOG_INFO,
+              "event=model name=%s checkpoint=%.12s corruption=%s side=%d precision=%s "
+              "batch_invariant=%d memory_bytes=%zu ms=%.0f",
+              setting->name, m->described.digest, m->described.corruption, m->described.side_px,
+              m->described.precision, m->described.batch_invariant, m->described.memory_bytes,
+              (double)(uv_hrtime() - start_ns) / 1e6);
+    return 0;
+}
+
+static int load(struct engine_thread *e, struct error *err)
+{
+    const struct settings *s = e->settings;
+    struct generator_options options = {.slots = s->slots, .nfe_max = s->max_nfe};
+    int rc, i;
+
+    rc = precision_parse(s->precision, &options.precision, err);
+    if (rc == 0)
+        rc = device_open(s->device, s->threads, &e->device, err);
+    if (rc < 0)
+        return rc;
+    device_base(e->device)->ops->describe(e->device, e->device_text, sizeof(e->device_text));
+    e->images = calloc((size_t)s->slots, sizeof(*e->images));
+    if (!e->images)
+        return error_set(err, -ENOMEM, "out of memory for %d slots", s->slots);
+    for (i = 0; i < s->n_models && rc == 0; i++) {
+        rc = load_model(e, &s->models[i], &options, err);
+        if (rc == 0)
+            publish_state(e, ENGINE_LOADING, NULL);
+    }
+    return rc;
+}
+
+static void unload(struct engine_thread *e)
+{
+    int i;
+
+    for (i = 0; i < SETTINGS_MODELS_MAX; i++) {
+        generator_destroy(e->models[i].generator);
+        checkpoint_destroy(e->models[i].checkpoint);
+    }
+    free(e->images);
+    device_close(e->device);
+}
+
+/* Computing */
+
+static void finish_job(struct engine_thread *e, struct job *job, int status)
+{
+    struct job **link = &e->active;
+
+    while (*link != job)
+        link = &(*link)->next;
+    *link = job->next;
+    job->next = NULL;
+    job->status = status;
+    job->finished_ns = uv_hrtime();
+    pthread_mutex_lock(&e->mutex);
+    *e->done_end = job;
+    e->done_end = &job->next;
+    pthread_mutex_unlock(&e->mutex);
+    e->wake(e->wake_arg);
+}
+
+/* Gives up what a job still has in lanes and in its queue. */
+static void abandon_job(struct engine_thread *e, struct job *job, int status)
+{
+    struct model *m = &e->models[job->model];
+
+    if (job->n_started < job->n)
+        queue_remove(&m->queue, job);
+    generator_cancel(m->generator, job->id);
+    finish_job(e, job, status);
+}
+
+static void drop_cancelled(struct engine_thread *e)
+{
+    struct job *job, *next;
+
+    for (job = e->active; job; job = next) {
+        next = job->next;
+        if (atomic_load(&job->cancelled))
+            abandon_job(e, job, -ECANCELED);
+    }
+}
+
+static void fill_lanes(struct engine_thread *e, struct model *m)
+{
+    struct generator_task task;
+    struct error error;
+    struct job *job;
+    int rc;
+
+    while (generator_busy(m->generator) < generator_slots(m->generator)) {
+        job = queue_take(&m->queue);
+        if (!job)
+            return;
+        if (job->n_started == 1)
+            job->started_ns = uv_hrtime();
+        task.id = job->id;
+        task.seed = job->seed + (uint64_t)(job->n_started - 1);
+        task.sampler = job->sampler;
+        task.nfe = job->nfe;
+        rc = generator_submit(m->generator, &task, &error);
+        if (rc < 0) {
+            job->error = error;
+            abandon_job(e, job, rc);
+        }
+    }
+}
+
+static void deliver(struct engine_thread *e, const struct model *m,
+                    const struct generator_image *image)
+{
+    size_t bytes =
+        (size_t)m->described.side_px * (size_t)m->described.side_px * (size_t)m->described.channels;
+    struct job *job = e->active;
+
+    while (job->id != image->id)
+        job = job->next;
+    memcpy(job->pixels + (size_t)(image->seed - job->seed) * bytes, image->pixels, bytes);
+    if (++job->n_finished == job->n)
+        finish_job(e, job, 0);
+}
+
+static void fail_model(struct engine_thread *e, const struct model *m, int status,
+                       const struct error *error)
+{
+    struct job *job, *next;
+
+    log_write(LOG_ERROR, "event=tick_failed model=%s error=\"%s\"", m->described.name, error->text);
+    for (job = e->active; job; job = next) {
+        next = job->next;
+        if (&e->models[job->model] != m || job->n_started == job->n_finished)
+            continue;
+        job->error = *error;
+        abandon_job(e, job, status);
+    }
+}
+
+/* One network evaluation of a model's busy lanes. */
+static void tick(struct engine_thread *e, struct model *m)
+{
+    int busy = generator_busy(m->generator), n = 0, rc, i;
+    uint64_t start_ns = uv_hrtime();
+    struct error error;
+    double rate;
+
+    atomic_store(&e->tick_started_ns, start_ns);
+    rc = generator_tick(m->generator, e->images, &n, &error);
+    atomic_store(&e->tick_started_ns, 0);
+    if (rc < 0) {
+        e->n_failures++;
+        fail_model(e, m, rc, &error);
+        return;
+    }
+    e->n_failures = 0;
+    e->evaluations += (uint64_t)busy;
+    rate = (double)busy * 1e9 / (double)(uv_hrtime() - start_ns + 1);
+    e->evaluations_per_s =
+        e->evaluations_per_s > 0 ? 0.9 * e->evaluations_per_s + 0.1 * rate : rate;
+    for (i = 0; i < n; i++)
+        deliver(e, m, &e->images[i]);
+}
+
+static void publish_stats(struct engine_thread *e)
+{
+    size_t waiting = 0;
+    int busy = 0, i;
+
+    for (i = 0; i < e->n_models; i++) {
+        waiting += e->models[i].queue.n_images;
+        busy += generator_busy(e->models[i].generator);
+    }
+    pthread_mutex_lock(&e->mutex);
+    e->stats.waiting = waiting;
+    e->stats.busy = busy;
+    e->stats.evaluations = e->evaluations;
+    e->stats.evaluations_per_s = e->evaluations_per_s;
+    pthread_mutex_unlock(&e->mutex);
+}
+
+/* Takes in what was submitted; sleeps while there is nothing to do. False: stop. */
+static bool take_submitted(struct engine_thread *e)
+{
+    struct job *job, *next;
+    bool stop;
+
+    pthread_mutex_lock(&e->mutex);
+    while (!e->stop && !e->submitted && !e->active)
+        pthread_cond_wait(&e->submitted_or_stop, &e->mutex);
+    stop = e->stop;
+    job = e->submitted;
+    e->submitted = NULL;
+    e->submitted_end = &e->submitted;
+    pthread_mutex_unlock(&e->mutex);
+    for (; job; job = next) {
+        next = job->next;
+        job->next = e->active;
+        e->active = job;
+        queue_push(&e->models[job->model].queue, job);
+    }
+    return !stop;
+}
+
+static void compute(struct engine_thread *e)
+{
+    int i;
+
+    while (take_submitted(e)) {
+        drop_cancelled(e);
+        for (i = 0; i < e->n_models; i++) {
+            fill_lanes(e, &e->models[i]);
+            publish_stats(e);
+            if (generator_busy(e->models[i].generator) > 0)
+                tick(e, &e->models[i]);
+        }
+        publish_stats(e);
+        if (e->n_failures >= FAILURES_MAX)
+            return;
+    }
+}
+
+/* Hands every job back unserved until told to stop. */
+static void refuse(struct engine_thread *e, const struct error *error)
+{
+    while (take_submitted(e))
+        while (e->active) {
+            e->active->error = *error;
+            abandon_job(e, e->active, -EIO);
+        }
+}
+
+static void *run(void *arg)
+{
+    struct engine_thread *e = arg;
+    struct error error = {""};
+
+    if (load(e, &error) < 0) {
+        publish_state(e, ENGINE_FAILED, &error);
+        return NULL;
+    }
+    publish_state(e, ENGINE_READY, NULL);
+    compute(e);
+    if (e->n_failures >= FAILURES_MAX) {
+        error_set(&error, -EIO, "the device failed %d times in a row", FAILURES_MAX);
+        log_write(LOG_ERROR, "event=engine_failed error=\"%s\"", error.text);
+        publish_state(e, ENGINE_FAILED, &error);
+        refuse(e, &error);
+    }
+    return NULL;
+}
+
+/* The loop's side */
+
+int engine_thread_start(const struct settings *settings, void (*wake)(void *arg), void *arg,
+                        struct engine_thread **out, struct error *err)
+{
+    struct engine_thread *e = calloc(1, sizeof(*e));
+    int rc;
+
+    if (!e)
+        return error_set(err, -ENOMEM, "out of memory starting the engine");
+    e->settings = settings;
+    e->wake = wake;
+    e->wake_arg = arg;
+    e->submitted_end = &e->submitted;
+    e->done_end = &e->done;
+    pthread_mutex_init(&e->mutex, NULL);
+    pthread_cond_init(&e->submitted_or_stop, NULL);
+    rc = pthread_create(&e->thread, NULL, run, e);
+    if (rc != 0) {
+        error_set(err, -rc, "could not start the engine's thread: %s", strerror(rc));
+        pthread_cond_destroy(&e->submitted_or_stop);
+        pthread_mutex_destroy(&e->mutex);
+        free(e);
+        return -rc;
+    }
+    *out = e;
+    return 0;
+}
+
+void engine_thread_stop(struct engine_thread *e)
+{
+    if (!e)
+        return;
+    pthread_mutex_lock(&e->mutex);
+    e->stop = true;
+    pthread_cond_signal(&e->submitted_or_stop);
+    pthread_mutex_unlock(&e->mutex);
+    pthread_join(e->thread, NULL);
+    unload(e);
+    pthread_cond_destroy(&e->submitted_or_stop);
+    pthread_mutex_destroy(&e->mutex);
+    free(e);
+}
+
+void engine_thread_stats(struct engine_thread *e, struct engine_stats *out)
+{
+    uint64_t started_ns = atomic_load(&e->tick_started_ns);
+
+    pthread_mutex_lock(&e->mutex);
+    *out = e->stats;
+    pthread_mutex_unlock(&e->mutex);
+    out->stalled =
+        started_ns && uv_hrtime() - started_ns > (uint64_t)e->settings->stall_timeout_ms * 1000000;
+}
+
+const struct engine_model *engine_thread_model(const struct engine_thread *e, int i)
+{
+    return &e->models[i].described;
+}
+
+const char *engine_thread_device(const struct engine_thread *e)
+{
+    return e->device_text;
+}
+
+void engine_thread_submit(struct engine_thread *e, struct job *job)
+{
+    job->next = NULL;
+    pthread_mutex_lock(&e->mutex);
+    *e->submitted_end = job;
+    e->submitted_end = &job->next;
+    pthread_cond_signal(&e->submitted_or_stop);
+    pthread_mutex_unlock(&e->mutex);
+}
+
+void engine_thread_cancel(struct job *job)
+{
+    atomic_store(&job->cancelled, true);
+}
+
+struct job *engine_thread_take_done(struct engine_thread *e)
+{
+    struct job *job;
+
+    pthread_mutex_lock(&e->mutex);
+    job = e->done;
+    if (job) {
+        e->done = job->next;
+        if (!e->done)
+            e->done_end = &e->done;
+        job->next = NULL;
+    }
+    pthread_mutex_unlock(&e->mutex);
+    return job;
+}

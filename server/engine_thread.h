@@ -1,0 +1,80 @@
+/* The engine's thread: owns the device, the checkpoints and one generator per model, and turns
+ * jobs into pixels.
+ *
+ * It loads while the loop already answers probes, then computes: every round takes in what was
+ * submitted, drops what was cancelled, fills free lanes from each model's fair queue, gives
+ * every model with work one tick, and hands back jobs that are done. Jobs are linked, so that
+ * neither side allocates; how many there are is bounded by the loop's admission.
+ *
+ * Thread: the functions below belong to the loop. wake() is called on the engine's thread.
+ */
+#ifndef SERVER_ENGINE_THREAD_H
+#define SERVER_ENGINE_THREAD_H
+
+#include "engine/base/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct engine_thread;
+struct job;
+struct settings;
+
+enum engine_state {
+    ENGINE_LOADING,
+    ENGINE_READY,
+    ENGINE_FAILED, /* it could not load, or the device keeps failing: nothing comes any more */
+};
+
+/* What was loaded; constant once ready. */
+struct engine_model {
+    char name[65];
+    const char *corruption; /* borrowed from the checkpoint */
+    char digest[65];        /* SHA-256 of the checkpoint, hex */
+    const char *output, *time_embed;
+    char licence[256]; /* empty: none is stated */
+    const char *precision;
+    int side_px, channels;
+    size_t memory_bytes;
+    bool batch_invariant;   /* the self-test's result */
+    struct error self_test; /* what differed, if it did */
+};
+
+struct engine_stats {
+    enum engine_state state;
+    struct error error;       /* why it failed */
+    int n_models;             /* loaded so far */
+    bool stalled;             /* a tick takes longer than stall_timeout_ms */
+    int slots, busy;          /* lanes of all models */
+    size_t waiting;           /* images without a lane */
+    uint64_t evaluations;     /* of the network, since the start */
+    double evaluations_per_s; /* while busy, smoothed; 0 until measured */
+};
+
+/* Starts the thread and returns at once. settings is borrowed. wake(arg) tells that the state
+ * changed or jobs are done; it must be callable from any thread. 0, -ENOMEM or -EAGAIN. */
+int engine_thread_start(const struct settings *settings, void (*wake)(void *arg), void *arg,
+                        struct engine_thread **out, struct error *err);
+
+/* Ends after the tick in progress, joins and frees. All jobs must have been taken back. NULL is
+ * fine. */
+void engine_thread_stop(struct engine_thread *e);
+
+void engine_thread_stats(struct engine_thread *e, struct engine_stats *out);
+
+/* Only while ready: the models of settings in their order, and a line about the device. */
+const struct engine_model *engine_thread_model(const struct engine_thread *e, int i);
+const char *engine_thread_device(const struct engine_thread *e);
+
+/* Hands a job over. Only while ready or failed; in the latter case it comes back at once. */
+void engine_thread_submit(struct engine_thread *e, struct job *job);
+
+/* The job comes back within one tick, its lanes free; with status -ECANCELED unless it was
+ * complete before. */
+void engine_thread_cancel(struct job *job);
+
+/* The next job that is done, NULL if there is none. */
+struct job *engine_thread_take_done(struct engine_thread *e);
+
+#endif

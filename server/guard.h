@@ -1,0 +1,35 @@
+/* The request guard: refuses requests that HTTP parsers disagree about.
+ *
+ * libmicrohttpd 0.9.75 serves requests with both Content-Length and Transfer-Encoding, repeated
+ * lengths, unknown transfer codings and white space before the colon; behind a proxy that reads
+ * them differently they smuggle a second request (RFC 9112, section 11.2). The guard runs on
+ * the first call for a request, before anything reads it. What the library hides from it (bare
+ * LF, folded lines, NUL in a value) needs a proxy in front.
+ *
+ * A pure function over what was parsed; any thread.
+ */
+#ifndef SERVER_GUARD_H
+#define SERVER_GUARD_H
+
+#include <stddef.h>
+
+struct guard_field {
+    const char *name;
+    size_t name_size;
+    const char *value; /* may be NULL if value_size is 0 */
+    size_t value_size;
+};
+
+struct guard_request {
+    const char *method;
+    const char *target;  /* as sent: origin form or absolute form, query included */
+    const char *version; /* "HTTP/1.1" */
+    const struct guard_field *fields;
+    size_t n_fields;
+};
+
+/* 0 if the request may be served, else the HTTP status to refuse it with, after which the
+ * connection must be closed; why: one sentence for the client, static. */
+int guard_check(const struct guard_request *request, const char **why);
+
+#endif

@@ -1,0 +1,98 @@
+/* HTTP/1.1 on libmicrohttpd, driven by the libuv loop: the only file that knows the library.
+ *
+ * A listener owns a socket and its connections. An exchange is one request and its answer:
+ *
+ *     head read -> guard -> begin() -> body read -> complete() -> answer sent
+ *
+ * The answer is given with exchange_respond(), inside a callback or at any later time on the loop;
+ * between complete() and then the connection sleeps, and only its end is watched. What clients do
+ * wrong at the level of HTTP is answered here and never reaches the callbacks.
+ *
+ * Every phase has a deadline: head (and again body) header_timeout_ms, pause between requests and
+ * receiving the answer idle_timeout_ms. A client that misses one is disconnected.
+ * A client that closes its sending side while it waits counts as gone.
+ *
+ * Thread: loop.
+ */
+#ifndef SERVER_HTTP_H
+#define SERVER_HTTP_H
+
+#include "config/address.h"
+#include "engine/base/log.h"
+
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+struct error;
+struct exchange;
+struct http;
+struct problem;
+
+struct http_options {
+    const char *name; /* in logs */
+    int socket;       /* from http_listen(); taken, also on failure */
+    int connections_max;
+    int connections_per_ip_max; /* 0: no limit */
+    int header_timeout_ms, idle_timeout_ms;
+    size_t body_bytes_max;
+    enum log_level log_level; /* of the line per request */
+
+    /* The head is read: refuse by answering, or return to have the body read. */
+    void (*begin)(struct exchange *x, void *arg);
+    /* All is read: answer now or later. */
+    void (*complete)(struct exchange *x, void *arg);
+    void *arg;
+};
+
+/* Binds and listens. bound: the address, with the port chosen by the system where it was 0.
+ * 0, -EINVAL or -errno. */
+int http_listen(const char *address, int *out, char bound[ADDRESS_TEXT_BYTES], struct error *err);
+
+/* Starts to accept. Strings of options are borrowed. 0, -ENOMEM or -EIO. */
+int http_create(uv_loop_t *loop, const struct http_options *options, struct http **out,
+                struct error *err);
+
+/* Accepts what is waiting and then no more; open connections go on. */
+void http_quiesce(struct http *http);
+
+int http_exchanges(const struct http *http); /* requests not yet answered in full */
+
+/* Closes all connections. Every exchange must have been answered. NULL is fine. The memory goes
+ * once the loop has run the close callbacks. */
+void http_destroy(struct http *http);
+
+/* What the client sent; valid until the exchange is answered. */
+const char *exchange_id(const struct exchange *x); /* X-Request-ID, taken over or made */
+const char *exchange_method(const struct exchange *x);
+const char *exchange_path(const struct exchange *x); /* as sent, without query, not unescaped */
+const char *exchange_header(const struct exchange *x, const char *name); /* or NULL */
+/* Not NUL terminated; complete once complete() is called. */
+const char *exchange_body(const struct exchange *x, size_t *size);
+uint64_t exchange_started_ns(const struct exchange *x); /* uv_hrtime() at its head */
+
+/* The name of the route, static, for the log. */
+void exchange_set_route(struct exchange *x, const char *route);
+
+/* Adds a header to the answer to come. name static; value copied, cut at 255 bytes. At most 8. */
+void exchange_add_header(struct exchange *x, const char *name, const char *value);
+
+/* Closes the connection after the answer. */
+void exchange_set_close(struct exchange *x);
+
+/* Answers. body is borrowed for ever if owned is NULL; else it lies in owned, which is taken and
+ * freed with free(). Without memory the connection is dropped. The exchange is not to be used
+ * afterwards. */
+void exchange_respond(struct exchange *x, int status, const char *content_type, const void *body,
+                      size_t size, void *owned);
+/* text malloc'ed and taken, NULL: out of memory. */
+void exchange_respond_json(struct exchange *x, int status, char *text);
+void exchange_respond_problem(struct exchange *x, const struct problem *problem);
+
+/* Set by complete() when the answer comes later: called when the client went away, after which the
+ * exchange is not to be used. Not called after exchange_respond(). */
+void exchange_on_gone(struct exchange *x, void (*gone)(void *arg), void *arg);
+
+const char *http_library_version(void);
+
+#endif

@@ -1,0 +1,40 @@
+/* A job: the images of one request, as the engine's thread sees them. It knows nothing of HTTP.
+ *
+ * The loop fills in the first part and hands the job over with engine_thread_submit(); from then
+ * on it belongs to the engine's thread until engine_thread_take_done() returns it. The only thing
+ * the loop may do meanwhile is to cancel it.
+ */
+#ifndef SERVER_JOB_H
+#define SERVER_JOB_H
+
+#include "engine/base/error.h"
+#include "model/sampler.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct job {
+    /* By the loop, before it is submitted. */
+    uint64_t id; /* unique among all jobs of the daemon */
+    int model;   /* index of the engine's models */
+    enum sampler sampler;
+    int nfe;
+    uint64_t seed; /* of the first image; image i has seed + i */
+    int n;
+    uint8_t *pixels; /* [n, side, side, channels], written by the engine's thread; owned */
+    void *owner;
+
+    atomic_bool cancelled; /* by the loop, at any time */
+
+    /* By the engine's thread; readable by the loop once the job is done. */
+    int n_started, n_finished;
+    uint64_t started_ns, finished_ns; /* uv_hrtime() at the first and after the last image */
+    int status;                       /* 0, -ECANCELED or the device's error */
+    struct error error;
+
+    struct job *next;                        /* submitted, active or done */
+    struct job *queue_next, *queue_previous; /* while images wait; server/queue.h */
+};
+
+#endif

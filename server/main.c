@@ -1,0 +1,81 @@
+/* softdiffd: serves Soft Diffusion models over HTTP. See --help. */
+#include "config/settings.h"
+#include "engine/base/error.h"
+#include "engine/base/log.h"
+#include "server/check.h"
+#include "server/daemon.h"
+#include "server/probe.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static int complain(const struct error *err)
+{
+    fprintf(stderr, "softdiffd: %s\n", err->text);
+    return 1;
+}
+
+static void set_log_level(const char *name)
+{
+    static const char *const names[] = {"debug", "info", "warn", "error"};
+    int i;
+
+    for (i = 0; i < 4; i++)
+        if (!strcmp(names[i], name))
+            log_set_level((enum log_level)i);
+}
+
+static int healthcheck(const struct settings *s)
+{
+    struct error err = {""};
+    char answer[1024];
+    int rc;
+
+    rc = probe_ready(s->admin_listen, answer, sizeof(answer), &err);
+    if (rc < 0 && *err.text)
+        return complain(&err);
+    puts(answer);
+    return rc < 0;
+}
+
+static int serve(const struct settings *s)
+{
+    struct error err;
+    int status;
+
+    if (s->n_models == 0) {
+        error_set(&err, -1, "no model to serve; give --model NAME=PATH, see --help");
+        return complain(&err);
+    }
+    log_write(LOG_INFO, "event=start version=%s", SOFTDIFF_VERSION);
+    if (daemon_run(s, &status, &err) < 0)
+        return complain(&err);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    struct settings settings;
+    struct error err;
+
+    if (settings_load(argc, argv, &settings, &err) < 0)
+        return complain(&err);
+    set_log_level(settings.log_level);
+    switch (settings.action) {
+    case SETTINGS_HELP:
+        settings_help(stdout);
+        return 0;
+    case SETTINGS_VERSION:
+        printf("softdiffd %s\n", SOFTDIFF_VERSION);
+        return 0;
+    case SETTINGS_PRINT_CONFIG:
+        return settings_print(&settings, stdout, &err) < 0 ? complain(&err) : 0;
+    case SETTINGS_CHECK:
+        return check_settings(&settings, stdout, &err) < 0 ? complain(&err) : 0;
+    case SETTINGS_HEALTHCHECK:
+        return healthcheck(&settings);
+    case SETTINGS_SERVE:
+        break;
+    }
+    return serve(&settings);
+}

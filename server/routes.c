@@ -1,0 +1,179 @@
+#include "server/routes.h"
+
+#include "api/problem.h"
+#include "server/assets.h"
+#include "server/daemon.h"
+#include "server/describe.h"
+#include "server/http.h"
+#include "server/samples.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+struct route {
+    const char *method; /* GET serves HEAD too */
+    const char *path;
+    bool needs_engine;                                   /* 503 unless ready */
+    void (*begin)(struct daemon *d, struct exchange *x); /* optional */
+    void (*complete)(struct daemon *d, struct exchange *x);
+};
+
+static void get_index(struct daemon *d, struct exchange *x)
+{
+    exchange_add_header(x, "Content-Security-Policy",
+                        "default-src 'none'; connect-src 'self'; img-src data:; "
+                        "script-src 'unsafe-inline'; style-src 'unsafe-inline'");
+    exchange_respond(x, 200, "text/html; charset=utf-8", asset_index_html, asset_index_html_size,
+                     NULL);
+}
+
+static void get_openapi(struct daemon *d, struct exchange *x)
+{
+    exchange_respond(x, 200, "application/json", asset_openapi_json, asset_openapi_json_size, NULL);
+}
+
+static void get_version(struct daemon *d, struct exchange *x)
+{
+    exchange_respond_json(x, 200, describe_version());
+}
+
+static void get_models(struct daemon *d, struct exchange *x)
+{
+    exchange_respond_json(x, 200, describe_models(d));
+}
+
+static void get_capabilities(struct daemon *d, struct exchange *x)
+{
+    exchange_respond_json(x, 200, describe_capabilities(d));
+}
+
+static void get_queue(struct daemon *d, struct exchange *x)
+{
+    exchange_respond_json(x, 200, describe_queue(d));
+}
+
+/* Alive: not in need of a restart. Loading and draining are healthy. */
+static void get_livez(struct daemon *d, struct exchange *x)
+{
+    const char *state = daemon_state(d);
+    bool alive = strcmp(state, "stalled") && strcmp(state, "failed");
+
+    exchange_respond_json(x, alive ? 200 : 503, describe_state(d));
+}
+
+static void get_readyz(struct daemon *d, struct exchange *x)
+{
+    exchange_respond_json(x, strcmp(daemon_state(d), "ready") ? 503 : 200, describe_state(d));
+}
+
+static void begin_samples(struct daemon *d, struct exchange *x)
+{
+    samples_begin(d->samples, x);
+}
+
+static void post_samples(struct daemon *d, struct exchange *x)
+{
+    samples_handle(d->samples, x);
+}
+
+static const struct route public_routes[] = {
+    {"GET", "/", false, NULL, get_index},
+    {"GET", "/openapi.json", false, NULL, get_openapi},
+    {"GET", "/version", false, NULL, get_version},
+    {"GET", "/livez", false, NULL, get_livez},
+    {"GET", "/readyz", false, NULL, get_readyz},
+    {"GET", "/v1/models", true, NULL, get_models},
+    {"GET", "/v1/capabilities", true, NULL, get_capabilities},
+    {"POST", "/v1/samples", true, begin_samples, post_samples},
+    {NULL, NULL, false, NULL, NULL},
+};
+
+static const struct route admin_routes[] = {
+    {"GET", "/livez", false, NULL, get_livez},
+    {"GET", "/readyz", false, NULL, get_readyz},
+    {"GET", "/version", false, NULL, get_version},
+    {"GET", "/v1/queue", true, NULL, get_queue},
+    {NULL, NULL, false, NULL, NULL},
+};
+
+/* NULL where nothing fits; the exchange has then been answered. */
+static const struct route *find_route(const struct route *routes, struct exchange *x)
+{
+    const char *method = exchange_method(x), *path = exchange_path(x);
+    struct problem problem = {0};
+    const char *allow = NULL;
+    const struct route *r;
+
+    for (r = routes; r->path; r++) {
+        if (strcmp(r->path, path))
+            continue;
+        exchange_set_route(x, r->path);
+        if (!strcmp(r->method, method) || (!strcmp(method, "HEAD") && !strcmp(r->method, "GET")))
+            return r;
+        allow = strcmp(r->method, "GET") ? r->method : "GET, HEAD";
+    }
+    if (allow) {
+        exchange_add_header(x, "Allow", allow);
+        problem_set(&problem, 405, "this address answers %s", allow);
+    } else {
+        problem_set(&problem, 404, "there is nothing at this address; see /openapi.json");
+    }
+    exchange_respond_problem(x, &problem);
+    return NULL;
+}
+
+static bool refuse_unless_ready(struct daemon *d, struct exchange *x)
+{
+    const char *state = daemon_state(d);
+    struct problem problem = {.retry_after_s = 1};
+
+    if (!strcmp(state, "ready"))
+        return false;
+    problem_set(&problem, 503, "the daemon is not ready: %s", state);
+    exchange_respond_problem(x, &problem);
+    return true;
+}
+
+static void begin(const struct route *routes, struct daemon *d, struct exchange *x)
+{
+    const struct route *r;
+
+    if (d->phase == DAEMON_DRAINING)
+        exchange_set_close(x);
+    r = find_route(routes, x);
+    if (!r || (r->needs_engine && refuse_unless_ready(d, x)))
+        return;
+    if (r->begin)
+        r->begin(d, x);
+}
+
+/* The daemon may have changed its state while the body came in. */
+static void complete(const struct route *routes, struct daemon *d, struct exchange *x)
+{
+    const struct route *r = find_route(routes, x);
+
+    if (!r || (r->needs_engine && refuse_unless_ready(d, x)))
+        return;
+    r->complete(d, x);
+}
+
+void routes_public_begin(struct exchange *x, void *arg)
+{
+    begin(public_routes, arg, x);
+}
+
+void routes_public_complete(struct exchange *x, void *arg)
+{
+    complete(public_routes, arg, x);
+}
+
+void routes_admin_begin(struct exchange *x, void *arg)
+{
+    begin(admin_routes, arg, x);
+}
+
+void routes_admin_complete(struct exchange *x, void *arg)
+{
+    complete(admin_routes, arg, x);
+}
