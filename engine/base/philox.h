@@ -39,7 +39,7 @@ struct philox_key philox_key(uint64_t seed, uint32_t image, uint32_t step);
 /* The four words of one block. */
 void philox_block(const struct philox_key *key, uint32_t stream, uint32_t block, uint32_t out[4]);
 
-/* n uniform numbers in (0, 1): (word >> 8 + 0.5) 2^-24. */
+/* n uniform numbers in (0, 1]: (word >> 8 + 0.5) 2^-24, rounded to float32. */
 void philox_uniforms(const struct philox_key *key, uint32_t stream, size_t n, float *out);
 
 /* n standard normals by Box-Muller: words (0, 1) of a block give elements 0 and 1, words (2, 3)

@@ -94,11 +94,15 @@ bool subject_has_case(const struct subject *s, enum op_kind kind, int index)
     return c.spec.outputs[0].dtype == DTYPE_BF16;
 }
 
-static void run_op(const struct subject *s, const struct options *options, enum op_kind kind)
+/* Returns whether the options select anything. */
+static bool run_op(const struct subject *s, const struct options *options, enum op_kind kind)
 {
+    bool ran = false;
+
     for (int i = 0; i < cases_count(kind); i++) {
         if ((options->index >= 0 && options->index != i) || !subject_has_case(s, kind, i))
             continue;
+        ran = true;
         if (options->bench)
             bench_run(s, kind, i);
         else
@@ -107,17 +111,19 @@ static void run_op(const struct subject *s, const struct options *options, enum 
             gradient_check(s, kind, i);
     }
     if (options->bench || options->index >= 0)
-        return;
+        return ran;
     invariance_check(s, kind);
     if (s->device == s->reference)
         refusal_check(s, kind);
+    return ran;
 }
 
-static void run_device(struct device *device, struct device *reference,
+static bool run_device(struct device *device, struct device *reference,
                        const struct options *options)
 {
     const struct device_ops *ops = device_base(device)->ops;
     struct subject s = {.device = device, .reference = reference, .seed = options->seed};
+    bool ran = false;
     char text[128];
 
     if (ops->enter_thread)
@@ -130,15 +136,18 @@ static void run_device(struct device *device, struct device *reference,
         if (options->precision != PRECISION_AUTO && (int)options->precision != p)
             continue;
         if (ops->precision(device, (enum precision)p, &s.precision, &err) < 0) {
-            if (!options->bench && device != reference)
+            if (!options->bench && device != reference) {
                 tap_skip(err.text, "%s %s", ops->name, precision_name((enum precision)p));
+                ran = true;
+            }
             continue;
         }
         for (int kind = 0; kind < OP_KINDS; kind++) {
             if (!options->op || strcmp(options->op, op_name((enum op_kind)kind)) == 0)
-                run_op(&s, options, (enum op_kind)kind);
+                ran = run_op(&s, options, (enum op_kind)kind) || ran;
         }
     }
+    return ran;
 }
 
 int main(int argc, char **argv)
@@ -146,6 +155,7 @@ int main(int argc, char **argv)
     struct options options = {.precision = PRECISION_AUTO, .index = -1, .seed = 1};
     struct device *reference;
     struct error err;
+    bool ran = false;
 
     setvbuf(stdout, NULL, _IOLBF, 0);
     if (options_parse(argc, argv, &options) < 0)
@@ -164,12 +174,17 @@ int main(int argc, char **argv)
             continue;
         if (!is_reference && device_open(name, 1, &device, &err) < 0) {
             tap_skip(err.text, "device %s", name);
+            ran = true;
             continue;
         }
-        run_device(device, reference, &options);
+        ran = run_device(device, reference, &options) || ran;
         if (!is_reference)
             device_close(device);
     }
     device_close(reference);
+    if (!ran) {
+        fprintf(stderr, "nothing has this device, precision, operation and case\n");
+        return 2;
+    }
     return options.bench ? 0 : tap_finish();
 }
