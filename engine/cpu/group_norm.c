@@ -17,6 +17,8 @@
 #include <math.h>
 #include <string.h>
 
+enum { COLUMN_WIDTH_MIN = 256, COLUMN_LANES = 16 };
+
 struct group_norm {
     struct kernel kernel; /* first: device.h */
     const struct cpu_loops *loops;
@@ -28,8 +30,29 @@ struct group_norm {
     bool silu, shifted;
 };
 
-/* Arrays of one float per column of a folded row, in scratch. */
-enum { FORWARD_ARRAYS = 5, BACKWARD_ARRAYS = 11, COLUMN_WIDTH_MIN = 256, COLUMN_LANES = 16 };
+/* The arrays in scratch, of one float per column of a folded row. */
+enum forward_array {
+    FORWARD_ORIGIN,
+    FORWARD_SUM,
+    FORWARD_SQUARE,
+    FORWARD_SCALE,
+    FORWARD_OFFSET,
+    FORWARD_ARRAYS
+};
+enum backward_array {
+    BACKWARD_CENTRE,
+    BACKWARD_RSTD,
+    BACKWARD_OFFSET,
+    BACKWARD_GAMMA,
+    BACKWARD_BETA,
+    BACKWARD_DX_G,
+    BACKWARD_DX_X,
+    BACKWARD_DX_1,
+    BACKWARD_SUM_G,
+    BACKWARD_SUM_GX,
+    BACKWARD_SUM_X,
+    BACKWARD_ARRAYS
+};
 
 static size_t columns_bytes(const struct group_norm *k)
 {
@@ -39,6 +62,11 @@ static size_t columns_bytes(const struct group_norm *k)
 static float *columns_array(const struct group_norm *k, void *scratch, int i)
 {
     return (float *)((char *)scratch + (size_t)i * columns_bytes(k));
+}
+
+static void columns_clear(const struct group_norm *k, float *array)
+{
+    memset(array, 0, k->fold * k->c * sizeof(*array));
 }
 
 /* Writes channel values over to the other pixels of a folded row. */
@@ -58,13 +86,6 @@ static void columns_gather(const struct group_norm *k, float *array)
             sum += array[i * k->c + channel];
         array[channel] = (float)sum;
     }
-}
-
-/* An image is `rows` folded rows and a last one of `rest` columns, which may be none. */
-static void image_rows(const struct group_norm *k, size_t *rows, size_t *rest)
-{
-    *rows = k->pixels / k->fold;
-    *rest = k->pixels % k->fold * k->c;
 }
 
 static const void *element_at(const struct group_norm *k, const void *x, size_t i)
@@ -105,31 +126,31 @@ static void group_norm_image(const struct group_norm *k, const void *x, const fl
                              void *scratch)
 {
     const struct norm_loops *loops = k->loops->norm;
-    float *origin = columns_array(k, scratch, 0), *sum = columns_array(k, scratch, 1);
-    float *square = columns_array(k, scratch, 2), *scale = columns_array(k, scratch, 3);
-    float *offset = columns_array(k, scratch, 4), *centre = origin; /* sums are done by then */
-    size_t width = k->fold * k->c, group_width = k->c / (size_t)k->groups, rows, rest;
-    const void *x_rest;
+    float *origin = columns_array(k, scratch, FORWARD_ORIGIN);
+    float *sum = columns_array(k, scratch, FORWARD_SUM);
+    float *square = columns_array(k, scratch, FORWARD_SQUARE);
+    float *scale = columns_array(k, scratch, FORWARD_SCALE);
+    float *offset = columns_array(k, scratch, FORWARD_OFFSET);
+    float *centre = origin; /* a group's origins are not needed after its statistics */
+    size_t count = k->pixels * k->c, width = k->fold * k->c, group_width = k->c / (size_t)k->groups;
 
-    image_rows(k, &rows, &rest);
-    x_rest = element_at(k, x, rows * width);
     k->loops->pointwise->affine(x, k->type, origin, DTYPE_F32, k->c, 1.0f, 0.0f);
     columns_repeat(k, origin);
-    memset(sum, 0, width * sizeof(*sum));
-    memset(square, 0, width * sizeof(*square));
-    loops->sums(x, k->type, rows, width, origin, sum, square);
-    loops->sums(x_rest, k->type, 1, rest, origin, sum, square);
+    columns_clear(k, sum);
+    columns_clear(k, square);
+    loops->sums(x, k->type, count, width, origin, sum, square);
     columns_gather(k, sum);
     columns_gather(k, square);
 
     for (int group = 0; group < k->groups; group++) {
+        size_t first = (size_t)group * group_width;
         double mean, variance, rstd;
 
         group_statistics(k, group, origin, sum, square, shift, &mean, &variance);
         rstd = 1.0 / sqrt(variance + (double)k->eps);
         stats[group] = (float)mean;
         stats[k->groups + group] = (float)rstd;
-        for (size_t i = (size_t)group * group_width; i < ((size_t)group + 1) * group_width; i++) {
+        for (size_t i = first; i < first + group_width; i++) {
             double added = shift ? (double)shift[i] : 0.0;
 
             centre[i] = (float)(mean - added);
@@ -140,9 +161,7 @@ static void group_norm_image(const struct group_norm *k, const void *x, const fl
     columns_repeat(k, centre);
     columns_repeat(k, scale);
     columns_repeat(k, offset);
-    loops->apply(x, y, k->type, rows, width, centre, scale, offset, k->silu);
-    loops->apply(x_rest, element_at_mutable(k, y, rows * width), k->type, 1, rest, centre, scale,
-                 offset, k->silu);
+    loops->apply(x, y, k->type, count, width, centre, scale, offset, k->silu);
 }
 
 static int group_norm_run(const struct kernel *kernel, const void *const *inputs,
@@ -171,32 +190,53 @@ struct grad_image {
     float *dshift;          /* [c] or NULL */
 };
 
+/* What xhat = (u - mean) rstd needs, per channel. */
+static void grad_columns(const struct group_norm *k, const struct grad_image *image,
+                         const struct norm_columns *columns)
+{
+    for (size_t i = 0; i < k->c; i++) {
+        size_t group = i / (k->c / (size_t)k->groups);
+        double mean = image->stats[group], rstd = image->stats[(size_t)k->groups + group];
+        double added = image->shift ? (double)image->shift[i] : 0.0;
+
+        columns->rstd[i] = (float)rstd;
+        columns->centre[i] = (float)(mean - added);
+        columns->offset[i] = (float)((added + columns->centre[i] - mean) * rstd);
+        columns->gamma[i] = image->gamma[i];
+        columns->beta[i] = image->beta[i];
+    }
+    columns_repeat(k, columns->centre);
+    columns_repeat(k, columns->rstd);
+    columns_repeat(k, columns->offset);
+    columns_repeat(k, columns->gamma);
+    columns_repeat(k, columns->beta);
+}
+
 /* With g = dL/du' and xhat = (u - mean) rstd:
  * dL/du = rstd (gamma g - mean(gamma g) - xhat mean(gamma g xhat)), means over the group. */
-static void group_norm_grad_group(const struct group_norm *k, const struct grad_image *image,
-                                  int group, const float *sum_g, const float *sum_gx,
-                                  const float *sum_x, const struct norm_columns *columns)
+static void grad_group(const struct group_norm *k, const struct grad_image *image, int group,
+                       const struct norm_sums *sums, const struct norm_columns *columns)
 {
     size_t width = k->c / (size_t)k->groups, first = (size_t)group * width;
-    double count = (double)k->pixels * (double)width;
+    double pixels = (double)k->pixels, count = pixels * (double)width;
     double rstd = image->stats[k->groups + group];
     double mean_g = 0.0, mean_gx = 0.0;
 
     for (size_t i = first; i < first + width; i++) {
-        mean_g += (double)image->gamma[i] * sum_g[i];
-        mean_gx += (double)image->gamma[i] * sum_gx[i];
+        mean_g += (double)image->gamma[i] * sums->g[i] / count;
+        mean_gx += (double)image->gamma[i] * sums->gx[i] / count;
     }
-    mean_g /= count;
-    mean_gx /= count;
     for (size_t i = first; i < first + width; i++) {
-        columns->dx_g[i] = (float)(rstd * image->gamma[i]);
+        double gamma = image->gamma[i];
+
+        columns->dx_g[i] = (float)(rstd * gamma);
         columns->dx_x[i] = (float)(-rstd * mean_gx);
         columns->dx_1[i] = (float)(-rstd * mean_g);
-        image->dgamma[i] += sum_gx[i];
-        image->dbeta[i] += sum_g[i];
+        image->dgamma[i] += sums->gx[i];
+        image->dbeta[i] += sums->g[i];
         if (image->dshift)
-            image->dshift[i] = (float)(rstd * (image->gamma[i] * (double)sum_g[i] -
-                                               (double)k->pixels * mean_g - mean_gx * sum_x[i]));
+            image->dshift[i] =
+                (float)(rstd * (gamma * sums->g[i] - pixels * mean_g - mean_gx * sums->x[i]));
     }
 }
 
@@ -204,67 +244,41 @@ static void group_norm_grad_image(const struct group_norm *k, const struct grad_
                                   void *scratch)
 {
     const struct norm_loops *loops = k->loops->norm;
-    struct norm_columns columns = {
-        .rstd = columns_array(k, scratch, 0),
-        .offset = columns_array(k, scratch, 1),
-        .gamma = columns_array(k, scratch, 2),
-        .beta = columns_array(k, scratch, 3),
-        .dx_g = columns_array(k, scratch, 4),
-        .dx_x = columns_array(k, scratch, 5),
-        .dx_1 = columns_array(k, scratch, 6),
-        .centre = columns_array(k, scratch, 7),
+    const struct norm_columns columns = {
+        .centre = columns_array(k, scratch, BACKWARD_CENTRE),
+        .rstd = columns_array(k, scratch, BACKWARD_RSTD),
+        .offset = columns_array(k, scratch, BACKWARD_OFFSET),
+        .gamma = columns_array(k, scratch, BACKWARD_GAMMA),
+        .beta = columns_array(k, scratch, BACKWARD_BETA),
+        .dx_g = columns_array(k, scratch, BACKWARD_DX_G),
+        .dx_x = columns_array(k, scratch, BACKWARD_DX_X),
+        .dx_1 = columns_array(k, scratch, BACKWARD_DX_1),
     };
-    float *sum_g = columns_array(k, scratch, 8), *sum_gx = columns_array(k, scratch, 9);
-    float *sum_x = columns_array(k, scratch, 10);
-    size_t width = k->fold * k->c, group_width = k->c / (size_t)k->groups, rows, rest;
-    const void *x_rest, *dy_rest, *g = image->dy, *g_rest;
-    enum dtype g_type = k->type;
-    float *slopes = NULL; /* dL/du', [h,w,c], if there is a SiLU */
+    const struct norm_sums sums = {
+        .g = columns_array(k, scratch, BACKWARD_SUM_G),
+        .gx = columns_array(k, scratch, BACKWARD_SUM_GX),
+        .x = columns_array(k, scratch, BACKWARD_SUM_X),
+    };
+    /* dL/du', [h,w,c] behind the arrays, if there is a SiLU; otherwise it is dy. */
+    float *slopes = k->silu ? columns_array(k, scratch, BACKWARD_ARRAYS) : NULL;
+    size_t count = k->pixels * k->c, width = k->fold * k->c;
 
-    image_rows(k, &rows, &rest);
-    x_rest = element_at(k, image->x, rows * width);
-    dy_rest = g_rest = element_at(k, image->dy, rows * width);
-    if (k->silu) {
-        slopes = columns_array(k, scratch, BACKWARD_ARRAYS);
-        g = slopes;
-        g_rest = slopes + rows * width;
-        g_type = DTYPE_F32;
-    }
-    for (size_t i = 0; i < k->c; i++) {
-        size_t group = i / group_width;
-        double rstd = image->stats[(size_t)k->groups + group];
-        double added = image->shift ? (double)image->shift[i] : 0.0;
-
-        columns.rstd[i] = (float)rstd;
-        columns.centre[i] = (float)(image->stats[group] - added);
-        columns.offset[i] = (float)((added + columns.centre[i] - image->stats[group]) * rstd);
-        columns.gamma[i] = image->gamma[i];
-        columns.beta[i] = image->beta[i];
-    }
-    columns_repeat(k, columns.centre);
-    columns_repeat(k, columns.rstd);
-    columns_repeat(k, columns.offset);
-    columns_repeat(k, columns.gamma);
-    columns_repeat(k, columns.beta);
-    memset(sum_g, 0, width * sizeof(*sum_g));
-    memset(sum_gx, 0, width * sizeof(*sum_gx));
-    memset(sum_x, 0, width * sizeof(*sum_x));
-    loops->grad_sums(image->x, image->dy, k->type, rows, width, &columns, slopes, sum_g, sum_gx,
-                     sum_x);
-    loops->grad_sums(x_rest, dy_rest, k->type, 1, rest, &columns,
-                     slopes ? slopes + rows * width : NULL, sum_g, sum_gx, sum_x);
-    columns_gather(k, sum_g);
-    columns_gather(k, sum_gx);
-    columns_gather(k, sum_x);
+    grad_columns(k, image, &columns);
+    columns_clear(k, sums.g);
+    columns_clear(k, sums.gx);
+    columns_clear(k, sums.x);
+    loops->grad_sums(image->x, image->dy, k->type, count, width, &columns, slopes, &sums);
+    columns_gather(k, sums.g);
+    columns_gather(k, sums.gx);
+    columns_gather(k, sums.x);
 
     for (int group = 0; group < k->groups; group++)
-        group_norm_grad_group(k, image, group, sum_g, sum_gx, sum_x, &columns);
+        grad_group(k, image, group, &sums, &columns);
     columns_repeat(k, columns.dx_g);
     columns_repeat(k, columns.dx_x);
     columns_repeat(k, columns.dx_1);
-    loops->grad_apply(image->x, k->type, g, g_type, image->dx, rows, width, &columns);
-    loops->grad_apply(x_rest, k->type, g_rest, g_type,
-                      element_at_mutable(k, image->dx, rows * width), 1, rest, &columns);
+    loops->grad_apply(image->x, k->type, slopes ? slopes : image->dy, slopes ? DTYPE_F32 : k->type,
+                      image->dx, count, width, &columns);
 }
 
 /* The sums over images of dgamma and dbeta, in front of scratch. */

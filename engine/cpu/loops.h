@@ -49,30 +49,35 @@ struct pointwise_loops {
                          void *m, enum dtype type, size_t n);
 };
 
-/* What a column of norm_loops needs, arrays of `width` each. */
+/* What norm_loops needs of each column, arrays of `width`. */
 struct norm_columns {
-    float *centre, *rstd, *offset, *gamma, *beta; /* see grad_sums */
-    float *dx_g, *dx_x, *dx_1;                    /* read by grad_apply only */
+    float *centre, *rstd, *offset; /* xhat = (x - centre) rstd + offset */
+    float *gamma, *beta;
+    float *dx_g, *dx_x, *dx_1; /* read by grad_apply only */
 };
 
-/* Group normalisation over rows of `width` elements, column by column: width is the channels, or
- * a multiple of them where channels are few (group_norm.c folds pixels into one row). */
+/* Sums per column, arrays of `width`. */
+struct norm_sums {
+    float *g, *gx, *x;
+};
+
+/* Group normalisation over n elements in rows of `width`, column by column; the last row may be
+ * shorter. width is the channels, or a multiple of them where channels are few (group_norm.c
+ * folds pixels into one row). */
 struct norm_loops {
     /* Adds, per column, x - origin to sum and its square to square. */
-    void (*sums)(const void *x, enum dtype type, size_t n_rows, size_t width, const float *origin,
+    void (*sums)(const void *x, enum dtype type, size_t n, size_t width, const float *origin,
                  float *sum, float *square);
     /* y = (x - centre) scale + offset, or SiLU of it. */
-    void (*apply)(const void *x, void *y, enum dtype type, size_t n_rows, size_t width,
+    void (*apply)(const void *x, void *y, enum dtype type, size_t n, size_t width,
                   const float *centre, const float *scale, const float *offset, bool silu);
-    /* With xhat = (x - centre) rstd + offset: adds, per column, g to sum_g, g xhat to sum_gx, xhat
-     * to sum_x. Where g is NULL it is dy; otherwise g = dy SiLU'(xhat gamma + beta), as float32,
-     * is left there for grad_apply. */
-    void (*grad_sums)(const void *x, const void *dy, enum dtype type, size_t n_rows, size_t width,
-                      const struct norm_columns *columns, float *g, float *sum_g, float *sum_gx,
-                      float *sum_x);
+    /* Adds, per column, g, g xhat and xhat to sums. Where g is NULL it is dy; otherwise
+     * g = dy SiLU'(xhat gamma + beta), as float32, is left there for grad_apply. */
+    void (*grad_sums)(const void *x, const void *dy, enum dtype type, size_t n, size_t width,
+                      const struct norm_columns *columns, float *g, const struct norm_sums *sums);
     /* dx = g dx_g + xhat dx_x + dx_1, with g of its own type. */
     void (*grad_apply)(const void *x, enum dtype type, const void *g, enum dtype g_type, void *dx,
-                       size_t n_rows, size_t width, const struct norm_columns *columns);
+                       size_t n, size_t width, const struct norm_columns *columns);
 };
 
 /* Sums of products. */

@@ -5,6 +5,12 @@
 /* ROWS rows at a time, so that a column's sums are loaded and stored once for all of them. */
 enum { ROWS = 4 };
 
+/* Elements of the row that begins at `start` of n. */
+LANES_INLINE size_t row_count(size_t start, size_t n, size_t width)
+{
+    return n - start < width ? n - start : width;
+}
+
 LANES_INLINE void sums_rows(const void *restrict x, enum dtype type, int n_rows, size_t width,
                             const float *restrict origin, float *restrict sum,
                             float *restrict square)
@@ -23,24 +29,24 @@ LANES_INLINE void sums_rows(const void *restrict x, enum dtype type, int n_rows,
     }
 }
 
-LANES_INLINE void sums_as(const void *x, enum dtype type, size_t n_rows, size_t width,
+LANES_INLINE void sums_as(const void *x, enum dtype type, size_t n, size_t width,
                           const float *origin, float *sum, float *square)
 {
     size_t i = 0;
 
-    for (; i + ROWS <= n_rows; i += ROWS)
-        sums_rows(lane_at(x, type, i * width), type, ROWS, width, origin, sum, square);
-    for (; i < n_rows; i++)
-        sums_rows(lane_at(x, type, i * width), type, 1, width, origin, sum, square);
+    for (; i + ROWS * width <= n; i += ROWS * width)
+        sums_rows(lane_at(x, type, i), type, ROWS, width, origin, sum, square);
+    for (; i < n; i += width)
+        sums_rows(lane_at(x, type, i), type, 1, row_count(i, n, width), origin, sum, square);
 }
 
-static void sums(const void *x, enum dtype type, size_t n_rows, size_t width, const float *origin,
+static void sums(const void *x, enum dtype type, size_t n, size_t width, const float *origin,
                  float *sum, float *square)
 {
     if (type == DTYPE_BF16)
-        sums_as(x, DTYPE_BF16, n_rows, width, origin, sum, square);
+        sums_as(x, DTYPE_BF16, n, width, origin, sum, square);
     else
-        sums_as(x, DTYPE_F32, n_rows, width, origin, sum, square);
+        sums_as(x, DTYPE_F32, n, width, origin, sum, square);
 }
 
 LANES_INLINE void apply_row(const void *restrict x, void *restrict y, enum dtype type, size_t width,
@@ -61,25 +67,25 @@ LANES_INLINE void apply_row(const void *restrict x, void *restrict y, enum dtype
     }
 }
 
-LANES_INLINE void apply_as(const void *x, void *y, enum dtype type, size_t n_rows, size_t width,
+LANES_INLINE void apply_as(const void *x, void *y, enum dtype type, size_t n, size_t width,
                            const float *centre, const float *scale, const float *offset, bool silu)
 {
-    for (size_t i = 0; i < n_rows; i++)
-        apply_row(lane_at(x, type, i * width), lane_at_mutable(y, type, i * width), type, width,
+    for (size_t i = 0; i < n; i += width)
+        apply_row(lane_at(x, type, i), lane_at_mutable(y, type, i), type, row_count(i, n, width),
                   centre, scale, offset, silu);
 }
 
-static void apply(const void *x, void *y, enum dtype type, size_t n_rows, size_t width,
+static void apply(const void *x, void *y, enum dtype type, size_t n, size_t width,
                   const float *centre, const float *scale, const float *offset, bool silu)
 {
     if (type == DTYPE_BF16 && silu)
-        apply_as(x, y, DTYPE_BF16, n_rows, width, centre, scale, offset, true);
+        apply_as(x, y, DTYPE_BF16, n, width, centre, scale, offset, true);
     else if (type == DTYPE_BF16)
-        apply_as(x, y, DTYPE_BF16, n_rows, width, centre, scale, offset, false);
+        apply_as(x, y, DTYPE_BF16, n, width, centre, scale, offset, false);
     else if (silu)
-        apply_as(x, y, DTYPE_F32, n_rows, width, centre, scale, offset, true);
+        apply_as(x, y, DTYPE_F32, n, width, centre, scale, offset, true);
     else
-        apply_as(x, y, DTYPE_F32, n_rows, width, centre, scale, offset, false);
+        apply_as(x, y, DTYPE_F32, n, width, centre, scale, offset, false);
 }
 
 LANES_INLINE void grad_row(const void *restrict x, const void *restrict dy, enum dtype type,
@@ -96,7 +102,8 @@ LANES_INLINE void grad_row(const void *restrict x, const void *restrict dy, enum
     }
 }
 
-/* g is of g_type: dy itself, or float32 as grad_row() left it. */
+/* g is of g_type: dy itself, or float32 as grad_row() left it. The sums are arguments of their own
+ * because the compiler takes restrict from arguments only. */
 LANES_INLINE void grad_sums_rows(const void *restrict x, enum dtype type, const void *restrict g,
                                  enum dtype g_type, int n_rows, size_t width,
                                  const struct norm_columns *columns, float *restrict sum_g,
@@ -111,10 +118,10 @@ LANES_INLINE void grad_sums_rows(const void *restrict x, enum dtype type, const 
         for (int i = 0; i < n_rows; i++) {
             size_t e = (size_t)i * width + j;
             float xhat = lane_fma(lane_read(x, type, e) - centre[j], rstd[j], offset[j]);
-            float ge = lane_read(g, g_type, e);
+            float g_element = lane_read(g, g_type, e);
 
-            sg += ge;
-            sgx = lane_fma(ge, xhat, sgx);
+            sg += g_element;
+            sgx = lane_fma(g_element, xhat, sgx);
             sx += xhat;
         }
         sum_g[j] += sg;
@@ -123,43 +130,45 @@ LANES_INLINE void grad_sums_rows(const void *restrict x, enum dtype type, const 
     }
 }
 
-LANES_INLINE void grad_sums_as(const void *x, const void *dy, enum dtype type, size_t n_rows,
-                               size_t width, const struct norm_columns *columns, float *g,
-                               float *sum_g, float *sum_gx, float *sum_x)
+/* Up to ROWS rows, of `width` elements each or one of fewer. */
+LANES_INLINE void grad_sums_block(const void *x, const void *dy, enum dtype type, int n_rows,
+                                  size_t width, const struct norm_columns *columns, float *g,
+                                  const struct norm_sums *sums)
 {
-    enum dtype g_type = g ? DTYPE_F32 : type;
-
-    for (size_t i = 0; i < n_rows;) {
-        const void *rows = lane_at(x, type, i * width);
-        const void *rows_dy = lane_at(dy, type, i * width), *rows_g = rows_dy;
-        size_t n = n_rows - i < ROWS ? 1 : ROWS;
-
-        if (g) {
-            for (size_t r = 0; r < n; r++)
-                grad_row(lane_at(rows, type, r * width), lane_at(rows_dy, type, r * width), type,
-                         width, columns, g + (i + r) * width);
-            rows_g = g + i * width;
-        }
-        if (n == ROWS)
-            grad_sums_rows(rows, type, rows_g, g_type, ROWS, width, columns, sum_g, sum_gx, sum_x);
-        else
-            grad_sums_rows(rows, type, rows_g, g_type, 1, width, columns, sum_g, sum_gx, sum_x);
-        i += n;
+    if (!g) {
+        grad_sums_rows(x, type, dy, type, n_rows, width, columns, sums->g, sums->gx, sums->x);
+        return;
     }
+    for (size_t i = 0; i < (size_t)n_rows * width; i += width)
+        grad_row(lane_at(x, type, i), lane_at(dy, type, i), type, width, columns, g + i);
+    grad_sums_rows(x, type, g, DTYPE_F32, n_rows, width, columns, sums->g, sums->gx, sums->x);
 }
 
-static void grad_sums(const void *x, const void *dy, enum dtype type, size_t n_rows, size_t width,
-                      const struct norm_columns *columns, float *g, float *sum_g, float *sum_gx,
-                      float *sum_x)
+LANES_INLINE void grad_sums_as(const void *x, const void *dy, enum dtype type, size_t n,
+                               size_t width, const struct norm_columns *columns, float *g,
+                               const struct norm_sums *sums)
+{
+    size_t i = 0;
+
+    for (; i + ROWS * width <= n; i += ROWS * width)
+        grad_sums_block(lane_at(x, type, i), lane_at(dy, type, i), type, ROWS, width, columns,
+                        g ? g + i : NULL, sums);
+    for (; i < n; i += width)
+        grad_sums_block(lane_at(x, type, i), lane_at(dy, type, i), type, 1, row_count(i, n, width),
+                        columns, g ? g + i : NULL, sums);
+}
+
+static void grad_sums(const void *x, const void *dy, enum dtype type, size_t n, size_t width,
+                      const struct norm_columns *columns, float *g, const struct norm_sums *sums)
 {
     if (type == DTYPE_BF16 && g)
-        grad_sums_as(x, dy, DTYPE_BF16, n_rows, width, columns, g, sum_g, sum_gx, sum_x);
+        grad_sums_as(x, dy, DTYPE_BF16, n, width, columns, g, sums);
     else if (type == DTYPE_BF16)
-        grad_sums_as(x, dy, DTYPE_BF16, n_rows, width, columns, NULL, sum_g, sum_gx, sum_x);
+        grad_sums_as(x, dy, DTYPE_BF16, n, width, columns, NULL, sums);
     else if (g)
-        grad_sums_as(x, dy, DTYPE_F32, n_rows, width, columns, g, sum_g, sum_gx, sum_x);
+        grad_sums_as(x, dy, DTYPE_F32, n, width, columns, g, sums);
     else
-        grad_sums_as(x, dy, DTYPE_F32, n_rows, width, columns, NULL, sum_g, sum_gx, sum_x);
+        grad_sums_as(x, dy, DTYPE_F32, n, width, columns, NULL, sums);
 }
 
 LANES_INLINE void grad_apply_row(const void *restrict x, enum dtype type, const void *restrict g,
@@ -185,23 +194,23 @@ LANES_INLINE void grad_apply_row(const void *restrict x, enum dtype type, const 
 }
 
 LANES_INLINE void grad_apply_as(const void *x, enum dtype type, const void *g, enum dtype g_type,
-                                void *dx, size_t n_rows, size_t width,
+                                void *dx, size_t n, size_t width,
                                 const struct norm_columns *columns)
 {
-    for (size_t i = 0; i < n_rows; i++)
-        grad_apply_row(lane_at(x, type, i * width), type, lane_at(g, g_type, i * width), g_type,
-                       lane_at_mutable(dx, type, i * width), width, columns);
+    for (size_t i = 0; i < n; i += width)
+        grad_apply_row(lane_at(x, type, i), type, lane_at(g, g_type, i), g_type,
+                       lane_at_mutable(dx, type, i), row_count(i, n, width), columns);
 }
 
 static void grad_apply(const void *x, enum dtype type, const void *g, enum dtype g_type, void *dx,
-                       size_t n_rows, size_t width, const struct norm_columns *columns)
+                       size_t n, size_t width, const struct norm_columns *columns)
 {
     if (type == DTYPE_BF16 && g_type == DTYPE_BF16)
-        grad_apply_as(x, DTYPE_BF16, g, DTYPE_BF16, dx, n_rows, width, columns);
+        grad_apply_as(x, DTYPE_BF16, g, DTYPE_BF16, dx, n, width, columns);
     else if (type == DTYPE_BF16)
-        grad_apply_as(x, DTYPE_BF16, g, DTYPE_F32, dx, n_rows, width, columns);
+        grad_apply_as(x, DTYPE_BF16, g, DTYPE_F32, dx, n, width, columns);
     else
-        grad_apply_as(x, DTYPE_F32, g, DTYPE_F32, dx, n_rows, width, columns);
+        grad_apply_as(x, DTYPE_F32, g, DTYPE_F32, dx, n, width, columns);
 }
 
 const struct norm_loops LANES_NAME(norm_loops) = {

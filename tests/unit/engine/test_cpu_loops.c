@@ -148,7 +148,7 @@ static void test_sums_keep_their_digits(void **state)
     for (int set = 0; (loops = loops_at(set)) != NULL; set++) {
         float sum[WIDTH] = {0}, square[WIDTH] = {0};
 
-        loops->norm->sums(inputs, DTYPE_F32, ROWS, WIDTH, inputs, sum, square);
+        loops->norm->sums(inputs, DTYPE_F32, ROWS * WIDTH, WIDTH, inputs, sum, square);
         for (size_t j = 0; j < WIDTH; j++) {
             double expected = 0.0, expected_square = 0.0;
 
