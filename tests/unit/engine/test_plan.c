@@ -1,0 +1,282 @@
+/* Programs, gradients and plans on small closed forms, on every device. */
+#include "engine/plan.h"
+#include "engine/base/error.h"
+#include "engine/gradient.h"
+#include "engine/parameters.h"
+#include "engine/program.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { BATCH = 7, C = 4 };
+
+static struct program *new_program(void)
+{
+    struct program *p;
+
+    assert_int_equal(program_create(&p, NULL), 0);
+    return p;
+}
+
+static void check_ok(const struct program *p)
+{
+    struct error err;
+
+    if (program_check(p, &err) < 0)
+        fail_msg("%s", err.text);
+}
+
+/* The first mistake is kept, and nothing after it does harm. */
+static void test_first_error_stays(void **state)
+{
+    struct program *p = new_program();
+    int x = program_input(p, "x", shape_images(4, 4, C), VALUE_EXACT);
+    int y = program_input(p, "y", shape_images(5, 4, C), VALUE_EXACT);
+    struct error err;
+
+    assert_int_equal(program_add(p, x, y, 1.0f), -1);
+    assert_int_equal(program_input(p, "x", shape_vectors(1), VALUE_EXACT), -1);
+    assert_int_equal(program_check(p, &err), -EINVAL);
+    assert_string_equal(err.text, "add needs two batched values of one shape and type");
+    program_destroy(p);
+}
+
+static void expect_refused(struct program *p, const char *text)
+{
+    struct error err;
+
+    assert_int_equal(program_check(p, &err), -EINVAL);
+    if (!strstr(err.text, text))
+        fail_msg("\"%s\" does not speak of \"%s\"", err.text, text);
+    program_destroy(p);
+}
+
+static void test_refusals(void **state)
+{
+    static const float kernel[16];
+    struct program *p = new_program();
+
+    program_input(p, "x", shape_vectors(1), VALUE_EXACT);
+    program_input(p, "x", shape_vectors(1), VALUE_EXACT);
+    expect_refused(p, "\"x\"");
+
+    p = new_program();
+    program_input(p, "x", shape_images(0, 4, 4), VALUE_EXACT);
+    expect_refused(p, "no valid shape");
+
+    p = new_program();
+    program_convolution(p, program_input(p, "x", shape_images(4, 4, 3), VALUE_COMPUTE),
+                        program_parameter(p, "w", shape_constant(4, (const int[]){8, 4, 3, 3})), -1,
+                        1, 1, VALUE_COMPUTE);
+    expect_refused(p, "takes 4 channels, not 3");
+
+    p = new_program();
+    program_upfirdn(p, program_input(p, "x", shape_images(2, 2, 3), VALUE_COMPUTE), kernel, 1, 2,
+                    (const int[4]){0, 0, 0, 0});
+    expect_refused(p, "leaves nothing");
+
+    p = new_program();
+    program_normal(p, program_input(p, "x", shape_vectors(4), VALUE_EXACT), shape_images(2, 2, 3),
+                   0);
+    expect_refused(p, "needs a key");
+
+    p = new_program();
+    program_silu(p, 3);
+    expect_refused(p, "missing");
+}
+
+/* loss_i = 1/2 w_i ||2 x_i W^T + x_i||^2: x is used twice, W is a parameter. */
+struct rig {
+    struct program *p;
+    int x, weight, dloss, matrix, loss, gradients[2];
+};
+
+static void rig_init(struct rig *rig)
+{
+    struct error err;
+    int y;
+
+    rig->p = new_program();
+    rig->x = program_input(rig->p, "x", shape_vectors(C), VALUE_EXACT);
+    rig->weight = program_input(rig->p, "weight", shape_vectors(1), VALUE_EXACT);
+    rig->dloss = program_input(rig->p, "dloss", shape_vectors(1), VALUE_EXACT);
+    rig->matrix = program_parameter(rig->p, "W", shape_constant(2, (const int[]){C, C}));
+    y = program_linear(rig->p, rig->x, rig->matrix, -1, false);
+    y = program_add(rig->p, program_affine(rig->p, y, 2.0f, 0.0f, VALUE_EXACT), rig->x, 1.0f);
+    rig->loss = program_half_square(rig->p, y, rig->weight);
+    check_ok(rig->p);
+    if (gradient_append(rig->p, rig->loss, rig->dloss, 2, (const int[]){rig->x, rig->matrix},
+                        rig->gradients, &err) < 0)
+        fail_msg("%s", err.text);
+}
+
+/* Runs the rig with W = identity + small integers and compares with the closed form; every number
+ * is a small integer, so that sums are exact in any order. */
+static void run_rig(const char *device_name, int n_threads, int grain, int n)
+{
+    struct rig rig;
+    struct device *device;
+    struct parameters *parameters;
+    struct plan *plan;
+    struct error err;
+    float x[BATCH * C], weights[BATCH], ones[BATCH], loss[BATCH], dx[BATCH * C], dw[C * C];
+    float expected_dw[C * C] = {0};
+    float *w;
+    int outputs[3];
+
+    rig_init(&rig);
+    if (device_open(device_name, n_threads, &device, &err) < 0 ||
+        parameters_create(device, rig.p, &parameters, &err) < 0)
+        fail_msg("%s", err.text);
+    w = parameters_values(parameters);
+    for (int i = 0; i < C * C; i++)
+        w[i] = (float)(i % 3) - (i % C == i / C);
+    outputs[0] = rig.loss;
+    outputs[1] = rig.gradients[0];
+    outputs[2] = rig.gradients[1];
+    if (plan_create(device, rig.p, parameters,
+                    &(struct plan_options){.precision = PRECISION_FP32,
+                                           .batch_max = BATCH,
+                                           .grain = grain,
+                                           .n_outputs = 3,
+                                           .outputs = outputs},
+                    &plan, &err) < 0)
+        fail_msg("%s", err.text);
+    for (int i = 0; i < BATCH * C; i++)
+        x[i] = (float)(i % 5) - 2;
+    for (int i = 0; i < BATCH; i++) {
+        weights[i] = (float)(1 + i % 2);
+        ones[i] = 1;
+    }
+    assert_int_equal(plan_write(plan, rig.x, 0, BATCH, x, &err), 0);
+    assert_int_equal(plan_write(plan, rig.weight, 0, BATCH, weights, &err), 0);
+    assert_int_equal(plan_write(plan, rig.dloss, 0, BATCH, ones, &err), 0);
+    for (int repeat = 0; repeat < 2; repeat++) {
+        if (plan_run(plan, n, &err) < 0)
+            fail_msg("%s", err.text);
+    }
+    assert_int_equal(plan_read(plan, rig.loss, 0, n, loss, &err), 0);
+    assert_int_equal(plan_read(plan, rig.gradients[0], 0, n, dx, &err), 0);
+    assert_int_equal(plan_read(plan, rig.gradients[1], 0, 1, dw, &err), 0);
+    for (int i = 0; i < n; i++) {
+        float y[C], square = 0;
+
+        for (int j = 0; j < C; j++) {
+            y[j] = x[i * C + j];
+            for (int k = 0; k < C; k++)
+                y[j] += 2 * w[j * C + k] * x[i * C + k];
+            square += y[j] * y[j];
+        }
+        assert_true(loss[i] == weights[i] / 2 * square);
+        for (int k = 0; k < C; k++) {
+            float expected = weights[i] * y[k];
+
+            for (int j = 0; j < C; j++) {
+                expected += weights[i] * 2 * w[j * C + k] * y[j];
+                expected_dw[j * C + k] += weights[i] * 2 * y[j] * x[i * C + k];
+            }
+            assert_true(dx[i * C + k] == expected);
+        }
+    }
+    for (int i = 0; i < C * C; i++)
+        assert_true(dw[i] == expected_dw[i]);
+    plan_destroy(plan);
+    parameters_destroy(parameters);
+    device_close(device);
+    program_destroy(rig.p);
+}
+
+static void test_gradients_in_chunks(void **state)
+{
+    for (int i = 0; device_name_at(i); i++) {
+        for (int threads = 1; threads <= 3; threads++) {
+            run_rig(device_name_at(i), threads, 1, BATCH);
+            run_rig(device_name_at(i), threads, 1, 3);
+            run_rig(device_name_at(i), threads, 7, BATCH);
+            run_rig(device_name_at(i), threads, 2, 6);
+        }
+    }
+}
+
+/* What plans refuse, by name and before anything runs. */
+static void test_plan_refusals(void **state)
+{
+    struct rig rig;
+    struct program *other = new_program();
+    struct device *device;
+    struct parameters *parameters, *wrong;
+    struct plan *plan;
+    struct error err;
+    float numbers[C] = {0};
+    int outputs[2];
+    struct plan_options options = {.precision = PRECISION_FP32,
+                                   .batch_max = 4,
+                                   .grain = 2,
+                                   .n_outputs = 2,
+                                   .outputs = outputs};
+
+    rig_init(&rig);
+    outputs[0] = rig.loss;
+    outputs[1] = rig.gradients[1];
+    assert_int_equal(device_open("reference", 1, &device, &err), 0);
+    program_parameter(other, "W", shape_constant(1, (const int[]){C * C}));
+    assert_int_equal(parameters_create(device, rig.p, &parameters, &err), 0);
+    assert_int_equal(parameters_create(device, other, &wrong, &err), 0);
+
+    assert_int_equal(plan_create(device, rig.p, wrong, &options, &plan, &err), -EINVAL);
+    assert_string_equal(err.text, "no parameter \"W\" of that shape");
+    options.grain = 5;
+    assert_int_equal(plan_create(device, rig.p, parameters, &options, &plan, &err), -EINVAL);
+    options.grain = 2;
+    options.precision = PRECISION_BF16;
+    assert_int_equal(plan_create(device, rig.p, parameters, &options, &plan, &err), -ENOTSUP);
+    options.precision = PRECISION_FP32;
+
+    assert_int_equal(plan_create(device, rig.p, parameters, &options, &plan, &err), 0);
+    assert_int_equal(plan_run(plan, 3, &err), -EINVAL); /* sums need whole chunks */
+    assert_int_equal(plan_run(plan, 5, &err), -EINVAL);
+    assert_int_equal(plan_write(plan, rig.x, 4, 1, numbers, &err), -EINVAL);
+    assert_int_equal(plan_read(plan, rig.gradients[0], 0, 1, numbers, &err), -EINVAL);
+    assert_int_equal(plan_write(plan, -1, 0, 1, numbers, &err), -EINVAL);
+    assert_int_equal(plan_run(plan, 4, &err), 0);
+    plan_destroy(plan);
+
+    assert_int_equal(device_open("abacus", 1, &device, &err), -EINVAL);
+    assert_non_null(strstr(err.text, "abacus"));
+    parameters_destroy(parameters);
+    parameters_destroy(wrong);
+    device_close(device);
+    program_destroy(rig.p);
+    program_destroy(other);
+}
+
+/* Operations that end differentiation say so instead of leaving gradients out. */
+static void test_no_derivative(void **state)
+{
+    struct program *p = new_program();
+    int t = program_input(p, "t", shape_vectors(1), VALUE_EXACT), gradient;
+    int x = program_input(p, "x", shape_vectors(C), VALUE_EXACT);
+    int y = program_add(p, program_positional(p, t, C), x, 1.0f);
+
+    assert_int_equal(gradient_append(p, y, x, 1, &t, &gradient, NULL), 0);
+    assert_int_equal(gradient, -1); /* y does not depend on t in a way that is differentiated */
+    program_destroy(p);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_first_error_stays),   cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_gradients_in_chunks), cmocka_unit_test(test_plan_refusals),
+        cmocka_unit_test(test_no_derivative),
+    };
+
+    return cmocka_run_group_tests_name("plan", tests, NULL, NULL);
+}
