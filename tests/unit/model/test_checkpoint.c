@@ -1,0 +1,442 @@
+/* Checkpoints: saved and loaded without a change, and refused by name when anything is amiss. */
+#include "model/checkpoint.h"
+#include "engine/base/error.h"
+#include "engine/base/philox.h"
+#include "engine/device.h"
+#include "engine/program.h"
+#include "model/corruption.h"
+#include "model/ncsnpp.h"
+#include "model/safetensors.h"
+#include "tests/unit/model/files.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <math.h>
+#include <nettle/sha2.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define N_ELEMENTS(array) (sizeof(array) / sizeof((array)[0]))
+
+enum { SIDE = 8, CHANNELS = 3, IMAGES = 20, TENSORS_MAX = 256 };
+
+static const char architecture_text[] =
+    "{\"image_size\": 8, \"nf\": 4, \"ch_mult\": [1, 2], \"num_res_blocks\": 1,"
+    " \"attn_resolutions\": [4]}";
+
+static size_t count_weights(const struct architecture *a)
+{
+    struct program *p;
+    size_t n = 0;
+    int x, time_cond, phi;
+
+    assert_int_equal(program_create(&p, NULL), 0);
+    x = program_input(p, "x", shape_images(SIDE, SIDE, CHANNELS), VALUE_EXACT);
+    time_cond = program_input(p, "time_cond", shape_vectors(1), VALUE_EXACT);
+    assert_int_equal(ncsnpp_append(p, a, x, time_cond, -1, NULL, &phi, NULL), 0);
+    for (int i = 0; i < program_n_values(p); i++) {
+        if (program_value(p, i)->role == VALUE_PARAMETER)
+            n += shape_count(&program_value(p, i)->shape);
+    }
+    program_destroy(p);
+    return n;
+}
+
+/* A checkpoint with random weights, fitted to random images. */
+static struct checkpoint *make(enum output output, const char *corruption)
+{
+    struct checkpoint *c = calloc(1, sizeof(*c));
+    struct formulation *f = &c->formulation;
+    static float images[IMAGES * SIDE * SIDE * CHANNELS];
+    struct philox_key key = philox_key(1, 0, 0);
+    json_t *json = json_loads(corruption, 0, NULL);
+
+    philox_uniforms(&key, PHILOX_STREAM_DATA, N_ELEMENTS(images), images);
+    assert_int_equal(architecture_parse(architecture_text, &f->architecture, NULL), 0);
+    assert_int_equal(corruption_create(json, SIDE, SIDE, &f->corruption, NULL), 0);
+    json_decref(json);
+    f->output = output;
+    f->time_embed = TIME_FOURIER_T;
+    assert_int_equal(schedule_noise_then_levels(0.01, 0.1, 0.2, 3, (const double[]){0.01, 1, 3},
+                                                &f->schedule, NULL),
+                     0);
+    assert_int_equal(prior_fit(f->corruption, &f->schedule, SIDE, CHANNELS, IMAGES, images,
+                               &f->prior, NULL),
+                     0);
+    if (output == OUTPUT_WIENER)
+        assert_int_equal(wiener_fit(f->corruption, &f->schedule, SIDE, CHANNELS, IMAGES, images,
+                                    &f->wiener, NULL),
+                         0);
+    c->licence = strdup("for tests");
+    c->provenance = json_pack("{s:s, s:i}", "dataset", "random", "steps", 7);
+    c->n_weights = count_weights(&f->architecture);
+    c->weights = malloc(c->n_weights * sizeof(*c->weights));
+    philox_normals(&key, PHILOX_STREAM_INIT, c->n_weights, c->weights);
+    return c;
+}
+
+static const char blur[] = "{\"name\": \"blur\", \"half_size\": 5}";
+static const char noise[] = "{\"name\": \"noise\"}";
+
+static void save(const struct checkpoint *c, const char *name, int bf16)
+{
+    struct error err;
+
+    if (checkpoint_save(files_path(name), c, bf16, &err) < 0)
+        fail_msg("%s", err.text);
+}
+
+static struct checkpoint *load(const char *name)
+{
+    struct checkpoint *c = NULL;
+    struct error err;
+
+    if (checkpoint_load(files_path(name), &c, &err) < 0)
+        fail_msg("%s", err.text);
+    return c;
+}
+
+static void same_floats(const float *a, const float *b, size_t n)
+{
+    assert_memory_equal(a, b, n * sizeof(*a));
+}
+
+static void same_formulations(const struct formulation *a, const struct formulation *b)
+{
+    size_t pixels = SIDE * SIDE, n = (size_t)a->prior.n_coefficients;
+    json_t *first = formulation_to_json(a), *second = formulation_to_json(b);
+
+    assert_true(json_equal(first, second));
+    json_decref(first);
+    json_decref(second);
+    assert_int_equal(a->prior.side, b->prior.side);
+    assert_int_equal(a->prior.channels, b->prior.channels);
+    assert_int_equal(a->prior.n_modes, b->prior.n_modes);
+    assert_int_equal(a->prior.n_coefficients, b->prior.n_coefficients);
+    if (a->prior.n_modes) {
+        same_floats(a->prior.basis, b->prior.basis, SIDE * PRIOR_MODES);
+        same_floats(a->prior.mean, b->prior.mean, n);
+        same_floats(a->prior.chol, b->prior.chol, n * n);
+    }
+    if (a->output == OUTPUT_WIENER) {
+        assert_int_equal(a->wiener.side, b->wiener.side);
+        assert_int_equal(a->wiener.channels, b->wiener.channels);
+        same_floats(a->wiener.mean, b->wiener.mean, pixels * CHANNELS);
+        same_floats(a->wiener.gain, b->wiener.gain, WIENER_TIMES * pixels);
+        same_floats(a->wiener.scale, b->wiener.scale, WIENER_TIMES * 2);
+    }
+}
+
+static void a_round_trip_changes_nothing(void **state)
+{
+    static const struct {
+        enum output output;
+        const char *corruption;
+    } rows[] = {
+        {OUTPUT_RESIDUAL, blur},
+        {OUTPUT_WIENER, blur},
+        {OUTPUT_RESIDUAL, noise},
+        {OUTPUT_WIENER, "{\"name\": \"mask\", \"order\": \"random\", \"seed\": 3}"},
+    };
+
+    for (size_t i = 0; i < N_ELEMENTS(rows); i++) {
+        for (int bf16 = 0; bf16 < 2; bf16++) {
+            struct checkpoint *a = make(rows[i].output, rows[i].corruption), *b;
+
+            save(a, "round", bf16);
+            b = load("round");
+            same_formulations(&a->formulation, &b->formulation);
+            assert_string_equal(b->licence, a->licence);
+            assert_true(json_equal(b->provenance, a->provenance));
+            assert_int_equal(b->n_weights, a->n_weights);
+            for (size_t j = 0; bf16 && j < a->n_weights; j++)
+                a->weights[j] = bf16_to_float(bf16_from_float(a->weights[j]));
+            same_floats(b->weights, a->weights, a->n_weights);
+            checkpoint_destroy(a);
+            checkpoint_destroy(b);
+        }
+    }
+}
+
+static void the_digest_is_that_of_the_file(void **state)
+{
+    struct checkpoint *a = make(OUTPUT_RESIDUAL, noise), *b;
+    struct sha256_ctx context;
+    uint8_t hash[SHA256_DIGEST_SIZE];
+    unsigned char *bytes;
+    char hex[65];
+    size_t size;
+
+    save(a, "digest", 0);
+    b = load("digest");
+    bytes = files_read("digest", &size);
+    sha256_init(&context);
+    sha256_update(&context, size, bytes);
+    sha256_digest(&context, sizeof(hash), hash);
+    for (size_t i = 0; i < sizeof(hash); i++)
+        snprintf(hex + 2 * i, 3, "%02x", hash[i]);
+    assert_string_equal(b->digest, hex);
+    free(bytes);
+    checkpoint_destroy(a);
+    checkpoint_destroy(b);
+}
+
+static void refuse(const char *name, const char *what, const char *why)
+{
+    struct checkpoint *c = NULL;
+    struct error err = {""};
+    int rc = checkpoint_load(files_path(name), &c, &err);
+
+    if (rc != -EINVAL || !strstr(err.text, why) || c)
+        fail_msg("%s: %d \"%s\", expected \"%s\"", what, rc, err.text, why);
+}
+
+/* What is done to a list of tensors before it is written again. */
+struct damage {
+    const char *what, *tensor, *why;
+    enum { DROP, ADD, RESHAPE, RETYPE, POISON, ZERO } kind;
+};
+
+static void apply(const struct damage *d, struct safetensors_tensor *tensors, int *n)
+{
+    static const float other[4096];
+    static float poisoned[4096];
+    int i = 0;
+
+    while (i < *n && strcmp(tensors[i].name, d->tensor) != 0)
+        i++;
+    assert_true(d->kind == ADD ? i == *n : i < *n);
+    switch (d->kind) {
+    case DROP:
+        tensors[i] = tensors[--*n];
+        break;
+    case ADD:
+        tensors[(*n)++] = (struct safetensors_tensor){d->tensor, SAFETENSORS_F32, 1, {4}, other};
+        break;
+    case RESHAPE:
+        tensors[i].dims[0]++;
+        tensors[i].data = other;
+        break;
+    case RETYPE:
+        tensors[i].dtype = SAFETENSORS_F16;
+        break;
+    case POISON:
+    case ZERO:
+        assert_true(safetensors_count(&tensors[i]) <= N_ELEMENTS(poisoned));
+        memcpy(poisoned, tensors[i].data, safetensors_count(&tensors[i]) * sizeof(float));
+        poisoned[1] = d->kind == POISON ? NAN : 0;
+        tensors[i].data = poisoned;
+        break;
+    }
+}
+
+static void damaged_tensors_are_named(void **state)
+{
+    static const struct damage rows[] = {
+        {"a weight left out", "net.all_modules.3.bias", "\"net.all_modules.3.bias\" is missing",
+         DROP},
+        {"the last weight left out", "net.all_modules.0.W", "\"net.all_modules.0.W\" is missing",
+         DROP},
+        {"a table left out", "prior.chol", "\"prior.chol\" is missing", DROP},
+        {"another table left out", "wiener.gain", "\"wiener.gain\" is missing", DROP},
+        {"a weight too many", "net.all_modules.99.bias",
+         "unknown tensor \"net.all_modules.99.bias\"", ADD},
+        {"a tensor from nowhere", "optimizer", "unknown tensor \"optimizer\"", ADD},
+        {"a longer weight", "net.all_modules.3.bias",
+         "\"net.all_modules.3.bias\" is [5], the model needs [4]", RESHAPE},
+        {"a longer table", "prior.mean", "\"prior.mean\" is [46], the model needs [45]", RESHAPE},
+        {"a weight of another type", "net.all_modules.3.bias",
+         "\"net.all_modules.3.bias\" is of type F16", RETYPE},
+        {"a table of another type", "prior.mean", "\"prior.mean\" is of type F16", RETYPE},
+        {"a weight that is NaN", "net.all_modules.3.bias",
+         "\"net.all_modules.3.bias\": element 1 is not a finite number", POISON},
+        {"a table that is NaN", "prior.mean", "\"prior.mean\": element 1 is not a finite number",
+         POISON},
+        {"a scale of 0", "wiener.scale", "\"wiener.scale\": element 1 is not above 0", ZERO},
+    };
+    struct checkpoint *c = make(OUTPUT_WIENER, blur);
+    struct safetensors *file;
+
+    save(c, "good", 0);
+    assert_int_equal(safetensors_open(files_path("good"), &file, NULL), 0);
+    for (size_t i = 0; i < N_ELEMENTS(rows); i++) {
+        struct safetensors_tensor tensors[TENSORS_MAX];
+        const char *metadata[1][2] = {{"softdiff", safetensors_metadata(file, "softdiff")}};
+        int n = safetensors_n(file);
+
+        assert_true(n < TENSORS_MAX);
+        for (int j = 0; j < n; j++)
+            tensors[j] = *safetensors_at(file, j);
+        apply(&rows[i], tensors, &n);
+        assert_int_equal(safetensors_write(files_path("bad"), n, tensors, 1,
+                                           (const char *const(*)[2])metadata, NULL),
+                         0);
+        refuse("bad", rows[i].what, rows[i].why);
+    }
+    safetensors_close(file);
+    checkpoint_destroy(c);
+}
+
+static void damaged_documents_are_refused(void **state)
+{
+    static const struct {
+        const char *key, *value; /* NULL: the key is removed */
+        const char *why;
+    } rows[] = {
+        {"format", NULL, "\"format\" is missing"},
+        {"format", "2", "\"format\" is 2"},
+        {"format", "\"1\"", "\"format\" is not an integer"},
+        {"architecture", NULL, "\"architecture\" is missing"},
+        {"architecture", "[]", "architecture is not a JSON object"},
+        {"corruption", NULL, "\"corruption\" is missing"},
+        {"corruption", "{\"name\": \"fog\"}", "unknown name \"fog\""},
+        {"corruption", "{\"name\": \"blur\", \"half_size\": -1}", "\"half_size\" is -1"},
+        {"schedule", NULL, "\"schedule\" is missing"},
+        {"schedule", "{}", "\"level\" is missing"},
+        {"output", NULL, "\"output\" is missing"},
+        {"output", "\"score\"", "unknown output \"score\""},
+        {"time_embed", "\"positional_999t\"", "does not go with"},
+        {"time_embed", "3", "\"time_embed\" is not a string"},
+        {"provenance", "[]", "\"provenance\" is not a JSON object"},
+        {"licence", "0", "\"licence\" is not a string"},
+        {"author", "\"me\"", "unknown key \"author\""},
+        /* Other networks than the one whose weights are there. */
+        {"architecture",
+         "{\"image_size\": 8, \"nf\": 8, \"ch_mult\": [1, 2], \"num_res_blocks\": 1,"
+         " \"attn_resolutions\": [4]}",
+         "tensor \"net.all_modules.0.W\" is [4], the model needs [8]"},
+        {"architecture",
+         "{\"image_size\": 128, \"nf\": 512, \"num_res_blocks\": 16, \"ch_mult\": [4, 4, 4, 4]}",
+         "tensor \"net.all_modules.0.W\" is [4], the model needs [512]"},
+        {"output", "\"residual\"", "unknown tensor \"wiener.mean\""},
+    };
+    struct checkpoint *c = make(OUTPUT_WIENER, blur);
+    struct safetensors_tensor tensors[TENSORS_MAX];
+    struct safetensors *file;
+    const char *good;
+
+    save(c, "good", 0);
+    assert_int_equal(safetensors_open(files_path("good"), &file, NULL), 0);
+    good = safetensors_metadata(file, "softdiff");
+    assert_true(safetensors_n(file) <= TENSORS_MAX);
+    for (int i = 0; i < safetensors_n(file); i++)
+        tensors[i] = *safetensors_at(file, i);
+    for (size_t i = 0; i < N_ELEMENTS(rows); i++) {
+        json_t *document = json_loads(good, 0, NULL);
+        const char *metadata[1][2] = {{"softdiff", NULL}};
+        char *text;
+
+        if (rows[i].value)
+            json_object_set_new(document, rows[i].key,
+                                json_loads(rows[i].value, JSON_DECODE_ANY, NULL));
+        else
+            json_object_del(document, rows[i].key);
+        metadata[0][1] = text = json_dumps(document, 0);
+        assert_int_equal(safetensors_write(files_path("bad"), safetensors_n(file), tensors, 1,
+                                           (const char *const(*)[2])metadata, NULL),
+                         0);
+        refuse("bad", rows[i].key, rows[i].why);
+        json_decref(document);
+        free(text);
+    }
+    assert_int_equal(safetensors_write(files_path("bad"), safetensors_n(file), tensors, 0, NULL,
+                                       NULL),
+                     0);
+    refuse("bad", "no document", "no \"softdiff\" in its metadata");
+    safetensors_close(file);
+    checkpoint_destroy(c);
+}
+
+static void a_truncated_file_is_refused(void **state)
+{
+    struct checkpoint *c = make(OUTPUT_WIENER, blur);
+    unsigned char *bytes;
+    size_t size;
+
+    save(c, "whole", 0);
+    bytes = files_read("whole", &size);
+    for (size_t cut = 0; cut < size; cut += 1024) {
+        struct checkpoint *loaded = NULL;
+
+        files_write("cut", bytes, cut);
+        assert_int_equal(checkpoint_load(files_path("cut"), &loaded, NULL), -EINVAL);
+        assert_null(loaded);
+    }
+    free(bytes);
+    checkpoint_destroy(c);
+}
+
+static void a_full_disk_leaves_the_old_checkpoint(void **state)
+{
+    struct checkpoint *c = make(OUTPUT_RESIDUAL, blur), *old;
+    float weight = c->weights[0];
+    struct error err = {""};
+    int n, rc;
+
+    save(c, "kept", 0);
+    n = files_count();
+    c->weights[0] = 5;
+    files_limit(20000);
+    rc = checkpoint_save(files_path("kept"), c, 0, &err);
+    files_limit(0);
+    assert_int_equal(rc, -EFBIG);
+    assert_non_null(strstr(err.text, "kept"));
+    assert_int_equal(files_count(), n);
+    old = load("kept");
+    assert_true(old->weights[0] == weight);
+    checkpoint_destroy(old);
+    checkpoint_destroy(c);
+}
+
+static void numbers_that_are_not_finite_are_not_saved(void **state)
+{
+    struct checkpoint *c = make(OUTPUT_WIENER, blur);
+    struct error err = {""};
+    int n = files_count();
+
+    c->weights[c->n_weights - 1] = NAN;
+    assert_int_equal(checkpoint_save(files_path("diverged"), c, 1, &err), -EINVAL);
+    assert_non_null(strstr(err.text, ".bias\": element 2 is not a finite number"));
+    c->weights[c->n_weights - 1] = 0;
+    c->formulation.prior.mean[3] = INFINITY;
+    assert_int_equal(checkpoint_save(files_path("diverged"), c, 0, &err), -EINVAL);
+    assert_non_null(strstr(err.text, "\"prior.mean\": element 3"));
+    assert_int_equal(files_count(), n);
+    checkpoint_destroy(c);
+}
+
+static void time_is_told_as_the_embedding_wants_it(void **state)
+{
+    struct checkpoint *c = make(OUTPUT_RESIDUAL, blur);
+    struct formulation *f = &c->formulation;
+
+    f->time_embed = TIME_FOURIER_T;
+    assert_true(formulation_time_cond(f, 0) == 1);
+    assert_true(formulation_time_cond(f, 1) == (float)exp(1));
+    f->time_embed = TIME_POSITIONAL_999T;
+    assert_true(formulation_time_cond(f, 0.5) == 499.5f);
+    f->time_embed = TIME_FOURIER_LOG_SIGMA;
+    assert_true(fabsf(formulation_time_cond(f, 0.1) - sqrtf(0.001f)) < 1e-8f);
+    checkpoint_destroy(c);
+}
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_round_trip_changes_nothing),
+        cmocka_unit_test(the_digest_is_that_of_the_file),
+        cmocka_unit_test(damaged_tensors_are_named),
+        cmocka_unit_test(damaged_documents_are_refused),
+        cmocka_unit_test(a_truncated_file_is_refused),
+        cmocka_unit_test(a_full_disk_leaves_the_old_checkpoint),
+        cmocka_unit_test(numbers_that_are_not_finite_are_not_saved),
+        cmocka_unit_test(time_is_told_as_the_embedding_wants_it),
+    };
+
+    return cmocka_run_group_tests(tests, files_set_up, files_tear_down);
+}
