@@ -1,0 +1,31 @@
+"""What every Python test may ask for: the programs of a build."""
+
+import pathlib
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+def pytest_addoption(parser):
+    parser.addoption("--build-dir", default="build", help="folder that meson built in")
+
+
+@pytest.fixture(scope="session")
+def build_dir(request):
+    """The folder that meson built in, as an absolute path."""
+    return ROOT / request.config.getoption("--build-dir")
+
+
+@pytest.fixture(scope="session")
+def program(build_dir):
+    """Finds a built program by its name: program("softdiffd") is its path."""
+
+    def find(name):
+        for folder in ("server", "tools", "tools/train"):
+            path = build_dir / folder / name
+            if path.is_file():
+                return path
+        raise FileNotFoundError(f'"{name}" is not built in "{build_dir}"')
+
+    return find

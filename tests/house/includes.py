@@ -1,0 +1,93 @@
+"""Includes point one way: server, tools -> api, config, model -> engine -> engine/base; and a
+library's headers are included in the folders that own the library.
+
+usage: includes.py, in the root of the repository
+"""
+
+import sources
+import tap
+
+# Each folder and the folders whose headers it may include beside its own. The longest name that
+# a path starts with is its folder.
+MAY_INCLUDE = {
+    "engine/base": (),
+    "engine": ("engine/base",),
+    "engine/cpu": ("engine", "engine/base"),
+    "engine/cuda": ("engine", "engine/base"),
+    "engine/reference": ("engine", "engine/base"),
+    "model": ("engine", "engine/base"),
+    "config": ("engine/base",),
+    "api": ("engine/base",),
+    "server": ("api", "config", "model", "engine", "engine/base"),
+    "tools": ("api", "config", "model", "engine", "engine/base", "tools/train"),
+    "tools/train": ("tools", "api", "config", "model", "engine", "engine/base"),
+}
+
+# The one list of tables: it names every device.
+EXCEPTIONS = {
+    "engine/device.c": ("engine/cpu", "engine/cuda", "engine/reference"),
+}
+
+# Libraries by the start of their headers' names, and the folders that own them.
+LIBRARIES = {
+    "dnnl": ("engine/cpu",),
+    "omp.h": ("engine/cpu",),
+    "immintrin.h": ("engine/cpu",),
+    "cuda": ("engine/cuda",),
+    "cudnn": ("engine/cuda",),
+    "nccl": ("engine/cuda",),
+    "lapack": ("model",),
+    "nettle": ("api", "model"),
+    "jansson.h": ("model", "config", "api", "tools", "tools/train"),
+    "png.h": ("api",),
+    "jpeglib.h": ("tools/train",),
+    "uv.h": ("server",),
+    "microhttpd.h": ("server",),
+}
+
+# The C library, and what Linux adds to it.
+C_LIBRARY = {
+    "assert.h", "complex.h", "ctype.h", "dirent.h", "errno.h", "fcntl.h", "fenv.h", "float.h",
+    "getopt.h", "inttypes.h", "libgen.h", "limits.h", "locale.h", "math.h", "netdb.h", "poll.h",
+    "pthread.h", "pwd.h", "sched.h", "setjmp.h", "signal.h", "stdalign.h", "stdarg.h",
+    "stdatomic.h", "stdbool.h", "stddef.h", "stdint.h", "stdio.h", "stdlib.h", "stdnoreturn.h",
+    "string.h", "strings.h", "time.h", "unistd.h",
+}
+C_LIBRARY_FOLDERS = ("arpa/", "linux/", "net/", "netinet/", "sys/")
+
+
+def folder_of(name):
+    folders = [f for f in MAY_INCLUDE if name.startswith(f + "/")]
+    return max(folders, key=len, default=None)
+
+
+def wrong_includes(path):
+    """The includes of a file that point the wrong way, with the reason."""
+    name = str(path)
+    folder = folder_of(name)
+    allowed = MAY_INCLUDE[folder] + (folder,) + EXCEPTIONS.get(name, ())
+    for header in sources.included(path, '"'):
+        if folder_of(header) is None:
+            yield f'"{header}" is not named from the root of the repository'
+        elif folder_of(header) not in allowed:
+            yield f'"{header}": {folder} may include {", ".join(allowed)} only'
+    for header in sources.included(path, "<"):
+        if header in C_LIBRARY or header.startswith(C_LIBRARY_FOLDERS):
+            continue
+        owners = [LIBRARIES[start] for start in LIBRARIES if header.startswith(start)]
+        if not owners:
+            yield f"<{header}> belongs to no library that this test knows"
+        elif folder not in owners[0]:
+            yield f"<{header}> belongs to {', '.join(owners[0])}"
+
+
+def main():
+    files = [path for path in sources.find(".c", ".h", ".cu") if path.parts[0] != "tests"]
+    results = tap.Results(len(files))
+    for path in files:
+        wrong = list(wrong_includes(path))
+        results.add(not wrong, str(path), "\n".join(wrong))
+    results.finish()
+
+
+main()
