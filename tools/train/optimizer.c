@@ -78,7 +78,7 @@ double optimizer_norm(struct pool *pool, const float *x, size_t n)
 
 struct update_work {
     const struct optimizer_state *state;
-    float clip, beta1, beta2, step_size, root_correction2, eps, ema_weight;
+    float clip, beta1, beta2, rest1, rest2, step_size, root_correction2, eps, ema_weight;
 };
 
 static void update_block(void *arg, int i, int worker)
@@ -93,8 +93,8 @@ static void update_block(void *arg, int i, int worker)
     for (size_t j = 0; j < n; j++) {
         float g = gradient[j] * u->clip;
 
-        m[j] = u->beta1 * m[j] + (1 - u->beta1) * g;
-        v[j] = u->beta2 * v[j] + (1 - u->beta2) * g * g;
+        m[j] = u->beta1 * m[j] + u->rest1 * g;
+        v[j] = u->beta2 * v[j] + u->rest2 * g * g;
         weights[j] -= u->step_size * m[j] / (sqrtf(v[j]) / u->root_correction2 + u->eps);
         ema[j] += u->ema_weight * (weights[j] - ema[j]);
     }
@@ -109,6 +109,8 @@ void optimizer_update(const struct optimizer_options *o, struct pool *pool, uint
         .clip = o->clip > 0 ? (float)fmin(1, o->clip / (norm + 1e-6)) : 1,
         .beta1 = (float)o->beta1,
         .beta2 = (float)o->beta2,
+        .rest1 = (float)(1 - o->beta1), /* 1 - 0.999f would be off by 1e-5 */
+        .rest2 = (float)(1 - o->beta2),
         .step_size = (float)(optimizer_lr(o, step) / (1 - pow(o->beta1, n))),
         .root_correction2 = (float)sqrt(1 - pow(o->beta2, n)),
         .eps = (float)o->eps,

@@ -1,0 +1,325 @@
+/* Data sets: PNG and JPEG in, squares of one size out; what cannot be read is named. */
+#include "tools/train/dataset.h"
+#include "api/png.h"
+#include "engine/base/error.h"
+#include "engine/base/log.h"
+#include "engine/base/pool.h"
+#include "tools/train/jpeg.h"
+#include "tools/train/resize.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <jpeglib.h>
+
+enum { SIDE = 8 };
+
+/* A folder of its own per test, with the pool that reads it. */
+struct fixture {
+    char folder[64];
+    struct pool *pool;
+};
+
+static int setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof(*f));
+
+    if (!f)
+        return -1;
+    strcpy(f->folder, "/tmp/softdiff-dataset-XXXXXX");
+    *state = f;
+    return mkdtemp(f->folder) && pool_create(2, &f->pool, NULL) == 0 ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    char command[96];
+
+    pool_destroy(f->pool);
+    snprintf(command, sizeof(command), "rm -rf '%s'", f->folder);
+    free(f);
+    return system(command);
+}
+
+static void write_file(const struct fixture *f, const char *name, const void *bytes, size_t n)
+{
+    char path[160];
+    FILE *file;
+
+    snprintf(path, sizeof(path), "%s/%s", f->folder, name);
+    file = fopen(path, "wb");
+    assert_non_null(file);
+    assert_int_equal(fwrite(bytes, 1, n, file), n);
+    fclose(file);
+}
+
+/* One colour, so that neither JPEG nor resizing changes much. */
+static uint8_t *flat(int w, int h, const uint8_t colour[3])
+{
+    uint8_t *pixels = malloc((size_t)(w * h * 3));
+
+    assert_non_null(pixels);
+    for (int i = 0; i < w * h * 3; i++)
+        pixels[i] = colour[i % 3];
+    return pixels;
+}
+
+static void write_png(const struct fixture *f, const char *name, int w, int h,
+                      const uint8_t colour[3])
+{
+    uint8_t *pixels = flat(w, h, colour), *bytes;
+    size_t n;
+
+    assert_int_equal(png_encode(w, h, 3, pixels, NULL, NULL, &bytes, &n, NULL), 0);
+    write_file(f, name, bytes, n);
+    free(bytes);
+    free(pixels);
+}
+
+/* channels 1 or 3; returns the file's size. */
+static unsigned long make_jpeg(int w, int h, int channels, const uint8_t *pixels,
+                               unsigned char **bytes)
+{
+    struct jpeg_compress_struct info;
+    struct jpeg_error_mgr errors;
+    unsigned long n = 0;
+
+    *bytes = NULL;
+    info.err = jpeg_std_error(&errors);
+    jpeg_create_compress(&info);
+    jpeg_mem_dest(&info, bytes, &n);
+    info.image_width = (JDIMENSION)w;
+    info.image_height = (JDIMENSION)h;
+    info.input_components = channels;
+    info.in_color_space = channels == 1 ? JCS_GRAYSCALE : JCS_RGB;
+    jpeg_set_defaults(&info);
+    jpeg_set_quality(&info, 100, TRUE);
+    jpeg_start_compress(&info, TRUE);
+    while (info.next_scanline < info.image_height) {
+        uint8_t row[512 * 3];
+        JSAMPROW rows = row;
+
+        memcpy(row, pixels + (size_t)(info.next_scanline * (JDIMENSION)(w * channels)),
+               (size_t)(w * channels));
+        jpeg_write_scanlines(&info, &rows, 1);
+    }
+    jpeg_finish_compress(&info);
+    jpeg_destroy_compress(&info);
+    return n;
+}
+
+static void write_jpeg(const struct fixture *f, const char *name, int w, int h,
+                       const uint8_t colour[3])
+{
+    uint8_t *pixels = flat(w, h, colour);
+    unsigned char *bytes;
+    unsigned long n = make_jpeg(w, h, 3, pixels, &bytes);
+
+    write_file(f, name, bytes, n);
+    free(bytes);
+    free(pixels);
+}
+
+static const uint8_t red[3] = {200, 10, 10}, green[3] = {10, 200, 10}, blue[3] = {10, 10, 200};
+
+static int open_folder(const struct fixture *f, bool skip_bad, struct dataset **out,
+                       struct error *err)
+{
+    return dataset_open(f->folder, &(struct dataset_options){.side = SIDE, .skip_bad = skip_bad},
+                        f->pool, out, err);
+}
+
+static void test_folder(void **state)
+{
+    struct fixture *f = *state;
+    struct dataset *d;
+    struct error err;
+    float image[SIDE * SIDE * 3];
+    char inner[80];
+
+    snprintf(inner, sizeof(inner), "%s/b", f->folder);
+    assert_int_equal(mkdir(inner, 0777), 0);
+    write_png(f, "c.PNG", 31, 17, blue);
+    write_jpeg(f, "b/x.jpeg", 9, 40, green);
+    write_jpeg(f, "a.JPG", SIDE, SIDE, red);
+    write_file(f, "notes.txt", "not a picture", 13);
+    assert_int_equal(open_folder(f, false, &d, &err), 0);
+    assert_int_equal(d->n, 3);
+    assert_int_equal(d->n_skipped, 0);
+    assert_string_equal(d->name, f->folder + 5);
+    for (int i = 0; i < 3; i++) { /* in the order of the paths: a, b/x, c */
+        dataset_image(d, i, false, image);
+        for (int c = 0; c < 3; c++)
+            assert_float_equal(image[c], (c == i ? 200 : 10) / 255.0, 3 / 255.0);
+    }
+    dataset_close(d);
+}
+
+static void test_digest_tells_images_apart(void **state)
+{
+    struct fixture *f = *state;
+    struct dataset *d;
+    uint64_t digest;
+
+    write_png(f, "a.png", SIDE, SIDE, red);
+    assert_int_equal(open_folder(f, false, &d, NULL), 0);
+    digest = d->digest;
+    dataset_close(d);
+    write_png(f, "a.png", SIDE, SIDE, blue);
+    assert_int_equal(open_folder(f, false, &d, NULL), 0);
+    assert_true(d->digest != digest);
+    dataset_close(d);
+}
+
+static void test_bad_pictures(void **state)
+{
+    struct fixture *f = *state;
+    uint8_t *pixels = flat(64, 64, red);
+    unsigned char *jpeg;
+    unsigned long n = make_jpeg(64, 64, 3, pixels, &jpeg);
+    uint8_t *png;
+    size_t n_png;
+    struct dataset *d = NULL;
+    struct error err;
+
+    log_set_level(LOG_ERROR);
+    assert_int_equal(png_encode(64, 64, 3, pixels, NULL, NULL, &png, &n_png, NULL), 0);
+    write_png(f, "a.png", 5, 5, green);
+
+    /* A viewer would show these with a grey part. */
+    write_file(f, "half.jpg", jpeg, n / 2);
+    assert_int_equal(open_folder(f, false, &d, &err), -EINVAL);
+    assert_non_null(strstr(err.text, "half.jpg"));
+    write_file(f, "half.jpg", jpeg, n - 2); /* only the end marker is gone */
+    assert_int_equal(open_folder(f, false, &d, &err), -EINVAL);
+    write_file(f, "half.jpg", jpeg, n);
+    write_file(f, "half.png", png, n_png / 2);
+    assert_int_equal(open_folder(f, false, &d, &err), -EINVAL);
+    assert_non_null(strstr(err.text, "half.png"));
+    write_file(f, "half.png", "", 0);
+    assert_int_equal(open_folder(f, false, &d, &err), -EINVAL);
+    assert_non_null(strstr(err.text, "half.png"));
+    assert_null(d);
+
+    assert_int_equal(open_folder(f, true, &d, &err), 0);
+    assert_int_equal(d->n, 2);
+    assert_int_equal(d->n_skipped, 1);
+    dataset_close(d);
+    free(pixels);
+    free(png);
+    free(jpeg);
+}
+
+static void test_nothing_there(void **state)
+{
+    struct fixture *f = *state;
+    struct dataset *d;
+    struct error err;
+
+    assert_int_equal(open_folder(f, false, &d, &err), -EINVAL);
+    assert_non_null(strstr(err.text, f->folder));
+    assert_int_equal(dataset_open("/nowhere", &(struct dataset_options){.side = SIDE}, f->pool, &d,
+                                  &err),
+                     -ENOENT);
+    log_set_level(LOG_ERROR);
+    write_file(f, "only.png", "x", 1); /* all of them skipped is nothing too */
+    assert_int_equal(open_folder(f, true, &d, &err), -EINVAL);
+}
+
+static void test_mirror(void **state)
+{
+    uint8_t pixels[2 * 2 * 3] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11};
+    struct dataset d = {.n = 1, .side = 2, .pixels = pixels};
+    float image[12];
+
+    dataset_image(&d, 0, true, image);
+    assert_float_equal(image[0] * 255, 3, 1e-5);
+    assert_float_equal(image[5] * 255, 2, 1e-5);
+    assert_float_equal(image[6] * 255, 9, 1e-5);
+}
+
+static void test_grey_jpeg(void **state)
+{
+    uint8_t pixels[16 * 16], *rgb;
+    unsigned char *bytes;
+    unsigned long n;
+    int w, h;
+
+    memset(pixels, 77, sizeof(pixels));
+    n = make_jpeg(16, 16, 1, pixels, &bytes);
+    assert_int_equal(jpeg_decode(bytes, n, &w, &h, &rgb, NULL), 0);
+    assert_int_equal(w, 16);
+    for (int i = 0; i < 16 * 16 * 3; i++)
+        assert_int_equal(rgb[i], 77);
+    free(rgb);
+    free(bytes);
+}
+
+static void test_resize_copies_equal_sizes(void **state)
+{
+    uint8_t src[5 * 7 * 3], dst[5 * 5 * 3];
+
+    for (size_t i = 0; i < sizeof(src); i++)
+        src[i] = (uint8_t)(i * 37);
+    /* 5 wide, 7 high: rows 1 .. 5. */
+    assert_int_equal(resize_square(src, 5, 7, 3, 0, 5, dst, NULL), 0);
+    assert_memory_equal(dst, src + 15, sizeof(dst));
+    /* 7 wide, 5 high, cut to the 3x3 in the middle. */
+    assert_int_equal(resize_square(src, 7, 5, 3, 3, 3, dst, NULL), 0);
+    for (int y = 0; y < 3; y++)
+        assert_memory_equal(dst + y * 9, src + ((y + 1) * 7 + 2) * 3, 9);
+}
+
+/* Halving: output i is centred between inputs 2i and 2i + 1, so that a triangle of half width 2
+ * weighs 2i - 1 .. 2i + 2 with 1, 3, 3, 1 eighths; at the border without the outermost. */
+static void test_resize_halves(void **state)
+{
+    static const uint8_t src[8] = {0, 0, 0, 80, 0, 0, 0, 240};
+    uint8_t image[8 * 8], dst[16];
+
+    for (int y = 0; y < 8; y++)
+        memcpy(image + y * 8, src, 8);
+    assert_int_equal(resize_square(image, 8, 8, 1, 0, 4, dst, NULL), 0);
+    assert_int_equal(dst[0], 0);
+    assert_int_equal(dst[1], 30);  /* 3/8 of 80 */
+    assert_int_equal(dst[2], 10);  /* 1/8 of 80 */
+    assert_int_equal(dst[3], 103); /* 3/7 of 240 = 102.86 */
+    assert_memory_equal(dst, dst + 12, 4);
+}
+
+static void test_resize_enlarges(void **state)
+{
+    static const uint8_t src[4] = {0, 100, 0, 100};
+    uint8_t dst[16];
+
+    assert_int_equal(resize_square(src, 2, 2, 1, 0, 4, dst, NULL), 0);
+    assert_int_equal(dst[0], 0);
+    assert_int_equal(dst[1], 25);
+    assert_int_equal(dst[2], 75);
+    assert_int_equal(dst[3], 100);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_folder, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_digest_tells_images_apart, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_bad_pictures, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_nothing_there, setup, teardown),
+        cmocka_unit_test(test_mirror),
+        cmocka_unit_test(test_grey_jpeg),
+        cmocka_unit_test(test_resize_copies_equal_sizes),
+        cmocka_unit_test(test_resize_halves),
+        cmocka_unit_test(test_resize_enlarges),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,171 @@
+/* Recipes: the shipped ones are what they claim, and mistakes are named. */
+#include "tools/train/recipe.h"
+#include "engine/base/error.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* A whole recipe with room for one more member of a section. */
+static char *write_recipe(const char *top, const char *schedule, const char *training)
+{
+    char *text;
+
+    assert_true(asprintf(&text,
+                         "{\"name\": \"x\", \"architecture\": {\"image_size\": 16, \"nf\": 16, "
+                         "\"ch_mult\": [1, 2], \"num_res_blocks\": 1, \"attn_resolutions\": [8]}, "
+                         "\"corruption\": {\"name\": \"blur\", \"half_size\": 16}, "
+                         "\"schedule\": {%s}, \"output\": \"wiener\", "
+                         "\"time_embed\": \"fourier_t\", "
+                         "\"training\": {\"batch\": 4, \"steps\": 10, \"lr\": 1e-3%s}%s}",
+                         schedule, training, top) > 0);
+    return text;
+}
+
+static int parse(const char *top, const char *schedule, const char *training, struct recipe *r,
+                 struct error *err)
+{
+    char *text = write_recipe(top, schedule, training);
+    int rc = recipe_parse(text, r, err);
+
+    free(text);
+    return rc;
+}
+
+static void test_defaults(void **state)
+{
+    struct recipe r;
+    struct error err;
+
+    assert_int_equal(parse("", "", "", &r, &err), 0);
+    assert_int_equal(r.schedule.kind, RECIPE_SCHEDULE_NOISE);
+    assert_int_equal(r.loss, LOSS_SOFT);
+    assert_true(r.flip);
+    assert_false(r.stratified);
+    assert_int_equal(r.optimizer.decay, DECAY_NONE);
+    assert_true(r.optimizer.beta2 == 0.999);
+    recipe_fini(&r);
+}
+
+static void test_levels(void **state)
+{
+    struct recipe r;
+
+    assert_int_equal(parse("", "\"levels\": [0.01, 2, 18]", "", &r, NULL), 0);
+    assert_int_equal(r.schedule.kind, RECIPE_SCHEDULE_LEVELS);
+    assert_int_equal(r.schedule.n_levels, 3);
+    assert_true(r.schedule.levels[2] == 18);
+    recipe_fini(&r);
+    assert_int_equal(parse("", "\"levels\": \"fit\", \"n_levels\": 20", "", &r, NULL), 0);
+    assert_int_equal(r.schedule.kind, RECIPE_SCHEDULE_FIT);
+    assert_int_equal(r.schedule.n_levels, 20);
+    recipe_fini(&r);
+}
+
+/* Each is refused with a text that names the key. */
+static void test_mistakes(void **state)
+{
+    static const struct {
+        const char *top, *schedule, *training, *named;
+    } cases[] = {
+        {", \"colour\": 1", "", "", "colour"},
+        {", \"loss\": \"hard\"", "", "", "loss"},
+        {", \"data\": {\"flip\": 1}", "", "", "flip"},
+        {", \"progress\": {\"log_every\": 0}", "", "", "log_every"},
+        {", \"progress\": {\"log_evry\": 5}", "", "", "log_evry"},
+        {"", "\"sigma_max\": 0.001", "", "sigma_max"},
+        {"", "\"levels\": \"find\"", "", "levels"},
+        {"", "\"levels\": [1]", "", "levels"},
+        {"", "\"levels\": [1, \"2\"]", "", "levels"},
+        {"", "\"levels\": \"fit\", \"candidates\": 8", "", "candidates"},
+        {"", "\"levels\": \"fit\", \"level_max\": 0.01", "", "level_max"},
+        {"", "\"beta_min\": 1", "", "beta_min"}, /* of vp, not of blur */
+        {"", "", ", \"beta2\": 1", "beta2"},
+        {"", "", ", \"decay\": \"steep\"", "decay"},
+        {"", "", ", \"warmup\": 1.5", "warmup"},
+        {"", "", ", \"seed\": -1", "seed"},
+    };
+    struct recipe r;
+    struct error err;
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        assert_int_equal(parse(cases[i].top, cases[i].schedule, cases[i].training, &r, &err),
+                         -EINVAL);
+        if (!strstr(err.text, cases[i].named))
+            fail_msg("\"%s\" does not name \"%s\"", err.text, cases[i].named);
+    }
+    assert_int_equal(recipe_parse("{\"name\": ", &r, &err), -EINVAL);
+    assert_int_equal(recipe_parse("[]", &r, &err), -EINVAL);
+}
+
+static void test_what_a_resume_may_change(void **state)
+{
+    struct recipe before, after;
+    struct error err;
+
+    assert_int_equal(parse("", "", "", &before, NULL), 0);
+    assert_int_equal(parse(", \"progress\": {\"log_every\": 7}", "", ", \"ema\": 0.9", &after,
+                           NULL),
+                     0);
+    assert_int_equal(recipe_continues(&before, &after, &err), 0);
+    recipe_fini(&after);
+    assert_int_equal(parse("", "\"t_noise\": 0.3", "", &after, NULL), 0);
+    assert_int_equal(recipe_continues(&before, &after, &err), -EINVAL);
+    assert_non_null(strstr(err.text, "schedule"));
+    recipe_fini(&after);
+    assert_int_equal(parse("", "", ", \"seed\": 2", &after, NULL), 0);
+    assert_int_equal(recipe_continues(&before, &after, &err), -EINVAL);
+    assert_non_null(strstr(err.text, "training.seed"));
+    recipe_fini(&after);
+    recipe_fini(&before);
+}
+
+/* The paper's settings, as the shipped recipes must keep them. */
+static void test_shipped(void **state)
+{
+    struct recipe r;
+    struct error err;
+
+    assert_int_equal(recipe_read(RECIPES "/faces32.json", &r, &err), 0);
+    assert_int_equal(r.output, OUTPUT_WIENER);
+    recipe_fini(&r);
+
+    assert_int_equal(recipe_read(RECIPES "/cifar10.json", &r, &err), 0);
+    assert_int_equal(r.architecture.nf, 128);
+    assert_int_equal(r.architecture.num_res_blocks, 4);
+    assert_int_equal(r.output, OUTPUT_RESIDUAL);
+    assert_int_equal(r.time_embed, TIME_FOURIER_T);
+    assert_true(r.schedule.level_max == 18);
+    assert_int_equal(r.batch, 128);
+    assert_true(r.optimizer.lr == 2e-4);
+    assert_int_equal(r.optimizer.warmup, 5000);
+    recipe_fini(&r);
+
+    assert_int_equal(recipe_read(RECIPES "/celeba64.json", &r, &err), 0);
+    assert_int_equal(r.architecture.image_size, 64);
+    assert_int_equal(r.time_embed, TIME_POSITIONAL_999T);
+    assert_true(r.schedule.level_max == 23);
+    assert_int_equal(r.crop, 140);
+    recipe_fini(&r);
+
+    assert_int_equal(recipe_read(RECIPES "/none.json", &r, &err), -ENOENT);
+    assert_non_null(strstr(err.text, "none.json"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_defaults), cmocka_unit_test(test_levels),
+        cmocka_unit_test(test_mistakes), cmocka_unit_test(test_what_a_resume_may_change),
+        cmocka_unit_test(test_shipped),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
