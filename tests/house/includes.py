@@ -38,7 +38,7 @@ LIBRARIES = {
     "nccl": ("engine/cuda",),
     "lapack": ("model",),
     "nettle": ("api", "model"),
-    "jansson.h": ("model", "config", "api", "tools", "tools/train"),
+    "jansson.h": ("model", "config", "api", "server", "tools", "tools/train"),
     "png.h": ("api",),
     "jpeglib.h": ("tools/train",),
     "uv.h": ("server",),
