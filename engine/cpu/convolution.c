@@ -6,6 +6,7 @@
 #include "engine/base/error.h"
 #include "engine/cpu/cpu_kernels.h"
 #include "engine/cpu/onednn.h"
+#include "engine/cpu/winograd.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -338,6 +339,8 @@ int cpu_convolution_create(struct cpu_device *device, const struct kernel_spec *
         shape_of(spec, &spec->inputs[0], &spec->outputs[0], &spec->inputs[1]);
 
     shape.bias = spec->n_inputs > 2 && !spec->inputs[2].absent;
+    if (winograd_suits(device, &shape))
+        return winograd_forward_create(&shape, out, err);
     return convolution_forward_create(device, &shape, out, err);
 }
 
@@ -347,6 +350,8 @@ int cpu_convolution_grad_data_create(struct cpu_device *device, const struct ker
     struct convolution_shape shape =
         shape_of(spec, &spec->outputs[0], &spec->inputs[0], &spec->inputs[1]);
 
+    if (winograd_suits(device, &shape))
+        return winograd_backward_data_create(&shape, out, err);
     return convolution_backward_data_create(device, &shape, out, err);
 }
 
@@ -357,5 +362,7 @@ int cpu_convolution_grad_weight_create(struct cpu_device *device, const struct k
         shape_of(spec, &spec->inputs[0], &spec->inputs[1], &spec->outputs[0]);
 
     shape.bias = spec->n_outputs > 1 && !spec->outputs[1].absent;
+    if (winograd_suits(device, &shape))
+        return winograd_backward_weight_create(&shape, out, err);
     return convolution_backward_weight_create(device, &shape, out, err);
 }

@@ -71,6 +71,7 @@ static int cpu_open(int n_threads, struct device **out, struct error *err)
         return error_set(err, -ENOMEM, "out of memory opening the cpu device");
     cpu->base.ops = &cpu_device_ops;
     cpu->native_bf16 = onednn_has_native_bf16();
+    cpu->amx = onednn_has_amx();
     rc = onednn_engine_create(&cpu->engine, err);
     if (rc < 0)
         goto fail;

@@ -17,6 +17,7 @@ struct cpu_device {
     struct device_base base; /* first: engine/ reads it */
     struct dnnl_engine *engine;
     bool native_bf16; /* the processor multiplies bfloat16 (AVX512-BF16, AMX) */
+    bool amx;         /* with AMX's tiles */
 };
 
 typedef int cpu_create_fn(struct cpu_device *device, const struct kernel_spec *spec,

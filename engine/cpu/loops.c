@@ -1,20 +1,21 @@
 #include "engine/cpu/loops.h"
 #include "engine/cpu/loops_sets.h"
+#include "engine/cpu/winograd_loops.h"
 
-#define LOOPS_TABLE(set)                                                              \
-    {                                                                                 \
-        .name = #set, .pointwise = &pointwise_loops_##set, .norm = &norm_loops_##set, \
-        .product = &product_loops_##set, .row = &row_loops_##set,                     \
+#define LOOPS_TABLE(set, winograd_table)                                                      \
+    {                                                                                         \
+        .name = #set, .pointwise = &pointwise_loops_##set, .norm = &norm_loops_##set,         \
+        .product = &product_loops_##set, .row = &row_loops_##set, .winograd = winograd_table, \
     }
 
 /* Best first. */
 static const struct cpu_loops tables[] = {
 #ifdef __x86_64__
-    LOOPS_TABLE(avx512_bf16),
-    LOOPS_TABLE(avx512),
-    LOOPS_TABLE(avx2),
+    LOOPS_TABLE(avx512_bf16, &winograd_loops_avx512_bf16),
+    LOOPS_TABLE(avx512, NULL),
+    LOOPS_TABLE(avx2, NULL),
 #endif
-    LOOPS_TABLE(generic),
+    LOOPS_TABLE(generic, NULL),
 };
 
 enum { N_TABLES = sizeof(tables) / sizeof(tables[0]) };

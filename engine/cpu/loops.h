@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 struct philox_key;
+struct winograd_loops;
 
 /* One output sample along an axis of a resampled image: sum of weight[t] times input first + t. */
 struct fir_taps {
@@ -113,6 +114,7 @@ struct cpu_loops {
     const struct norm_loops *norm;
     const struct product_loops *product;
     const struct row_loops *row;
+    const struct winograd_loops *winograd; /* NULL without AVX512-BF16 */
 };
 
 /* The table for the processor at hand. */

@@ -82,11 +82,20 @@ const char *onednn_isa(void)
     return "unknown instruction set";
 }
 
+/* The values of the enumeration are sets of bits: a larger set has the smaller one's bits. */
+static bool isa_includes(dnnl_cpu_isa_t isa)
+{
+    return (dnnl_get_effective_cpu_isa() & isa) == isa;
+}
+
 bool onednn_has_native_bf16(void)
 {
-    /* The values of the enumeration are sets of bits: a larger set has the smaller one's bits. */
-    return (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core_bf16) ==
-           dnnl_cpu_isa_avx512_core_bf16;
+    return isa_includes(dnnl_cpu_isa_avx512_core_bf16);
+}
+
+bool onednn_has_amx(void)
+{
+    return isa_includes(dnnl_cpu_isa_avx512_core_amx);
 }
 
 void onednn_version(char *text, size_t size)

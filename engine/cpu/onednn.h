@@ -20,6 +20,7 @@ void onednn_engine_destroy(dnnl_engine_t engine); /* NULL is fine */
 
 const char *onednn_isa(void); /* what oneDNN generates code for: "avx512_core_bf16", ... */
 bool onednn_has_native_bf16(void);
+bool onednn_has_amx(void);
 void onednn_version(char *text, size_t size); /* "2.6.3" */
 
 /* The code and text for a status other than success; what completes "oneDNN could not run ...". */

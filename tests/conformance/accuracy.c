@@ -39,7 +39,7 @@ void accuracy_check(const struct subject *s, enum op_kind kind, int index)
         goto out;
     }
     for (int i = 0; i < c.spec.n_outputs; i++) {
-        const struct limit limit = limit_of(kind, i, c.spec.outputs[i].dtype);
+        const struct limit limit = limit_of(&c.spec, i);
 
         differences[i] = compare(&set.outputs[i], &expected.outputs[i], (double)c.floor);
         ok = ok && within(&differences[i], &limit);
@@ -49,7 +49,7 @@ void accuracy_check(const struct subject *s, enum op_kind kind, int index)
     tap_result(ok, "%s (%s): nmse %.2g, worst %.2g", name, c.text, nmse, worst);
     for (int i = 0; !ok && i < c.spec.n_outputs; i++) {
         const struct difference *d = &differences[i];
-        const struct limit limit = limit_of(kind, i, c.spec.outputs[i].dtype);
+        const struct limit limit = limit_of(&c.spec, i);
 
         tap_note("output %d: nmse %.3g of %.3g, worst %.3g of %.3g at [%zu]: got %.9g, want %.9g",
                  i, d->nmse, limit.nmse, d->worst, limit.worst, d->worst_index, d->got, d->want);

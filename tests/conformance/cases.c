@@ -123,10 +123,16 @@ static const struct convolution_row {
     {3, 4, 4, 384, 256, 3, 1, 1, true, RANDOM, 0},
     {1, 8, 8, 384, 256, 3, 1, 1, true, RANDOM, 0},
     {1, 16, 16, 128, 256, 1, 1, 0, true, RANDOM, 0}, /* a shortcut */
+    {3, 2, 2, 32, 96, 3, 1, 1, true, RANDOM, 0},     /* an odd number of tiles of 2x2 */
+    {3, 10, 18, 96, 32, 3, 1, 1, false, RANDOM, 0},  /* strips of tiles that cross images */
     {1, 5, 6, 16, 16, 3, 1, 1, true, ZERO, 0},
     {1, 5, 6, 16, 16, 3, 1, 1, true, CONSTANT, 0},
     {1, 5, 6, 16, 16, 3, 1, 1, true, LARGE, 0},
     {1, 5, 6, 16, 16, 3, 1, 1, false, SMALL, 0},
+    {1, 4, 6, 32, 32, 3, 1, 1, true, ZERO, 0},
+    {1, 4, 6, 32, 32, 3, 1, 1, true, CONSTANT, 0},
+    {1, 4, 6, 32, 32, 3, 1, 1, true, LARGE, 0},
+    {1, 4, 6, 32, 32, 3, 1, 1, false, SMALL, 0},
 };
 
 static void convolution_make(enum op_kind kind, int index, enum dtype compute, struct op_case *c)

@@ -19,7 +19,7 @@ struct limit {
     double nmse, worst;
 };
 
-struct limit limit_of(enum op_kind kind, int output, enum dtype dtype);
+struct limit limit_of(const struct kernel_spec *spec, int output);
 
 bool within(const struct difference *difference, const struct limit *limit);
 

@@ -1,0 +1,234 @@
+#include "engine/cpu/winograd.h"
+#include "engine/base/error.h"
+#include "engine/cpu/cpu_kernels.h"
+#include "engine/cpu/loops.h"
+#include "engine/cpu/winograd_loops.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Tiles are worked on in strips whose transformed values stay in the second-level cache. */
+enum {
+    STRIP = 24,          /* a multiple of the rows of a block of the product */
+    STRIP_GRADIENT = 64, /* long, because a strip reads and writes the whole gradient */
+};
+
+/* What input 1 is packed as, see struct kernel; the shape comes with the parameter. */
+#define PACKING_FORWARD  UINT64_C(0x57494E4F46574431)
+#define PACKING_BACKWARD UINT64_C(0x57494E4F42574431)
+
+struct winograd {
+    struct kernel base;
+    const struct winograd_loops *loops;
+    int n_tiles;
+    struct winograd_image src, dst;
+    struct winograd_weight weight; /* from src to dst */
+    bool bias;
+};
+
+static void winograd_destroy(struct kernel *kernel)
+{
+    free(kernel);
+}
+
+static int min(int a, int b)
+{
+    return a < b ? a : b;
+}
+
+/* Bytes of the points of a strip. */
+static size_t points_bytes(int n_tiles, int c, size_t element)
+{
+    return (size_t)WINOGRAD_POINTS * (size_t)n_tiles * (size_t)c * element;
+}
+
+/* dst = src * weight, strip by strip. Scratch: the points of a strip of src and of 64 channels
+ * of dst. */
+static void convolve(const struct winograd *w, const uint16_t *src, const uint16_t *packed,
+                     const float *bias, uint16_t *dst, void *scratch)
+{
+    const struct winograd_loops *loops = w->loops;
+    size_t c = (size_t)w->src.c;
+    uint16_t *v = scratch;
+    float *m = (float *)(void *)((char *)scratch + points_bytes(STRIP, w->src.c, sizeof(*v)));
+
+    for (int first = 0; first < w->n_tiles; first += STRIP) {
+        int n_tiles = min(STRIP, w->n_tiles - first);
+        const uint16_t *u = packed;
+
+        loops->input(src, &w->src, first, n_tiles, v);
+        for (int channel = 0; channel < w->dst.c; channel += WINOGRAD_COLUMNS) {
+            int n_columns = min(WINOGRAD_COLUMNS, w->dst.c - channel);
+
+            for (size_t p = 0; p < WINOGRAD_POINTS; p++) {
+                loops->product(v + p * (size_t)n_tiles * c, u, n_tiles, w->src.c, n_columns,
+                               m + p * (size_t)n_tiles * (size_t)n_columns);
+                u += c * (size_t)n_columns;
+            }
+            loops->output(m, &w->dst, first, n_tiles, channel, n_columns, bias, dst);
+        }
+    }
+}
+
+static int forward_run(const struct kernel *kernel, const void *const *inputs, void *const *outputs,
+                       void *scratch, struct error *err)
+{
+    const struct winograd *w = (const struct winograd *)kernel;
+
+    convolve(w, inputs[0], inputs[1], w->bias ? inputs[2] : NULL, outputs[0], scratch);
+    return 0;
+}
+
+static size_t winograd_packed_bytes(const struct kernel *kernel, int input)
+{
+    const struct winograd *w = (const struct winograd *)kernel;
+
+    return points_bytes(w->weight.n_in, w->weight.n_out, sizeof(uint16_t));
+}
+
+static int winograd_pack(const struct kernel *kernel, int input, const float *src, void *dst,
+                         struct error *err)
+{
+    const struct winograd *w = (const struct winograd *)kernel;
+
+    w->loops->weight(src, &w->weight, dst);
+    return 0;
+}
+
+/* Scratch: the points of a strip of x, of dy, and the gradient's; then the sum of a strip of dy. */
+static int backward_weight_run(const struct kernel *kernel, const void *const *inputs,
+                               void *const *outputs, void *scratch, struct error *err)
+{
+    const struct winograd *w = (const struct winograd *)kernel;
+    const struct winograd_loops *loops = w->loops;
+    size_t n_in = (size_t)w->src.c, n_out = (size_t)w->dst.c;
+    uint16_t *v = scratch;
+    uint16_t *z = v + points_bytes(STRIP_GRADIENT, w->src.c, 1);
+    float *du = (float *)(void *)(z + points_bytes(STRIP_GRADIENT, w->dst.c, 1));
+    float *sum = du + points_bytes(w->src.c, w->dst.c, 1);
+    float *dbias = w->bias ? outputs[1] : NULL;
+
+    if (dbias)
+        memset(dbias, 0, n_out * sizeof(*dbias));
+    for (int first = 0; first < w->n_tiles; first += STRIP_GRADIENT) {
+        int n_tiles = min(STRIP_GRADIENT, w->n_tiles - first);
+        int n_pairs = (n_tiles + 1) / 2;
+
+        if (dbias)
+            memset(sum, 0, n_out * sizeof(*sum));
+        loops->input_pairs(inputs[0], &w->src, first, n_tiles, v);
+        loops->output_pairs(inputs[1], &w->dst, first, n_tiles, z, dbias ? sum : NULL);
+        for (size_t p = 0; p < WINOGRAD_POINTS; p++)
+            loops->product_pairs(v + p * (size_t)n_pairs * n_in * 2,
+                                 z + p * (size_t)n_pairs * n_out * 2, n_pairs, w->src.c, w->dst.c,
+                                 first > 0, du + p * n_in * n_out);
+        for (size_t i = 0; i < n_out && dbias; i++)
+            dbias[i] += sum[i];
+    }
+    loops->weight_grad(du, &w->weight, outputs[0]);
+    return 0;
+}
+
+static const struct kernel_ops convolve_ops = {
+    .run = forward_run,
+    .destroy = winograd_destroy,
+    .packed_bytes = winograd_packed_bytes,
+    .pack = winograd_pack,
+};
+
+static const struct kernel_ops backward_weight_ops = {
+    .run = backward_weight_run,
+    .destroy = winograd_destroy,
+};
+
+bool winograd_suits(const struct cpu_device *device, const struct convolution_shape *shape)
+{
+    return loops_best()->winograd && !device->amx && shape->x_type == DTYPE_BF16 &&
+           shape->y_type == DTYPE_BF16 && shape->side == 3 && shape->stride == 1 &&
+           shape->pad == 1 && shape->x_h % 2 == 0 && shape->x_w % 2 == 0 && shape->x_c % 32 == 0 &&
+           shape->y_c % 32 == 0 && shape->x_c <= WINOGRAD_CHANNELS_MAX &&
+           shape->y_c <= WINOGRAD_CHANNELS_MAX;
+}
+
+/* NULL when out of memory. */
+static struct winograd *winograd_alloc(const struct kernel_ops *ops,
+                                       const struct convolution_shape *shape)
+{
+    struct winograd *w = calloc(1, sizeof(*w));
+
+    if (!w)
+        return NULL;
+    w->base.ops = ops;
+    w->loops = loops_best()->winograd;
+    w->n_tiles = shape->n * (shape->x_h / 2) * (shape->x_w / 2);
+    w->src = (struct winograd_image){shape->x_h, shape->x_w, shape->x_c};
+    w->dst = (struct winograd_image){shape->y_h, shape->y_w, shape->y_c};
+    w->weight = (struct winograd_weight){
+        .n_in = shape->x_c,
+        .n_out = shape->y_c,
+        .in_stride = 9,
+        .out_stride = 9 * (size_t)shape->x_c,
+    };
+    w->bias = shape->bias;
+    return w;
+}
+
+static size_t convolve_scratch(const struct winograd *w)
+{
+    return points_bytes(STRIP, w->src.c, sizeof(uint16_t)) +
+           points_bytes(STRIP, WINOGRAD_COLUMNS, sizeof(float));
+}
+
+int winograd_forward_create(const struct convolution_shape *shape, struct kernel **out,
+                            struct error *err)
+{
+    struct winograd *w = winograd_alloc(&convolve_ops, shape);
+
+    if (!w)
+        return error_set(err, -ENOMEM, "out of memory for %s", op_name(shape->kind));
+    w->base.packing[1] = PACKING_FORWARD;
+    w->base.scratch_bytes = convolve_scratch(w);
+    *out = &w->base;
+    return 0;
+}
+
+/* A convolution of dy with the flipped windows, inputs and outputs swapped. */
+int winograd_backward_data_create(const struct convolution_shape *shape, struct kernel **out,
+                                  struct error *err)
+{
+    struct winograd *w = winograd_alloc(&convolve_ops, shape);
+    struct winograd_image image;
+
+    if (!w)
+        return error_set(err, -ENOMEM, "out of memory for %s", op_name(shape->kind));
+    image = w->src;
+    w->src = w->dst;
+    w->dst = image;
+    w->weight = (struct winograd_weight){
+        .n_in = w->weight.n_out,
+        .n_out = w->weight.n_in,
+        .in_stride = w->weight.out_stride,
+        .out_stride = w->weight.in_stride,
+        .flipped = true,
+    };
+    w->base.packing[1] = PACKING_BACKWARD;
+    w->base.scratch_bytes = convolve_scratch(w);
+    *out = &w->base;
+    return 0;
+}
+
+int winograd_backward_weight_create(const struct convolution_shape *shape, struct kernel **out,
+                                    struct error *err)
+{
+    struct winograd *w = winograd_alloc(&backward_weight_ops, shape);
+
+    if (!w)
+        return error_set(err, -ENOMEM, "out of memory for %s", op_name(shape->kind));
+    w->base.scratch_bytes = points_bytes(STRIP_GRADIENT, w->src.c, sizeof(uint16_t)) +
+                            points_bytes(STRIP_GRADIENT, w->dst.c, sizeof(uint16_t)) +
+                            points_bytes(w->src.c, w->dst.c, sizeof(float)) +
+                            (size_t)w->dst.c * sizeof(float);
+    *out = &w->base;
+    return 0;
+}
