@@ -243,6 +243,7 @@ int schedule_noise_then_levels(double sigma_min, double sigma_max, double t_nois
 int schedule_vp(double beta_min, double beta_max, int sub, struct schedule *out, struct error *err)
 {
     enum { KNOTS = 513 };
+    const double first = 1e-3; /* below it sigma stays as it is there */
     struct schedule s;
     int rc;
 
@@ -253,15 +254,16 @@ int schedule_vp(double beta_min, double beta_max, int sub, struct schedule *out,
     if (rc < 0)
         return rc;
     for (int i = 0; i < KNOTS; i++) {
-        /* Denser towards 0, where sigma goes like the square root of t. */
-        double t = (double)i * i / ((double)(KNOTS - 1) * (KNOTS - 1));
-        double t_sigma = fmax(t, 1e-3);
-        double log_a = -t_sigma * t_sigma * (beta_max - beta_min) / 4 - t_sigma * beta_min / 2;
-        double variance = -expm1(2 * log_a); /* 1 - a^2 */
+        /* Denser towards the first, where sigma goes like the square root of t. */
+        double f = (double)(i - 1) / (KNOTS - 2), t_sigma = i ? first + (1 - first) * f * f : first;
+        double t = i ? t_sigma : 0;
+        double a = exp(-t * t * (beta_max - beta_min) / 4 - t * beta_min / 2);
+        double variance =
+            -expm1(-t_sigma * t_sigma * (beta_max - beta_min) / 2 - t_sigma * beta_min);
 
         s.level.t[i] = s.sigma.t[i] = t;
-        s.level.value[i] = exp(-t * t * (beta_max - beta_min) / 4 - t * beta_min / 2);
-        s.sigma.value[i] = sub ? variance : sqrt(variance);
+        s.level.value[i] = a;
+        s.sigma.value[i] = sub ? variance : sqrt(variance); /* variance: 1 - a^2 */
     }
     *out = s;
     return 0;
@@ -397,50 +399,50 @@ int schedule_shortest_path(int n_levels, const double *distances, double eps, in
     return n;
 }
 
-static int compare_doubles(const void *a, const void *b)
+/* The longest hop of a path. */
+static double longest_hop(int n, const double *distances, const struct node *nodes)
 {
-    double x = *(const double *)a, y = *(const double *)b;
+    double longest = 0;
 
-    return (x > y) - (x < y);
+    for (int i = n - 1; nodes[i].previous >= 0; i = nodes[i].previous)
+        longest = fmax(longest, distances[(size_t)nodes[i].previous * (size_t)n + (size_t)i]);
+    return longest;
+}
+
+/* The largest distance below a limit, or -1. */
+static double next_distance(int n, const double *distances, double limit)
+{
+    double best = -1;
+
+    for (size_t i = 0; i < (size_t)n * (size_t)n; i++) {
+        if (distances[i] < limit && distances[i] > best)
+            best = distances[i];
+    }
+    return best;
 }
 
 int schedule_path_of_length(int n_levels, const double *distances, int n_nodes, int *nodes,
                             double *eps, struct error *err)
 {
-    size_t n = (size_t)n_levels * (size_t)n_levels;
-    double *candidates = malloc(n * sizeof(*candidates));
     struct node *tree = calloc((size_t)n_levels, sizeof(*tree));
-    size_t low = 0, high = n; /* more than n_nodes or no path below low; fewer from high on */
-    int found = 0, rc = 0;
+    double limit = next_distance(n_levels, distances, INFINITY);
+    int found, most = 0;
 
-    if (!candidates || !tree) {
-        rc = error_set(err, -ENOMEM, "out of memory for a path over %d levels", n_levels);
-        goto done;
+    if (!tree)
+        return error_set(err, -ENOMEM, "out of memory for a path over %d levels", n_levels);
+    /* The number of nodes goes up and down as eps falls, so that bisection would miss some. But a
+     * path stays the cheapest until eps falls below its longest hop: few searches see them all. */
+    while ((found = search(n_levels, distances, limit, tree)) != 0 && found != n_nodes) {
+        most = found > most ? found : most;
+        limit = next_distance(n_levels, distances, longest_hop(n_levels, distances, tree));
     }
-    /* The path changes only where eps passes one of the distances. */
-    memcpy(candidates, distances, n * sizeof(*candidates));
-    qsort(candidates, n, sizeof(*candidates), compare_doubles);
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        int count = search(n_levels, distances, candidates[middle], tree);
-
-        if (count == 0 || count >= n_nodes)
-            low = middle + 1;
-        else
-            high = middle;
+    if (found) {
+        trace(n_levels, tree, nodes);
+        *eps = limit;
     }
-    if (low > 0)
-        found = search(n_levels, distances, candidates[low - 1], tree);
-    if (found != n_nodes) {
-        rc = error_set(err, -ENOENT, "no path of %d nodes over %d levels: the nearest has %d",
-                       n_nodes, n_levels, found);
-        goto done;
-    }
-    trace(n_levels, tree, nodes);
-    *eps = candidates[low - 1];
-
-done:
-    free(candidates);
     free(tree);
-    return rc;
+    if (!found)
+        return error_set(err, -ENOENT, "no eps gives %d nodes over %d levels, the most are %d",
+                         n_nodes, n_levels, most);
+    return 0;
 }

@@ -59,8 +59,8 @@ int schedule_distances(const struct corruption *c, int n, int channels, const fl
 int schedule_shortest_path(int n_levels, const double *distances, double eps, int *path,
                            double *cost, struct error *err);
 
-/* The levels of a path with exactly n_nodes nodes: eps found by bisection (the largest one that
- * still gives n_nodes). nodes: room for n_nodes indices. 0, -ENOENT when no eps gives that many. */
+/* The levels of a path with exactly n_nodes nodes, for the largest eps among the distances that
+ * gives so many. nodes: room for n_nodes indices. 0, -ENOENT when no eps gives that many, -ENOMEM. */
 int schedule_path_of_length(int n_levels, const double *distances, int n_nodes, int *nodes,
                             double *eps, struct error *err);
 
