@@ -1,0 +1,89 @@
+"""softdiff-sample and softdiff-bench."""
+
+import json
+import subprocess
+
+import pictures
+import pytest
+
+
+@pytest.fixture
+def sample(program, model, tmp_path):
+    def run(*arguments):
+        return subprocess.run(
+            [program("softdiff-sample"), model, *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=tmp_path,
+        )
+
+    return run
+
+
+def test_files_depend_on_their_seed_alone(sample, tmp_path):
+    done = sample("--out", "many", "-n", 20, "--seed", 5, "--nfe", 4, "--threads", 2)
+    assert done.returncode == 0, done.stderr
+    assert "images/s" in done.stdout
+    names = sorted(path.name for path in (tmp_path / "many").iterdir())
+    assert names == sorted(f"{seed}.png" for seed in range(5, 25))
+    done = sample("--out", "one", "-n", 1, "--seed", 17, "--nfe", 4, "--threads", 1)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "one" / "17.png").read_bytes() == (tmp_path / "many/17.png").read_bytes()
+    assert (tmp_path / "many/6.png").read_bytes() != (tmp_path / "many/7.png").read_bytes()
+
+
+def test_grid(sample, tmp_path):
+    done = sample("--grid", "grid.png", "-n", 5, "--columns", 3, "--nfe", 2)
+    assert done.returncode == 0, done.stderr
+    assert pictures.size(tmp_path / "grid.png") == (3 * 18 - 2, 2 * 18 - 2)
+
+
+@pytest.mark.parametrize(
+    "sampler",
+    ["momentum", "probability-flow", "naive", "pf-sigma", "ancestral", "pf-heun", "pf-2m"],
+)
+def test_samplers(sample, sampler):
+    done = sample("--grid", "grid.png", "-n", 2, "--nfe", 3, "--sampler", sampler)
+    assert done.returncode == 0, done.stderr
+    assert sampler in done.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments, code",
+    [
+        ([], 2),
+        (["--out", "a", "--grid", "b"], 2),
+        (["--grid", "b", "--sampler", "magic"], 2),
+        (["--grid", "b", "--nfe", "0"], 2),
+        (["--grid", "b", "--seed", "-1"], 2),
+        (["--grid", "b", "--device", "abacus"], 1),
+        (["--grid", "nowhere/b.png", "--nfe", "1"], 1),
+    ],
+)
+def test_mistakes(sample, arguments, code):
+    done = sample(*arguments)
+    assert done.returncode == code
+    assert done.stderr.startswith("softdiff-sample: ")
+
+
+@pytest.mark.parametrize("what", [[], ["--train"]])
+def test_bench(program, model, what):
+    done = subprocess.run(
+        [program("softdiff-bench"), model, "--batch", "2,4", "--threads", "1,2"]
+        + ["--precision", "fp32", "--rounds", "2", "--json", *what],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert {(case["batch"], case["threads"]) for case in told["cases"]} == {
+        (2, 1),
+        (4, 1),
+        (2, 2),
+        (4, 2),
+    }
+    for case in told["cases"]:
+        assert case["n"] == 2 and 0 < case["wall_ms_p10"] <= case["wall_ms"]
+    assert 0 <= told["foreign_cpu_share"] <= 1

@@ -1,0 +1,214 @@
+"""softdiff-train as its users see it: what it writes, how it stops, goes on and fails."""
+
+import json
+import resource
+import signal
+import subprocess
+import time
+
+import pictures
+import pytest
+import safetensors_file
+
+
+def files(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_run_leaves_what_it_promises(trainer):
+    trainer.recipe["progress"]["grid_every"] = 6
+    done = trainer("run")
+    assert done.returncode == 0, done.stderr
+    run = trainer.folder / "run"
+    assert sorted(files(run)) == [
+        "grid-000006.png",
+        "log.jsonl",
+        "model.safetensors",
+        "start.safetensors",
+        "state.safetensors",
+    ]
+    assert pictures.size(run / "grid-000006.png") == (8 * 18 - 2, 8 * 18 - 2)
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2, 3, 4, 5, 6]
+    assert [line["images"] for line in lines] == [4, 8, 12, 16, 20, 24]
+    assert [line["lr"] for line in lines] == [0, 5e-4, 1e-3, 1e-3, 1e-3, 1e-3]
+    for line in lines:
+        assert len(line["loss_t"]) == 10
+        assert line["loss"] > 0 and line["grad_norm"] > 0 and line["images_per_s"] > 0
+        # Four stratified times: as many bins have examples, or fewer.
+        assert 1 <= sum(value is not None for value in line["loss_t"]) <= 4
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_resume_is_exact(trainer, precision):
+    first = trainer("through", "--precision", precision)
+    if "cannot" in first.stderr and precision == "bf16" and "bf16" in first.stderr:
+        pytest.skip(first.stderr)
+    assert first.returncode == 0, first.stderr
+    for steps in (3, 6):
+        done = trainer("parts", "--precision", precision, "--steps", steps)
+        assert done.returncode == 0, done.stderr
+    assert "event=resumed step=3" in done.stderr
+    through, parts = files(trainer.folder / "through"), files(trainer.folder / "parts")
+    assert through["model.safetensors"] == parts["model.safetensors"]
+    through, _ = safetensors_file.read(trainer.folder / "through" / "state.safetensors")
+    parts, _ = safetensors_file.read(trainer.folder / "parts" / "state.safetensors")
+    assert sorted(through) == ["adam.m", "adam.v", "ema", "weights"]
+    for name, values in through.items():
+        assert values.tobytes() == parts[name].tobytes(), name
+    assert through["weights"] != through["ema"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves(trainer, number):
+    log = trainer.folder / "run" / "log.jsonl"
+    process = subprocess.Popen(
+        trainer.command("run", "--steps", 1000000), stderr=subprocess.PIPE, text=True
+    )
+    while process.poll() is None and not (log.exists() and log.stat().st_size):
+        time.sleep(0.02)
+    process.send_signal(number)
+    _, text = process.communicate(timeout=60)
+    assert process.returncode == 0, text
+    assert "reason=signal" in text
+    _, metadata = safetensors_file.read(trainer.folder / "run" / "state.safetensors")
+    step = json.loads(metadata["softdiff_training"])["step"]
+    assert step >= 1
+    done = trainer("run", "--steps", step + 1)
+    assert done.returncode == 0, done.stderr
+    assert f"event=resumed step={step}" in done.stderr
+
+
+def test_minutes_stop_and_save(trainer):
+    done = trainer("run", "--steps", 1000000, "--minutes", 0.02)
+    assert done.returncode == 0, done.stderr
+    assert "reason=time" in done.stderr
+    assert (trainer.folder / "run" / "state.safetensors").exists()
+
+
+def test_a_finished_training_has_nothing_to_do(trainer):
+    assert trainer("run").returncode == 0
+    before = files(trainer.folder / "run")
+    done = trainer("run")
+    assert done.returncode == 0
+    assert "reason=done step=6 of=6" in done.stderr
+    assert files(trainer.folder / "run") == before
+
+
+def limit_files():
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+
+
+def test_a_full_disk_loses_nothing(trainer):
+    assert trainer("run", "--steps", 3).returncode == 0
+    before = files(trainer.folder / "run")
+    done = trainer("run", "--steps", 6, preexec_fn=limit_files)
+    assert done.returncode == 1
+    assert "File too large" in done.stderr
+    after = files(trainer.folder / "run")
+    assert sorted(after) == sorted(before)
+    assert after["state.safetensors"] == before["state.safetensors"]
+    assert after["model.safetensors"] == before["model.safetensors"]
+    done = trainer("run", "--steps", 6)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_folder_that_cannot_be_made(trainer):
+    (trainer.folder / "file").write_text("in the way")
+    done = trainer("file/run")
+    assert done.returncode == 1
+    assert "could not create folder" in done.stderr
+    done = trainer("file")
+    assert done.returncode == 1
+    assert "could not open folder" in done.stderr
+
+
+def test_a_bad_picture_is_named(trainer):
+    good = (trainer.data / "0.png").read_bytes()
+    (trainer.data / "bad.png").write_bytes(good[: len(good) // 2])
+    done = trainer("run")
+    assert done.returncode == 1
+    assert "bad.png" in done.stderr
+    done = trainer("run", "--skip-bad")
+    assert done.returncode == 0, done.stderr
+    assert "bad.png" in done.stderr
+    assert "images=12 skipped=1" in done.stderr
+
+
+def test_other_numbers_do_not_resume(trainer):
+    assert trainer("run", "--steps", 3).returncode == 0
+    before = files(trainer.folder / "run")
+    trainer.recipe["training"]["batch"] = 2
+    done = trainer("run")
+    assert done.returncode == 1
+    assert '"training.batch"' in done.stderr
+    trainer.recipe["training"]["batch"] = 4
+    pictures.write(trainer.data / "0.png", 16, 1000)
+    done = trainer("run")
+    assert done.returncode == 1
+    assert "other images" in done.stderr
+    assert files(trainer.folder / "run") == before
+    # What does not touch the numbers may change.
+    pictures.write(trainer.data / "0.png", 16, 0)
+    trainer.recipe["progress"]["log_every"] = 2
+    assert trainer("run").returncode == 0
+
+
+def test_a_damaged_state_is_refused(trainer):
+    assert trainer("run", "--steps", 3).returncode == 0
+    state = trainer.folder / "run" / "state.safetensors"
+    state.write_bytes(state.read_bytes()[:-4])
+    done = trainer("run")
+    assert done.returncode == 1
+    assert "state.safetensors" in done.stderr
+
+
+def test_one_process_per_run(trainer):
+    log = trainer.folder / "run" / "log.jsonl"
+    process = subprocess.Popen(
+        trainer.command("run", "--steps", 1000000), stderr=subprocess.DEVNULL
+    )
+    try:
+        while process.poll() is None and not log.exists():
+            time.sleep(0.02)
+        done = trainer("run")
+        assert done.returncode == 1
+        assert "another training" in done.stderr
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_dry_run_writes_nothing(trainer):
+    done = trainer("run", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert "parameters" in done.stdout and "images/s" in done.stdout
+    assert not (trainer.folder / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "corruption, schedule",
+    [
+        ({"name": "noise"}, {}),
+        ({"name": "mask", "order": "spiral"}, {"levels": [256, 0]}),
+        ({"name": "vp"}, {}),
+    ],
+)
+def test_other_corruptions(trainer, corruption, schedule):
+    trainer.recipe["corruption"] = corruption
+    trainer.recipe["schedule"] = schedule
+    trainer.recipe["output"] = "residual"
+    trainer.recipe["progress"]["grid_every"] = 2
+    done = trainer("run", "--steps", 2)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--steps", "0"], ["--steps", "many"], ["--precision", "fp7"], ["--colour", "red"], ["extra"]],
+)
+def test_usage(trainer, arguments):
+    done = trainer("run", *arguments)
+    assert done.returncode == 2
+    assert done.stderr
+    assert not (trainer.folder / "run").exists()
