@@ -1,0 +1,271 @@
+/* The prior: its modes and moments against what they are defined to be, and its samples. */
+#include "model/prior.h"
+#include "engine/base/error.h"
+#include "engine/base/philox.h"
+#include "model/corruption.h"
+#include "model/schedule.h"
+#include "tests/unit/model/pictures.h"
+
+#include <errno.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { SIDE = 16, CHANNELS = 3, IMAGES = 100, SIZE = SIDE * SIDE * CHANNELS, N = 45 };
+
+static const double strongest = 8;
+
+struct fixture {
+    struct corruption *corruption;
+    struct schedule schedule;
+    struct prior prior;
+    float *images;
+};
+
+static int set_up(void **state)
+{
+    struct fixture *f = malloc(sizeof(*f));
+
+    f->corruption = pictures_corruption("{\"name\": \"blur\", \"half_size\": 16}", SIDE);
+    f->images = pictures(IMAGES, SIDE, CHANNELS);
+    assert_int_equal(schedule_noise_then_levels(0.01, 0.1, 0.2, 2, (double[]){0.01, strongest},
+                                                &f->schedule, NULL),
+                     0);
+    assert_int_equal(prior_fit(f->corruption, &f->schedule, SIDE, CHANNELS, IMAGES, f->images,
+                               &f->prior, NULL),
+                     0);
+    *state = f;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *f = *state;
+
+    prior_fini(&f->prior);
+    schedule_fini(&f->schedule);
+    corruption_destroy(f->corruption);
+    free(f->images);
+    free(f);
+    return 0;
+}
+
+static void modes_are_orthonormal_eigenvectors(void **state)
+{
+    const struct fixture *f = *state;
+    const float *v = f->prior.basis;
+    float b[SIDE * SIDE];
+    double before = 1;
+
+    assert_int_equal(f->prior.side, SIDE);
+    assert_int_equal(f->prior.channels, CHANNELS);
+    assert_int_equal(f->prior.n_modes, PRIOR_MODES);
+    assert_int_equal(f->prior.n_coefficients, N);
+    corruption_blur_matrix(SIDE, strongest, 16, b);
+    for (int i = 0; i < PRIOR_MODES; i++) {
+        double value = 0, bv[SIDE] = {0};
+
+        for (int y = 0; y < SIDE; y++) {
+            for (int x = 0; x < SIDE; x++)
+                bv[y] += (double)b[y * SIDE + x] * (double)v[x * PRIOR_MODES + i];
+            value += bv[y] * (double)v[y * PRIOR_MODES + i];
+        }
+        for (int y = 0; y < SIDE; y++)
+            assert_true(fabs(bv[y] - value * (double)v[y * PRIOR_MODES + i]) <= 1e-6);
+        assert_true(value < before && value > 0); /* the leading ones, strongest first */
+        before = value;
+        for (int j = 0; j < PRIOR_MODES; j++) {
+            double product = 0;
+
+            for (int y = 0; y < SIDE; y++)
+                product += (double)(v[y * PRIOR_MODES + i] * v[y * PRIOR_MODES + j]);
+            assert_true(fabs(product - (i == j)) <= 1e-6);
+        }
+    }
+}
+
+/* V^T X V of an image, and what is left of it outside the modes. */
+static double project(const struct prior *p, const float *x, double *out)
+{
+    double all = 0, kept = 0;
+
+    for (int i = 0; i < SIZE; i++)
+        all += (double)(x[i] * x[i]);
+    for (int ch = 0; ch < CHANNELS; ch++) {
+        for (int i = 0; i < PRIOR_MODES; i++) {
+            for (int j = 0; i + j < PRIOR_MODES; j++, out++) {
+                *out = 0;
+                for (int pixel = 0; pixel < SIDE * SIDE; pixel++)
+                    *out += (double)p->basis[pixel / SIDE * PRIOR_MODES + i] *
+                            (double)p->basis[pixel % SIDE * PRIOR_MODES + j] *
+                            (double)x[pixel * CHANNELS + ch];
+                kept += *out * *out;
+            }
+        }
+    }
+    return all - kept;
+}
+
+/* Mean and covariance of the degraded images and mirror images, one image at a time. */
+static void moments_are_those_of_degraded_images(void **state)
+{
+    const struct fixture *f = *state;
+    static double mean[N], covariance[N * N];
+    double c[N], outside = 0;
+
+    for (int i = 0; i < 2 * IMAGES; i++) {
+        const float *image = f->images + (size_t)(i / 2) * SIZE;
+        float x[SIZE], y[SIZE];
+
+        for (int e = 0; e < SIZE; e++) {
+            int ch = e % CHANNELS, column = e / CHANNELS % SIDE, row = e / CHANNELS / SIDE;
+
+            x[e] = image[(row * SIDE + (i % 2 ? SIDE - 1 - column : column)) * CHANNELS + ch];
+        }
+        assert_int_equal(corruption_apply_host(f->corruption, strongest, CHANNELS, x, y, NULL), 0);
+        outside += project(&f->prior, y, c) / (2 * IMAGES * SIZE);
+        for (int a = 0; a < N; a++) {
+            mean[a] += c[a] / (2 * IMAGES);
+            for (int b = 0; b < N; b++)
+                covariance[a * N + b] += c[a] * c[b] / (2 * IMAGES);
+        }
+    }
+    for (int a = 0; a < N; a++) {
+        assert_true(fabs((double)f->prior.mean[a] - mean[a]) <= 1e-5);
+        for (int b = 0; b < N; b++) {
+            double product = 0;
+
+            for (int k = 0; k < N; k++)
+                product += (double)f->prior.chol[a * N + k] * (double)f->prior.chol[b * N + k];
+            assert_true(fabs(product - (covariance[a * N + b] - mean[a] * mean[b])) <= 1e-5);
+            assert_true(b <= a || f->prior.chol[a * N + b] == 0);
+        }
+    }
+    assert_true(fabs(outside) < 1e-7); /* mean square; the noise has 1e-2 */
+}
+
+static void samples_have_the_prior_s_moments(void **state)
+{
+    enum { SAMPLES = 4000 };
+    const struct fixture *f = *state;
+    double mean[N] = {0}, square[N] = {0}, c[N];
+    float x[SIZE];
+
+    for (int i = 0; i < SAMPLES; i++) {
+        struct philox_key key = philox_key(3, (uint32_t)i, 0);
+
+        prior_sample(&f->prior, 0.1, &key, x);
+        project(&f->prior, x, c);
+        for (int a = 0; a < N; a++) {
+            mean[a] += c[a] / SAMPLES;
+            square[a] += c[a] * c[a] / SAMPLES;
+        }
+    }
+    for (int a = 0; a < N; a++) {
+        double variance = 0.1 * 0.1, want = (double)f->prior.mean[a];
+
+        for (int k = 0; k < N; k++)
+            variance += (double)(f->prior.chol[a * N + k] * f->prior.chol[a * N + k]);
+        /* Five standard errors; the seed is fixed. */
+        assert_true(fabs(mean[a] - want) <= 5 * sqrt(variance / SAMPLES));
+        assert_true(fabs((square[a] - mean[a] * mean[a]) / variance - 1) <=
+                    5 * sqrt(2.0 / SAMPLES));
+    }
+}
+
+static void samples_depend_on_seed_and_image_alone(void **state)
+{
+    const struct fixture *f = *state;
+    struct philox_key key = philox_key(3, 1, 0), image = philox_key(3, 2, 0),
+                      seed = philox_key(4, 1, 0);
+    float a[SIZE], b[SIZE];
+
+    prior_sample(&f->prior, 0.1, &key, a);
+    prior_sample(&f->prior, 0.1, &key, b);
+    assert_memory_equal(a, b, sizeof(a));
+    prior_sample(&f->prior, 0.1, &image, b);
+    assert_true(memcmp(a, b, sizeof(a)) != 0);
+    prior_sample(&f->prior, 0.1, &seed, b);
+    assert_true(memcmp(a, b, sizeof(a)) != 0);
+}
+
+/* Nothing of the image is left at t = 1: noise alone. */
+static void other_corruptions_start_from_noise(void **state)
+{
+    static const char *const rows[] = {
+        "{\"name\": \"noise\"}",
+        "{\"name\": \"vp\"}",
+        "{\"name\": \"mask\", \"order\": \"spiral\"}",
+    };
+    const struct fixture *f = *state;
+
+    for (int i = 0; i < 3; i++) {
+        struct corruption *c = pictures_corruption(rows[i], SIDE);
+        struct philox_key key = philox_key(3, 1, 0);
+        float x[SIZE], eta[SIZE];
+        struct prior prior;
+
+        assert_int_equal(prior_fit(c, &f->schedule, SIDE, CHANNELS, IMAGES, f->images, &prior,
+                                   NULL),
+                         0);
+        assert_int_equal(prior.n_modes, 0);
+        assert_int_equal(prior.n_coefficients, 0);
+        prior_sample(&prior, 50, &key, x);
+        philox_normals(&key, PHILOX_STREAM_START, SIZE, eta);
+        for (int e = 0; e < SIZE; e++)
+            assert_true(x[e] == 50 * eta[e]);
+        prior_fini(&prior);
+        corruption_destroy(c);
+    }
+}
+
+static void one_grey_image_is_enough(void **state)
+{
+    const struct fixture *f = *state;
+    float grey[SIZE];
+    struct prior prior;
+
+    for (int i = 0; i < SIZE; i++)
+        grey[i] = 0.5f;
+    assert_int_equal(prior_fit(f->corruption, &f->schedule, SIDE, CHANNELS, 1, grey, &prior, NULL),
+                     0);
+    for (int i = 0; i < N * N; i++)
+        assert_true(fabsf(prior.chol[i]) < 1e-4f);
+    prior_fini(&prior);
+}
+
+static void too_little_is_refused(void **state)
+{
+    const struct fixture *f = *state;
+    struct error err = {""};
+    struct prior prior;
+
+    assert_int_equal(prior_fit(f->corruption, &f->schedule, SIDE, CHANNELS, 0, f->images, &prior,
+                               &err),
+                     -EINVAL);
+    assert_int_equal(prior_fit(f->corruption, &f->schedule, 4, CHANNELS, 1, f->images, &prior,
+                               &err),
+                     -EINVAL);
+    assert_non_null(strstr(err.text, "4 x 4"));
+}
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(modes_are_orthonormal_eigenvectors),
+        cmocka_unit_test(moments_are_those_of_degraded_images),
+        cmocka_unit_test(samples_have_the_prior_s_moments),
+        cmocka_unit_test(samples_depend_on_seed_and_image_alone),
+        cmocka_unit_test(other_corruptions_start_from_noise),
+        cmocka_unit_test(one_grey_image_is_enough),
+        cmocka_unit_test(too_little_is_refused),
+    };
+
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
