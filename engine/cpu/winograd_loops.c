@@ -55,12 +55,12 @@ INLINE void pair_store_interleaved(uint16_t *v, struct pair a, struct pair b)
     store_interleaved(v + 32, a.odd, b.odd);
 }
 
-/* Where the top left output of a tile lies: its row, its column, its image. */
+/* Where the top left output of a tile lies. */
 struct place {
     int row, column, image;
 };
 
-INLINE struct place place_of(const struct winograd_image *image, int tile)
+static struct place place_of(const struct winograd_image *image, int tile)
 {
     int across = image->w / 2, per_image = across * (image->h / 2);
     int in_image = tile % per_image;
@@ -68,27 +68,43 @@ INLINE struct place place_of(const struct winograd_image *image, int tile)
     return (struct place){in_image / across * 2, in_image % across * 2, tile / per_image};
 }
 
+INLINE void place_advance(struct place *place, const struct winograd_image *image)
+{
+    place->column += 2;
+    if (place->column < image->w)
+        return;
+    place->column = 0;
+    place->row += 2;
+    if (place->row < image->h)
+        return;
+    place->row = 0;
+    place->image++;
+}
+
+/* The element at a place, in an activation that begins at x. */
+INLINE size_t place_offset(const struct winograd_image *image, struct place place)
+{
+    return (((size_t)place.image * image->h + place.row) * image->w + place.column) * image->c;
+}
+
 /* The pixels that a tile reads. */
 struct window {
     const uint16_t *pixels[4][4];
 };
 
-static struct window window_of(const uint16_t *x, const struct winograd_image *image, int tile)
+INLINE void window_at(const uint16_t *x, const struct winograd_image *image, struct place place,
+                      struct window *window)
 {
-    struct place place = place_of(image, tile);
-    const uint16_t *base = x + (size_t)place.image * image->h * image->w * image->c;
-    struct window window;
+    ptrdiff_t c = image->c, row = image->w * c;
+    const uint16_t *corner = x + place_offset(image, place);
+    bool beyond[4] = {place.row == 0, false, false, place.row + 2 == image->h};
+    bool beside[4] = {place.column == 0, false, false, place.column + 2 == image->w};
 
     for (int i = 0; i < 4; i++) {
-        for (int j = 0; j < 4; j++) {
-            int row = place.row + i - 1, column = place.column + j - 1;
-            bool inside = row >= 0 && row < image->h && column >= 0 && column < image->w;
-
-            window.pixels[i][j] =
-                inside ? base + ((size_t)row * image->w + column) * image->c : zeros;
-        }
+        for (int j = 0; j < 4; j++)
+            window->pixels[i][j] =
+                beyond[i] || beside[j] ? zeros : corner + (i - 1) * row + (j - 1) * c;
     }
-    return window;
 }
 
 /* Row i of B^T d B, 32 channels. */
@@ -113,10 +129,12 @@ static void input(const uint16_t *x, const struct winograd_image *image, int fir
                   uint16_t *v)
 {
     size_t c = (size_t)image->c, step = (size_t)n_tiles * c;
+    struct place place = place_of(image, first);
 
-    for (int tile = 0; tile < n_tiles; tile++) {
-        struct window window = window_of(x, image, first + tile);
+    for (int tile = 0; tile < n_tiles; tile++, place_advance(&place, image)) {
+        struct window window;
 
+        window_at(x, image, place, &window);
         for (size_t channel = 0; channel < c; channel += 32) {
             for (int i = 0; i < 4; i++) {
                 uint16_t *out = v + (size_t)(4 * i) * step + (size_t)tile * c + channel;
@@ -134,12 +152,16 @@ static void input_pairs(const uint16_t *x, const struct winograd_image *image, i
                         int n_tiles, uint16_t *v)
 {
     size_t c = (size_t)image->c, step = (size_t)((n_tiles + 1) / 2) * c * 2;
+    struct place place = place_of(image, first);
 
     for (int tile = 0; tile < n_tiles; tile += 2) {
-        struct window left = window_of(x, image, first + tile), right;
+        struct window left, right;
 
+        window_at(x, image, place, &left);
+        place_advance(&place, image);
         if (tile + 1 < n_tiles) {
-            right = window_of(x, image, first + tile + 1);
+            window_at(x, image, place, &right);
+            place_advance(&place, image);
         } else {
             for (int i = 0; i < 16; i++)
                 right.pixels[i / 4][i % 4] = zeros;
@@ -163,12 +185,11 @@ struct quad {
     const uint16_t *pixels[2][2];
 };
 
-static struct quad quad_of(const uint16_t *dy, const struct winograd_image *image, int tile)
+INLINE struct quad quad_at(const uint16_t *dy, const struct winograd_image *image,
+                           struct place place)
 {
-    struct place place = place_of(image, tile);
     size_t c = (size_t)image->c, row = (size_t)image->w * c;
-    const uint16_t *corner =
-        dy + ((size_t)place.image * image->h + place.row) * row + (size_t)place.column * c;
+    const uint16_t *corner = dy + place_offset(image, place);
 
     return (struct quad){{{corner, corner + c}, {corner + row, corner + row + c}}};
 }
@@ -215,13 +236,17 @@ static void output_pairs(const uint16_t *dy, const struct winograd_image *image,
                          int n_tiles, uint16_t *v, float *sum)
 {
     size_t c = (size_t)image->c, step = (size_t)((n_tiles + 1) / 2) * c * 2;
+    struct place place = place_of(image, first);
 
     for (int tile = 0; tile < n_tiles; tile += 2) {
-        struct quad left = quad_of(dy, image, first + tile);
+        struct quad left = quad_at(dy, image, place);
         struct quad right = {{{zeros, zeros}, {zeros, zeros}}};
 
-        if (tile + 1 < n_tiles)
-            right = quad_of(dy, image, first + tile + 1);
+        place_advance(&place, image);
+        if (tile + 1 < n_tiles) {
+            right = quad_at(dy, image, place);
+            place_advance(&place, image);
+        }
         for (size_t channel = 0; channel < c; channel += 32) {
             struct pair a[2][2], b[2][2];
             struct pair total =
@@ -359,11 +384,10 @@ static void output(const float *m, const struct winograd_image *image, int first
 {
     size_t c = (size_t)image->c, row = (size_t)image->w * c;
     size_t step = (size_t)n_tiles * n_columns;
+    struct place place = place_of(image, first);
 
-    for (int tile = 0; tile < n_tiles; tile++) {
-        struct place place = place_of(image, first + tile);
-        uint16_t *out = y + ((size_t)place.image * image->h + place.row) * row +
-                        (size_t)place.column * c + first_channel;
+    for (int tile = 0; tile < n_tiles; tile++, place_advance(&place, image)) {
+        uint16_t *out = y + place_offset(image, place) + first_channel;
 
         for (int k = 0; k < n_columns; k += 16) {
             const float *p = m + (size_t)tile * n_columns + k;
