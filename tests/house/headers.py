@@ -53,7 +53,8 @@ def main():
     results = tap.Results(len(headers))
     for header in headers:
         words = flags[source_beside(header, flags)]
-        command = words + ["-fsyntax-only", "-x", "c", str(header.resolve())]
+        command = words + ["-fdiagnostics-color=never", "-fsyntax-only", "-x", "c",
+                           str(header.resolve())]
         done = subprocess.run(command, cwd=build, capture_output=True, text=True)
         results.add(done.returncode == 0, str(header), done.stderr)
     results.finish()
