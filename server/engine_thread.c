@@ -88,6 +88,17 @@ static void describe_model(struct model *m, const char *name)
     d->memory_bytes = generator_memory_bytes(m->generator);
 }
 
+/* Loading takes a while, and a daemon that is told to end should not see it through. */
+static bool stop_wanted(struct engine_thread *e)
+{
+    bool stop;
+
+    pthread_mutex_lock(&e->mutex);
+    stop = e->stop;
+    pthread_mutex_unlock(&e->mutex);
+    return stop;
+}
+
 static int load_model(struct engine_thread *e, const struct settings_model *setting,
                       const struct generator_options *options, struct error *err)
 {
@@ -103,6 +114,8 @@ static int load_model(struct engine_thread *e, const struct settings_model *sett
         return rc;
     }
     describe_model(m, setting->name);
+    if (stop_wanted(e))
+        return error_set(err, -ECANCELED, "told to stop");
     m->described.batch_invariant = generator_self_test(m->generator, &m->described.self_test) == 0;
     if (!m->described.batch_invariant)
         log_write(LOG_WARN, "event=self_test model=%s error=\"%s\"", setting->name,
@@ -132,7 +145,7 @@ static int load(struct engine_thread *e, struct error *err)
     e->images = calloc((size_t)s->slots, sizeof(*e->images));
     if (!e->images)
         return error_set(err, -ENOMEM, "out of memory for %d slots", s->slots);
-    for (i = 0; i < s->n_models && rc == 0; i++) {
+    for (i = 0; i < s->n_models && rc == 0 && !stop_wanted(e); i++) {
         rc = load_model(e, &s->models[i], &options, err);
         if (rc == 0)
             publish_state(e, ENGINE_LOADING, NULL);

@@ -180,6 +180,8 @@ static void on_connection(void *cls, struct MHD_Connection *mhd, void **context,
     struct connection *c;
 
     if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
+        /* At its limit of connections the library listens again only when it is run once more. */
+        http->dirty = true;
         c = *context;
         if (!c)
             return;
@@ -417,7 +419,9 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *mhd, const c
     case STAGE_HEAD:
         x->stage = STAGE_BODY;
         begin(x, method, version);
-        if (x->answered)
+        /* An answer before a body closes the connection, as it must; one without a body need not,
+         * but the library would: it is sent on the next call. */
+        if (x->answered && (x->close || exchange_announces_body(x)))
             return send_response(x);
         set_deadline(x->connection, x->http->options.header_timeout_ms);
         return MHD_YES;
@@ -429,7 +433,8 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *mhd, const c
         }
         uv_timer_stop(&x->connection->deadline);
         x->stage = STAGE_COMPLETE;
-        complete(x);
+        if (!x->answered)
+            complete(x);
         if (x->answered)
             return send_response(x);
         MHD_suspend_connection(mhd);
@@ -460,6 +465,13 @@ const char *exchange_path(const struct exchange *x)
 const char *exchange_header(const struct exchange *x, const char *name)
 {
     return MHD_lookup_connection_value(x->mhd, MHD_HEADER_KIND, name);
+}
+
+bool exchange_announces_body(const struct exchange *x)
+{
+    const char *length = exchange_header(x, "Content-Length");
+
+    return (length && strcmp(length, "0")) || exchange_header(x, "Transfer-Encoding");
 }
 
 const char *exchange_body(const struct exchange *x, size_t *size)

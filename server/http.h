@@ -20,6 +20,7 @@
 #include "config/address.h"
 #include "engine/base/log.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <uv.h>
@@ -67,6 +68,7 @@ const char *exchange_id(const struct exchange *x); /* X-Request-ID, taken over o
 const char *exchange_method(const struct exchange *x);
 const char *exchange_path(const struct exchange *x); /* as sent, without query, not unescaped */
 const char *exchange_header(const struct exchange *x, const char *name); /* or NULL */
+bool exchange_announces_body(const struct exchange *x);
 /* Not NUL terminated; complete once complete() is called. */
 const char *exchange_body(const struct exchange *x, size_t *size);
 uint64_t exchange_started_ns(const struct exchange *x); /* uv_hrtime() at its head */

@@ -244,13 +244,12 @@ void samples_cancel_all(struct samples *s)
 void samples_begin(struct samples *s, struct exchange *x)
 {
     const char *type = exchange_header(x, "Content-Type");
-    const char *length = exchange_header(x, "Content-Length");
     const char *accept = exchange_header(x, "Accept");
-    bool has_body = (length && strcmp(length, "0")) || exchange_header(x, "Transfer-Encoding");
     struct problem problem = {0};
     size_t n = type ? strcspn(type, "; \t") : 0;
 
-    if (has_body && (n != strlen("application/json") || strncasecmp(type, "application/json", n)))
+    if (exchange_announces_body(x) &&
+        (n != strlen("application/json") || strncasecmp(type, "application/json", n)))
         problem_set(&problem, 415,
                     "the body must be JSON and be sent with Content-Type: application/json");
     else if (!accept_weight(accept, "application/json") && !accept_weight(accept, "image/png"))
@@ -321,14 +320,18 @@ static int find_model(const struct samples *s, const struct samples_request *wan
     return -EINVAL;
 }
 
-static int find_sampler(const char *name, enum sampler *out, struct problem *problem)
+static void find_sampler(const char *name, enum sampler *out, struct problem *problem)
 {
-    struct error error;
+    char names[256] = "";
+    size_t used = 0;
+    int i;
 
-    if (sampler_parse(name, out, &error) == 0)
-        return 0;
-    problem_add_field(problem, "sampler", "%s", error.text);
-    return -EINVAL;
+    if (sampler_parse(name, out, NULL) == 0)
+        return;
+    for (i = 0; i < SAMPLERS && used < sizeof(names); i++)
+        used += (size_t)snprintf(names + used, sizeof(names) - used, "%s\"%s\"", i ? ", " : "",
+                                 sampler_name((enum sampler)i));
+    problem_add_field(problem, "sampler", "there is no such sampler; there are: %s", names);
 }
 
 /* Everything that a request can get wrong, in one problem. */

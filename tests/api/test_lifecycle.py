@@ -1,0 +1,228 @@
+"""From the command line to the end: loading, draining, signals, probes, settings."""
+import concurrent.futures
+import json
+import signal
+import socket
+import subprocess
+import time
+
+import pytest
+import requests
+from conftest import SOFTDIFFD, Daemon, read_all, wait_until
+
+LONG = {"seed": 1, "nfe": 10000}
+
+
+def run(*flags, env=None):
+    return subprocess.run(
+        [SOFTDIFFD, *flags], capture_output=True, text=True, timeout=60, env=env
+    )  # fmt: skip
+
+
+def healthcheck(daemon):
+    return run("--healthcheck", "--admin-listen", daemon.admin.removeprefix("http://"))
+
+
+def test_loading(start):
+    """The ports answer before the model is there."""
+    daemon = start("--device", "reference", "--slots", "2", models=("slow",), wait=False)
+    assert requests.get(daemon.admin + "/livez").status_code == 200
+    probe = requests.get(daemon.admin + "/readyz")
+    assert probe.status_code == 503
+    assert probe.json() == {"state": "loading", "models_loaded": 0, "models": 1}
+    assert daemon.get("/readyz").status_code == 503
+    for answer in (daemon.post({}), daemon.get("/v1/models"), daemon.get("/v1/capabilities")):
+        assert answer.status_code == 503 and int(answer.headers["Retry-After"]) >= 1
+        assert "loading" in answer.json()["detail"]
+    assert daemon.get("/version").status_code == 200
+    check = healthcheck(daemon)
+    assert check.returncode == 1 and "loading" in check.stdout
+    daemon.wait_for_log("event=ready")
+    assert requests.get(daemon.admin + "/readyz").json()["state"] == "ready"
+    assert daemon.get("/v1/capabilities").json()["device"]
+
+
+def test_healthcheck(start):
+    daemon = start()
+    check = healthcheck(daemon)
+    assert check.returncode == 0 and json.loads(check.stdout)["state"] == "ready"
+    daemon.stop()
+    check = healthcheck(daemon)
+    assert check.returncode == 1 and "could not connect" in check.stderr
+
+
+def test_healthcheck_of_a_silent_daemon():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        check = run("--healthcheck", "--admin-listen", "127.0.0.1:%d" % server.getsockname()[1])
+    assert check.returncode == 1 and "timed out" in check.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_drain_under_load(start, number):
+    """Every request that was accepted is answered; then the daemon ends with 0."""
+    daemon = start("--slots", "4", "--max-nfe", "10000")
+    with concurrent.futures.ThreadPoolExecutor(24) as pool:
+        work = [pool.submit(daemon.post, {"seed": i, "nfe": 300, "n": 1 + i % 3}) for i in range(24)]
+        daemon.wait_for_queue(lambda q: len(q["requests"]) == 24, "all requests")
+        daemon.signal(number)
+        daemon.wait_for_log("event=drain ")
+        assert [future.result().status_code for future in work] == [200] * 24
+    assert daemon.wait_for_exit() == 0
+
+
+def test_new_requests_while_draining(start):
+    daemon = start("--slots", "1", "--max-nfe", "10000")
+    with daemon.connect() as kept:
+        kept.sendall(b"GET /version HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert kept.recv(1000).startswith(b"HTTP/1.1 200")
+        working = daemon.connect_and_send(LONG)
+        daemon.wait_for_queue(lambda q: q["slots_busy"] == 1, "work")
+        daemon.signal()
+        daemon.wait_for_log("event=drain ")
+        probe = requests.get(daemon.admin + "/readyz")
+        assert probe.status_code == 503 and probe.json()["state"] == "draining"
+        assert requests.get(daemon.admin + "/livez").status_code == 200
+        kept.sendall(b"POST /v1/samples HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")
+        refused = read_all(kept)
+    assert refused.startswith(b"HTTP/1.1 503 ") and b"Connection: close" in refused
+    assert b"Retry-After: " in refused and b"draining" in refused
+    with pytest.raises(OSError):
+        daemon.connect()
+    assert read_all(working).startswith(b"HTTP/1.1 200 ")
+    working.close()
+    assert daemon.wait_for_exit() == 0
+
+
+def test_drain_timeout(start):
+    """What is not done in time is told so, and the end is clean."""
+    daemon = start("--slots", "1", "--max-nfe", "10000", "--drain-timeout", "100ms")
+    work = [daemon.connect_and_send(LONG) for _ in range(10)]
+    daemon.wait_for_queue(lambda q: len(q["requests"]) == 10, "work")
+    begun = time.monotonic()
+    daemon.signal()
+    answers = [read_all(connection) for connection in work]
+    assert all(answer.startswith(b"HTTP/1.1 503 ") for answer in answers)
+    assert b"shutting down" in answers[0]
+    assert daemon.wait_for_exit() == 0 and time.monotonic() - begun < 5
+
+
+def test_second_signal(start):
+    daemon = start("--slots", "1", "--max-nfe", "10000")
+    work = [daemon.connect_and_send(LONG) for _ in range(10)]
+    daemon.wait_for_queue(lambda q: len(q["requests"]) == 10, "work")
+    daemon.signal()
+    daemon.wait_for_log("event=drain ")
+    daemon.signal()
+    begun = time.monotonic()
+    assert all(read_all(connection).startswith(b"HTTP/1.1 503 ") for connection in work)
+    assert daemon.wait_for_exit() == 0 and time.monotonic() - begun < 5
+
+
+def test_signal_while_loading(start):
+    daemon = start("--device", "reference", "--slots", "2", models=("slow",), wait=False)
+    daemon.signal()
+    assert daemon.wait_for_exit() == 0
+    assert not any("event=ready" in line for line in daemon.log)
+
+
+def test_idle_connections_do_not_delay_the_end(start):
+    daemon = start()
+    held = [daemon.connect() for _ in range(3)]
+    held[0].sendall(b"GET /version HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert held[0].recv(1000)
+    begun = time.monotonic()
+    daemon.stop()
+    assert time.monotonic() - begun < 5
+    for connection in held:
+        connection.close()
+
+
+def test_help_and_version():
+    assert "--max-queue N" in run("--help").stdout
+    assert run("--version").stdout.startswith("softdiffd ")
+
+
+def test_no_model():
+    result = run()
+    assert result.returncode == 1 and "--model NAME=PATH" in result.stderr
+
+
+def test_bad_settings(tmp_path):
+    bad = tmp_path / "bad.json"
+    bad.write_text('{"slotz": 3}')
+    for flags, text in [
+        (["--slotz", "3"], "unknown flag --slotz"),
+        (["--config", str(bad)], '"slotz" is not a setting'),
+        (["--device", "gpu", "--check"], "gpu"),
+        (["--precision", "fp64"], "auto|fp32|bf16"),
+        (["--device", "reference", "--precision", "bf16", "--check"], "reference"),
+    ]:
+        result = run(*flags)
+        assert result.returncode == 1 and text in result.stderr, result.stderr
+
+
+def test_print_config_starts_the_same(start, checkpoints, tmp_path):
+    flags = ["--slots", "3", "--model", f"faces={checkpoints['faces']}", "--drain-timeout", "1500ms"]
+    printed = run(*flags, "--print-config").stdout
+    config = json.loads(printed)
+    assert config["slots"] == 3 and config["drain_timeout"] == "1500ms"
+    path = tmp_path / "config.json"
+    path.write_text(printed)
+    assert run("--config", str(path), "--print-config").stdout == printed
+    daemon = start("--config", str(path), models=())
+    assert daemon.get("/v1/capabilities").json()["limits"]["slots"] == 3
+
+
+def test_environment(checkpoints):
+    env = {"SOFTDIFF_MODEL": f"faces={checkpoints['faces']}", "SOFTDIFF_SLOTS": "3"}
+    assert json.loads(run("--print-config", env=env).stdout)["slots"] == 3
+    assert run("--check", env=env).returncode == 0
+    result = run("--check", env=env | {"SOFTDIFF_SLOTS": "x"})
+    assert result.returncode == 1 and "SOFTDIFF_SLOTS" in result.stderr
+
+
+def test_check(checkpoints, tmp_path):
+    good = run("--check", "--model", f"faces={checkpoints['faces']}")
+    assert good.returncode == 0 and "model faces: noise, 16 x 16 px" in good.stdout
+    content = open(checkpoints["faces"], "rb").read()
+    damaged = tmp_path / "damaged.safetensors"
+    for size in (0, 7, 100, len(content) // 2, len(content) - 1):
+        damaged.write_bytes(content[:size])
+        result = run("--check", "--model", f"faces={damaged}")
+        assert result.returncode == 1, size
+        assert 'model "faces": ' in result.stderr and str(damaged) in result.stderr
+
+
+def test_checkpoint_that_does_not_load(start, checkpoints, tmp_path):
+    """The daemon ends with 1 and says why."""
+    damaged = tmp_path / "damaged.safetensors"
+    damaged.write_bytes(open(checkpoints["faces"], "rb").read()[:-1])
+    daemon = start("--model", f"bad={damaged}", wait=False)
+    assert daemon.wait_for_exit() == 1
+    assert any("event=load_failed" in line and 'model "bad"' in line for line in daemon.log)
+
+
+def test_port_in_use(start):
+    daemon = start()
+    address = daemon.url.removeprefix("http://")
+    result = run("--listen", address, "--model", "a=b")
+    assert result.returncode == 1
+    assert f"could not listen on {address}: Address already in use" in result.stderr
+
+
+def test_ipv6(checkpoints):
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("no IPv6 on this machine")
+    daemon = Daemon("--model", f"faces={checkpoints['faces']}", "--listen", "[::1]:0")
+    assert daemon.url.startswith("http://[::1]:")
+    assert daemon.get("/readyz").status_code == 200
+    daemon.stop()
+
+
+def test_work_is_counted(start):
+    daemon = start()
+    before = daemon.queue()["evaluations"]
+    daemon.pngs(seed=1, n=3, nfe=7)
+    wait_until(lambda: daemon.queue()["evaluations"] == before + 21, "21 evaluations")
