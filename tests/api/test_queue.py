@@ -6,7 +6,7 @@ import time
 
 import pytest
 import requests
-from conftest import read_all, wait_until
+from softdiffd import read_all, wait_until
 
 # One image of this many evaluations takes a second or so; a tick stays short.
 LONG = {"seed": 1, "nfe": 10000}
@@ -48,7 +48,7 @@ def test_full_queue(small):
 
 
 def test_retry_after_follows_the_queue(small):
-    small.png(**LONG)
+    small.png(seed=1, nfe=500)
     rate = small.queue()["evaluations_per_s"]
     held = [small.connect_and_send(LONG) for _ in range(5)]
     queue = small.wait_for_queue(lambda q: len(q["requests"]) == 5 and q, "five requests")
@@ -85,9 +85,9 @@ def test_gone_clients_free_their_lanes(small, go):
 
 
 def test_a_client_that_goes_leaves_the_others_alone(small):
-    want = small.pngs(seed=3, n=2, nfe=1500)
+    want = small.pngs(seed=3, n=2, nfe=1000)
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        future = pool.submit(small.pngs, seed=3, n=2, nfe=1500)
+        future = pool.submit(small.pngs, seed=3, n=2, nfe=1000)
         small.wait_for_queue(lambda q: q["slots_busy"] == 2, "work")
         for _ in range(10):
             small.connect_and_send({"seed": 9, "nfe": 5000}).close()
@@ -121,10 +121,10 @@ def test_fairness(start):
     daemon = start("--slots", "1", "--max-queue", "100", "--max-nfe", "10000")
     order = []
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        many = pool.submit(daemon.pngs, seed=1, n=60, nfe=300)
+        many = pool.submit(daemon.pngs, seed=1, n=60, nfe=100)
         many.add_done_callback(lambda _: order.append("many"))
         daemon.wait_for_queue(lambda q: q["images_waiting"] > 50, "a long request")
-        one = pool.submit(daemon.png, seed=99, nfe=300)
+        one = pool.submit(daemon.png, seed=99, nfe=100)
         one.add_done_callback(lambda _: order.append("one"))
         one.result()
         assert daemon.queue()["images_waiting"] > 10

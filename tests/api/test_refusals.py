@@ -6,7 +6,7 @@ import threading
 
 import pytest
 import requests
-from conftest import PATIENCE_S, read_all
+from softdiffd import PATIENCE_S, read_all
 
 
 @pytest.fixture(autouse=True)

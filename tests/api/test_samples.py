@@ -4,7 +4,7 @@ import concurrent.futures
 import json
 
 import pytest
-from conftest import png_text
+from softdiffd import png_text
 
 SAMPLERS = [
     "pf-2m", "momentum", "probability-flow", "pf-literal", "naive", "pf-sigma", "ancestral", "pf-heun",
