@@ -63,7 +63,8 @@ int architecture_parse(const char *text, struct architecture *out, struct error 
     int rc;
 
     if (!json)
-        return error_set(err, -EINVAL, "architecture: line %d: %s", where.line, where.text);
+        return error_set(err, -EINVAL, "architecture is not valid JSON: line %d: %.100s",
+                         where.line, where.text);
     rc = architecture_from_json(json, out, err);
     json_decref(json);
     return rc;

@@ -30,9 +30,9 @@ struct architecture {
     int n_attn;
     int attn_resolutions[ARCHITECTURE_LEVELS_MAX]; /* sides with attention; the middle always has */
     enum embedding_type embedding_type;
-    float fourier_scale; /* std of the random frequencies, EMBEDDING_FOURIER only */
+    float fourier_scale; /* std of the random frequencies, EMBEDDING_FOURIER only; 1e-3 .. 1e3 */
     bool centered;       /* false: the network itself maps x to 2x - 1 */
-    float dropout;       /* rate in training, [0, 1) */
+    float dropout;       /* rate in training, 0 .. 0.999 */
 };
 
 /* Reads a JSON object. Strict: unknown keys, wrong types and numbers out of range are -EINVAL and

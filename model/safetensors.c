@@ -489,26 +489,26 @@ static int write_content(int fd, const char *header, int n,
     return rc;
 }
 
-/* Creates a file beside path under a name that nobody has; *out is owned by the caller. The mode
+/* Creates a file beside path under a name that nobody has; *out is owned by the caller on success. The mode
  * is the process's usual one, which mkstemp() would not give. */
 static int open_temporary(const char *path, char **out)
 {
-    for (int i = 0; i < 1000; i++) {
-        char *name;
-        int fd;
+    size_t size = strlen(path) + 64;
+    char *name = malloc(size);
+    int fd = -EEXIST;
 
-        if (asprintf(&name, "%s.tmp-%ld-%d", path, (long)getpid(), i) < 0)
-            return -ENOMEM;
+    if (!name)
+        return -ENOMEM;
+    for (int i = 0; i < 1000 && fd == -EEXIST; i++) {
+        snprintf(name, size, "%s.tmp-%ld-%d", path, (long)getpid(), i);
         fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-        if (fd >= 0) {
-            *out = name;
-            return fd;
-        }
-        free(name);
-        if (errno != EEXIST)
-            return -errno;
+        fd = fd < 0 ? -errno : fd;
     }
-    return -EEXIST;
+    if (fd >= 0)
+        *out = name;
+    else
+        free(name);
+    return fd;
 }
 
 /* Makes a rename in the folder of path last. Some filesystems cannot sync folders: EINVAL. */

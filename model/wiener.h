@@ -26,7 +26,8 @@ struct wiener {
     float *scale; /* [WIENER_TIMES, 2]: c_in, c_out, both > 0 */
 };
 
-/* images [n, side, side, channels] in [0,1], n >= 2; a few hundred suffice. 0, -EINVAL, -ENOMEM. */
+/* images [n, side, side, channels] in [0,1], n >= 2; a few hundred suffice, and of more than 1,000
+ * the first are taken. 0, -EINVAL, -ENOMEM. */
 int wiener_fit(const struct corruption *c, const struct schedule *s, int side, int channels, int n,
                const float *images, struct wiener *out, struct error *err);
 void wiener_fini(struct wiener *w);

@@ -1,0 +1,303 @@
+/* Lack of memory: allocation number 1, 2, 3, ... fails until a call succeeds. Every failure must
+ * come back as an error and leave nothing allocated.
+ *
+ * The linker routes our calls of malloc() and its kin here; jansson is asked to come itself. Its
+ * allocations fail only where it writes: its parser takes a lack of memory for bad syntax or even
+ * drops characters, unnoticed.
+ */
+#include "engine/base/error.h"
+#include "engine/program.h"
+#include "model/checkpoint.h"
+#include "model/corruption.h"
+#include "model/ncsnpp.h"
+#include "model/safetensors.h"
+#include "tests/unit/model/files.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define N_ELEMENTS(array) (sizeof(array) / sizeof((array)[0]))
+
+enum { SIDE = 8, CHANNELS = 3, IMAGES = 4 };
+
+static long countdown;  /* allocations until one fails; 0: none does */
+static long live;       /* allocated and not freed */
+static int jansson_too; /* jansson's allocations count */
+
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t n, size_t size);
+void *__real_realloc(void *old, size_t size);
+char *__real_strdup(const char *text);
+void __real_free(void *memory);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+void *__wrap_realloc(void *old, size_t size);
+char *__wrap_strdup(const char *text);
+void __wrap_free(void *memory);
+
+static int fails(void)
+{
+    return countdown > 0 && --countdown == 0;
+}
+
+static void *counted(void *memory)
+{
+    live += memory != NULL;
+    return memory;
+}
+
+void *__wrap_malloc(size_t size)
+{
+    return fails() ? NULL : counted(__real_malloc(size));
+}
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+    return fails() ? NULL : counted(__real_calloc(n, size));
+}
+
+void *__wrap_realloc(void *old, size_t size)
+{
+    if (fails())
+        return NULL;
+    live -= old != NULL;
+    return counted(__real_realloc(old, size));
+}
+
+char *__wrap_strdup(const char *text)
+{
+    return fails() ? NULL : counted(__real_strdup(text));
+}
+
+void __wrap_free(void *memory)
+{
+    live -= memory != NULL;
+    __real_free(memory);
+}
+
+static void *jansson_malloc(size_t size)
+{
+    return jansson_too ? malloc(size) : counted(__real_malloc(size));
+}
+
+/* Made once, without failures. */
+static struct {
+    struct checkpoint *checkpoint;
+    struct corruption *corruption; /* the checkpoint's */
+    float images[IMAGES * SIDE * SIDE * CHANNELS];
+    double distances[9];
+} made;
+
+static const char architecture_text[] =
+    "{\"image_size\": 8, \"nf\": 4, \"ch_mult\": [1], \"num_res_blocks\": 1}";
+
+static int set_up(void **state)
+{
+    struct checkpoint *c = calloc(1, sizeof(*c));
+    struct formulation *f = &c->formulation;
+    json_t *json = json_pack("{s:s, s:i}", "name", "blur", "half_size", 5);
+    struct program *p;
+    int x, time_cond, phi;
+
+    json_set_alloc_funcs(jansson_malloc, free);
+    assert_int_equal(files_set_up(state), 0);
+    assert_int_equal(architecture_parse(architecture_text, &f->architecture, NULL), 0);
+    assert_int_equal(corruption_create(json, SIDE, SIDE, &f->corruption, NULL), 0);
+    json_decref(json);
+    f->output = OUTPUT_WIENER;
+    assert_int_equal(schedule_noise_then_levels(0.01, 0.1, 0.2, 2, (double[]){0.01, 5},
+                                                &f->schedule, NULL),
+                     0);
+    for (size_t i = 0; i < N_ELEMENTS(made.images); i++)
+        made.images[i] = (float)(i * i % 17) / 17;
+    assert_int_equal(prior_fit(f->corruption, &f->schedule, SIDE, CHANNELS, IMAGES, made.images,
+                               &f->prior, NULL),
+                     0);
+    assert_int_equal(wiener_fit(f->corruption, &f->schedule, SIDE, CHANNELS, IMAGES, made.images,
+                                &f->wiener, NULL),
+                     0);
+    assert_int_equal(program_create(&p, NULL), 0);
+    x = program_input(p, "x", shape_images(SIDE, SIDE, CHANNELS), VALUE_EXACT);
+    time_cond = program_input(p, "time_cond", shape_vectors(1), VALUE_EXACT);
+    assert_int_equal(ncsnpp_append(p, &f->architecture, x, time_cond, -1, NULL, &phi, NULL), 0);
+    for (int i = 0; i < program_n_values(p); i++) {
+        if (program_value(p, i)->role == VALUE_PARAMETER)
+            c->n_weights += shape_count(&program_value(p, i)->shape);
+    }
+    program_destroy(p);
+    c->weights = calloc(c->n_weights, sizeof(*c->weights));
+    c->licence = strdup("for tests");
+    c->provenance = json_pack("{s:s}", "dataset", "none");
+    made.checkpoint = c;
+    made.corruption = f->corruption;
+    assert_int_equal(checkpoint_save(files_path("checkpoint"), c, 0, NULL), 0);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    checkpoint_destroy(made.checkpoint);
+    return files_tear_down(state);
+}
+
+static int load(struct error *err)
+{
+    struct checkpoint *c = NULL;
+    int rc = checkpoint_load(files_path("checkpoint"), &c, err);
+
+    checkpoint_destroy(c);
+    return rc;
+}
+
+static int save(struct error *err)
+{
+    return checkpoint_save(files_path("saved"), made.checkpoint, 1, err);
+}
+
+static int open_file(struct error *err)
+{
+    struct safetensors *file = NULL;
+    int rc = safetensors_open(files_path("checkpoint"), &file, err);
+
+    safetensors_close(file);
+    return rc;
+}
+
+static int parse(struct error *err)
+{
+    struct architecture a;
+
+    return architecture_parse(architecture_text, &a, err);
+}
+
+static int create_corruption(struct error *err)
+{
+    json_t *json = json_pack("{s:s, s:s}", "name", "mask", "order", "spiral");
+    struct corruption *c = NULL;
+    int rc = json ? corruption_create(json, SIDE, SIDE, &c, err) : -ENOMEM;
+
+    corruption_destroy(c);
+    json_decref(json);
+    return rc;
+}
+
+static int copy_schedule(struct error *err)
+{
+    struct schedule s = {0};
+    int rc = schedule_copy(&made.checkpoint->formulation.schedule, &s, err);
+
+    schedule_fini(&s);
+    return rc;
+}
+
+static int describe_schedule(struct error *err)
+{
+    json_t *json = schedule_to_json(&made.checkpoint->formulation.schedule);
+    struct schedule s = {0};
+    int rc = json ? schedule_from_json(json, &s, err) : -ENOMEM;
+
+    json_decref(json);
+    schedule_fini(&s);
+    return rc;
+}
+
+static int measure(struct error *err)
+{
+    return schedule_distances(made.corruption, IMAGES, CHANNELS, made.images, 3,
+                              (double[]){0.01, 1, 5}, made.distances, err);
+}
+
+static int find_path(struct error *err)
+{
+    static const double distances[9] = {0, 1, 2, 1, 0, 1, 2, 1, 0};
+    int nodes[3];
+    double eps;
+
+    return schedule_path_of_length(3, distances, 2, nodes, &eps, err);
+}
+
+static int fit_prior(struct error *err)
+{
+    struct prior prior = {0};
+    int rc = prior_fit(made.corruption, &made.checkpoint->formulation.schedule, SIDE, CHANNELS,
+                       IMAGES, made.images, &prior, err);
+
+    prior_fini(&prior);
+    return rc;
+}
+
+static int fit_wiener(struct error *err)
+{
+    struct wiener wiener = {0};
+    int rc = wiener_fit(made.corruption, &made.checkpoint->formulation.schedule, SIDE, CHANNELS,
+                        IMAGES, made.images, &wiener, err);
+
+    wiener_fini(&wiener);
+    return rc;
+}
+
+static int apply(struct error *err)
+{
+    float y[SIDE * SIDE * CHANNELS];
+
+    return corruption_apply_host(made.corruption, 1, CHANNELS, made.images, y, err);
+}
+
+static void lack_of_memory_is_an_error_and_no_leak(void **state)
+{
+    static const struct {
+        const char *what;
+        int (*call)(struct error *err);
+        int jansson_too;
+    } rows[] = {
+        {"load a checkpoint", load, 0},
+        {"save a checkpoint", save, 1},
+        {"open a file", open_file, 0},
+        {"parse an architecture", parse, 0},
+        {"create a corruption", create_corruption, 1},
+        {"copy a schedule", copy_schedule, 0},
+        {"describe a schedule", describe_schedule, 1},
+        {"measure distances", measure, 0},
+        {"find a path", find_path, 0},
+        {"fit a prior", fit_prior, 0},
+        {"fit a linear estimate", fit_wiener, 0},
+        {"apply a corruption", apply, 0},
+    };
+
+    for (size_t i = 0; i < N_ELEMENTS(rows); i++) {
+        int rc = -1, n_files = files_count();
+
+        for (long n = 1; rc != 0; n++) {
+            struct error err = {""};
+            long before = live;
+
+            jansson_too = rows[i].jansson_too;
+            countdown = n;
+            rc = rows[i].call(&err);
+            countdown = 0;
+            if (rc != 0 && rc != -ENOMEM)
+                fail_msg("%s: allocation %ld fails with %d, \"%s\"", rows[i].what, n, rc, err.text);
+            if (live != before)
+                fail_msg("%s: allocation %ld fails and %ld are left", rows[i].what, n,
+                         live - before);
+            assert_true(rc == 0 || files_count() == n_files);
+        }
+    }
+}
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(lack_of_memory_is_an_error_and_no_leak),
+    };
+
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
