@@ -314,7 +314,7 @@ struct corruption_matrices {
     double level;
     int channels;
     double *a, *b; /* separable: [h,h] and [w,w], owned */
-    double *row;   /* separable: [w,channels] of scratch, owned */
+    double *row;   /* separable: [2,w,channels] of scratch, owned */
 };
 
 /* corruption_blur_matrix() in double, new. */
@@ -347,7 +347,7 @@ int corruption_matrices_create(const struct corruption *c, double level, int cha
     if (corruption_kind(c) == CORRUPTION_SEPARABLE) {
         m->a = blur_matrix(c->h, level, c->half_size);
         m->b = blur_matrix(c->w, level, c->half_size);
-        m->row = malloc((size_t)c->w * (size_t)channels * sizeof(*m->row));
+        m->row = malloc(2 * (size_t)c->w * (size_t)channels * sizeof(*m->row));
         if (!m->a || !m->b || !m->row) {
             corruption_matrices_destroy(m);
             return error_set(err, -ENOMEM, "out of memory for \"%s\"", corruption_name(c));
@@ -367,32 +367,34 @@ void corruption_matrices_destroy(struct corruption_matrices *m)
     free(m);
 }
 
-/* y = A X B^T per channel, row by row. */
+/* y = A X B^T per channel, row by row. In between a row is kept channel by channel, so that both
+ * loops that matter run over neighbours in memory. */
 static void apply_separable(struct corruption_matrices *m, const float *x, double *y)
 {
-    int h = m->corruption->h, w = m->corruption->w, channels = m->channels, width = w * channels;
+    size_t h = (size_t)m->corruption->h, w = (size_t)m->corruption->w;
+    size_t channels = (size_t)m->channels, width = w * channels;
+    double *mixed = m->row, *planar = m->row + width;
 
-    for (int i = 0; i < h; i++) {
-        double *y_row = y + (size_t)i * (size_t)width;
-
-        memset(m->row, 0, (size_t)width * sizeof(*m->row));
-        for (int k = 0; k < h; k++) {
-            const float *x_row = x + (size_t)k * (size_t)width;
-            double weight = m->a[(size_t)i * (size_t)h + (size_t)k];
+    for (size_t i = 0; i < h; i++) {
+        memset(m->row, 0, 2 * width * sizeof(*m->row));
+        for (size_t k = 0; k < h; k++) {
+            double weight = m->a[i * h + k];
 
             if (weight == 0) /* most of a mild blur */
                 continue;
-            for (int e = 0; e < width; e++)
-                m->row[e] += weight * x_row[e];
+            for (size_t e = 0; e < width; e++)
+                mixed[e] += weight * x[k * width + e];
         }
-        memset(y_row, 0, (size_t)width * sizeof(*y_row));
-        for (int k = 0; k < w; k++) {
-            const double *b_row = m->b + (size_t)k * (size_t)w; /* B is symmetric */
+        for (size_t ch = 0; ch < channels; ch++) {
+            for (size_t k = 0; k < w; k++) {
+                const double *b = m->b + k * w; /* B is symmetric: a row is a column */
+                double pixel = mixed[k * channels + ch];
 
-            for (int j = 0; j < w; j++) {
-                for (int ch = 0; ch < channels; ch++)
-                    y_row[j * channels + ch] += b_row[j] * m->row[k * channels + ch];
+                for (size_t j = 0; j < w; j++)
+                    planar[ch * w + j] += pixel * b[j];
             }
+            for (size_t j = 0; j < w; j++)
+                y[i * width + j * channels + ch] = planar[ch * w + j];
         }
     }
 }

@@ -338,32 +338,35 @@ static double f16_to_double(uint16_t bits)
     return bits & 0x8000 ? -magnitude : magnitude;
 }
 
-/* Element i; the data may be unaligned. */
+/* Element i; the data may be unaligned, which memcpy() of a known size does not mind. */
 static double element(const struct safetensors_tensor *tensor, size_t i)
 {
     const unsigned char *p = (const unsigned char *)tensor->data + i * dtype_sizes[tensor->dtype];
-    union {
-        uint16_t u16;
-        float f32;
-        double f64;
-        int32_t i32;
-        int64_t i64;
-    } v;
+    uint16_t half;
+    float single;
+    double twice;
+    int32_t integer;
+    int64_t large;
 
-    memcpy(&v, p, dtype_sizes[tensor->dtype]);
     switch (tensor->dtype) {
     case SAFETENSORS_BF16:
-        return (double)bf16_to_float(v.u16);
+        memcpy(&half, p, sizeof(half));
+        return (double)bf16_to_float(half);
     case SAFETENSORS_F16:
-        return f16_to_double(v.u16);
+        memcpy(&half, p, sizeof(half));
+        return f16_to_double(half);
     case SAFETENSORS_F32:
-        return (double)v.f32;
+        memcpy(&single, p, sizeof(single));
+        return (double)single;
     case SAFETENSORS_F64:
-        return v.f64;
+        memcpy(&twice, p, sizeof(twice));
+        return twice;
     case SAFETENSORS_I32:
-        return v.i32;
+        memcpy(&integer, p, sizeof(integer));
+        return integer;
     case SAFETENSORS_I64:
-        return (double)v.i64;
+        memcpy(&large, p, sizeof(large));
+        return (double)large;
     case SAFETENSORS_U8:
         return *p;
     }
