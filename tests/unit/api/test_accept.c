@@ -37,7 +37,7 @@ static void test_weights(void **state)
 
     for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         if (rows[i].accept)
-            print_message("accept \"%s\"\n", rows[i].accept);
+            print_message("# accept \"%s\"\n", rows[i].accept);
         assert_int_equal(accept_weight(rows[i].accept, "application/json"), rows[i].json);
         assert_int_equal(accept_weight(rows[i].accept, "image/png"), rows[i].png);
     }

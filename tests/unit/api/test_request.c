@@ -141,7 +141,7 @@ static void test_mistakes(void **state)
     size_t i;
 
     for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        print_message("body %s\n", rows[i].body);
+        print_message("# body %s\n", rows[i].body);
         parse(rows[i].body, strlen(rows[i].body), &r, &problem);
         assert_int_equal(problem.status, rows[i].status);
         assert_int_equal(problem.n_fields, rows[i].field ? 1 : 0);

@@ -60,7 +60,7 @@ static void test_bad(void **state)
     size_t i;
 
     for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        print_message("address \"%s\"\n", rows[i]);
+        print_message("# address \"%s\"\n", rows[i]);
         assert_int_equal(address_parse(rows[i], &a, &err), -EINVAL);
         assert_non_null(strstr(err.text, rows[i]));
     }

@@ -140,10 +140,10 @@ static void test_bad_flags(void **state)
     size_t i;
 
     for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        print_message("flags %s\n", rows[i].line);
+        print_message("# flags %s\n", rows[i].line);
         assert_true(load(rows[i].line, &s, &err) < 0);
         if (!strstr(err.text, rows[i].text))
-            print_message("got: %s\n", err.text);
+            print_message("# got: %s\n", err.text);
         assert_non_null(strstr(err.text, rows[i].text));
     }
 }
@@ -170,7 +170,7 @@ static void test_bad_files(void **state)
     size_t i;
 
     for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        print_message("file %s\n", rows[i].file);
+        print_message("# file %s\n", rows[i].file);
         write_file(path, rows[i].file);
         snprintf(line, sizeof(line), "--config %s", path);
         assert_int_equal(load(line, &s, &err), -EINVAL);

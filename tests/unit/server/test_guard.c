@@ -141,7 +141,7 @@ static void test_probes(void **state)
     size_t i;
 
     for (i = 0; i < sizeof(probes) / sizeof(probes[0]); i++) {
-        print_message("%s\n", probes[i].what);
+        print_message("# %s\n", probes[i].what);
         why = NULL;
         assert_int_equal(check(&probes[i], &why), probes[i].status);
         assert_int_equal(why != NULL, probes[i].status != 0);
