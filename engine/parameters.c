@@ -36,8 +36,9 @@ struct parameters {
     float *values;
     int n_copies, copies_capacity;
     struct copy *copies;
-    struct error error; /* of a packing task */
-    int code;
+    struct error error; /* of the first packing task that failed */
+    int code;           /* its code */
+    int failed;         /* atomic: somebody writes the two above */
 };
 
 int parameters_create(struct device *device, const struct program *p, struct parameters **out,
@@ -163,15 +164,16 @@ static void refresh_task(void *arg, int i, int worker)
     if (ops->enter_thread)
         ops->enter_thread(ps->device);
     rc = refresh(ps, &ps->copies[i], &error);
-    if (rc < 0) { /* any one of the failures will do */
+    if (rc < 0 && !__atomic_exchange_n(&ps->failed, 1, __ATOMIC_RELAXED)) {
         ps->error = error;
-        __atomic_store_n(&ps->code, rc, __ATOMIC_RELEASE);
+        ps->code = rc;
     }
 }
 
 int parameters_changed(struct parameters *ps, struct error *err)
 {
     ps->code = 0;
+    ps->failed = 0;
     pool_run(device_base(ps->device)->pool, ps->n_copies, refresh_task, ps);
     return ps->code ? error_set(err, ps->code, "%s", ps->error.text) : 0;
 }

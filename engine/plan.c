@@ -33,7 +33,8 @@ struct operand {
     const void *base;
     size_t stride; /* bytes per chunk */
     size_t offset;
-    size_t bytes; /* sums: to be added */
+    size_t bytes; /* sums: to be added ... */
+    size_t spare; /* ... from this offset in the arena, after the worker's first chunk */
 };
 
 struct step {
@@ -221,7 +222,6 @@ static int locate(struct plan *plan, const struct program *p, const struct plan_
                 goto out;
         }
     }
-    /* The temporary place of a sum goes into its operand; remember it beside the location. */
     for (int i = 0; i < program_n_ops(p); i++) {
         const struct op *op = program_op(p, i);
 
@@ -234,10 +234,8 @@ static int locate(struct plan *plan, const struct program *p, const struct plan_
             operand->offset = at->offset;
             operand->bytes = at->count * dtype_size(at->dtype);
             operand->stride = operand->bytes * (size_t)plan->grain;
-            if (at->place == PLACE_SUM) {
-                operand->base = NULL;
-                operand->stride = blocks[block_of[op->outputs[j]]].offset;
-            }
+            if (at->place == PLACE_SUM)
+                operand->spare = blocks[block_of[op->outputs[j]]].offset;
         }
     }
 
@@ -494,7 +492,7 @@ static void *output_pointer(const struct operand *operand, const struct worker *
         return (char *)operand->base + (size_t)chunk * operand->stride;
     case PLACE_SUM:
         return first ? (char *)worker->sums + operand->offset
-                     : (char *)worker->arena + operand->stride;
+                     : (char *)worker->arena + operand->spare;
     default:
         return (char *)worker->arena + operand->offset;
     }

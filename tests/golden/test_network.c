@@ -165,6 +165,38 @@ static void check_phi(const struct place *place, const float *actual, const floa
         golden_close_to("phi", place, actual, expected, n, tolerance);
 }
 
+/* What else the file derives from phi: the same in float64 (Fourier only), the reference's score
+ * with scale_by_sigma, and the sum with the cotangent. */
+static void check_derived(const struct place *place, const struct safetensors *io,
+                          const struct safetensors *weights, const struct architecture *a,
+                          const float *phi, const float *time_cond, const float *cotangent,
+                          size_t n, int batch)
+{
+    float *score = golden_read(io, "score"), *loss = golden_read_raw(io, "loss");
+    float *sigmas = golden_read_raw(weights, "sigmas");
+    double sum = 0, norm = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        float t = time_cond[i / (n / (size_t)batch)];
+        float sigma = a->embedding_type == EMBEDDING_FOURIER ? t : sigmas[(int)t];
+        float scaled = phi[i] / sigma;
+
+        golden_close_to("score", place, &scaled, &score[i], 1, 1e-4 / (double)sigma);
+        sum += (double)phi[i] * cotangent[i];
+        norm += fabs((double)phi[i] * cotangent[i]);
+    }
+    assert_true(fabs(sum - *loss) <= 1e-5 * norm);
+    if (a->embedding_type == EMBEDDING_FOURIER) {
+        float *exact = golden_read(io, "phi_f64");
+
+        golden_close_to("phi_f64", place, phi, exact, n, 1e-4);
+        free(exact);
+    }
+    free(score);
+    free(loss);
+    free(sigmas);
+}
+
 static void check_network(const char *name, const struct architecture *a, int grain)
 {
     struct place places[3];
@@ -200,6 +232,8 @@ static void check_network(const char *name, const struct architecture *a, int gr
         golden_run(plan, batch);
         actual = golden_output(plan, rig.phi, batch, n / 3);
         check_phi(&places[i], actual, phi, n, 1e-4);
+        if (places[i].precision != PRECISION_BF16)
+            check_derived(&places[i], io, weights, a, actual, time_cond, cotangent, n, batch);
         check_gradients(&rig, plan, &places[i], io, batch);
         plan_destroy(plan);
         rig_fini(&rig);
