@@ -81,12 +81,12 @@ void objective_fini(struct objective *o)
 }
 
 int objective_write_time(const struct objective *o, const struct formulation *f, struct plan *plan,
-                         int i, int batch, double t, const struct philox_key *key, float *scratch,
-                         struct error *err)
+                         int i, double t, double dloss, const struct philox_key *key,
+                         float *scratch, struct error *err)
 {
     double sigma = schedule_sigma(&f->schedule, t);
     float coefficients[2] = {1.0f, (float)sigma};
-    float weight = (float)(1.0 / (sigma * sigma)), dloss = 1.0f / (float)batch;
+    float weight = (float)(1.0 / (sigma * sigma)), share = (float)dloss;
     uint32_t words[4] = {key->seed_low, key->seed_high, key->image, key->step};
     int rc = denoiser_write_time(&o->denoiser, f, plan, i, t, scratch, err);
 
@@ -95,7 +95,7 @@ int objective_write_time(const struct objective *o, const struct formulation *f,
     if (rc == 0)
         rc = plan_write(plan, o->weight, i, 1, &weight, err);
     if (rc == 0)
-        rc = plan_write(plan, o->dloss, i, 1, &dloss, err);
+        rc = plan_write(plan, o->dloss, i, 1, &share, err);
     if (rc == 0 && o->key >= 0)
         rc = plan_write(plan, o->key, i, 1, words, err);
     return rc;

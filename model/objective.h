@@ -3,8 +3,8 @@
  * x_t = C_t x_0 + sigma_t eta; h = denoiser(x_t, t);
  *     soft (Daras et al. 2023, Eq. 12):  L_i = 1/2 ||C_t (h - x_0)||^2 w(t)
  *     plain x_0 residual:                L_i = 1/2 ||h - x_0||^2 w(t)
- * with w = 1/sigma_t^2 (phi - (x_0 - x_t) = h - x_0). The batch loss is sum_i dloss_i L_i with
- * dloss_i = 1/B written by the caller; gradients are of that sum.
+ * with w = 1/sigma_t^2 (phi - (x_0 - x_t) = h - x_0). The batch loss is sum_i dloss_i L_i, where
+ * the paper has dloss_i = 1/B; gradients are of that sum.
  */
 #ifndef MODEL_OBJECTIVE_H
 #define MODEL_OBJECTIVE_H
@@ -28,7 +28,7 @@ struct objective {
     int eta;          /* in  [n,h,w,c] when eta_given */
     int coefficients; /* in  [n,2]: 1, sigma_t */
     int weight;       /* in  [n,1]: w(t) */
-    int dloss;        /* in  [n,1]: 1/B */
+    int dloss;        /* in  [n,1] */
     int x_t;          /* out [n,h,w,c] */
     int loss;         /* out [n,1]: L_i */
     int n_gradients;  /* one per parameter of the program, in its order */
@@ -40,11 +40,12 @@ int objective_append(struct program *p, const struct formulation *f,
                      struct error *err);
 void objective_fini(struct objective *o);
 
-/* Writes everything of image i but x0, eta and dropout: operators, sigma, weight, dloss = 1/batch,
- * time, key. scratch: denoiser_scratch_floats(). */
 struct philox_key;
+
+/* Writes everything of image i but x0 and eta: operators, sigma, weight, time, key, dloss.
+ * scratch: denoiser_scratch_floats(). */
 int objective_write_time(const struct objective *o, const struct formulation *f, struct plan *plan,
-                         int i, int batch, double t, const struct philox_key *key, float *scratch,
-                         struct error *err);
+                         int i, double t, double dloss, const struct philox_key *key,
+                         float *scratch, struct error *err);
 
 #endif

@@ -100,7 +100,7 @@ static void write_step(struct plan *plan, const struct objective *o, const struc
     golden_write(plan, o->x0, BATCH, x0);
     golden_write(plan, o->eta, BATCH, eta);
     for (int i = 0; i < BATCH; i++) {
-        if (objective_write_time(o, f, plan, i, BATCH, t[i], &key, scratch, &err) < 0)
+        if (objective_write_time(o, f, plan, i, t[i], 1.0 / BATCH, &key, scratch, &err) < 0)
             fail_msg("%s", err.text);
     }
     free(x0);

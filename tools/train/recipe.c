@@ -100,8 +100,9 @@ static int read_data(const json_t *json, struct recipe *r, struct error *err)
 static int read_training(const json_t *json, struct recipe *r, struct error *err)
 {
     static const char *const decays[] = {"none", "linear", "cosine"};
+    static const char *const weights[] = {"sigma", "balanced"};
     struct optimizer_options *o = &r->optimizer;
-    int steps = 0, warmup = 0, decay = DECAY_NONE, seed = 0, rc;
+    int steps = 0, warmup = 0, decay = DECAY_NONE, weight = 0, seed = 0, rc;
     struct json_fields f;
 
     json_fields_begin(&f, json, "training", err);
@@ -117,6 +118,7 @@ static int read_training(const json_t *json, struct recipe *r, struct error *err
     json_fields_number(&f, "clip", JSON_OPTIONAL, 0, 1e9, &o->clip);
     json_fields_number(&f, "ema", JSON_OPTIONAL, 0, 0.9999999, &o->ema);
     json_fields_bool(&f, "stratified", JSON_OPTIONAL, &r->stratified);
+    json_fields_choice(&f, "weight", JSON_OPTIONAL, 2, weights, &weight);
     json_fields_int(&f, "seed", JSON_OPTIONAL, 0, INT_MAX, &seed);
     rc = json_fields_end(&f);
     if (rc < 0)
@@ -124,6 +126,7 @@ static int read_training(const json_t *json, struct recipe *r, struct error *err
     o->steps = (uint64_t)steps;
     o->warmup = (uint64_t)warmup;
     o->decay = (enum decay)decay;
+    r->balanced = weight == 1;
     r->seed = (uint64_t)seed;
     return 0;
 }

@@ -53,6 +53,7 @@ struct recipe {
 
     int batch;
     bool stratified; /* times of a batch, tools/train/examples.h */
+    bool balanced;   /* every time counts alike, trainer_balance() */
     uint64_t seed;
     struct optimizer_options optimizer; /* with the number of steps */
 

@@ -16,6 +16,8 @@
 #include <string.h>
 #include <time.h>
 
+enum { BALANCE_TIMES = 33 };
+
 struct trainer {
     struct pool *pool; /* of the device */
     const struct formulation *formulation;
@@ -24,11 +26,12 @@ struct trainer {
     struct objective objective;
     struct parameters *parameters;
     struct plan *plan;
-    struct optimizer_state state; /* owns all but the weights */
-    float *gradient;              /* what state.gradient reads */
-    float *image;                 /* one x_0 */
-    float *scratch;               /* denoiser_scratch_floats() */
-    float *losses;                /* [batch] */
+    struct optimizer_state state;  /* owns all but the weights */
+    float *gradient;               /* what state.gradient reads */
+    float *image;                  /* one x_0 */
+    float *scratch;                /* denoiser_scratch_floats() */
+    float *losses;                 /* [batch] */
+    double balance[BALANCE_TIMES]; /* losses at equally spaced times; 1: not balanced */
 };
 
 static double now_ms(void)
@@ -107,6 +110,8 @@ int trainer_create(struct device *device, const struct formulation *f, const str
     t->pool = device_base(device)->pool;
     t->formulation = f;
     t->options = r->optimizer;
+    for (int i = 0; i < BALANCE_TIMES; i++)
+        t->balance[i] = 1;
     t->batch = r->batch;
     t->grain = options->grain ? options->grain : choose_grain(r->batch, pool_threads(t->pool));
     if (t->batch % t->grain != 0) {
@@ -157,6 +162,15 @@ void trainer_destroy(struct trainer *t)
     free(t);
 }
 
+/* The loss that a time is measured by, between the table's times on a logarithmic scale. */
+static double balance_at(const struct trainer *t, double time)
+{
+    double place = time * (BALANCE_TIMES - 1);
+    int i = place < BALANCE_TIMES - 1 ? (int)place : BALANCE_TIMES - 2;
+
+    return t->balance[i] * pow(t->balance[i + 1] / t->balance[i], place - i);
+}
+
 static int write_batch(struct trainer *t, const struct dataset *d, const struct example *examples,
                        struct error *err)
 {
@@ -167,12 +181,64 @@ static int write_batch(struct trainer *t, const struct dataset *d, const struct 
         dataset_image(d, e->image, e->mirrored, t->image);
         rc = plan_write(t->plan, t->objective.x0, i, 1, t->image, err);
         if (rc == 0)
-            rc = objective_write_time(&t->objective, t->formulation, t->plan, i, t->batch, e->t,
-                                      &e->key, t->scratch, err);
+            rc = objective_write_time(&t->objective, t->formulation, t->plan, i, e->t,
+                                      1 / (balance_at(t, e->t) * t->batch), &e->key, t->scratch,
+                                      err);
         if (rc < 0)
             return rc;
     }
     return 0;
+}
+
+/* Fills the table with the losses of the network as it is. */
+static int measure_balance(struct trainer *t, const struct dataset *d, uint64_t seed,
+                           struct error *err)
+{
+    struct example *examples = calloc((size_t)t->batch, sizeof(*examples));
+    double measured[BALANCE_TIMES] = {0};
+    int rc = examples ? 0 : error_set(err, -ENOMEM, "out of memory to balance the losses");
+
+    for (int k = 0; rc == 0 && k < BALANCE_TIMES; k++) {
+        for (int i = 0; i < t->batch; i++) {
+            uint32_t number = (uint32_t)(k * t->batch + i);
+
+            examples[i].image = (int)(number % (uint32_t)d->n);
+            examples[i].t = fmax((double)k / (BALANCE_TIMES - 1), 1e-5);
+            examples[i].key = philox_key(seed, number, UINT32_MAX);
+        }
+        rc = write_batch(t, d, examples, err);
+        if (rc == 0)
+            rc = plan_run(t->plan, t->batch, err);
+        if (rc == 0)
+            rc = plan_read(t->plan, t->objective.loss, 0, t->batch, t->losses, err);
+        for (int i = 0; rc == 0 && i < t->batch; i++)
+            measured[k] += (double)t->losses[i] / t->batch;
+        if (rc == 0 && !(isfinite(measured[k]) && measured[k] > 0))
+            rc = error_set(err, -EIO, "an untrained network has a loss of %g", measured[k]);
+    }
+    if (rc == 0)
+        memcpy(t->balance, measured, sizeof(measured));
+    free(examples);
+    return rc;
+}
+
+int trainer_balance(struct trainer *t, const struct dataset *d, uint64_t seed, struct error *err)
+{
+    /* The last convolution, whose weight and bias are declared last, makes F. */
+    int last = parameters_n(t->parameters) - 2, rc;
+    size_t first = parameters_offset(t->parameters, last), n = t->state.n - first;
+    float *kept = malloc(n * sizeof(*kept));
+
+    if (!kept)
+        return error_set(err, -ENOMEM, "out of memory to balance the losses");
+    memcpy(kept, t->state.weights + first, n * sizeof(*kept));
+    memset(t->state.weights + first, 0, n * sizeof(*kept));
+    rc = trainer_changed(t, err);
+    if (rc == 0)
+        rc = measure_balance(t, d, seed, err);
+    memcpy(t->state.weights + first, kept, n * sizeof(*kept));
+    free(kept);
+    return rc < 0 ? rc : trainer_changed(t, err);
 }
 
 static int read_gradients(struct trainer *t, struct error *err)

@@ -48,6 +48,13 @@ void trainer_destroy(struct trainer *t);
 int trainer_step(struct trainer *t, const struct dataset *d, const struct example *examples,
                  uint64_t step, struct trainer_report *report, struct error *err);
 
+/* From now on a loss counts by the inverse of what an untrained network has at its time: the loss of
+ * h with F = 0, which OUTPUT_WIENER makes the best linear estimate. The paper's weight leaves the
+ * times of much noise or blur to a hundredth of the gradient; Karras et al. 2022 (2206.00364)
+ * balance theirs in the same way. Measured on the data set, the same for the same seed whatever
+ * the weights are. Reported losses stay the paper's. 0, -ENOMEM or -EIO. */
+int trainer_balance(struct trainer *t, const struct dataset *d, uint64_t seed, struct error *err);
+
 /* The arrays, e.g. to save them; the trainer's own. After writing into them call
  * trainer_changed(). */
 const struct optimizer_state *trainer_state(const struct trainer *t);

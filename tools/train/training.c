@@ -317,6 +317,8 @@ static int create_trainer(struct training *t, struct error *err)
     int rc;
 
     rc = trainer_create(t->device, t->formulation, &t->recipe, &options, &t->trainer, err);
+    if (rc == 0 && t->recipe.balanced)
+        rc = trainer_balance(t->trainer, t->dataset, t->recipe.seed, err);
     if (rc == 0)
         rc = examples_create(&examples, &t->examples, err);
     if (rc < 0)

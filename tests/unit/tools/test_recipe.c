@@ -49,6 +49,7 @@ static void test_defaults(void **state)
     assert_int_equal(r.loss, LOSS_SOFT);
     assert_true(r.flip);
     assert_false(r.stratified);
+    assert_false(r.balanced);
     assert_int_equal(r.optimizer.decay, DECAY_NONE);
     assert_true(r.optimizer.beta2 == 0.999);
     recipe_fini(&r);
