@@ -11,6 +11,8 @@ import requests
 from softdiffd import Daemon, read_all, wait_until
 
 LONG = {"seed": 1, "nfe": 10000}
+# With the model "slow": a few evaluations per second, as a test needs that acts meanwhile.
+SLOW = ("--device", "reference", "--slots", "2")
 
 
 @pytest.fixture
@@ -32,7 +34,7 @@ def healthcheck(run):
 
 def test_loading(start, healthcheck):
     """The ports answer before the model is there."""
-    daemon = start("--device", "reference", "--slots", "2", models=("slow",), wait=False)
+    daemon = start(*SLOW, models=("slow",), wait=False)
     assert requests.get(daemon.admin + "/livez").status_code == 200
     probe = requests.get(daemon.admin + "/readyz")
     assert probe.status_code == 503
@@ -67,22 +69,22 @@ def test_healthcheck_of_a_silent_daemon(run):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_drain_under_load(start, number):
     """Every request that was accepted is answered; then the daemon ends with 0."""
-    daemon = start("--slots", "1", "--drain-timeout", "60s")
-    with concurrent.futures.ThreadPoolExecutor(24) as pool:
-        work = [pool.submit(daemon.post, {"seed": i, "nfe": 60, "n": 1 + i % 3}) for i in range(24)]
-        daemon.wait_for_queue(lambda q: len(q["requests"]) == 24, "all requests")
+    daemon = start(*SLOW, "--drain-timeout", "60s", models=("slow",))
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        work = [pool.submit(daemon.post, {"seed": i, "nfe": 1, "n": 1 + i % 2}) for i in range(8)]
+        daemon.wait_for_queue(lambda q: len(q["requests"]) == 8, "all requests")
         daemon.signal(number)
         daemon.wait_for_log("event=drain ")
-        assert [future.result().status_code for future in work] == [200] * 24
+        assert [future.result().status_code for future in work] == [200] * 8
     assert daemon.wait_for_exit() == 0
 
 
 def test_new_requests_while_draining(start):
-    daemon = start("--slots", "1", "--max-nfe", "10000")
+    daemon = start(*SLOW, models=("slow",))
     with daemon.connect() as kept:
         kept.sendall(b"GET /version HTTP/1.1\r\nHost: a\r\n\r\n")
         assert kept.recv(1000).startswith(b"HTTP/1.1 200")
-        working = daemon.connect_and_send({"seed": 1, "nfe": 2000})
+        working = daemon.connect_and_send({"seed": 1, "nfe": 20})
         daemon.wait_for_queue(lambda q: q["slots_busy"] == 1, "work")
         daemon.signal()
         daemon.wait_for_log("event=drain ")
@@ -126,7 +128,7 @@ def test_second_signal(start):
 
 
 def test_signal_while_loading(start):
-    daemon = start("--device", "reference", "--slots", "2", models=("slow",), wait=False)
+    daemon = start(*SLOW, models=("slow",), wait=False)
     daemon.signal()
     assert daemon.wait_for_exit() == 0
     assert not any("event=ready" in line for line in daemon.log)
