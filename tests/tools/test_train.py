@@ -59,6 +59,29 @@ def test_resume_is_exact(trainer, precision):
     assert through["weights"] != through["ema"]
 
 
+def test_a_balanced_training_resumes_exactly(trainer):
+    plain = trainer("plain")
+    trainer.recipe["training"]["weight"] = "balanced"
+    assert trainer("through").returncode == 0
+    for steps in (3, 6):
+        done = trainer("parts", "--steps", steps)
+        assert done.returncode == 0, done.stderr
+    states = [
+        safetensors_file.read(trainer.folder / run / "state.safetensors")[0]
+        for run in ("plain", "through", "parts")
+    ]
+    assert plain.returncode == 0
+    assert states[1] == states[2]
+    assert states[0]["weights"] != states[1]["weights"]
+    # Untrained, every time counts as a loss of about 1, not as its 1/sigma^2: a smaller gradient.
+    lines = [
+        json.loads((trainer.folder / run / "log.jsonl").read_text().splitlines()[0])
+        for run in ("plain", "through")
+    ]
+    assert lines[1]["grad_norm"] < 0.5 * lines[0]["grad_norm"]
+    assert lines[1]["loss"] == pytest.approx(lines[0]["loss"], rel=0.5)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_saves(trainer, number):
     log = trainer.folder / "run" / "log.jsonl"
