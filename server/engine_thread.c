@@ -167,6 +167,22 @@ static void unload(struct engine_thread *e)
 
 /* Computing */
 
+/* With the mutex held. */
+static void write_stats(struct engine_thread *e)
+{
+    int i;
+
+    e->stats.waiting = 0;
+    e->stats.busy = 0;
+    for (i = 0; i < e->n_models; i++) {
+        e->stats.waiting += e->models[i].queue.n_images;
+        e->stats.busy += generator_busy(e->models[i].generator);
+    }
+    e->stats.evaluations = e->evaluations;
+    e->stats.evaluations_per_s = e->evaluations_per_s;
+}
+
+/* Whoever learns that the job is done also sees the statistics after it. */
 static void finish_job(struct engine_thread *e, struct job *job, int status)
 {
     struct job **link = &e->active;
@@ -180,6 +196,7 @@ static void finish_job(struct engine_thread *e, struct job *job, int status)
     pthread_mutex_lock(&e->mutex);
     *e->done_end = job;
     e->done_end = &job->next;
+    write_stats(e);
     pthread_mutex_unlock(&e->mutex);
     e->wake(e->wake_arg);
 }
@@ -285,23 +302,6 @@ static void tick(struct engine_thread *e, struct model *m)
         deliver(e, m, &e->images[i]);
 }
 
-static void publish_stats(struct engine_thread *e)
-{
-    size_t waiting = 0;
-    int busy = 0, i;
-
-    for (i = 0; i < e->n_models; i++) {
-        waiting += e->models[i].queue.n_images;
-        busy += generator_busy(e->models[i].generator);
-    }
-    pthread_mutex_lock(&e->mutex);
-    e->stats.waiting = waiting;
-    e->stats.busy = busy;
-    e->stats.evaluations = e->evaluations;
-    e->stats.evaluations_per_s = e->evaluations_per_s;
-    pthread_mutex_unlock(&e->mutex);
-}
-
 /* Takes in what was submitted; sleeps while there is nothing to do. False: stop. */
 static bool take_submitted(struct engine_thread *e)
 {
@@ -325,6 +325,13 @@ static bool take_submitted(struct engine_thread *e)
     return !stop;
 }
 
+static void publish_stats(struct engine_thread *e)
+{
+    pthread_mutex_lock(&e->mutex);
+    write_stats(e);
+    pthread_mutex_unlock(&e->mutex);
+}
+
 static void compute(struct engine_thread *e)
 {
     int i;
@@ -337,7 +344,6 @@ static void compute(struct engine_thread *e)
             if (generator_busy(e->models[i].generator) > 0)
                 tick(e, &e->models[i]);
         }
-        publish_stats(e);
         if (e->n_failures >= FAILURES_MAX)
             return;
     }

@@ -1,0 +1,288 @@
+/* The engine's thread with a real model and a device that fails or hangs when told to: the linker
+ * puts __wrap_generator_tick() in front of the real one.
+ */
+#include "server/engine_thread.h"
+
+#include "config/settings.h"
+#include "engine/base/log.h"
+#include "model/generator.h"
+#include "server/job.h"
+#include "tests/api/small_checkpoint.h"
+
+#include <errno.h>
+#include <semaphore.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+enum { SIDE = 16, IMAGE_BYTES = SIDE * SIDE * 3, SLOTS = 2, IMAGES_MAX = 4 };
+
+static atomic_int ticks_to_fail;
+static atomic_bool hold_ticks;
+static sem_t tick_held, tick_go, woken;
+
+int __real_generator_tick(struct generator *g, struct generator_image *images, int *n_images,
+                          struct error *err);
+int __wrap_generator_tick(struct generator *g, struct generator_image *images, int *n_images,
+                          struct error *err);
+
+int __wrap_generator_tick(struct generator *g, struct generator_image *images, int *n_images,
+                          struct error *err)
+{
+    if (atomic_load(&hold_ticks)) {
+        sem_post(&tick_held);
+        sem_wait(&tick_go);
+    }
+    if (atomic_load(&ticks_to_fail) > 0) {
+        atomic_fetch_sub(&ticks_to_fail, 1);
+        return error_set(err, -EIO, "the device is told to fail");
+    }
+    return __real_generator_tick(g, images, n_images, err);
+}
+
+struct fixture {
+    struct settings settings;
+    struct engine_thread *engine;
+};
+
+static void on_wake(void *arg)
+{
+    sem_post(&woken);
+}
+
+/* Waits for the engine's next word, at most ten seconds. */
+static void wait_for_wake(void)
+{
+    struct timespec end;
+
+    clock_gettime(CLOCK_REALTIME, &end);
+    end.tv_sec += 10;
+    assert_int_equal(sem_timedwait(&woken, &end), 0);
+}
+
+static enum engine_state wait_until_loaded(struct fixture *f)
+{
+    struct engine_stats stats;
+
+    do {
+        wait_for_wake();
+        engine_thread_stats(f->engine, &stats);
+    } while (stats.state == ENGINE_LOADING);
+    return stats.state;
+}
+
+static struct job *wait_for_job(struct fixture *f)
+{
+    struct job *job;
+
+    while (!(job = engine_thread_take_done(f->engine)))
+        wait_for_wake();
+    return job;
+}
+
+static int set_up(void **state)
+{
+    struct fixture *f = calloc(1, sizeof(*f));
+    struct settings_model *model = &f->settings.models[0];
+    int fd;
+
+    log_set_level(LOG_ERROR + 1);
+    sem_init(&woken, 0, 0);
+    sem_init(&tick_held, 0, 0);
+    sem_init(&tick_go, 0, 0);
+    atomic_store(&ticks_to_fail, 0);
+    atomic_store(&hold_ticks, false);
+    snprintf(model->name, sizeof(model->name), "small");
+    snprintf(model->path, sizeof(model->path), "/tmp/softdiff-engine-XXXXXX");
+    fd = mkstemp(model->path);
+    close(fd);
+    assert_int_equal(small_checkpoint_write(model->path, "noise", SIDE, 4, 1, NULL), 0);
+    snprintf(f->settings.device, sizeof(f->settings.device), "cpu");
+    snprintf(f->settings.precision, sizeof(f->settings.precision), "fp32");
+    f->settings.n_models = 1;
+    f->settings.threads = 1;
+    f->settings.slots = SLOTS;
+    f->settings.max_nfe = 100;
+    f->settings.stall_timeout_ms = 20;
+    assert_int_equal(engine_thread_start(&f->settings, on_wake, NULL, &f->engine, NULL), 0);
+    *state = f;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *f = *state;
+
+    engine_thread_stop(f->engine);
+    unlink(f->settings.models[0].path);
+    free(f);
+    return 0;
+}
+
+static void submit(struct fixture *f, struct job *job, uint64_t id, int n, uint8_t *pixels)
+{
+    memset(job, 0, sizeof(*job));
+    memset(pixels, 0xa5, (size_t)n * IMAGE_BYTES);
+    job->id = id;
+    job->sampler = SAMPLER_PF_2M;
+    job->nfe = 3;
+    job->seed = 10 * id;
+    job->n = n;
+    job->pixels = pixels;
+    engine_thread_submit(f->engine, job);
+}
+
+static void test_computes(void **state)
+{
+    uint8_t many[IMAGES_MAX * IMAGE_BYTES], one[IMAGE_BYTES];
+    struct fixture *f = *state;
+    struct engine_stats stats;
+    struct job a, b;
+
+    assert_int_equal(wait_until_loaded(f), ENGINE_READY);
+    assert_string_equal(engine_thread_model(f->engine, 0)->corruption, "noise");
+    assert_true(engine_thread_model(f->engine, 0)->batch_invariant);
+    submit(f, &a, 1, IMAGES_MAX, many); /* more than slots */
+    assert_ptr_equal(wait_for_job(f), &a);
+    assert_int_equal(a.status, 0);
+    assert_int_equal(a.n_finished, IMAGES_MAX);
+    assert_true(a.started_ns > 0 && a.finished_ns >= a.started_ns);
+    submit(f, &b, 1, 1, one); /* the same seed: the same image as the first of the many */
+    assert_ptr_equal(wait_for_job(f), &b);
+    assert_memory_equal(one, many, IMAGE_BYTES);
+    assert_memory_not_equal(one, many + IMAGE_BYTES, IMAGE_BYTES);
+    engine_thread_stats(f->engine, &stats);
+    assert_int_equal(stats.evaluations, 3 * (IMAGES_MAX + 1));
+    assert_true(stats.evaluations_per_s > 0);
+}
+
+/* A failing tick takes the jobs in lanes with it, not those that wait; the next tick serves. */
+static void test_a_failure_passes(void **state)
+{
+    uint8_t first[SLOTS * IMAGE_BYTES], second[IMAGE_BYTES], again[IMAGE_BYTES];
+    struct fixture *f = *state;
+    struct job a, b, c;
+
+    assert_int_equal(wait_until_loaded(f), ENGINE_READY);
+    atomic_store(&hold_ticks, true);
+    submit(f, &a, 1, SLOTS, first);
+    sem_wait(&tick_held); /* a has all lanes */
+    submit(f, &b, 2, 1, second);
+    atomic_store(&ticks_to_fail, 1);
+    atomic_store(&hold_ticks, false);
+    sem_post(&tick_go);
+    assert_ptr_equal(wait_for_job(f), &a);
+    assert_int_equal(a.status, -EIO);
+    assert_string_equal(a.error.text, "the device is told to fail");
+    assert_ptr_equal(wait_for_job(f), &b);
+    assert_int_equal(b.status, 0);
+    submit(f, &c, 2, 1, again);
+    assert_ptr_equal(wait_for_job(f), &c);
+    assert_memory_equal(second, again, IMAGE_BYTES);
+}
+
+/* A device that fails again and again is given up: jobs come back at once, nothing hangs. */
+static void test_failures_that_do_not_pass(void **state)
+{
+    uint8_t pixels[IMAGE_BYTES];
+    struct fixture *f = *state;
+    struct engine_stats stats;
+    struct job job;
+    int i;
+
+    assert_int_equal(wait_until_loaded(f), ENGINE_READY);
+    atomic_store(&ticks_to_fail, 1000);
+    for (i = 0; i < 6; i++) {
+        submit(f, &job, (uint64_t)i, 1, pixels);
+        assert_ptr_equal(wait_for_job(f), &job);
+        assert_int_equal(job.status, -EIO);
+    }
+    do
+        engine_thread_stats(f->engine, &stats);
+    while (stats.state != ENGINE_FAILED);
+    assert_true(*stats.error.text);
+    assert_true(atomic_load(&ticks_to_fail) > 990); /* the later ones were not tried */
+}
+
+static void test_cancellation(void **state)
+{
+    uint8_t running[IMAGES_MAX * IMAGE_BYTES], waiting[IMAGE_BYTES];
+    struct fixture *f = *state;
+    struct engine_stats stats;
+    struct job a, b;
+
+    assert_int_equal(wait_until_loaded(f), ENGINE_READY);
+    atomic_store(&hold_ticks, true);
+    submit(f, &a, 1, IMAGES_MAX, running);
+    sem_wait(&tick_held);
+    submit(f, &b, 2, 1, waiting);
+    engine_thread_cancel(&a);
+    engine_thread_cancel(&b);
+    atomic_store(&hold_ticks, false);
+    sem_post(&tick_go);
+    assert_int_equal(wait_for_job(f)->status, -ECANCELED);
+    assert_int_equal(wait_for_job(f)->status, -ECANCELED);
+    assert_int_equal(a.n_finished + b.n_finished, 0);
+    submit(f, &a, 3, 1, waiting);
+    assert_int_equal(wait_for_job(f)->status, 0);
+    engine_thread_stats(f->engine, &stats);
+    assert_int_equal(stats.evaluations, SLOTS + 3); /* one tick of the first, then the last */
+}
+
+static void test_a_tick_that_hangs_is_seen(void **state)
+{
+    const struct timespec longer_than_allowed = {0, 30000000};
+    uint8_t pixels[IMAGE_BYTES];
+    struct fixture *f = *state;
+    struct engine_stats stats;
+    struct job job;
+
+    assert_int_equal(wait_until_loaded(f), ENGINE_READY);
+    atomic_store(&hold_ticks, true);
+    submit(f, &job, 1, 1, pixels);
+    sem_wait(&tick_held);
+    nanosleep(&longer_than_allowed, NULL);
+    engine_thread_stats(f->engine, &stats);
+    assert_true(stats.stalled);
+    assert_int_equal(stats.busy, 1);
+    atomic_store(&hold_ticks, false);
+    sem_post(&tick_go);
+    assert_int_equal(wait_for_job(f)->status, 0);
+    engine_thread_stats(f->engine, &stats);
+    assert_false(stats.stalled);
+}
+
+static void test_a_model_that_is_not_there(void **state)
+{
+    struct fixture *f = *state;
+    struct settings settings = f->settings;
+    struct engine_stats stats;
+
+    assert_int_equal(wait_until_loaded(f), ENGINE_READY);
+    engine_thread_stop(f->engine);
+    snprintf(settings.models[0].path, sizeof(settings.models[0].path), "/nonexistent");
+    assert_int_equal(engine_thread_start(&settings, on_wake, NULL, &f->engine, NULL), 0);
+    assert_int_equal(wait_until_loaded(f), ENGINE_FAILED);
+    engine_thread_stats(f->engine, &stats);
+    assert_non_null(strstr(stats.error.text, "model \"small\": "));
+    assert_non_null(strstr(stats.error.text, "/nonexistent"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_computes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_failure_passes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_failures_that_do_not_pass, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_cancellation, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_tick_that_hangs_is_seen, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_model_that_is_not_there, set_up, tear_down),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
