@@ -56,8 +56,8 @@ static int refuse(int status, const char *text, const char **why)
 
 static int check_line(const struct guard_request *r, const char **why)
 {
-    static const char *const methods[] = {"GET",   "HEAD",    "POST",  "PUT",     "DELETE",
-                                          "PATCH", "OPTIONS", "TRACE", "CONNECT", NULL};
+    static const char *const methods[] = {"GET",   "HEAD",    "POST",  "PUT",     "DELETE", "PATCH",
+                                          "QUERY", "OPTIONS", "TRACE", "CONNECT", NULL};
     const char *c;
     int i;
 
