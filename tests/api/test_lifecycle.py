@@ -1,6 +1,7 @@
 """From the command line to the end: loading, draining, signals, probes, settings."""
 import concurrent.futures
 import json
+import pathlib
 import signal
 import socket
 import subprocess
@@ -235,3 +236,11 @@ def test_work_is_counted(start):
     before = daemon.queue()["evaluations"]
     daemon.pngs(seed=1, n=3, nfe=7)
     wait_until(lambda: daemon.queue()["evaluations"] == before + 21, "21 evaluations")
+
+
+def test_shipped_examples_are_settings(run):
+    examples = sorted((pathlib.Path(__file__).parents[2] / "config/examples").glob("*.json"))
+    assert examples
+    for example in examples:
+        result = run("--config", str(example), "--print-config")
+        assert result.returncode == 0, result.stderr
