@@ -44,7 +44,8 @@ enum op_kind {
     /* x:C, dy:C -> dweight [o,i,k,k] sum, dbias [o] sum */
     OP_CONVOLUTION_GRAD_WEIGHT,
 
-    /* x:a [n,...,i], weight:P, bias:P? [o] -> y:a [n,...,o], x and y of one type.
+    /* x:a [n,...,i], weight:P, bias:P? [o] -> y:a [n,...,o], x and y of one type. The weight of
+     * exact values may also be a constant input.
      * y = x W^T + b with W [o,i], or y = x W + b with W [i,o] when linear.in_first. */
     OP_LINEAR,
     /* dy [n,...,o], weight:P -> dx [n,...,i] */

@@ -116,7 +116,9 @@ static void add_tables(struct layout *l, struct formulation *f, bool prior)
     }
     if (f->output == OUTPUT_WIENER) {
         add_table(l, "wiener.mean", &f->wiener.mean, 3, (size_t[]){side, side, channels});
-        add_table(l, "wiener.gain", &f->wiener.gain, 3, (size_t[]){WIENER_TIMES, side, side});
+        add_table(l, "wiener.colors", &f->wiener.colors, 2, (size_t[]){channels, channels});
+        add_table(l, "wiener.gain", &f->wiener.gain, 4,
+                  (size_t[]){WIENER_TIMES, side, side, channels});
         add_table(l, "wiener.scale", &f->wiener.scale, 2, (size_t[]){WIENER_TIMES, 2});
     }
 }

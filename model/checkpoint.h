@@ -6,7 +6,7 @@
  *    "fourier_log_sigma", "provenance": {..}, "licence": "..."}
  * Tensors: "net.<reference name>" (the EMA weights that serve; F32 or BF16), "prior.basis",
  * "prior.mean", "prior.chol" (absent when the prior has no modes), and with output wiener
- * "wiener.mean", "wiener.gain", "wiener.scale". Tables are F32.
+ * "wiener.mean", "wiener.colors", "wiener.gain", "wiener.scale". Tables are F32.
  *
  * Loading is strict: an unknown, missing, misshapen or non-finite tensor is an error that names it.
  */

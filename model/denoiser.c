@@ -11,7 +11,7 @@
 /* Positions in `scales`: the coefficients of the mixes of wiener(). */
 enum { SCALE_IN, SCALE_MEAN, SCALE_LINEAR, SCALE_OUT, SCALES };
 
-/* h = mu + D^T (G .* D (x - C mu) D^T) D + c_out F(c_in (x - C mu)); model/wiener.h. */
+/* h = mu + R^T(D^T (G .* D R(x - C mu) D^T) D) + c_out F(c_in (x - C mu)); model/wiener.h. */
 static int append_wiener(struct program *p, const struct formulation *f, int x, int key,
                          struct denoiser *d, struct error *err)
 {
@@ -22,12 +22,17 @@ static int append_wiener(struct program *p, const struct formulation *f, int x, 
     inner.centered = true; /* its input has mean 0 and variance 1 */
     d->mean = program_input(p, "mean", shape_images(n, n, a->num_channels), VALUE_EXACT);
     d->dct = program_input(p, "dct", shape_constant(2, (const int[]){n, n}), VALUE_EXACT);
-    d->gain = program_input(p, "gain", shape_images(n, n, 1), VALUE_EXACT);
+    d->colors = program_input(p, "colors",
+                              shape_constant(2, (const int[]){a->num_channels, a->num_channels}),
+                              VALUE_EXACT);
+    d->gain = program_input(p, "gain", shape_images(n, n, a->num_channels), VALUE_EXACT);
     d->scales = program_input(p, "scales", shape_vectors(SCALES), VALUE_EXACT);
     blurred = corruption_apply(f->corruption, p, d->mean, &d->c_t);
     rest = program_add(p, x, program_affine(p, blurred, -1.0f, 0.0f, VALUE_EXACT), 1.0f);
-    linear = program_separable(p, rest, d->dct, d->dct, false);
+    linear = program_linear(p, rest, d->colors, -1, false);
+    linear = program_separable(p, linear, d->dct, d->dct, false);
     linear = program_separable(p, program_multiply(p, linear, d->gain), d->dct, d->dct, true);
+    linear = program_linear(p, linear, d->colors, -1, true);
     in = program_mix(p, d->scales, SCALE_IN, 1, &rest, VALUE_EXACT);
     rc = ncsnpp_append(p, &inner, in, d->time_cond, key, NULL, &d->phi, err);
     if (rc < 0)
@@ -41,7 +46,8 @@ int denoiser_append(struct program *p, const struct formulation *f, int x,
                     const struct operator_values *c_t, int key, struct denoiser *out,
                     struct error *err)
 {
-    struct denoiser d = {.c_t = *c_t, .gain = -1, .scales = -1, .mean = -1, .dct = -1};
+    struct denoiser d =
+        {.c_t = *c_t, .gain = -1, .scales = -1, .mean = -1, .dct = -1, .colors = -1};
     int rc;
 
     d.time_cond = program_input(p, "time_cond", shape_vectors(1), VALUE_EXACT);
@@ -72,6 +78,8 @@ int denoiser_write_constants(const struct denoiser *d, const struct formulation 
         return error_set(err, -ENOMEM, "out of memory for a cosine transform");
     wiener_dct_matrix(side, dct);
     rc = plan_write(plan, d->dct, 0, 1, dct, err);
+    if (rc == 0)
+        rc = plan_write(plan, d->colors, 0, 1, f->wiener.colors, err);
     for (int i = 0; rc == 0 && i < n; i++)
         rc = plan_write(plan, d->mean, i, 1, f->wiener.mean, err);
     free(dct);
@@ -109,8 +117,9 @@ int operator_write(const struct corruption *c, double level, const struct operat
 
 size_t denoiser_scratch_floats(const struct formulation *f)
 {
-    size_t side = (size_t)f->architecture.image_size, sizes[2];
+    const struct architecture *a = &f->architecture;
+    size_t image = (size_t)(a->image_size * a->image_size * a->num_channels), sizes[2];
 
     corruption_operator_sizes(f->corruption, sizes);
-    return sizes[0] + sizes[1] > side * side ? sizes[0] + sizes[1] : side * side;
+    return sizes[0] + sizes[1] > image ? sizes[0] + sizes[1] : image;
 }

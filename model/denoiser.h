@@ -14,8 +14,8 @@ struct program;
 struct denoiser {
     int time_cond;              /* [n,1] */
     struct operator_values c_t; /* C_t, as given */
-    int gain, scales;           /* OUTPUT_WIENER: [n,h,w,1] and [n,4]; else -1 */
-    int mean, dct;              /* OUTPUT_WIENER: [n,h,w,c] and [side,side]; else -1 */
+    int gain, scales;           /* OUTPUT_WIENER: [n,h,w,c] and [n,4]; else -1 */
+    int mean, dct, colors;      /* OUTPUT_WIENER: [n,h,w,c], [side,side], [c,c]; else -1 */
     int phi;                    /* network output F, exact [n,h,w,c] */
     int h;                      /* predicted clean image, exact [n,h,w,c] */
 };
@@ -26,7 +26,7 @@ int denoiser_append(struct program *p, const struct formulation *f, int x,
                     const struct operator_values *c_t, int key, struct denoiser *out,
                     struct error *err);
 
-/* Writes what does not change between runs (mu, D) for all n images of a plan. */
+/* Writes what does not change between runs (mu, D, R) for all n images of a plan. */
 int denoiser_write_constants(const struct denoiser *d, const struct formulation *f,
                              struct plan *plan, int n, struct error *err);
 

@@ -7,6 +7,7 @@
 #include "engine/base/error.h"
 #include "engine/base/philox.h"
 #include "model/corruption.h"
+#include "model/lapack.h"
 #include "model/schedule.h"
 
 enum {
@@ -14,13 +15,6 @@ enum {
     PAIRS = PRIOR_MODES * (PRIOR_MODES + 1) / 2, /* modes (i, j) with i + j < PRIOR_MODES */
     COEFFICIENTS_MAX = CHANNELS_MAX * PAIRS,
 };
-
-/* LAPACK, column-major; the trailing lengths of character arguments are gfortran's. */
-void dsyev_(const char *job, const char *part, const int *n, double *a, const int *lda,
-            double *values, double *work, const int *work_size, int *info, size_t job_length,
-            size_t part_length);
-void dpotrf_(const char *part, const int *n, double *a, const int *lda, int *info,
-             size_t part_length);
 
 /* Leading eigenvectors of the blur C_1 along one axis: basis [side,PRIOR_MODES], values. */
 static int leading_modes(const struct corruption *c, double level, int side, double *basis,

@@ -11,9 +11,10 @@
 
 #include "engine/base/error.h"
 #include "model/corruption.h"
+#include "model/lapack.h"
 #include "model/schedule.h"
 
-enum { IMAGES_MAX = 1000 };
+enum { IMAGES_MAX = 1000, CHANNELS_MAX = 16 };
 
 static const size_t floats_max = (size_t)1 << 26; /* of images held while fitting */
 static const double pi = 3.14159265358979323846;
@@ -26,7 +27,7 @@ struct rows {
     float *weight; /* [n,n] and values */
 };
 
-/* What fitting holds. Images are [side,channels,side]: row, channel, column. */
+/* What fitting holds. Images are [side,channels,side]: row, direction of colour, column. */
 struct fit {
     const struct corruption *corruption;
     int side, channels, n;
@@ -36,10 +37,10 @@ struct fit {
     struct rows dct_rows;
     float *residual;           /* [n,image] x_0 - mu */
     float *c0;                 /* [n,image] their DCT */
-    double *energy;            /* [side,side] E[c0^2] */
+    double *energy;            /* [image] E[c0^2] */
     float *factors[2];         /* the corruption's operator at the level at hand */
     struct rows rows, columns; /* its K and K' */
-    double *cross, *square;    /* [side,side] E[c0 ct], E[ct^2] of it */
+    double *cross, *square;    /* [image] E[c0 ct], E[ct^2] of it */
     double *matrix[2];         /* [side,side] scratch */
     float *work[3];            /* [image] scratch */
 };
@@ -165,17 +166,9 @@ static void dct_of_matrix(struct fit *f, const float *a, struct rows *out)
 /* Adds the products of one image's c0 and ct, both [side,channels,side]. */
 static void add_products(struct fit *f, const float *c0, const float *ct)
 {
-    int side = f->side;
-
-    for (int row = 0; row < side * f->channels; row++) {
-        const float *a = c0 + (size_t)row * (size_t)side, *b = ct + (size_t)row * (size_t)side;
-        double *cross = f->cross + (size_t)(row / f->channels) * (size_t)side;
-        double *square = f->square + (size_t)(row / f->channels) * (size_t)side;
-
-        for (int j = 0; j < side; j++) {
-            cross[j] += (double)(a[j] * b[j]);
-            square[j] += (double)(b[j] * b[j]);
-        }
+    for (size_t e = 0; e < f->size; e++) {
+        f->cross[e] += (double)(c0[e] * ct[e]);
+        f->square[e] += (double)(ct[e] * ct[e]);
     }
 }
 
@@ -214,32 +207,66 @@ static void fit_diagonal(struct fit *f)
 static void fit_level(struct fit *f, double level)
 {
     enum corruption_kind kind = corruption_kind(f->corruption);
-    double count = (double)f->n * f->channels * (kind == CORRUPTION_DIAGONAL ? 2 : 1);
+    double count = (double)f->n * (kind == CORRUPTION_DIAGONAL ? 2 : 1);
 
     corruption_operator(f->corruption, level, f->factors[0], f->factors[1]);
     if (kind == CORRUPTION_SCALAR) {
         double a = (double)f->factors[0][0];
 
-        for (size_t i = 0; i < f->pixels; i++) {
+        for (size_t i = 0; i < f->size; i++) {
             f->cross[i] = a * f->energy[i];
             f->square[i] = a * a * f->energy[i];
         }
         return;
     }
-    memset(f->cross, 0, f->pixels * sizeof(*f->cross));
-    memset(f->square, 0, f->pixels * sizeof(*f->square));
+    memset(f->cross, 0, f->size * sizeof(*f->cross));
+    memset(f->square, 0, f->size * sizeof(*f->square));
     if (kind == CORRUPTION_SEPARABLE)
         fit_separable(f);
     else
         fit_diagonal(f);
-    for (size_t i = 0; i < f->pixels; i++) {
+    for (size_t i = 0; i < f->size; i++) {
         f->cross[i] /= count;
         f->square[i] /= count;
     }
 }
 
-/* mu, x_0 - mu and its DCT for all images. */
-static void fit_images(struct fit *f, const float *images)
+/* R: the principal directions of the colours of all pixels less mu, the strongest first, each with
+ * a positive sum. */
+static int fit_colors(struct fit *f, const float *images, float *colors, struct error *err)
+{
+    int channels = f->channels, info = 0, work_size = 8 * CHANNELS_MAX;
+    double covariance[CHANNELS_MAX * CHANNELS_MAX] = {0}, values[CHANNELS_MAX];
+    double work[8 * CHANNELS_MAX];
+
+    for (size_t i = 0; i < (size_t)f->n * f->pixels; i++) {
+        const float *pixel = images + i * (size_t)channels;
+        const double *mean = f->mean + i % f->pixels * (size_t)channels;
+
+        for (int a = 0; a < channels; a++) {
+            for (int b = 0; b < channels; b++)
+                covariance[a * channels + b] +=
+                    ((double)pixel[a] - mean[a]) * ((double)pixel[b] - mean[b]);
+        }
+    }
+    dsyev_("V", "U", &channels, covariance, &channels, values, work, &work_size, &info, 1, 1);
+    if (info != 0)
+        return error_set(err, -EIO, "could not find the directions of the colours (dsyev %d)",
+                         info);
+    for (int i = 0; i < channels; i++) {
+        const double *vector = covariance + (channels - 1 - i) * channels; /* they rise */
+        double sum = 0;
+
+        for (int j = 0; j < channels; j++)
+            sum += vector[j];
+        for (int j = 0; j < channels; j++)
+            colors[i * channels + j] = (float)(sum < 0 ? -vector[j] : vector[j]);
+    }
+    return 0;
+}
+
+/* mu. */
+static void fit_mean(struct fit *f, const float *images)
 {
     size_t side = (size_t)f->side, channels = (size_t)f->channels;
 
@@ -257,32 +284,44 @@ static void fit_images(struct fit *f, const float *images)
             }
         }
     }
+}
+
+/* R(x_0 - mu) and its DCT for all images. */
+static void fit_images(struct fit *f, const float *images, const float *colors)
+{
+    size_t side = (size_t)f->side, channels = (size_t)f->channels;
+
     for (int i = 0; i < f->n; i++) {
         const float *image = images + (size_t)i * f->size;
         float *residual = f->residual + (size_t)i * f->size;
         float *c0 = f->c0 + (size_t)i * f->size;
 
         for (size_t e = 0; e < f->size; e++) {
-            size_t pixel = e / channels, y = pixel / side, x = pixel % side, ch = e % channels;
+            size_t first = e - e % channels, y = e / channels / side, x = e / channels % side;
+            double sum = 0;
 
-            residual[(y * channels + ch) * side + x] = (float)((double)image[e] - f->mean[e]);
+            for (size_t j = 0; j < channels; j++)
+                sum += (double)colors[e % channels * channels + j] *
+                       ((double)image[first + j] - f->mean[first + j]);
+            residual[(y * channels + e % channels) * side + x] = (float)sum;
         }
         transform(f, &f->dct_rows, &f->dct_rows, residual, c0);
         for (size_t e = 0; e < f->size; e++)
-            f->energy[e / (channels * side) * side + e % side] +=
-                (double)(c0[e] * c0[e]) / ((double)f->n * f->channels);
+            f->energy[e] += (double)(c0[e] * c0[e]) / (double)f->n;
     }
 }
 
 /* One row of the tables. */
 static void write_time(const struct fit *f, double sigma, float *gain, float *scale)
 {
-    double power = 0, error = 0, count = (double)f->pixels;
+    double power = 0, error = 0, count = (double)f->size;
+    size_t side = (size_t)f->side, channels = (size_t)f->channels;
 
-    for (size_t i = 0; i < f->pixels; i++) {
+    for (size_t i = 0; i < f->size; i++) {
         double total = f->square[i] + sigma * sigma;
+        size_t y = i / (channels * side), direction = i / side % channels, x = i % side;
 
-        gain[i] = (float)(f->cross[i] / total);
+        gain[(y * side + x) * channels + direction] = (float)(f->cross[i] / total);
         power += total / count;
         error += fmax(f->energy[i] - f->cross[i] * f->cross[i] / total, 0) / count;
     }
@@ -321,9 +360,9 @@ static int fit_init(struct fit *f)
     f->dct = calloc(f->pixels, sizeof(*f->dct));
     f->residual = malloc(all * sizeof(*f->residual));
     f->c0 = malloc(all * sizeof(*f->c0));
-    f->energy = calloc(f->pixels, sizeof(*f->energy));
-    f->cross = calloc(f->pixels, sizeof(*f->cross));
-    f->square = calloc(f->pixels, sizeof(*f->square));
+    f->energy = calloc(f->size, sizeof(*f->energy));
+    f->cross = calloc(f->size, sizeof(*f->cross));
+    f->square = calloc(f->size, sizeof(*f->square));
     for (int i = 0; i < 2; i++) {
         f->matrix[i] = calloc(f->pixels, sizeof(*f->matrix[i]));
         f->factors[i] = calloc(sizes[i] + 1, sizeof(*f->factors[i]));
@@ -356,21 +395,28 @@ int wiener_fit(const struct corruption *c, const struct schedule *s, int side, i
     double level = 0;
     int rc = 0;
 
-    if (n < 2)
-        return error_set(err, -EINVAL, "could not fit the linear estimate to %d images", n);
+    if (n < 2 || channels > CHANNELS_MAX)
+        return error_set(err, -EINVAL,
+                         "could not fit the linear estimate to %d images of %d channels", n,
+                         channels);
     f.n = n < IMAGES_MAX ? n : IMAGES_MAX;
     if ((size_t)f.n > floats_max / size)
         f.n = floats_max / size < 2 ? 2 : (int)(floats_max / size);
     f.pixels = pixels;
     f.size = size;
     w.mean = calloc(size, sizeof(*w.mean));
-    w.gain = calloc(WIENER_TIMES * pixels, sizeof(*w.gain));
+    w.colors = calloc((size_t)channels * (size_t)channels, sizeof(*w.colors));
+    w.gain = calloc(WIENER_TIMES * size, sizeof(*w.gain));
     w.scale = calloc(WIENER_TIMES * 2, sizeof(*w.scale));
-    if (!w.mean || !w.gain || !w.scale || fit_init(&f) < 0) {
+    if (!w.mean || !w.colors || !w.gain || !w.scale || fit_init(&f) < 0) {
         rc = error_set(err, -ENOMEM, "out of memory fitting the linear estimate to %d images", f.n);
         goto done;
     }
-    fit_images(&f, images);
+    fit_mean(&f, images);
+    rc = fit_colors(&f, images, w.colors, err);
+    if (rc < 0)
+        goto done;
+    fit_images(&f, images, w.colors);
     for (size_t i = 0; i < size; i++)
         w.mean[i] = (float)f.mean[i];
     for (int i = 0; i < WIENER_TIMES; i++) {
@@ -379,7 +425,7 @@ int wiener_fit(const struct corruption *c, const struct schedule *s, int side, i
         level = schedule_level(s, t);
         if (i == 0 || level != level_before)
             fit_level(&f, level);
-        write_time(&f, schedule_sigma(s, t), w.gain + (size_t)i * pixels, w.scale + 2 * i);
+        write_time(&f, schedule_sigma(s, t), w.gain + (size_t)i * size, w.scale + 2 * i);
     }
     *out = w;
 
@@ -393,6 +439,7 @@ done:
 void wiener_fini(struct wiener *w)
 {
     free(w->mean);
+    free(w->colors);
     free(w->gain);
     free(w->scale);
     *w = (struct wiener){0};
@@ -400,13 +447,13 @@ void wiener_fini(struct wiener *w)
 
 void wiener_at(const struct wiener *w, double t, float *gain, float *c_in, float *c_out)
 {
-    size_t pixels = (size_t)w->side * (size_t)w->side;
+    size_t size = (size_t)w->side * (size_t)w->side * (size_t)w->channels;
     double place = fmin(fmax(t, 0), 1) * (WIENER_TIMES - 1);
     int i = (int)fmin(place, WIENER_TIMES - 2);
     float f = (float)(place - i);
-    const float *low = w->gain + (size_t)i * pixels, *high = low + pixels;
+    const float *low = w->gain + (size_t)i * size, *high = low + size;
 
-    for (size_t e = 0; e < pixels; e++)
+    for (size_t e = 0; e < size; e++)
         gain[e] = (1 - f) * low[e] + f * high[e];
     *c_in = (1 - f) * w->scale[2 * i] + f * w->scale[2 * i + 2];
     *c_out = (1 - f) * w->scale[2 * i + 1] + f * w->scale[2 * i + 3];

@@ -2,7 +2,8 @@
  *
  * Over positions (NIN layers, attention's projections) they are 1x1 convolutions and go through
  * oneDNN. Over vectors (the time embedding and its projections) there are a few rows only: own
- * loops in float32, one image after the other, so that an image's result does not depend on n.
+ * loops in float32, one row after the other, so that an image's result does not depend on n. So it
+ * is with matrices that are no parameters and come unpacked, which mix a few colours.
  */
 #include "engine/base/error.h"
 #include "engine/cpu/convolution.h"
@@ -16,7 +17,7 @@
 struct vector_linear {
     struct kernel base;
     const struct cpu_loops *loops;
-    int n, in, out;
+    int n, in, out; /* rows, their widths */
     bool in_first;
     bool bias;
 };
@@ -130,7 +131,7 @@ static int vector_create(const struct kernel_ops *ops, const struct convolution_
         return error_set(err, -ENOMEM, "out of memory for %s", op_name(shape->kind));
     l->base.ops = ops;
     l->loops = loops_best();
-    l->n = shape->n;
+    l->n = shape->n * shape->x_h * shape->x_w;
     l->in = shape->x_c;
     l->out = shape->y_c;
     l->in_first = shape->in_first;
@@ -139,9 +140,15 @@ static int vector_create(const struct kernel_ops *ops, const struct convolution_
     return 0;
 }
 
-static bool is_vector(const struct tensor_desc *x, const struct tensor_desc *y)
+static bool by_rows(const struct tensor_desc *x, const struct tensor_desc *y, bool packed)
 {
-    return x->shape.n_dims == 1 && x->dtype == DTYPE_F32 && y->dtype == DTYPE_F32;
+    return (x->shape.n_dims == 1 || !packed) && x->dtype == DTYPE_F32 && y->dtype == DTYPE_F32;
+}
+
+static int refuse_constant(const struct kernel_spec *spec, struct error *err)
+{
+    return error_set(err, -ENOTSUP, "%s by a constant matrix computes exact values only",
+                     op_name(spec->kind));
 }
 
 static struct convolution_shape shape_of(const struct kernel_spec *spec,
@@ -174,8 +181,10 @@ int cpu_linear_create(struct cpu_device *device, const struct kernel_spec *spec,
     struct convolution_shape shape = shape_of(spec, x, y);
 
     shape.bias = spec->n_inputs > 2 && !spec->inputs[2].absent;
-    if (is_vector(x, y))
+    if (by_rows(x, y, spec->inputs[1].parameter))
         return vector_create(&vector_ops, &shape, out, err);
+    if (!spec->inputs[1].parameter)
+        return refuse_constant(spec, err);
     return convolution_forward_create(device, &shape, out, err);
 }
 
@@ -185,8 +194,10 @@ int cpu_linear_grad_data_create(struct cpu_device *device, const struct kernel_s
     const struct tensor_desc *x = &spec->outputs[0], *y = &spec->inputs[0];
     struct convolution_shape shape = shape_of(spec, x, y);
 
-    if (is_vector(x, y))
+    if (by_rows(x, y, spec->inputs[1].parameter))
         return vector_create(&vector_grad_data_ops, &shape, out, err);
+    if (!spec->inputs[1].parameter)
+        return refuse_constant(spec, err);
     return convolution_backward_data_create(device, &shape, out, err);
 }
 
@@ -197,7 +208,7 @@ int cpu_linear_grad_weight_create(struct cpu_device *device, const struct kernel
     struct convolution_shape shape = shape_of(spec, x, y);
 
     shape.bias = spec->n_outputs > 1 && !spec->outputs[1].absent;
-    if (is_vector(x, y))
+    if (by_rows(x, y, true))
         return vector_create(&vector_grad_weight_ops, &shape, out, err);
     return convolution_backward_weight_create(device, &shape, out, err);
 }

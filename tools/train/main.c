@@ -32,6 +32,8 @@ int main(int argc, char **argv)
          "images computed together; default: batch / threads"},
         {"device", 0, ARGUMENT_TEXT, &o.device, 0, 0, "NAME", "auto, cpu, reference"},
         {"precision", 0, ARGUMENT_TEXT, &precision, 0, 0, "P", "auto, fp32, bf16"},
+        {"from", 0, ARGUMENT_TEXT, &o.from, 0, 0, "FILE",
+         "begin with the weights of another model of the same network"},
         {"skip-bad", 0, ARGUMENT_FLAG, &o.skip_bad, 0, 0, NULL,
          "leave out pictures that cannot be read"},
         {"dry-run", 0, ARGUMENT_FLAG, &o.dry_run, 0, 0, NULL,

@@ -2,7 +2,9 @@
 #include "engine/base/error.h"
 #include "engine/base/log.h"
 #include "engine/parameters.h"
+#include "engine/program.h"
 #include "model/generator.h"
+#include "model/safetensors.h"
 #include "tools/generate.h"
 #include "tools/picture.h"
 #include "tools/train/dataset.h"
@@ -95,8 +97,11 @@ static int view_checkpoint(const struct training *t, uint64_t step, float *weigh
                            struct checkpoint *out, struct error *err)
 {
     const struct recipe *r = &t->recipe;
+    const char *from = t->options->from;
     char name[64];
 
+    if (t->loaded) /* the training's own start says what that began with */
+        from = json_string_value(json_object_get(t->loaded->provenance, "from"));
     device_base(t->device)->ops->describe(t->device, name, sizeof(name));
     *out = (struct checkpoint){.formulation = *t->formulation,
                                .licence = r->licence[0] ? (char *)r->licence : NULL,
@@ -110,9 +115,47 @@ static int view_checkpoint(const struct training *t, uint64_t step, float *weigh
                                              (json_int_t)r->seed, "precision",
                                              precision_name(trainer_precision(t->trainer)),
                                              "device", name)};
+    if (out->provenance && from)
+        json_object_set_new(out->provenance, "from", json_string(from));
     if (!out->provenance)
         return error_set(err, -ENOMEM, "out of memory for a checkpoint");
     return 0;
+}
+
+/* Makes the weights of another model of this network, whatever it was trained to undo, those of
+ * the trainer. */
+static int take_weights(struct training *t, const char *path, struct error *err)
+{
+    const struct optimizer_state *state = trainer_state(t->trainer);
+    struct parameters *parameters = trainer_parameters(t->trainer);
+    struct safetensors *file;
+    int rc = safetensors_open(path, &file, err);
+
+    if (rc < 0)
+        return rc;
+    for (int i = 0; rc == 0 && i < parameters_n(parameters); i++) {
+        const struct shape *shape = parameters_shape(parameters, i);
+        const struct safetensors_tensor *tensor;
+        char name[160];
+        bool fits;
+
+        snprintf(name, sizeof(name), "net.%s", parameters_name(parameters, i));
+        tensor = safetensors_find(file, name);
+        fits = tensor && tensor->n_dims == shape->n_dims;
+        for (int j = 0; fits && j < shape->n_dims; j++)
+            fits = tensor->dims[j] == (size_t)shape->dims[j];
+        if (!fits)
+            rc = error_set(err, -EINVAL, "\"%s\" has no tensor \"%s\" of the recipe's network",
+                           path, name);
+        else
+            rc = safetensors_read_floats(tensor, state->weights + parameters_offset(parameters, i),
+                                         err);
+    }
+    safetensors_close(file);
+    if (rc < 0)
+        return rc;
+    memcpy(state->ema, state->weights, state->n * sizeof(float));
+    return trainer_changed(t->trainer, err);
 }
 
 static void fini_view(struct checkpoint *view)
@@ -451,7 +494,9 @@ static int train(struct training *t, struct error *err)
         if (rc == 0)
             log_write(LOG_INFO, "event=resumed step=%llu", (unsigned long long)t->counters.step);
     } else {
-        rc = write_start(t, err);
+        rc = t->options->from ? take_weights(t, t->options->from, err) : 0;
+        if (rc == 0)
+            rc = write_start(t, err);
     }
     if (rc < 0)
         return rc;

@@ -127,7 +127,8 @@ static void same_formulations(const struct formulation *a, const struct formulat
         assert_int_equal(a->wiener.side, b->wiener.side);
         assert_int_equal(a->wiener.channels, b->wiener.channels);
         same_floats(a->wiener.mean, b->wiener.mean, pixels * CHANNELS);
-        same_floats(a->wiener.gain, b->wiener.gain, WIENER_TIMES * pixels);
+        same_floats(a->wiener.colors, b->wiener.colors, CHANNELS * CHANNELS);
+        same_floats(a->wiener.gain, b->wiener.gain, WIENER_TIMES * pixels * CHANNELS);
         same_floats(a->wiener.scale, b->wiener.scale, WIENER_TIMES * 2);
     }
 }

@@ -82,25 +82,30 @@ static void fit(const struct fixture *f, const struct wiener_case *test, struct 
         fail_msg("%s", err.text);
 }
 
-/* out [channels,side,side] = D X D^T per channel. */
-static void transform(const struct fixture *f, const float *x, double *out)
+/* out [channels,side,side] = D R(X) D^T per direction of colour. */
+static void transform(const struct fixture *f, const struct wiener *w, const float *x, double *out)
 {
     for (int i = 0; i < SIZE; i++) {
-        int ch = i / PIXELS, row = i / SIDE % SIDE, column = i % SIDE;
+        int direction = i / PIXELS, row = i / SIDE % SIDE, column = i % SIDE;
 
         out[i] = 0;
-        for (int p = 0; p < PIXELS; p++)
+        for (int p = 0; p < PIXELS; p++) {
+            double color = 0;
+
+            for (int ch = 0; ch < CHANNELS; ch++)
+                color += (double)(w->colors[direction * CHANNELS + ch] * x[p * CHANNELS + ch]);
             out[i] += (double)f->dct[row * SIDE + p / SIDE] *
-                      (double)f->dct[column * SIDE + p % SIDE] * (double)x[p * CHANNELS + ch];
+                      (double)f->dct[column * SIDE + p % SIDE] * color;
+        }
     }
 }
 
 struct moments {
-    double energy[PIXELS], cross[PIXELS], square[PIXELS];
+    double energy[SIZE], cross[SIZE], square[SIZE]; /* [channels,side,side] */
 };
 
-static void measure(const struct fixture *f, const struct corruption *c, double level,
-                    struct moments *m)
+static void measure(const struct fixture *f, const struct wiener *w, const struct corruption *c,
+                    double level, struct moments *m)
 {
     *m = (struct moments){{0}, {0}, {0}};
     for (int i = 0; i < 2 * IMAGES; i++) {
@@ -110,12 +115,12 @@ static void measure(const struct fixture *f, const struct corruption *c, double 
         for (int e = 0; e < SIZE; e++)
             residual[e] = (float)((double)f->images[i * SIZE + e] - f->mean[e]);
         assert_int_equal(corruption_apply_host(c, level, CHANNELS, residual, corrupted, NULL), 0);
-        transform(f, residual, c0);
-        transform(f, corrupted, ct);
+        transform(f, w, residual, c0);
+        transform(f, w, corrupted, ct);
         for (int e = 0; e < SIZE; e++) {
-            m->energy[e % PIXELS] += c0[e] * c0[e] / (2 * IMAGES * CHANNELS);
-            m->cross[e % PIXELS] += c0[e] * ct[e] / (2 * IMAGES * CHANNELS);
-            m->square[e % PIXELS] += ct[e] * ct[e] / (2 * IMAGES * CHANNELS);
+            m->energy[e] += c0[e] * c0[e] / (2 * IMAGES);
+            m->cross[e] += c0[e] * ct[e] / (2 * IMAGES);
+            m->square[e] += ct[e] * ct[e] / (2 * IMAGES);
         }
     }
 }
@@ -143,15 +148,16 @@ static void tables_are_what_they_are_defined_to_be(void **state)
             double power = 0, error = 0;
             struct moments m;
 
-            measure(f, c, schedule_level(&s, t), &m);
-            for (int p = 0; p < PIXELS; p++) {
+            measure(f, &w, c, schedule_level(&s, t), &m);
+            for (int p = 0; p < SIZE; p++) {
                 double gain = m.cross[p] / (m.square[p] + sigma * sigma);
+                int at = i * SIZE + p % PIXELS * CHANNELS + p / PIXELS;
 
-                near((double)w.gain[i * PIXELS + p], gain, 1e-5, "gain", row, i);
-                power += (m.square[p] + sigma * sigma) / PIXELS;
+                near((double)w.gain[at], gain, 1e-5, "gain", row, i);
+                power += (m.square[p] + sigma * sigma) / SIZE;
                 error += (m.energy[p] - 2 * gain * m.cross[p] + gain * gain * m.square[p] +
                           sigma * sigma * gain * gain) /
-                         PIXELS;
+                         SIZE;
             }
             near((double)w.scale[2 * i], 1 / sqrt(power), 1e-5, "c_in", row, i);
             near((double)w.scale[2 * i + 1], sqrt(error), 1e-5, "c_out", row, i);
@@ -194,10 +200,48 @@ static void the_rest_is_smaller_than_the_paper_s_residual(void **state)
     }
 }
 
+/* R is a rotation after which the colours have nothing to do with each other, the strongest first. */
+static void the_directions_of_colours_are_principal(void **state)
+{
+    const struct fixture *f = *state;
+    double product[CHANNELS][CHANNELS] = {{0}}, covariance[CHANNELS][CHANNELS] = {{0}};
+    struct corruption *c;
+    struct schedule s;
+    struct wiener w;
+
+    fit(f, &cases[0], &c, &s, &w);
+    for (int i = 0; i < 2 * IMAGES * PIXELS; i++) {
+        double color[CHANNELS] = {0};
+
+        for (int d = 0; d < CHANNELS; d++) {
+            for (int ch = 0; ch < CHANNELS; ch++)
+                color[d] +=
+                    (double)w.colors[d * CHANNELS + ch] *
+                    ((double)f->images[i * CHANNELS + ch] - f->mean[i % PIXELS * CHANNELS + ch]);
+        }
+        for (int j = 0; j < CHANNELS * CHANNELS; j++)
+            covariance[j / CHANNELS][j % CHANNELS] += color[j / CHANNELS] * color[j % CHANNELS];
+    }
+    for (int i = 0; i < CHANNELS; i++) {
+        for (int j = 0; j < CHANNELS; j++) {
+            for (int k = 0; k < CHANNELS; k++)
+                product[i][j] += (double)(w.colors[i * CHANNELS + k] * w.colors[j * CHANNELS + k]);
+            assert_true(fabs(product[i][j] - (i == j)) <= 1e-6);
+            if (i != j)
+                assert_true(fabs(covariance[i][j]) <= 1e-5 * covariance[0][0]);
+            if (i < j)
+                assert_true(covariance[i][i] >= covariance[j][j]);
+        }
+    }
+    wiener_fini(&w);
+    schedule_fini(&s);
+    corruption_destroy(c);
+}
+
 static void tables_are_interpolated(void **state)
 {
     const struct fixture *f = *state;
-    float gain[PIXELS], c_in, c_out;
+    float gain[SIZE], c_in, c_out;
     struct corruption *c;
     struct schedule s;
     struct wiener w;
@@ -205,13 +249,13 @@ static void tables_are_interpolated(void **state)
     fit(f, &cases[0], &c, &s, &w);
     for (int i = 0; i < WIENER_TIMES; i++) {
         wiener_at(&w, (double)i / (WIENER_TIMES - 1), gain, &c_in, &c_out);
-        assert_memory_equal(gain, w.gain + i * PIXELS, sizeof(gain));
+        assert_memory_equal(gain, w.gain + i * SIZE, sizeof(gain));
         assert_true(c_in == w.scale[2 * i] && c_out == w.scale[2 * i + 1]);
     }
     wiener_at(&w, 40.25 / (WIENER_TIMES - 1), gain, &c_in, &c_out);
-    for (int p = 0; p < PIXELS; p++)
-        assert_true(fabsf(gain[p] - (0.75f * w.gain[40 * PIXELS + p] +
-                                     0.25f * w.gain[41 * PIXELS + p])) <= 1e-6f);
+    for (int p = 0; p < SIZE; p++)
+        assert_true(fabsf(gain[p] - (0.75f * w.gain[40 * SIZE + p] +
+                                     0.25f * w.gain[41 * SIZE + p])) <= 1e-6f);
     assert_true(fabsf(c_in - (0.75f * w.scale[80] + 0.25f * w.scale[82])) <= 1e-6f);
     assert_true(fabsf(c_out - (0.75f * w.scale[81] + 0.25f * w.scale[83])) <= 1e-6f);
     wiener_at(&w, -1, gain, &c_in, &c_out); /* outside: the ends */
@@ -260,6 +304,7 @@ int main(void)
         cmocka_unit_test(the_dct_is_orthonormal),
         cmocka_unit_test(tables_are_what_they_are_defined_to_be),
         cmocka_unit_test(the_rest_is_smaller_than_the_paper_s_residual),
+        cmocka_unit_test(the_directions_of_colours_are_principal),
         cmocka_unit_test(tables_are_interpolated),
         cmocka_unit_test(one_image_is_refused),
     };

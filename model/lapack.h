@@ -1,0 +1,18 @@
+/* The routines of LAPACK that fitting calls: column-major, in place. The trailing lengths of
+ * character arguments are gfortran's.
+ */
+#ifndef MODEL_LAPACK_H
+#define MODEL_LAPACK_H
+
+#include <stddef.h>
+
+/* Eigenvalues of a symmetric matrix, rising, and its eigenvectors as columns of a. */
+void dsyev_(const char *job, const char *part, const int *n, double *a, const int *lda,
+            double *values, double *work, const int *work_size, int *info, size_t job_length,
+            size_t part_length);
+
+/* Cholesky factor of a positive definite matrix. */
+void dpotrf_(const char *part, const int *n, double *a, const int *lda, int *info,
+             size_t part_length);
+
+#endif
