@@ -82,6 +82,33 @@ def test_a_balanced_training_resumes_exactly(trainer):
     assert lines[1]["loss"] == pytest.approx(lines[0]["loss"], rel=0.5)
 
 
+def test_beginning_with_another_model(trainer):
+    assert trainer("first").returncode == 0
+    first = trainer.folder / "first" / "model.safetensors"
+    trainer.recipe["training"]["seed"] = 8
+    done = trainer("second", "--from", first, "--steps", 1)  # whose learning rate is 0
+    assert done.returncode == 0, done.stderr
+    assert trainer("second", "--steps", 2).returncode == 0  # a resume knows it without the option
+    weights, metadata = safetensors_file.read(trainer.folder / "second" / "start.safetensors")
+    averaged, _ = safetensors_file.read(first)
+    for name, values in averaged.items():
+        if name.startswith("net."):
+            assert weights[name].tobytes() == values.tobytes(), name
+    for name in ("start", "model"):
+        _, metadata = safetensors_file.read(trainer.folder / "second" / f"{name}.safetensors")
+        assert str(first) in metadata["softdiff"]
+
+
+def test_weights_of_another_network_are_refused(trainer):
+    assert trainer("first", "--steps", 1).returncode == 0
+    trainer.recipe["architecture"]["nf"] = 8
+    first = trainer.folder / "first" / "model.safetensors"
+    done = trainer("second", "--from", first)
+    assert done.returncode == 1
+    assert 'no tensor "net.all_modules.0.W"' in done.stderr
+    assert files(trainer.folder / "second").keys() <= {"lock"}
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_saves(trainer, number):
     log = trainer.folder / "run" / "log.jsonl"
