@@ -28,11 +28,11 @@ struct training_options {
     int n_threads;      /* 0: as many as this process may use */
     int grain;          /* trainer_options */
     enum precision precision;
-    double steps;                      /* instead of the recipe's; 0: the recipe's */
-    double minutes;                    /* stop after that wall time; 0: no limit */
-    const char *from;                  /* checkpoint whose weights a new training begins with, or NULL */
-    bool skip_bad;                     /* dataset_options */
-    bool dry_run;                      /* print sizes and the time of a step, write nothing */
+    double steps;     /* instead of the recipe's; 0: the recipe's */
+    double minutes;   /* stop after that wall time; 0: no limit */
+    const char *from; /* checkpoint whose weights a new training begins with, or NULL */
+    bool skip_bad;    /* dataset_options */
+    bool dry_run;     /* print sizes and the time of a step, write nothing */
     const volatile sig_atomic_t *stop; /* true: save and return */
 };
 
