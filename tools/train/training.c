@@ -91,6 +91,14 @@ static int open_folder(struct training *t, struct error *err)
     return 0;
 }
 
+/* A path without its folders, which are nobody else's business. */
+static const char *file_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash ? slash + 1 : path;
+}
+
 /* Weights with the formulation as a checkpoint; fini_view() it. Nothing in it depends on the
  * clock: the same training gives the same file. */
 static int view_checkpoint(const struct training *t, uint64_t step, float *weights,
@@ -116,7 +124,7 @@ static int view_checkpoint(const struct training *t, uint64_t step, float *weigh
                                              precision_name(trainer_precision(t->trainer)),
                                              "device", name)};
     if (out->provenance && from)
-        json_object_set_new(out->provenance, "from", json_string(from));
+        json_object_set_new(out->provenance, "from", json_string(file_name(from)));
     if (!out->provenance)
         return error_set(err, -ENOMEM, "out of memory for a checkpoint");
     return 0;
