@@ -14,6 +14,19 @@
 
 #include <cmocka.h>
 
+const struct architecture golden_net_a = {
+    .image_size = 16,
+    .num_channels = 3,
+    .nf = 16,
+    .n_levels = 3,
+    .ch_mult = {1, 2, 2},
+    .num_res_blocks = 2,
+    .n_attn = 1,
+    .attn_resolutions = {8},
+    .embedding_type = EMBEDDING_FOURIER,
+    .fourier_scale = 16,
+};
+
 int golden_places(struct place places[3])
 {
     static const struct place all[3] = {

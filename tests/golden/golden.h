@@ -6,6 +6,7 @@
 #define TESTS_GOLDEN_GOLDEN_H
 
 #include "engine/device.h"
+#include "model/architecture.h"
 
 #include <stddef.h>
 
@@ -13,6 +14,9 @@ struct parameters;
 struct plan;
 struct program;
 struct safetensors;
+
+/* The network of net_a.*, train_soft and samplers. */
+extern const struct architecture golden_net_a;
 
 /* A place to run: every test runs in each of them. */
 struct place {

@@ -20,19 +20,6 @@
 
 #include <cmocka.h>
 
-static const struct architecture net_a = {
-    .image_size = 16,
-    .num_channels = 3,
-    .nf = 16,
-    .n_levels = 3,
-    .ch_mult = {1, 2, 2},
-    .num_res_blocks = 2,
-    .n_attn = 1,
-    .attn_resolutions = {8},
-    .embedding_type = EMBEDDING_FOURIER,
-    .fourier_scale = 16,
-};
-
 static const struct architecture net_c = {
     .image_size = 24,
     .num_channels = 3,
@@ -251,12 +238,12 @@ static void check_network(const char *name, const struct architecture *a, int gr
 
 static void test_net_a(void **state)
 {
-    check_network("net_a", &net_a, 3);
+    check_network("net_a", &golden_net_a, 3);
 }
 
 static void test_net_a_one_by_one(void **state)
 {
-    check_network("net_a", &net_a, 1);
+    check_network("net_a", &golden_net_a, 1);
 }
 
 static void test_net_c(void **state)
@@ -277,7 +264,7 @@ static void test_net_a_modules(void **state)
         struct rig rig;
         struct plan *plan;
 
-        rig_init(&rig, &net_a, &places[i], false);
+        rig_init(&rig, &golden_net_a, &places[i], false);
         golden_load(rig.parameters, weights, "");
         plan = golden_plan(&places[i], rig.p, rig.parameters, batch, 3, rig.last_module + 1,
                            rig.modules);

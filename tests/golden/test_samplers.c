@@ -23,19 +23,6 @@
 
 enum { STEPS = 6, BATCH = 2, SIDE = 16, PIXELS = SIDE * SIDE * 3 };
 
-static const struct architecture net_a = {
-    .image_size = SIDE,
-    .num_channels = 3,
-    .nf = 16,
-    .n_levels = 3,
-    .ch_mult = {1, 2, 2},
-    .num_res_blocks = 2,
-    .n_attn = 1,
-    .attn_resolutions = {8},
-    .embedding_type = EMBEDDING_FOURIER,
-    .fourier_scale = 16,
-};
-
 struct sampler_case {
     const char *golden;
     enum sampler sampler;
@@ -92,7 +79,7 @@ static void rig_init(struct rig *rig, const struct place *place, const struct sa
     int outputs[3];
 
     memset(rig, 0, sizeof(*rig));
-    rig->f.architecture = net_a;
+    rig->f.architecture = golden_net_a;
     if (corruption_create(blur, SIDE, SIDE, &rig->f.corruption, &err) < 0)
         fail_msg("%s", err.text);
     json_decref(blur);

@@ -25,19 +25,6 @@
 
 enum { STEPS = 3, BATCH = 4, SIDE = 16, PIXELS = SIDE * SIDE * 3 };
 
-static const struct architecture net_a = {
-    .image_size = SIDE,
-    .num_channels = 3,
-    .nf = 16,
-    .n_levels = 3,
-    .ch_mult = {1, 2, 2},
-    .num_res_blocks = 2,
-    .n_attn = 1,
-    .attn_resolutions = {8},
-    .embedding_type = EMBEDDING_FOURIER,
-    .fourier_scale = 16,
-};
-
 static float *read_step(const struct safetensors *file, int step, const char *leaf)
 {
     char name[64];
@@ -171,7 +158,7 @@ static void train(const struct place *place, const struct safetensors *file,
                                                      .clip = 1.0,
                                                      .ema = 0.999};
     const struct objective_options objective_options = {.loss = LOSS_SOFT, .eta_given = true};
-    struct formulation f = {.architecture = net_a};
+    struct formulation f = {.architecture = golden_net_a};
     json_t *blur = json_pack("{s:s, s:i}", "name", "blur", "half_size", 32);
     struct parameters *parameters;
     struct optimizer_state state;
