@@ -4,7 +4,8 @@
     frechet.py --features squeezenet11.safetensors --check squeezenet11.golden.safetensors
     frechet.py --features squeezenet11.safetensors --side 32 SAMPLES REFERENCE...
 
-Prints the distance of SAMPLES to every REFERENCE folder, the floor (two disjoint halves of the
+Prints the distance of SAMPLES to every REFERENCE folder beside the kernel distance (KID) and, for the
+same number of images of it, precision and recall; then the floor (two disjoint halves of the
 first REFERENCE against each other, as many images as there are samples in each) and the numbers of
 images. Images are cropped to a centred square, brought to `side` by the triangle filter (as the
 trainer does), then doubled until they measure at least 64 by bilinear interpolation, because the
@@ -111,6 +112,35 @@ def distance(a, b):
     return shift @ shift + numpy.trace(cov_a) + numpy.trace(cov_b) - 2 * roots.sum()
 
 
+def kernel_distance(a, b):
+    """KID: the unbiased squared maximum mean discrepancy of all images under the kernel
+    (x.y / d + 1)^3 (Binkowski et al. 2018, arXiv:1801.01401)."""
+
+    def kernel(x, y):
+        return (x @ y.T / x.shape[1] + 1) ** 3
+
+    def within(x):
+        k = kernel(x, x)
+        return (k.sum() - numpy.trace(k)) / (len(x) * (len(x) - 1))
+
+    return within(a) + within(b) - 2 * kernel(a, b).mean()
+
+
+def coverage(points, by, k=3):
+    """The part of the points that lie within the distance of some point of `by` to its k-th
+    neighbour (Kynkaanniemi et al. 2019, arXiv:1904.06991): precision of samples by real images,
+    recall of real images by samples."""
+
+    def distances(x, y):
+        squares = (x**2).sum(1)[:, None] + (y**2).sum(1) - 2 * x @ y.T
+        return numpy.sqrt(numpy.maximum(squares, 0))
+
+    own = distances(by, by)
+    numpy.fill_diagonal(own, numpy.inf)
+    radius = numpy.partition(own, k - 1, axis=1)[:, k - 1]
+    return (distances(points, by) <= radius).any(1).mean()
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--features", required=True)
@@ -131,7 +161,12 @@ def main():
     ]
     n = len(samples)
     for folder, reference in zip(arguments.folders[1:], references):
-        print(f"{folder}: {distance(samples, reference):.1f}  (n = {n} against {len(reference)})")
+        some = reference[numpy.random.default_rng(0).permutation(len(reference))[:n]]
+        print(
+            f"{folder}: {distance(samples, reference):.1f}  (n = {n} against {len(reference)})"
+            f"  KID {kernel_distance(samples, reference):.4f}"
+            f"  precision {coverage(samples, some):.3f}  recall {coverage(some, samples):.3f}"
+        )
     first = references[0]
     shuffled = first[numpy.random.default_rng(0).permutation(len(first))]
     held_out, rest = shuffled[:n], shuffled[n:]

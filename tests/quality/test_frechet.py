@@ -17,6 +17,21 @@ def test_distance_agrees_with_golden():
     assert frechet.distance(golden["real"], golden["fake"]) == pytest.approx(expected, rel=1e-5)
 
 
+def test_kernel_distance_agrees_with_golden():
+    golden = frechet.read_safetensors(GOLDEN)
+    expected = float(golden["kid_unbiased_cubic"].item())
+    assert frechet.kernel_distance(golden["real"], golden["fake"]) == pytest.approx(
+        expected, rel=1e-5
+    )
+
+
+def test_precision_and_recall_agree_with_golden():
+    golden = frechet.read_safetensors(GOLDEN)
+    real, fake = golden["real"], golden["fake"]
+    assert frechet.coverage(fake, real) == pytest.approx(float(golden["precision_k3"].item()))
+    assert frechet.coverage(real, fake) == pytest.approx(float(golden["recall_k3"].item()))
+
+
 def test_distance_to_itself_is_zero():
     golden = frechet.read_safetensors(GOLDEN)
     assert abs(frechet.distance(golden["real"], golden["real"])) < 1e-4
