@@ -91,7 +91,8 @@ static const char *const corruptions[] = {
     "{\"name\": \"noise\"}",
 };
 
-/* An untrained network with weights that leave nothing at zero. */
+/* An untrained network with weights that leave nothing at zero, wide enough for every way that the
+ * cpu computes convolutions. */
 static void make_weights(struct checkpoint *c)
 {
     struct device *device;
@@ -131,7 +132,7 @@ static struct checkpoint *make_checkpoint(const char *corruption)
 
     f->architecture = (struct architecture){.image_size = SIDE,
                                             .num_channels = 3,
-                                            .nf = 16,
+                                            .nf = 32,
                                             .n_levels = 2,
                                             .ch_mult = {1, 2},
                                             .num_res_blocks = 1,
