@@ -81,11 +81,11 @@ def test_drain_under_load(start, number):
 
 
 def test_new_requests_while_draining(start):
-    daemon = start(*SLOW, models=("slow",))
+    daemon = start(*SLOW, "--drain-timeout", "60s", models=("slow",))
     with daemon.connect() as kept:
         kept.sendall(b"GET /version HTTP/1.1\r\nHost: a\r\n\r\n")
         assert kept.recv(1000).startswith(b"HTTP/1.1 200")
-        working = daemon.connect_and_send({"seed": 1, "nfe": 20})
+        working = daemon.connect_and_send({"seed": 1, "nfe": 12})
         daemon.wait_for_queue(lambda q: q["slots_busy"] == 1, "work")
         daemon.signal()
         daemon.wait_for_log("event=drain ")
