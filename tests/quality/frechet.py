@@ -4,13 +4,12 @@
     frechet.py --features squeezenet11.safetensors --check squeezenet11.golden.safetensors
     frechet.py --features squeezenet11.safetensors --side 32 SAMPLES REFERENCE...
 
-Prints the distance of SAMPLES to every REFERENCE folder beside the kernel distance (KID) and, for the
-same number of images of it, precision and recall; then the floor (two disjoint halves of the
-first REFERENCE against each other, as many images as there are samples in each) and the numbers of
-images. Images are cropped to a centred square, brought to `side` by the triangle filter (as the
-trainer does), then doubled until they measure at least 64 by bilinear interpolation, because the
-network needs 48. Not comparable with a published FID, which uses Inception-V3, and only with other
-distances of the same number of images.
+Prints the distance of SAMPLES to every REFERENCE folder beside the kernel distance (KID) and, for
+the same number of images of it, precision and recall; then the floor: as many images of the first
+REFERENCE as there are samples against the rest of it. Images are cropped to a centred square,
+brought to `side` by the triangle filter (as the trainer does), and enlarged to 128 by bilinear
+interpolation if they are smaller. Not comparable with a published FID, which uses Inception-V3, and
+only with other distances of the same number of images.
 
 Needs numpy and Pillow. The network is small enough for plain matrix products.
 """
@@ -24,6 +23,7 @@ from PIL import Image
 
 BGR_MEAN = numpy.array([103.939, 116.779, 123.68], numpy.float32)
 BATCH = 64
+ENLARGED = 128
 
 
 def read_safetensors(path):
@@ -82,8 +82,8 @@ def load(path, side):
     left, top = (image.width - square) // 2, (image.height - square) // 2
     image = image.crop((left, top, left + square, top + square))
     image = image.resize((side, side), Image.Resampling.BILINEAR)
-    while image.width < 64:
-        image = image.resize((2 * image.width, 2 * image.width), Image.Resampling.BILINEAR)
+    if side < ENLARGED:
+        image = image.resize((ENLARGED, ENLARGED), Image.Resampling.BILINEAR)
     return numpy.asarray(image)
 
 

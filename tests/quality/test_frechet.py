@@ -42,5 +42,5 @@ def test_images_are_cropped_and_enlarged(tmp_path):
     pixels[:, 10:50] = (200, 100, 50)
     Image.fromarray(pixels).save(tmp_path / "wide.png")
     loaded = frechet.load(tmp_path / "wide.png", 32)
-    assert loaded.shape == (64, 64, 3)
+    assert loaded.shape == (128, 128, 3)
     assert (loaded == (200, 100, 50)).all()
