@@ -2,9 +2,10 @@
  *
  * gradient_append() appends to p the operations of the vector-Jacobian product
  *     d_x = (d y / d x)^T dy    for each x of `wrt`.
- * One rule per kind of operation, in engine/gradient.c. Values used several times get the sum of
- * their gradients. The gradient of a parameter is an unbatched sum over the images: it can be an
- * output of a plan but not an input of further operations.
+ * One rule per kind of operation, in engine/gradient.c. Batched values used several times get the
+ * sum of their gradients. The gradient of a parameter is an unbatched sum over the images: it can be
+ * an output of a plan but not an input of further operations, so a parameter that is differentiated
+ * may be used by one operation only.
  *
  * y, dy      a value and its cotangent, of one shape and type
  * wrt        n values: inputs, parameters or anything between
