@@ -9,10 +9,11 @@
  *
  * y, dy      a value and its cotangent, of one shape and type
  * wrt        n values: inputs, parameters or anything between
- * gradients  out: for each the gradient value, or -1 where y does not depend on it
+ * gradients  out: for each the gradient value, or -1 where y does not depend on it, or only through
+ *            what is held constant: time embeddings, noise, masks, coefficients, operators
  *
- * Returns 0, or -EINVAL naming an operation that has no derivative (time embeddings, masks), or
- * the program's first error.
+ * Returns 0, or -EINVAL naming an operation that has no derivative (slices, and what this function
+ * appends itself: there are no second derivatives), or the program's first error.
  */
 #ifndef ENGINE_GRADIENT_H
 #define ENGINE_GRADIENT_H

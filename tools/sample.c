@@ -1,4 +1,5 @@
 /* softdiff-sample: images from a checkpoint, as PNG files. */
+#include "engine/base/clock.h"
 #include "engine/base/error.h"
 #include "engine/device.h"
 #include "model/checkpoint.h"
@@ -15,7 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
 /* Lanes: enough that threads do not wait for each other at the end of a tick. */
 enum { SLOTS = 16 };
@@ -32,14 +32,6 @@ static void ask_to_stop(int number)
 {
     stop = 1;
     signal(number, SIG_DFL);
-}
-
-static double now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 /* A file per image, named by its seed. */
@@ -91,11 +83,11 @@ static int sample(const struct options *o, enum sampler sampler, enum precision 
         rc = error_set(err, -ENOMEM, "out of memory for %d images", o->n);
         goto out;
     }
-    seconds = now();
+    seconds = clock_seconds();
     rc = generate_images(g, o->n, o->seed, sampler, o->nfe, &stop, pixels, err);
     if (rc < 0)
         goto out;
-    seconds = now() - seconds;
+    seconds = clock_seconds() - seconds;
     rc = o->grid ? picture_write(o->grid, o->n, side, channels, pixels, o->columns, err)
                  : write_files(o, side, channels, pixels, err);
     if (rc == 0)

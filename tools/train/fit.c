@@ -1,4 +1,5 @@
 #include "tools/train/fit.h"
+#include "engine/base/clock.h"
 #include "engine/base/error.h"
 #include "engine/base/log.h"
 #include "model/corruption.h"
@@ -11,18 +12,9 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* Images for a fit. The prior has 45 means and covariances: more images change nothing. */
 enum { PRIOR_IMAGES = 20000, WIENER_IMAGES = 1000 };
-
-static double now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* At most n images in a random order, [n,side,side,3]; *n becomes how many there are. */
 static float *sample_images(const struct dataset *d, uint64_t seed, int *n)
@@ -59,7 +51,7 @@ static int fit_levels(const struct recipe *r, const struct dataset *d,
     int *nodes = calloc(n, sizeof(*nodes));
     int n_images = s->images, rc;
     float *images = sample_images(d, r->seed, &n_images);
-    double start = now(), eps;
+    double start = clock_seconds(), eps;
 
     if (!candidates || !distances || !nodes || !images) {
         rc = error_set(err, -ENOMEM, "out of memory for %d candidate levels", s->candidates);
@@ -78,7 +70,7 @@ static int fit_levels(const struct recipe *r, const struct dataset *d,
     for (int i = 0; i < s->n_levels; i++)
         levels[i] = candidates[nodes[i]];
     log_write(LOG_INFO, "event=fitted what=schedule images=%d levels=%d eps=%.4g seconds=%.1f",
-              n_images, s->n_levels, eps, now() - start);
+              n_images, s->n_levels, eps, clock_seconds() - start);
 
 out:
     free(candidates);
@@ -122,7 +114,7 @@ static int fit_prior(const struct recipe *r, const struct dataset *d, struct for
 {
     int n = PRIOR_IMAGES, rc;
     float *images = sample_images(d, r->seed, &n);
-    double start = now();
+    double start = clock_seconds();
 
     if (!images)
         return error_set(err, -ENOMEM, "out of memory for %d images", n);
@@ -133,7 +125,7 @@ static int fit_prior(const struct recipe *r, const struct dataset *d, struct for
         return rc;
     }
     log_write(LOG_INFO, "event=fitted what=prior images=%d coefficients=%d seconds=%.1f", n,
-              f->prior.n_coefficients, now() - start);
+              f->prior.n_coefficients, clock_seconds() - start);
     return 0;
 }
 
@@ -142,7 +134,7 @@ static int fit_wiener(const struct recipe *r, const struct dataset *d, struct fo
 {
     int n = WIENER_IMAGES, rc;
     float *images = sample_images(d, r->seed, &n);
-    double start = now();
+    double start = clock_seconds();
 
     if (!images)
         return error_set(err, -ENOMEM, "out of memory for %d images", n);
@@ -152,7 +144,8 @@ static int fit_wiener(const struct recipe *r, const struct dataset *d, struct fo
         error_prefix(err, "fitting the linear estimate: ");
         return rc;
     }
-    log_write(LOG_INFO, "event=fitted what=wiener images=%d seconds=%.1f", n, now() - start);
+    log_write(LOG_INFO, "event=fitted what=wiener images=%d seconds=%.1f", n,
+              clock_seconds() - start);
     return 0;
 }
 

@@ -1,4 +1,5 @@
 #include "tools/train/progress.h"
+#include "engine/base/clock.h"
 #include "engine/base/error.h"
 #include "tools/train/examples.h"
 #include "tools/train/trainer.h"
@@ -9,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { BINS = 10, BAR = 24 };
@@ -31,14 +31,6 @@ struct progress {
     int bin_n[BINS];
 };
 
-static double now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 int progress_open(const char *path, const struct progress_options *options, struct progress **out,
                   struct error *err)
 {
@@ -49,7 +41,7 @@ int progress_open(const char *path, const struct progress_options *options, stru
         return error_set(err, -ENOMEM, "out of memory for a log");
     p->options = *options;
     p->terminal = isatty(STDERR_FILENO);
-    p->start = now();
+    p->start = clock_seconds();
     p->log = fopen(path, "a");
     if (!p->log) {
         rc = -errno;
@@ -78,7 +70,7 @@ void progress_break(struct progress *p)
 
 double progress_seconds(const struct progress *p)
 {
-    return p->options.seconds + now() - p->start;
+    return p->options.seconds + clock_seconds() - p->start;
 }
 
 /* "1:02:03" */
@@ -93,7 +85,7 @@ static double seconds_left(const struct progress *p, uint64_t done)
 {
     const struct progress_options *o = &p->options;
     double by_steps = p->rate > 0 ? (double)(o->steps - done) * o->batch / p->rate : INFINITY;
-    double by_time = o->minutes > 0 ? 60 * o->minutes - (now() - p->start) : INFINITY;
+    double by_time = o->minutes > 0 ? 60 * o->minutes - (clock_seconds() - p->start) : INFINITY;
 
     return fmin(by_steps, by_time);
 }
@@ -175,8 +167,8 @@ int progress_step(struct progress *p, uint64_t step, const struct example *examp
     }
 
     if (done % (uint64_t)o->log_every != 0 && done != o->steps) {
-        if (p->terminal && now() - p->drawn > 0.2) {
-            p->drawn = now();
+        if (p->terminal && clock_seconds() - p->drawn > 0.2) {
+            p->drawn = clock_seconds();
             print_line(p, done, p->loss / p->n_steps, report->lr);
         }
         return 0;

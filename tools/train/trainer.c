@@ -1,4 +1,5 @@
 #include "tools/train/trainer.h"
+#include "engine/base/clock.h"
 #include "engine/base/error.h"
 #include "engine/base/pool.h"
 #include "engine/parameters.h"
@@ -14,7 +15,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { BALANCE_TIMES = 33 };
 
@@ -33,14 +33,6 @@ struct trainer {
     float *losses;                 /* [batch] */
     double balance[BALANCE_TIMES]; /* losses at equally spaced times; 1: not balanced */
 };
-
-static double now_ms(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return 1e3 * (double)t.tv_sec + 1e-6 * (double)t.tv_nsec;
-}
 
 /* The largest divisor of the batch that gives every thread a chunk. */
 static int choose_grain(int batch, int n_threads)
@@ -259,17 +251,17 @@ static int read_gradients(struct trainer *t, struct error *err)
 int trainer_step(struct trainer *t, const struct dataset *d, const struct example *examples,
                  uint64_t step, struct trainer_report *report, struct error *err)
 {
-    double times[4] = {now_ms()}, loss = 0, norm;
+    double times[4] = {1e3 * clock_seconds()}, loss = 0, norm;
     int rc;
 
     rc = write_batch(t, d, examples, err);
     if (rc < 0)
         return rc;
-    times[1] = now_ms();
+    times[1] = 1e3 * clock_seconds();
     rc = plan_run(t->plan, t->batch, err);
     if (rc < 0)
         return rc;
-    times[2] = now_ms();
+    times[2] = 1e3 * clock_seconds();
     rc = plan_read(t->plan, t->objective.loss, 0, t->batch, t->losses, err);
     if (rc == 0)
         rc = read_gradients(t, err);
@@ -285,7 +277,7 @@ int trainer_step(struct trainer *t, const struct dataset *d, const struct exampl
     rc = trainer_changed(t, err);
     if (rc < 0)
         return rc;
-    times[3] = now_ms();
+    times[3] = 1e3 * clock_seconds();
     *report = (struct trainer_report){.loss = loss,
                                       .losses = t->losses,
                                       .grad_norm = norm,

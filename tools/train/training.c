@@ -1,4 +1,5 @@
 #include "tools/train/training.h"
+#include "engine/base/clock.h"
 #include "engine/base/error.h"
 #include "engine/base/log.h"
 #include "engine/parameters.h"
@@ -24,7 +25,6 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -55,14 +55,6 @@ struct training {
     int failed;           /* the first error of a save, 0: none */
     struct error failure; /* its text */
 };
-
-static double now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* A file of the run; owned by the caller, NULL without memory. */
 static char *run_path(const struct training *t, const char *name)
@@ -206,7 +198,7 @@ static void save(struct training *t, uint64_t step)
 {
     const struct optimizer_state *state = trainer_state(t->trainer);
     char *path = run_path(t, "state.safetensors");
-    double start = now();
+    double start = clock_seconds();
     struct error err;
     int rc;
 
@@ -217,7 +209,7 @@ static void save(struct training *t, uint64_t step)
     free(path);
     if (rc == 0)
         rc = save_checkpoint(t, "model.safetensors", step, state->ema, t->recipe.bf16, &err);
-    t->saved = now();
+    t->saved = clock_seconds();
     if (rc < 0) {
         note_failure(t, rc, &err);
         return;
@@ -265,7 +257,7 @@ out:
 
 static void grid(struct training *t, uint64_t step)
 {
-    double start = now();
+    double start = clock_seconds();
     struct error err;
     int rc = draw_grid(t, step, &err);
 
@@ -277,7 +269,7 @@ static void grid(struct training *t, uint64_t step)
     }
     progress_break(t->progress);
     log_write(LOG_INFO, "event=grid step=%llu seconds=%.1f", (unsigned long long)step,
-              now() - start);
+              clock_seconds() - start);
 }
 
 static int read_data(struct training *t, struct error *err)
@@ -285,14 +277,14 @@ static int read_data(struct training *t, struct error *err)
     struct dataset_options options = {.side = t->recipe.architecture.image_size,
                                       .crop = t->recipe.crop,
                                       .skip_bad = t->options->skip_bad};
-    double start = now();
+    double start = clock_seconds();
     int rc;
 
     rc = dataset_open(t->options->data, &options, device_base(t->device)->pool, &t->dataset, err);
     if (rc < 0)
         return rc;
     log_write(LOG_INFO, "event=data images=%d skipped=%d side=%d seconds=%.1f", t->dataset->n,
-              t->dataset->n_skipped, t->dataset->side, now() - start);
+              t->dataset->n_skipped, t->dataset->side, clock_seconds() - start);
     t->counters.n_images = t->dataset->n;
     t->counters.data_digest = t->dataset->digest;
     return 0;
@@ -446,7 +438,7 @@ static int dry_run(struct training *t, struct error *err)
 
 static bool time_is_up(const struct training *t)
 {
-    return t->options->minutes > 0 && now() - t->start >= 60 * t->options->minutes;
+    return t->options->minutes > 0 && clock_seconds() - t->start >= 60 * t->options->minutes;
 }
 
 static int loop(struct training *t, struct error *err)
@@ -456,7 +448,7 @@ static int loop(struct training *t, struct error *err)
     const char *reason = "done";
     int rc = 0;
 
-    t->saved = now();
+    t->saved = clock_seconds();
     while (step < r->optimizer.steps) {
         struct trainer_report report;
         struct error log_err;
@@ -478,7 +470,7 @@ static int loop(struct training *t, struct error *err)
         step++;
         if (r->grid_every > 0 && step % (uint64_t)r->grid_every == 0)
             grid(t, step);
-        if (now() - t->saved >= 60 * r->checkpoint_minutes)
+        if (clock_seconds() - t->saved >= 60 * r->checkpoint_minutes)
             save(t, step);
     }
     progress_break(t->progress);
@@ -564,7 +556,7 @@ static int prepare(struct training *t, struct error *err)
 
 int training_run(const struct training_options *options, struct error *err)
 {
-    struct training t = {.options = options, .start = now(), .folder = -1};
+    struct training t = {.options = options, .start = clock_seconds(), .folder = -1};
     int rc;
 
     rc = prepare(&t, err);

@@ -257,16 +257,22 @@ static void test_plan_refusals(void **state)
     program_destroy(other);
 }
 
-/* Operations that end differentiation say so instead of leaving gradients out. */
+/* What is held constant has no gradient; what has no derivative is an error that names it. */
 static void test_no_derivative(void **state)
 {
     struct program *p = new_program();
     int t = program_input(p, "t", shape_vectors(1), VALUE_EXACT), gradient;
     int x = program_input(p, "x", shape_vectors(C), VALUE_EXACT);
     int y = program_add(p, program_positional(p, t, C), x, 1.0f);
+    int image = program_input(p, "image", shape_images(2, 2, C), VALUE_EXACT);
+    int part = program_slice(p, image, 0, 1);
+    int dpart = program_input(p, "dpart", shape_images(2, 2, 1), VALUE_EXACT);
+    struct error err;
 
-    assert_int_equal(gradient_append(p, y, x, 1, &t, &gradient, NULL), 0);
-    assert_int_equal(gradient, -1); /* y does not depend on t in a way that is differentiated */
+    assert_int_equal(gradient_append(p, y, x, 1, &t, &gradient, &err), 0);
+    assert_int_equal(gradient, -1);
+    assert_int_equal(gradient_append(p, part, dpart, 1, &image, &gradient, &err), -EINVAL);
+    assert_string_equal(err.text, "differentiating slice: slice has no derivative");
     program_destroy(p);
 }
 
