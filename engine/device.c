@@ -5,6 +5,7 @@
 #include "engine/reference/reference_device.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 /* In the order in which "auto" tries them; reference is never chosen for its speed. */
@@ -69,7 +70,13 @@ int device_open(const char *name, int n_threads, struct device **out, struct err
         if (strcmp(name, devices[i]->name) == 0)
             return devices[i]->open(n_threads, out, err);
     }
-    return error_set(err, -EINVAL, "unknown device \"%s\": known are auto, cpu, reference", name);
+    error_set(err, -EINVAL, "unknown device \"%s\": known are auto", name);
+    for (int i = 0; err && i < N_DEVICES; i++) {
+        size_t used = strlen(err->text);
+
+        snprintf(err->text + used, sizeof(err->text) - used, ", %s", devices[i]->name);
+    }
+    return -EINVAL;
 }
 
 void device_close(struct device *device)

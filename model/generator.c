@@ -39,7 +39,6 @@ struct generator {
     float *scratch;
     uint8_t *pixels; /* [slots,h,w,c] of the finished images */
     float *finished; /* [slots,h,w,c] */
-    uint64_t evaluations;
 };
 
 static int append_program(struct generator *g, struct program *p, struct error *err)
@@ -182,11 +181,6 @@ size_t generator_memory_bytes(const struct generator *g)
                                (size_t)g->nfe_max * sizeof(struct sampler_row));
 }
 
-uint64_t generator_evaluations(const struct generator *g)
-{
-    return g->evaluations;
-}
-
 int generator_submit(struct generator *g, const struct generator_task *task, struct error *err)
 {
     struct philox_key key = philox_key(task->seed, 0, 0);
@@ -298,7 +292,6 @@ int generator_tick(struct generator *g, struct generator_image *images, int *n_i
     }
     if (rc < 0)
         return rc;
-    g->evaluations += (uint64_t)i;
     *n_images = n;
     return 0;
 }
@@ -335,7 +328,6 @@ int generator_self_test(struct generator *g, struct error *err)
     int n = g->slots < SELF_TEST_IMAGES ? g->slots : SELF_TEST_IMAGES, rc = 0;
     uint8_t *alone = malloc(2 * SELF_TEST_IMAGES * g->image_floats);
     uint8_t *together = alone + SELF_TEST_IMAGES * g->image_floats;
-    uint64_t evaluations = g->evaluations;
 
     if (!alone)
         return error_set(err, -ENOMEM, "out of memory for a self-test");
@@ -349,7 +341,6 @@ int generator_self_test(struct generator *g, struct error *err)
                            "an image generated alone differs from the same image in a "
                            "batch");
     }
-    g->evaluations = evaluations;
     free(alone);
     return rc;
 }

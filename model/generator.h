@@ -70,9 +70,6 @@ int generator_cancel(struct generator *g, uint64_t id);
 int generator_tick(struct generator *g, struct generator_image *images, int *n_images,
                    struct error *err);
 
-/* Network evaluations so far, one per lane and tick. */
-uint64_t generator_evaluations(const struct generator *g);
-
 /* Generates a few images alone and in mixed company and compares the bytes. Only while no lane is
  * busy. 0, or -EIO saying which differed. */
 int generator_self_test(struct generator *g, struct error *err);

@@ -48,25 +48,6 @@ void schedule_fini(struct schedule *s)
     knots_fini(&s->sigma);
 }
 
-static void knots_fill(struct schedule_knots *dst, const struct schedule_knots *src)
-{
-    memcpy(dst->t, src->t, (size_t)src->n * sizeof(*src->t));
-    memcpy(dst->value, src->value, (size_t)src->n * sizeof(*src->value));
-}
-
-int schedule_copy(const struct schedule *src, struct schedule *out, struct error *err)
-{
-    struct schedule copy;
-    int rc = schedule_init(&copy, src->level.n, src->sigma.n, err);
-
-    if (rc < 0)
-        return rc;
-    knots_fill(&copy.level, &src->level);
-    knots_fill(&copy.sigma, &src->sigma);
-    *out = copy;
-    return 0;
-}
-
 /* The knot i with t[i] <= t <= t[i + 1], and how far t is between them in [0, 1]. */
 static int knots_find(const struct schedule_knots *k, double t, double *fraction)
 {

@@ -26,7 +26,6 @@ struct schedule {
 };
 
 void schedule_fini(struct schedule *s);
-int schedule_copy(const struct schedule *src, struct schedule *out, struct error *err);
 
 double schedule_level(const struct schedule *s, double t);
 double schedule_sigma(const struct schedule *s, double t); /* at t = 0: sigma_min, not 0 */

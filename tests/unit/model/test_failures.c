@@ -189,15 +189,6 @@ static int create_corruption(struct error *err)
     return rc;
 }
 
-static int copy_schedule(struct error *err)
-{
-    struct schedule s = {0};
-    int rc = schedule_copy(&made.checkpoint->formulation.schedule, &s, err);
-
-    schedule_fini(&s);
-    return rc;
-}
-
 static int describe_schedule(struct error *err)
 {
     json_t *json = schedule_to_json(&made.checkpoint->formulation.schedule);
@@ -263,7 +254,6 @@ static void lack_of_memory_is_an_error_and_no_leak(void **state)
         {"open a file", open_file, 0},
         {"parse an architecture", parse, 0},
         {"create a corruption", create_corruption, 1},
-        {"copy a schedule", copy_schedule, 0},
         {"describe a schedule", describe_schedule, 1},
         {"measure distances", measure, 0},
         {"find a path", find_path, 0},
