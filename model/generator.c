@@ -17,8 +17,11 @@
 
 enum { LANES_MAX = 4096, SELF_TEST_IMAGES = 3 };
 
+enum lane_state { LANE_FREE, LANE_BUSY, LANE_PARKED };
+
+/* An image and where it stands. */
 struct lane {
-    bool busy;
+    enum lane_state state;
     uint64_t id, seed;
     int nfe, position;        /* rows, and the next one */
     struct sampler_row *rows; /* [nfe_max] */
@@ -31,9 +34,10 @@ struct generator {
     struct plan *plan;
     struct step step;
     int x, m, key; /* inputs of the plan */
-    int slots, nfe_max, n_busy;
+    int slots, nfe_max, n_busy, n_parked;
     size_t image_floats;
-    struct lane *lanes;       /* [slots] */
+    int n_lanes;
+    struct lane *lanes;       /* [n_lanes], of which at most `slots` are busy */
     struct sampler_row *rows; /* all lanes' */
     float *floats;            /* all lanes' x and m, then scratch */
     float *scratch;
@@ -84,16 +88,16 @@ static int make_plan(struct generator *g, struct device *device, const struct ch
 
 static int make_lanes(struct generator *g, struct error *err)
 {
-    size_t n = (size_t)g->slots;
+    size_t n = (size_t)g->n_lanes;
 
     g->lanes = calloc(n, sizeof(*g->lanes));
     g->rows = calloc(n * (size_t)g->nfe_max, sizeof(*g->rows));
     g->floats = calloc(2 * n * g->image_floats + denoiser_scratch_floats(g->formulation),
                        sizeof(*g->floats));
-    g->pixels = malloc(n * g->image_floats);
-    g->finished = malloc(n * g->image_floats * sizeof(*g->finished));
+    g->pixels = malloc((size_t)g->slots * g->image_floats);
+    g->finished = malloc((size_t)g->slots * g->image_floats * sizeof(*g->finished));
     if (!g->lanes || !g->rows || !g->floats || !g->pixels || !g->finished)
-        return error_set(err, -ENOMEM, "out of memory for %d lanes", g->slots);
+        return error_set(err, -ENOMEM, "out of memory for %d lanes", g->n_lanes);
     for (size_t i = 0; i < n; i++) {
         g->lanes[i].rows = g->rows + i * (size_t)g->nfe_max;
         g->lanes[i].x = g->floats + 2 * i * g->image_floats;
@@ -122,6 +126,7 @@ int generator_create(struct device *device, const struct checkpoint *c,
         return error_set(err, -ENOMEM, "out of memory for a generator");
     g->formulation = &c->formulation;
     g->slots = options->slots;
+    g->n_lanes = 2 * g->slots; /* as many parked ones */
     g->nfe_max = options->nfe_max;
     g->image_floats = (size_t)a->image_size * (size_t)a->image_size * (size_t)a->num_channels;
     rc = make_lanes(g, err);
@@ -176,9 +181,9 @@ enum precision generator_precision(const struct generator *g)
 
 size_t generator_memory_bytes(const struct generator *g)
 {
-    return plan_memory_bytes(g->plan) +
-           (size_t)g->slots * (g->image_floats * (3 * sizeof(float) + 1) +
-                               (size_t)g->nfe_max * sizeof(struct sampler_row));
+    return plan_memory_bytes(g->plan) + (size_t)g->slots * g->image_floats * (sizeof(float) + 1) +
+           (size_t)g->n_lanes * (2 * g->image_floats * sizeof(float) +
+                                 (size_t)g->nfe_max * sizeof(struct sampler_row));
 }
 
 int generator_submit(struct generator *g, const struct generator_task *task, struct error *err)
@@ -191,7 +196,7 @@ int generator_submit(struct generator *g, const struct generator_task *task, str
         return error_set(err, -EINVAL, "nfe is 1 to %d, not %d", g->nfe_max, task->nfe);
     if (g->n_busy == g->slots)
         return error_set(err, -EBUSY, "all %d slots are busy", g->slots);
-    while (lane->busy)
+    while (lane->state != LANE_FREE)
         lane++;
     rc = sampler_table(task->sampler, &g->formulation->schedule, task->nfe, lane->rows, err);
     if (rc < 0)
@@ -203,8 +208,55 @@ int generator_submit(struct generator *g, const struct generator_task *task, str
     lane->seed = task->seed;
     lane->nfe = task->nfe;
     lane->position = 0;
-    lane->busy = true;
+    lane->state = LANE_BUSY;
     g->n_busy++;
+    return 0;
+}
+
+static int evaluations_left(const struct lane *lane)
+{
+    return lane->nfe - lane->position;
+}
+
+int generator_park(struct generator *g, uint64_t id, struct error *err)
+{
+    struct lane *found = NULL;
+
+    for (int i = 0; i < g->n_lanes; i++) {
+        struct lane *lane = &g->lanes[i];
+
+        if (lane->state == LANE_BUSY && lane->id == id &&
+            (!found || evaluations_left(lane) > evaluations_left(found)))
+            found = lane;
+    }
+    if (!found)
+        return error_set(err, -ENOENT, "no image with this id has a lane");
+    if (g->n_parked == g->slots)
+        return error_set(err, -EBUSY, "%d images are parked already", g->n_parked);
+    found->state = LANE_PARKED;
+    g->n_busy--;
+    g->n_parked++;
+    return 0;
+}
+
+int generator_resume(struct generator *g, uint64_t id, struct error *err)
+{
+    struct lane *found = NULL;
+
+    for (int i = 0; i < g->n_lanes; i++) {
+        struct lane *lane = &g->lanes[i];
+
+        if (lane->state == LANE_PARKED && lane->id == id &&
+            (!found || evaluations_left(lane) < evaluations_left(found)))
+            found = lane;
+    }
+    if (!found)
+        return error_set(err, -ENOENT, "no image with this id is parked");
+    if (g->n_busy == g->slots)
+        return error_set(err, -EBUSY, "all %d slots are busy", g->slots);
+    found->state = LANE_BUSY;
+    g->n_busy++;
+    g->n_parked--;
     return 0;
 }
 
@@ -212,13 +264,15 @@ int generator_cancel(struct generator *g, uint64_t id)
 {
     int n = 0;
 
-    for (int i = 0; i < g->slots; i++) {
-        if (g->lanes[i].busy && g->lanes[i].id == id) {
-            g->lanes[i].busy = false;
-            n++;
-        }
+    for (int i = 0; i < g->n_lanes; i++) {
+        struct lane *lane = &g->lanes[i];
+
+        if (lane->state == LANE_FREE || lane->id != id)
+            continue;
+        *(lane->state == LANE_BUSY ? &g->n_busy : &g->n_parked) -= 1;
+        lane->state = LANE_FREE;
+        n++;
     }
-    g->n_busy -= n;
     return n;
 }
 
@@ -259,7 +313,7 @@ static void deliver(struct generator *g, struct lane *lane, struct generator_ima
     image->seed = lane->seed;
     image->pixels = pixels;
     image->x = x;
-    lane->busy = false;
+    lane->state = LANE_FREE;
     g->n_busy--;
 }
 
@@ -269,17 +323,17 @@ int generator_tick(struct generator *g, struct generator_image *images, int *n_i
     int rc = 0, n = 0, i = 0;
 
     *n_images = 0;
-    for (int j = 0; rc == 0 && j < g->slots; j++) {
-        if (g->lanes[j].busy)
+    for (int j = 0; rc == 0 && j < g->n_lanes; j++) {
+        if (g->lanes[j].state == LANE_BUSY)
             rc = write_lane(g, &g->lanes[j], i++, err);
     }
     if (rc == 0)
         rc = plan_run(g->plan, i, err);
     i = 0;
-    for (int j = 0; rc == 0 && j < g->slots; j++) {
+    for (int j = 0; rc == 0 && j < g->n_lanes; j++) {
         struct lane *lane = &g->lanes[j];
 
-        if (!lane->busy)
+        if (lane->state != LANE_BUSY)
             continue;
         rc = plan_read(g->plan, g->step.next_x, i, 1, lane->x, err);
         if (rc == 0)

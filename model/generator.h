@@ -3,10 +3,11 @@
  * A generator has lanes ("slots") on one device. A lane is one image: its x_t, one image of
  * memory, its seed, its table of sampler rows and its position in it. One tick evaluates the
  * network once for all busy lanes, each at its own time, does their sampler steps, and delivers
- * those that finished. Submissions join at the next tick, whatever their sampler and NFE.
+ * those that finished. Submissions join at the next tick, whatever their sampler and NFE. An image
+ * can be parked in the middle and go on later, so that others get its lane.
  *
  * Same seed, same bytes: an image depends on (checkpoint, device, precision, seed, sampler, nfe)
- * and on nothing else, neither lane nor neighbours nor threads.
+ * and on nothing else, neither lane nor neighbours nor threads nor pauses.
  *
  * The generator is mechanism; queues, fairness and deadlines belong to the caller.
  * Thread: one at a time. generator_tick() allocates nothing.
@@ -62,7 +63,15 @@ size_t generator_memory_bytes(const struct generator *g);
 /* Puts an image into a free lane. 0, -EBUSY (none free), -EINVAL (nfe out of range). */
 int generator_submit(struct generator *g, const struct generator_task *task, struct error *err);
 
-/* Frees the lanes of all tasks with this id; returns how many. */
+/* Takes an image with this id out of its lane and keeps its state: the one with the most evaluations
+ * left. As many can be parked as there are slots. 0, -ENOENT (none in a lane), -EBUSY (no room). */
+int generator_park(struct generator *g, uint64_t id, struct error *err);
+
+/* Gives a free lane to a parked image with this id: the one with the fewest evaluations left.
+ * 0, -ENOENT (none is parked), -EBUSY (no lane free). */
+int generator_resume(struct generator *g, uint64_t id, struct error *err);
+
+/* Drops all images with this id, in lanes and parked; returns how many. */
 int generator_cancel(struct generator *g, uint64_t id);
 
 /* One network evaluation of every busy lane (none: returns at once). images: room for `slots`;

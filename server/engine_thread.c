@@ -116,6 +116,7 @@ static int load_model(struct engine_thread *e, const struct settings_model *sett
     describe_model(m, setting->name);
     if (stop_wanted(e))
         return error_set(err, -ECANCELED, "told to stop");
+    m->queue.parked_max = options->slots;
     m->described.batch_invariant = generator_self_test(m->generator, &m->described.self_test) == 0;
     if (!m->described.batch_invariant)
         log_write(LOG_WARN, "event=self_test model=%s error=\"%s\"", setting->name,
@@ -206,8 +207,7 @@ static void abandon_job(struct engine_thread *e, struct job *job, int status)
 {
     struct model *m = &e->models[job->model];
 
-    if (job->n_started < job->n)
-        queue_remove(&m->queue, job);
+    queue_remove(&m->queue, job);
     generator_cancel(m->generator, job->id);
     finish_job(e, job, status);
 }
@@ -223,17 +223,16 @@ static void drop_cancelled(struct engine_thread *e)
     }
 }
 
-static void fill_lanes(struct engine_thread *e, struct model *m)
+/* Gives a free lane to the job whose turn it is. */
+static void start_image(struct engine_thread *e, struct model *m, struct job *job, bool parked)
 {
     struct generator_task task;
     struct error error;
-    struct job *job;
     int rc;
 
-    while (generator_busy(m->generator) < generator_slots(m->generator)) {
-        job = queue_take(&m->queue);
-        if (!job)
-            return;
+    if (parked) {
+        rc = generator_resume(m->generator, job->id, &error);
+    } else {
         if (job->n_started == 1)
             job->started_ns = uv_hrtime();
         task.id = job->id;
@@ -241,15 +240,39 @@ static void fill_lanes(struct engine_thread *e, struct model *m)
         task.sampler = job->sampler;
         task.nfe = job->nfe;
         rc = generator_submit(m->generator, &task, &error);
-        if (rc < 0) {
-            job->error = error;
-            abandon_job(e, job, rc);
-        }
+    }
+    if (rc < 0) {
+        job->error = error;
+        abandon_job(e, job, rc);
     }
 }
 
-static void deliver(struct engine_thread *e, const struct model *m,
-                    const struct generator_image *image)
+static void share_lanes(struct engine_thread *e, struct model *m)
+{
+    struct error error;
+    struct job *job;
+    bool parked;
+    int rc;
+
+    for (;;) {
+        if (generator_busy(m->generator) == generator_slots(m->generator)) {
+            job = queue_park(&m->queue);
+            if (!job)
+                return;
+            rc = generator_park(m->generator, job->id, &error);
+            if (rc < 0) {
+                job->error = error;
+                abandon_job(e, job, rc);
+            }
+        }
+        job = queue_take(&m->queue, &parked);
+        if (!job)
+            return;
+        start_image(e, m, job, parked);
+    }
+}
+
+static void deliver(struct engine_thread *e, struct model *m, const struct generator_image *image)
 {
     size_t bytes =
         (size_t)m->described.side_px * (size_t)m->described.side_px * (size_t)m->described.channels;
@@ -258,6 +281,7 @@ static void deliver(struct engine_thread *e, const struct model *m,
     while (job->id != image->id)
         job = job->next;
     memcpy(job->pixels + (size_t)(image->seed - job->seed) * bytes, image->pixels, bytes);
+    queue_finish(&m->queue, job);
     if (++job->n_finished == job->n)
         finish_job(e, job, 0);
 }
@@ -270,7 +294,7 @@ static void fail_model(struct engine_thread *e, const struct model *m, int statu
     log_write(LOG_ERROR, "event=tick_failed model=%s error=\"%s\"", m->described.name, error->text);
     for (job = e->active; job; job = next) {
         next = job->next;
-        if (&e->models[job->model] != m || job->n_started == job->n_finished)
+        if (&e->models[job->model] != m || job->n_lanes == 0)
             continue;
         job->error = *error;
         abandon_job(e, job, status);
@@ -339,7 +363,7 @@ static void compute(struct engine_thread *e)
     while (take_submitted(e)) {
         drop_cancelled(e);
         for (i = 0; i < e->n_models; i++) {
-            fill_lanes(e, &e->models[i]);
+            share_lanes(e, &e->models[i]);
             publish_stats(e);
             if (generator_busy(e->models[i].generator) > 0)
                 tick(e, &e->models[i]);

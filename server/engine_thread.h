@@ -2,7 +2,7 @@
  * jobs into pixels.
  *
  * It loads while the loop already answers probes, then computes: every round takes in what was
- * submitted, drops what was cancelled, fills free lanes from each model's fair queue, gives
+ * submitted, drops what was cancelled, shares the lanes as each model's fair queue says, gives
  * every model with work one tick, and hands back jobs that are done. Jobs are linked, so that
  * neither side allocates; how many there are is bounded by the loop's admission.
  *

@@ -29,12 +29,13 @@ struct job {
 
     /* By the engine's thread; readable by the loop once the job is done. */
     int n_started, n_finished;
+    int n_lanes, n_parked;            /* of the images started and not finished; server/queue.h */
     uint64_t started_ns, finished_ns; /* uv_hrtime() at the first and after the last image */
     int status;                       /* 0, -ECANCELED or the device's error */
     struct error error;
 
     struct job *next;                        /* submitted, active or done */
-    struct job *queue_next, *queue_previous; /* while images wait; server/queue.h */
+    struct job *queue_next, *queue_previous; /* server/queue.h */
 };
 
 #endif

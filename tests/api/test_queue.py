@@ -132,6 +132,38 @@ def test_fairness(start):
     assert order == ["one", "many"]
 
 
+def test_long_images_do_not_hold_the_lanes(start):
+    """All lanes compute a request for 64 long images: single short ones get their share of the
+    lanes at the next tick, each as soon as the other. Evaluations are the clock: without sharing
+    the first lane is free after 160000 of them."""
+    daemon = start("--slots", "16", "--max-nfe", "10000")
+    held = daemon.connect_and_send(LONG | {"n": 64})
+    daemon.wait_for_queue(lambda q: q["slots_busy"] == 16, "work")
+    took = []
+    for seed in range(20):
+        before = daemon.queue()["evaluations"]
+        daemon.png(seed=seed, nfe=20)
+        took.append(daemon.queue()["evaluations"] - before)
+    queue = daemon.queue()
+    assert len(queue["requests"]) == 1 and queue["images_waiting"] + queue["slots_busy"] == 64
+    # 20 ticks of 16 lanes, and what is computed while the requests and answers travel.
+    assert 20 * 16 <= min(took) and max(took) < 20000, took
+    held.close()
+    daemon.wait_for_queue(idle, "an empty queue")
+
+
+def test_many_small_requests_and_a_large_one(start):
+    """64 clients with an image each do not wait for the one with 64, who came before them."""
+    daemon = start("--slots", "16", "--max-nfe", "10000")
+    with concurrent.futures.ThreadPoolExecutor(65) as pool:
+        large = pool.submit(daemon.pngs, seed=1, n=64, nfe=500)
+        daemon.wait_for_queue(lambda q: q["slots_busy"] == 16, "work")
+        small = [pool.submit(daemon.png, seed=1 + i, nfe=500) for i in range(64)]
+        images = [future.result() for future in small]
+        assert not large.done()
+        assert large.result() == images
+
+
 def test_models_share_the_engine(start):
     """A model with a long queue does not starve another."""
     daemon = start("--slots", "2", "--max-nfe", "10000", models=("faces", "blurred"))

@@ -7,6 +7,7 @@
 #include "model/checkpoint.h"
 #include "model/corruption.h"
 #include "model/ncsnpp.h"
+#include "tests/unit/allocations.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -21,69 +22,6 @@
 #include <jansson.h>
 
 enum { SIDE = 16, PIXELS = SIDE * SIDE * 3, NFE_MAX = 12, SLOTS = 8 };
-
-#if defined(__SANITIZE_ADDRESS__)
-static const bool counts_allocations = false; /* the sanitizer owns malloc */
-static long allocations;
-#else
-/* Counts the allocations that our code makes while `counting`. oneDNN makes its own: a table of
- * the arguments for every primitive it executes (dnnl_primitive_execute, 2.6.3). */
-static const bool counts_allocations = true;
-static bool counting;
-static long allocations;
-
-void *__libc_malloc(size_t size);
-void *__libc_calloc(size_t n, size_t size);
-void *__libc_realloc(void *old, size_t size);
-void *__libc_memalign(size_t alignment, size_t size);
-
-extern const char __executable_start, etext; /* from the linker: where our code lies */
-
-static void count(const void *caller)
-{
-    if (__atomic_load_n(&counting, __ATOMIC_RELAXED) &&
-        (const char *)caller >= &__executable_start && (const char *)caller < &etext)
-        __atomic_add_fetch(&allocations, 1, __ATOMIC_RELAXED);
-}
-
-__attribute__((noinline)) void *malloc(size_t size)
-{
-    count(__builtin_return_address(0));
-    return __libc_malloc(size);
-}
-
-__attribute__((noinline)) void *calloc(size_t n, size_t size)
-{
-    count(__builtin_return_address(0));
-    return __libc_calloc(n, size);
-}
-
-__attribute__((noinline)) void *realloc(void *old, size_t size)
-{
-    count(__builtin_return_address(0));
-    return __libc_realloc(old, size);
-}
-
-__attribute__((noinline)) void *aligned_alloc(size_t alignment, size_t size)
-{
-    count(__builtin_return_address(0));
-    return __libc_memalign(alignment, size);
-}
-
-__attribute__((noinline)) int posix_memalign(void **out, size_t alignment, size_t size)
-{
-    count(__builtin_return_address(0));
-    *out = __libc_memalign(alignment, size);
-    return *out ? 0 : ENOMEM;
-}
-#endif
-
-static void start_counting(bool on)
-{
-#if !defined(__SANITIZE_ADDRESS__)
-    __atomic_store_n(&counting, on, __ATOMIC_RELAXED);
-#endif
-}
 
 static const char *const corruptions[] = {
     "{\"name\": \"blur\", \"half_size\": 16}",
@@ -303,19 +241,95 @@ static void test_admission_and_cancellation(void **state)
     free(all);
 }
 
-static void test_ticks_allocate_nothing(void **state)
+/* An image that is parked, and more than once, comes out as if it had not been. */
+static void test_parking(void **state)
+{
+    struct checkpoint *c = make_checkpoint(corruptions[0]);
+    struct generator_task task = {.id = 1, .seed = 5, .sampler = SAMPLER_PF_2M, .nfe = 6};
+    struct generator_image images[SLOTS];
+    struct device *device;
+    struct generator *g;
+    struct error err;
+    uint8_t *expected = calloc(3, PIXELS);
+    int n, parked = 0;
+
+    assert_int_equal(device_open("cpu", 1, &device, NULL), 0);
+    g = make_generator(device, c, PRECISION_FP32, 1);
+    run(g, &task, 1, expected);
+    assert_int_equal(generator_park(g, 1, &err), -ENOENT);
+    assert_int_equal(generator_resume(g, 1, &err), -ENOENT);
+    assert_int_equal(generator_submit(g, &task, &err), 0);
+    for (int i = 0; i < 6; i++) {
+        assert_int_equal(generator_tick(g, images, &n, &err), 0);
+        if (i % 2 == 1)
+            continue;
+        assert_int_equal(generator_park(g, 1, &err), 0);
+        assert_int_equal(generator_busy(g), 0);
+        task.id = 2; /* another takes the lane */
+        task.seed = 100 + (uint64_t)i;
+        task.nfe = 2;
+        assert_int_equal(generator_submit(g, &task, &err), 0);
+        assert_int_equal(generator_resume(g, 1, &err), -EBUSY);
+        assert_int_equal(generator_park(g, 2, &err), -EBUSY); /* one slot, one parked */
+        for (int j = 0; j < 2; j++)
+            assert_int_equal(generator_tick(g, images, &n, &err), 0);
+        assert_int_equal(n, 1);
+        assert_int_equal(images[0].id, 2);
+        assert_int_equal(generator_resume(g, 1, &err), 0);
+        parked++;
+    }
+    assert_int_equal(parked, 3);
+    assert_int_equal(n, 1);
+    assert_memory_equal(images[0].pixels, expected + PIXELS, PIXELS);
+
+    /* Cancelled while parked: its place is free again. */
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(generator_submit(g, &task, &err), 0);
+        assert_int_equal(generator_park(g, 2, &err), 0);
+        assert_int_equal(generator_cancel(g, 2), 1);
+        assert_int_equal(generator_resume(g, 2, &err), -ENOENT);
+    }
+    generator_destroy(g);
+
+    /* The image that is furthest stays, and the one that is furthest goes on. */
+    g = make_generator(device, c, PRECISION_FP32, 2);
+    task = (struct generator_task){.id = 1, .seed = 5, .sampler = SAMPLER_PF_2M, .nfe = 6};
+    assert_int_equal(generator_submit(g, &task, &err), 0);
+    assert_int_equal(generator_tick(g, images, &n, &err), 0);
+    task.seed = 6;
+    assert_int_equal(generator_submit(g, &task, &err), 0);
+    assert_int_equal(generator_park(g, 1, &err), 0);
+    assert_int_equal(generator_tick(g, images, &n, &err), 0);
+    assert_int_equal(generator_park(g, 1, &err), 0);
+    assert_int_equal(generator_resume(g, 1, &err), 0);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(generator_tick(g, images, &n, &err), 0);
+    assert_int_equal(n, 1);
+    assert_int_equal(images[0].seed, 5);
+    assert_memory_equal(images[0].pixels, expected + PIXELS, PIXELS);
+    generator_destroy(g);
+    device_close(device);
+    checkpoint_destroy(c);
+    free(expected);
+}
+
+static void test_allocations_are_counted(void **state)
 {
     void *volatile probe;
+
+    allocations_count(true);
+    probe = malloc(1);
+    free(probe);
+    assert_int_equal(allocations_count(false), ALLOCATIONS_COUNTED);
+}
+
+static void test_ticks_allocate_nothing(void **state)
+{
     struct checkpoint *c = make_checkpoint(corruptions[0]);
     struct generator_task tasks[TASKS];
     struct generator_image images[SLOTS];
     struct device *device;
 
-    start_counting(true); /* that the counter counts at all */
-    probe = malloc(1);
-    free(probe);
-    start_counting(false);
-    assert_int_equal(allocations, counts_allocations);
     make_tasks(tasks);
     for (int i = 0; device_name_at(i); i++) {
         struct generator *g;
@@ -325,16 +339,16 @@ static void test_ticks_allocate_nothing(void **state)
         assert_int_equal(device_open(device_name_at(i), 2, &device, NULL), 0);
         g = make_generator(device, c, PRECISION_AUTO, 4);
         for (int round = 0; round < 2; round++) { /* the first may warm a library up */
-            allocations = 0;
-            start_counting(round == 1);
+            allocations_count(round == 1);
             for (int j = 0; j < 4; j++)
                 assert_int_equal(generator_submit(g, &tasks[j], &err), 0);
+            assert_int_equal(generator_park(g, tasks[3].id, &err), 0);
+            assert_int_equal(generator_tick(g, images, &n, &err), 0);
+            assert_int_equal(generator_resume(g, tasks[3].id, &err), 0);
             while (generator_busy(g) > 0)
                 assert_int_equal(generator_tick(g, images, &n, &err), 0);
-            start_counting(false);
+            assert_int_equal(allocations_count(false), 0);
         }
-        if (counts_allocations)
-            assert_int_equal(allocations, 0);
         generator_destroy(g);
         device_close(device);
     }
@@ -346,6 +360,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_bytes_in_any_company),
         cmocka_unit_test(test_admission_and_cancellation),
+        cmocka_unit_test(test_parking),
+        cmocka_unit_test(test_allocations_are_counted),
         cmocka_unit_test(test_ticks_allocate_nothing),
     };
 

@@ -8,6 +8,7 @@
 #include "model/generator.h"
 #include "server/job.h"
 #include "tests/api/small_checkpoint.h"
+#include "tests/unit/allocations.h"
 
 #include <errno.h>
 #include <semaphore.h>
@@ -124,17 +125,23 @@ static int tear_down(void **state)
     return 0;
 }
 
-static void submit(struct fixture *f, struct job *job, uint64_t id, int n, uint8_t *pixels)
+static void submit_long(struct fixture *f, struct job *job, uint64_t id, int n, int nfe,
+                        uint8_t *pixels)
 {
     memset(job, 0, sizeof(*job));
     memset(pixels, 0xa5, (size_t)n * IMAGE_BYTES);
     job->id = id;
     job->sampler = SAMPLER_PF_2M;
-    job->nfe = 3;
+    job->nfe = nfe;
     job->seed = 10 * id;
     job->n = n;
     job->pixels = pixels;
     engine_thread_submit(f->engine, job);
+}
+
+static void submit(struct fixture *f, struct job *job, uint64_t id, int n, uint8_t *pixels)
+{
+    submit_long(f, job, id, n, 3, pixels);
 }
 
 static void test_computes(void **state)
@@ -234,6 +241,58 @@ static void test_cancellation(void **state)
     assert_int_equal(stats.evaluations, SLOTS + 3); /* one tick of the first, then the last */
 }
 
+/* All lanes belong to a long job: another has one of them in the next tick, and the long one loses
+ * nothing. */
+static void test_an_arrival_joins_the_next_tick(void **state)
+{
+    uint8_t alone[IMAGES_MAX * IMAGE_BYTES], shared[IMAGES_MAX * IMAGE_BYTES], late[IMAGE_BYTES];
+    struct fixture *f = *state;
+    struct job a, b;
+    int i;
+
+    assert_int_equal(wait_until_loaded(f), ENGINE_READY);
+    submit_long(f, &a, 1, IMAGES_MAX, 40, alone);
+    assert_ptr_equal(wait_for_job(f), &a);
+    atomic_store(&hold_ticks, true);
+    submit_long(f, &a, 1, IMAGES_MAX, 40, shared);
+    sem_wait(&tick_held); /* both lanes */
+    submit(f, &b, 2, 1, late);
+    for (i = 0; i < 4; i++) { /* this tick and three for b */
+        assert_null(engine_thread_take_done(f->engine));
+        sem_post(&tick_go);
+        sem_wait(&tick_held);
+    }
+    assert_ptr_equal(engine_thread_take_done(f->engine), &b);
+    atomic_store(&hold_ticks, false);
+    sem_post(&tick_go);
+    assert_ptr_equal(wait_for_job(f), &a);
+    assert_int_equal(a.status, 0);
+    assert_memory_equal(shared, alone, sizeof(alone));
+}
+
+/* From submission to the finished job, parking included. */
+static void test_no_allocation_on_the_way(void **state)
+{
+    uint8_t many[IMAGES_MAX * IMAGE_BYTES], one[IMAGE_BYTES];
+    struct fixture *f = *state;
+    struct job a, b;
+    int round;
+
+    assert_int_equal(wait_until_loaded(f), ENGINE_READY);
+    for (round = 0; round < 3; round++) { /* the first may warm a library up */
+        allocations_count(round > 0);
+        atomic_store(&hold_ticks, true);
+        submit_long(f, &a, 1, IMAGES_MAX, 10, many);
+        sem_wait(&tick_held);
+        submit(f, &b, 2, 1, one);
+        atomic_store(&hold_ticks, false);
+        sem_post(&tick_go);
+        assert_ptr_equal(wait_for_job(f), &b);
+        assert_ptr_equal(wait_for_job(f), &a);
+        assert_int_equal(allocations_count(false), 0);
+    }
+}
+
 static void test_a_tick_that_hangs_is_seen(void **state)
 {
     const struct timespec longer_than_allowed = {0, 30000000};
@@ -280,6 +339,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_failure_passes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_failures_that_do_not_pass, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_cancellation, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_an_arrival_joins_the_next_tick, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_no_allocation_on_the_way, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_tick_that_hangs_is_seen, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_model_that_is_not_there, set_up, tear_down),
     };

@@ -1,10 +1,11 @@
-/* Fairness: jobs take turns, whatever their size, and leave without a trace. */
+/* Fairness: jobs share the lanes, whatever their size, and leave without a trace. */
 #include "server/queue.h"
 
 #include "server/job.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
 
@@ -21,6 +22,15 @@ static void fill(struct job *jobs, const int *n, int n_jobs, struct queue *q)
     }
 }
 
+static struct job *take(struct queue *q)
+{
+    bool parked = false;
+    struct job *job = queue_take(q, &parked);
+
+    assert_false(parked);
+    return job;
+}
+
 /* Takes until empty and compares with the letters of the jobs. */
 static void assert_order(struct queue *q, const char *want)
 {
@@ -28,13 +38,14 @@ static void assert_order(struct queue *q, const char *want)
     struct job *job;
     size_t i = 0;
 
-    while ((job = queue_take(q)))
+    while ((job = take(q)))
         got[i++] = (char)('a' + job->id);
     got[i] = '\0';
     assert_string_equal(got, want);
     assert_int_equal(q->n_images, 0);
 }
 
+/* With lanes for all of them. */
 static void test_turns(void **state)
 {
     struct job jobs[3];
@@ -49,19 +60,167 @@ static void test_turns(void **state)
     assert_order(&q, "aaa");
 }
 
-/* One that comes later waits for one image of each, not for all of them. */
+/* With one lane: every image ends before the next begins. */
+static void test_turns_on_one_lane(void **state)
+{
+    char got[8] = "";
+    struct job jobs[3], *job;
+    struct queue q;
+    size_t i;
+
+    fill(jobs, (const int[]){4, 1, 2}, 3, &q);
+    for (i = 0; i < 7; i++) {
+        job = take(&q);
+        assert_null(queue_park(&q));
+        got[i] = (char)('a' + job->id);
+        queue_finish(&q, job);
+    }
+    assert_string_equal(got, "abcacaa");
+    assert_null(take(&q));
+    assert_null(q.running);
+    assert_null(q.waiting);
+}
+
+/* One that comes later is served before a second image of anybody. */
 static void test_late_comer(void **state)
 {
     struct job jobs[2], late = {.id = 2, .n = 1};
     struct queue q;
 
     fill(jobs, (const int[]){60, 60}, 2, &q);
-    assert_int_equal(queue_take(&q)->id, 0);
+    assert_int_equal(take(&q)->id, 0);
     queue_push(&q, &late);
-    assert_int_equal(queue_take(&q)->id, 1);
-    assert_int_equal(queue_take(&q)->id, 0);
-    assert_int_equal(queue_take(&q)->id, 2);
+    assert_int_equal(take(&q)->id, 1);
+    assert_int_equal(take(&q)->id, 2);
+    assert_int_equal(take(&q)->id, 0);
     assert_int_equal(q.n_images, 117);
+}
+
+/* All lanes belong to one job: those that come get theirs at once, down to an even share, and its
+ * images go on where they stopped. */
+static void test_parking(void **state)
+{
+    struct job jobs[6], *job;
+    struct queue q;
+    bool parked;
+    int i;
+
+    fill(jobs, (const int[]){8}, 1, &q);
+    q.parked_max = 4;
+    for (i = 0; i < 4; i++)
+        assert_int_equal(take(&q)->id, 0);
+    assert_null(queue_park(&q)); /* nobody else wants one */
+    for (i = 1; i < 6; i++) {
+        jobs[i] = (struct job){.id = (uint64_t)i, .n = 1};
+        queue_push(&q, &jobs[i]);
+        job = queue_park(&q);
+        if (i > 3) { /* four jobs, four lanes */
+            assert_null(job);
+            continue;
+        }
+        assert_ptr_equal(job, &jobs[0]);
+        assert_ptr_equal(take(&q), &jobs[i]);
+        assert_int_equal(jobs[0].n_lanes, 4 - i);
+        assert_int_equal(jobs[0].n_parked, i);
+        assert_int_equal(q.n_images, 4 + i);
+    }
+    assert_int_equal(q.n_images, 4 + 3 + 2);
+    /* A free lane: first those without any, then its parked images, then its new ones. */
+    queue_finish(&q, &jobs[1]);
+    assert_ptr_equal(take(&q), &jobs[4]);
+    queue_finish(&q, &jobs[2]);
+    assert_ptr_equal(take(&q), &jobs[5]);
+    for (i = 0; i < 7; i++) {
+        queue_finish(&q, i < 3 ? &jobs[3 + i] : &jobs[0]);
+        assert_ptr_equal(queue_take(&q, &parked), &jobs[0]);
+        assert_int_equal(parked, i < 3);
+        assert_int_equal(jobs[0].n_started, i < 3 ? 4 : 2 + i);
+    }
+    assert_int_equal(q.n_images, 0);
+    assert_int_equal(q.n_parked, 0);
+}
+
+/* Two large jobs end up with half of the lanes each, however many others began with. */
+static void test_even_shares(void **state)
+{
+    struct job jobs[2], *job;
+    struct queue q;
+    int i, n = 0;
+
+    fill(jobs, (const int[]){64}, 1, &q);
+    q.parked_max = 16;
+    for (i = 0; i < 16; i++)
+        take(&q);
+    jobs[1] = (struct job){.id = 1, .n = 64};
+    queue_push(&q, &jobs[1]);
+    while ((job = queue_park(&q))) {
+        assert_ptr_equal(job, &jobs[0]);
+        assert_ptr_equal(take(&q), &jobs[1]);
+        n++;
+    }
+    assert_int_equal(n, 8);
+    assert_int_equal(jobs[0].n_lanes, 8);
+    /* No room to park: the shares stay. */
+    queue_remove(&q, &jobs[1]);
+    assert_int_equal(q.n_parked, 8);
+    q.parked_max = 8;
+    jobs[1] = (struct job){.id = 1, .n = 1};
+    queue_push(&q, &jobs[1]);
+    assert_null(queue_park(&q));
+}
+
+/* Any order of arrivals, ends and removals on a few lanes: the counts hold, every image is computed
+ * once, and after sharing nobody who waits is two lanes behind. */
+static void test_random_company(void **state)
+{
+    enum { JOBS = 40, LANES = 6 };
+    struct job jobs[JOBS], *job;
+    struct queue q = {.parked_max = LANES};
+    unsigned int seed = 1;
+    int pushed = 0, busy = 0, step, i;
+    bool parked;
+
+    memset(jobs, 0, sizeof(jobs));
+    for (step = 0; step < 3000; step++) {
+        int action = rand_r(&seed) % 8, waiting = 0, lanes = 0, n_parked = 0, most = 0, least = 99;
+
+        i = pushed ? rand_r(&seed) % pushed : 0;
+        if (action < 2 && pushed < JOBS) {
+            jobs[pushed].n = 1 + rand_r(&seed) % 12;
+            queue_push(&q, &jobs[pushed++]);
+        } else if (action < 7 && jobs[i].n_lanes > 0) {
+            queue_finish(&q, &jobs[i]);
+            jobs[i].n_finished++;
+            busy--;
+        } else if (action == 7 && step % 5 == 0 && jobs[i].n_finished < jobs[i].n) {
+            queue_remove(&q, &jobs[i]);
+            busy -= jobs[i].n_lanes;
+            memset(&jobs[i], 0, sizeof(jobs[i]));
+        }
+        while (busy < LANES || queue_park(&q)) {
+            job = queue_take(&q, &parked);
+            busy = job && busy < LANES ? busy + 1 : busy;
+            if (!job)
+                break;
+        }
+        for (i = 0; i < pushed; i++) {
+            job = &jobs[i];
+            assert_int_equal(job->n_started, job->n_finished + job->n_lanes + job->n_parked);
+            waiting += job->n - job->n_started + job->n_parked;
+            lanes += job->n_lanes;
+            n_parked += job->n_parked;
+            most = job->n_lanes > most ? job->n_lanes : most;
+            if (job->n - job->n_started + job->n_parked > 0 && job->n_lanes < least)
+                least = job->n_lanes;
+        }
+        assert_int_equal(lanes, busy);
+        assert_int_equal(n_parked, q.n_parked);
+        assert_int_equal(waiting, q.n_images);
+        assert_true(n_parked <= LANES);
+        assert_true(most < least + 2 || q.n_parked == LANES);
+        assert_true(busy == LANES || waiting == 0);
+    }
+    assert_int_equal(pushed, JOBS);
 }
 
 static void test_removal(void **state)
@@ -74,23 +233,24 @@ static void test_removal(void **state)
         static const char *const want[] = {"bcbc", "caca", "abab"};
 
         fill(jobs, (const int[]){2, 2, 2}, 3, &q);
-        if (i == 1) /* also when its turn has passed */
-            assert_int_equal(queue_take(&q)->id, 0);
+        if (i == 1) /* also one that has a lane */
+            assert_int_equal(take(&q)->id, 0);
         queue_remove(&q, &jobs[i]);
         assert_int_equal(q.n_images, i == 1 ? 3 : 4);
         assert_order(&q, i == 1 ? "cac" : want[i]);
     }
     fill(jobs, (const int[]){5}, 1, &q);
     queue_remove(&q, &jobs[0]);
-    assert_null(queue_take(&q));
+    assert_null(take(&q));
     assert_int_equal(q.n_images, 0);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_turns),
-        cmocka_unit_test(test_late_comer),
+        cmocka_unit_test(test_turns),       cmocka_unit_test(test_turns_on_one_lane),
+        cmocka_unit_test(test_late_comer),  cmocka_unit_test(test_parking),
+        cmocka_unit_test(test_even_shares), cmocka_unit_test(test_random_company),
         cmocka_unit_test(test_removal),
     };
 
