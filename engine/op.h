@@ -66,6 +66,15 @@ enum op_kind {
     OP_SILU,
     /* x, dy -> dx */
     OP_SILU_GRAD,
+    /* x:a -> y = max(x, 0) of the same type; NaN stays NaN. Not differentiated. */
+    OP_RELU,
+
+    /* x:a [n,h,w,c] -> y:a [n,h',w',c] of the same type: per channel the largest of every k x k
+     * window that lies in the image, k in {2, 3}, stride in {1, 2}. h' = (h - k) / stride + 1,
+     * w' likewise. attributes: window. Not differentiated. */
+    OP_MAX_POOL,
+    /* x:a [n,h,w,c] -> y:E [n,c], per channel the mean over h, w. Not differentiated. */
+    OP_MEAN_POOL,
 
     /* x:a [n,h,w,c] -> y:a [n,h',w',c]. Per channel: put x on a grid `up` times as dense (zeros
      * between), pad with zeros (negative pads crop), convolve (true convolution: kernel flipped)
@@ -131,7 +140,7 @@ struct op_attributes {
         int stride; /* 1 or 2 */
         int pad;    /* zeros on each side, 0 or 1 */
         int in[2];  /* h, w of x: OP_CONVOLUTION_GRAD_DATA needs them for stride 2 */
-        int side;   /* k: OP_CONVOLUTION_GRAD_WEIGHT needs it */
+        int side;   /* k: OP_CONVOLUTION_GRAD_WEIGHT and OP_MAX_POOL need it */
     } window;
     struct {
         bool in_first; /* W is [i,o] (NIN) instead of [o,i] */

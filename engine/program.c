@@ -344,16 +344,60 @@ int program_group_norm(struct program *p, int x, int gamma, int beta, int shift,
     return program_append(p, &op, shapes, types);
 }
 
-int program_silu(struct program *p, int x)
+/* A value goes through an operation of one input that keeps its shape and type. */
+static int append_unary(struct program *p, enum op_kind kind, int x)
 {
-    const struct value *vx = operand(p, OP_SILU, x);
-    struct op op = {.kind = OP_SILU, .n_inputs = 1, .inputs = {x}};
+    const struct value *vx = operand(p, kind, x);
+    struct op op = {.kind = kind, .n_inputs = 1, .inputs = {x}};
 
     if (!vx)
         return -1;
     if (!vx->shape.batched || vx->type == VALUE_KEY)
-        return fail(p, -EINVAL, "silu needs batched values");
+        return fail(p, -EINVAL, "%s needs batched values", op_name(kind));
     return append_one(p, &op, vx->shape, vx->type);
+}
+
+int program_silu(struct program *p, int x)
+{
+    return append_unary(p, OP_SILU, x);
+}
+
+int program_relu(struct program *p, int x)
+{
+    return append_unary(p, OP_RELU, x);
+}
+
+int program_max_pool(struct program *p, int x, int side, int stride)
+{
+    const struct value *vx = operand(p, OP_MAX_POOL, x);
+    struct op op = {.kind = OP_MAX_POOL, .n_inputs = 1, .inputs = {x}};
+    int h, w;
+
+    if (!vx)
+        return -1;
+    if (!is_images(vx) || side < 2 || side > 3 || stride < 1 || stride > 2)
+        return fail(p, -EINVAL, "max_pool needs images, a window of 2 or 3 and a stride of 1 or 2");
+    h = vx->shape.dims[0] - side;
+    w = vx->shape.dims[1] - side;
+    if (h < 0 || w < 0)
+        return fail(p, -EINVAL, "the window of max_pool is larger than a %dx%d image",
+                    vx->shape.dims[0], vx->shape.dims[1]);
+    op.attributes.window.side = side;
+    op.attributes.window.stride = stride;
+    return append_one(p, &op, shape_images(h / stride + 1, w / stride + 1, vx->shape.dims[2]),
+                      vx->type);
+}
+
+int program_mean_pool(struct program *p, int x)
+{
+    const struct value *vx = operand(p, OP_MEAN_POOL, x);
+    struct op op = {.kind = OP_MEAN_POOL, .n_inputs = 1, .inputs = {x}};
+
+    if (!vx)
+        return -1;
+    if (!is_images(vx))
+        return fail(p, -EINVAL, "mean_pool needs images");
+    return append_one(p, &op, shape_vectors(vx->shape.dims[2]), VALUE_EXACT);
 }
 
 int program_upfirdn(struct program *p, int x, const float kernel[16], int up, int down,

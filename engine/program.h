@@ -69,6 +69,9 @@ int program_linear(struct program *p, int x, int weight, int bias, bool in_first
 int program_group_norm(struct program *p, int x, int gamma, int beta, int shift, int groups,
                        float eps, bool silu);
 int program_silu(struct program *p, int x);
+int program_relu(struct program *p, int x);
+int program_max_pool(struct program *p, int x, int side, int stride);
+int program_mean_pool(struct program *p, int x);
 int program_upfirdn(struct program *p, int x, const float kernel[16], int up, int down,
                     const int pad[4]);
 int program_concat(struct program *p, int a, int b);

@@ -2,10 +2,11 @@
 #include "engine/cpu/loops_sets.h"
 #include "engine/cpu/winograd_loops.h"
 
-#define LOOPS_TABLE(set, winograd_table)                                                      \
-    {                                                                                         \
-        .name = #set, .pointwise = &pointwise_loops_##set, .norm = &norm_loops_##set,         \
-        .product = &product_loops_##set, .row = &row_loops_##set, .winograd = winograd_table, \
+#define LOOPS_TABLE(set, winograd_table)                                                           \
+    {                                                                                              \
+        .name = #set, .pointwise = &pointwise_loops_##set, .norm = &norm_loops_##set,              \
+        .pooling = &pooling_loops_##set, .product = &product_loops_##set, .row = &row_loops_##set, \
+        .winograd = winograd_table,                                                                \
     }
 
 /* Best first. */

@@ -41,6 +41,8 @@ struct pointwise_loops {
     void (*multiply_rows)(const void *x, enum dtype type, const void *m, enum dtype m_type, void *y,
                           size_t n_rows, size_t width);
     void (*silu)(const void *x, void *y, enum dtype type, size_t n);
+    /* y = max(x, 0); NaN stays NaN. */
+    void (*relu)(const void *x, void *y, enum dtype type, size_t n);
     /* dx = dy SiLU'(x) */
     void (*silu_grad)(const void *x, const void *dy, void *dx, enum dtype type, size_t n);
     /* The sum of x^2; the same for the same x and n. */
@@ -81,6 +83,14 @@ struct norm_loops {
                        size_t n, size_t width, const struct norm_columns *columns);
 };
 
+/* What becomes of neighbouring pixels. */
+struct pooling_loops {
+    /* y = the largest of x[0] .. x[n_terms - 1], element by element of n. */
+    void (*largest)(const void *const *x, int n_terms, enum dtype type, size_t n, void *y);
+    /* y [width] = the means of the columns of x [n_rows,width], summed in double. */
+    void (*means)(const void *x, enum dtype type, size_t n_rows, size_t width, float *y);
+};
+
 /* Sums of products. */
 struct product_loops {
     /* y = sum_i weight[i] x[i], i < n_terms, each of n elements. */
@@ -112,6 +122,7 @@ struct cpu_loops {
     const char *name; /* "avx512_bf16", "avx512", "avx2", "generic" */
     const struct pointwise_loops *pointwise;
     const struct norm_loops *norm;
+    const struct pooling_loops *pooling;
     const struct product_loops *product;
     const struct row_loops *row;
     const struct winograd_loops *winograd; /* NULL without AVX512-BF16 */

@@ -108,6 +108,29 @@ static void silu(const void *x, void *y, enum dtype type, size_t n)
         silu_as(x, y, DTYPE_F32, n);
 }
 
+LANES_INLINE void relu_as(const void *restrict x, void *restrict y, enum dtype type, size_t n)
+{
+    for (size_t start = 0; start < n; start += LANES_TILE) {
+        float buffer[LANES_TILE], *tile = lanes_tile(y, type, start, buffer);
+        size_t count = lanes_count(start, n);
+
+        for (size_t i = 0; i < count; i++) {
+            float at = lane_read(x, type, start + i);
+
+            tile[i] = at < 0 ? 0 : at;
+        }
+        lanes_finish(y, type, start, tile, count);
+    }
+}
+
+static void relu(const void *x, void *y, enum dtype type, size_t n)
+{
+    if (type == DTYPE_BF16)
+        relu_as(x, y, DTYPE_BF16, n);
+    else
+        relu_as(x, y, DTYPE_F32, n);
+}
+
 LANES_INLINE void silu_grad_as(const void *restrict x, const void *restrict dy, void *restrict dx,
                                enum dtype type, size_t n)
 {
@@ -222,6 +245,7 @@ const struct pointwise_loops LANES_NAME(pointwise_loops) = {
     .multiply = multiply,
     .multiply_rows = multiply_rows,
     .silu = silu,
+    .relu = relu,
     .silu_grad = silu_grad,
     .sum_of_squares = sum_of_squares,
     .dropout_mask = dropout_mask,

@@ -7,6 +7,7 @@
 #define LOOPS_SET(set)                                         \
     extern const struct pointwise_loops pointwise_loops_##set; \
     extern const struct norm_loops norm_loops_##set;           \
+    extern const struct pooling_loops pooling_loops_##set;     \
     extern const struct product_loops product_loops_##set;     \
     extern const struct row_loops row_loops_##set
 

@@ -1,4 +1,4 @@
-/* Kernels that work element by element: silu, add, affine, mix, multiply, half_square. */
+/* Kernels that work element by element: silu, relu, add, affine, mix, multiply, half_square. */
 #include "engine/cpu/cpu_kernels.h"
 #include "engine/cpu/loops.h"
 #include "engine/cpu/tensors.h"
@@ -96,6 +96,31 @@ int cpu_silu_create(struct cpu_device *device, const struct kernel_spec *spec, s
         return tensor_refuse(spec, "tensors must have one shape and type", err);
     rc = pointwise_create(spec, spec->kind == OP_SILU ? &forward : &backward, &spec->inputs[0], &p,
                           err);
+    if (rc < 0)
+        return rc;
+    *out = &p->kernel;
+    return 0;
+}
+
+static int relu_run(const struct kernel *kernel, const void *const *inputs, void *const *outputs,
+                    void *scratch, struct error *err)
+{
+    const struct pointwise *p = (const struct pointwise *)kernel;
+
+    p->loops->pointwise->relu(inputs[0], outputs[0], p->y_type, (size_t)p->n * p->count);
+    return 0;
+}
+
+int cpu_relu_create(struct cpu_device *device, const struct kernel_spec *spec, struct kernel **out,
+                    struct error *err)
+{
+    static const struct kernel_ops ops = {.run = relu_run, .destroy = kernel_free};
+    struct pointwise *p = NULL;
+    int rc;
+
+    if (!tensors_agree(spec))
+        return tensor_refuse(spec, "tensors must have one shape and type", err);
+    rc = pointwise_create(spec, &ops, &spec->inputs[0], &p, err);
     if (rc < 0)
         return rc;
     *out = &p->kernel;

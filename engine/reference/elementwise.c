@@ -36,6 +36,16 @@ static void silu_grad_run(const struct kernel_spec *spec, const void *const *in,
         dx[i] = (float)(dy[i] * silu_derivative(x[i]));
 }
 
+static void relu_run(const struct kernel_spec *spec, const void *const *in, void *const *out,
+                     void *scratch)
+{
+    const float *x = in[0];
+    float *y = out[0];
+
+    for (size_t i = 0; i < reference_count(&spec->outputs[0]); i++)
+        y[i] = x[i] < 0 ? 0 : x[i];
+}
+
 static void add_run(const struct kernel_spec *spec, const void *const *in, void *const *out,
                     void *scratch)
 {
@@ -119,6 +129,7 @@ static void multiply_run(const struct kernel_spec *spec, const void *const *in, 
 
 const struct reference_op reference_silu = {unary_check, silu_run, NULL};
 const struct reference_op reference_silu_grad = {binary_check, silu_grad_run, NULL};
+const struct reference_op reference_relu = {unary_check, relu_run, NULL};
 const struct reference_op reference_add = {binary_check, add_run, NULL};
 const struct reference_op reference_affine = {unary_check, affine_run, NULL};
 const struct reference_op reference_mix = {mix_check, mix_run, NULL};

@@ -37,12 +37,16 @@ extern const struct reference_op reference_attention;
 extern const struct reference_op reference_attention_grad;
 /* resample.c */
 extern const struct reference_op reference_upfirdn;
+/* pooling.c */
+extern const struct reference_op reference_max_pool;
+extern const struct reference_op reference_mean_pool;
 /* channels.c */
 extern const struct reference_op reference_concat;
 extern const struct reference_op reference_slice;
 /* elementwise.c */
 extern const struct reference_op reference_silu;
 extern const struct reference_op reference_silu_grad;
+extern const struct reference_op reference_relu;
 extern const struct reference_op reference_add;
 extern const struct reference_op reference_affine;
 extern const struct reference_op reference_mix;

@@ -469,6 +469,36 @@ static void half_square_make(enum op_kind kind, int index, enum dtype compute, s
     output(c, x);
 }
 
+static const struct pooling_row {
+    int n, h, w, c, side, stride;
+    enum content content;
+} pooling_rows[] = {
+    {1, 63, 63, 64, 3, 2, RANDOM},                              /* of SqueezeNet at 128 px */
+    {3, 31, 31, 128, 3, 2, RANDOM}, {3, 8, 6, 5, 3, 2, RANDOM}, /* the last row in no window */
+    {1, 7, 9, 17, 2, 2, RANDOM},    {3, 5, 3, 1, 3, 1, RANDOM},   {1, 3, 3, 33, 3, 2, RANDOM},
+    {1, 2, 2, 16, 2, 1, RANDOM},    {3, 7, 7, 512, 3, 2, RANDOM}, {1, 5, 6, 16, 3, 2, ZERO},
+    {1, 5, 6, 16, 3, 2, CONSTANT},  {1, 5, 6, 16, 2, 2, LARGE},   {1, 5, 6, 16, 2, 2, SMALL},
+    {1, 64, 64, 16, 3, 2, OFFSET},
+};
+
+static void pooling_make(enum op_kind kind, int index, enum dtype compute, struct op_case *c)
+{
+    const struct pooling_row *r = &pooling_rows[index];
+
+    input(c, images(compute, r->n, r->h, r->w, r->c), fill_of(r->content));
+    if (kind == OP_MEAN_POOL) {
+        snprintf(c->text, sizeof(c->text), "%dx%dx%dx%d", r->n, r->h, r->w, r->c);
+        output(c, vectors(DTYPE_F32, r->n, r->c));
+        return;
+    }
+    c->spec.attributes.window.side = r->side;
+    c->spec.attributes.window.stride = r->stride;
+    snprintf(c->text, sizeof(c->text), "%dx%dx%dx%d, window %d, stride %d", r->n, r->h, r->w, r->c,
+             r->side, r->stride);
+    output(c, images(compute, r->n, (r->h - r->side) / r->stride + 1,
+                     (r->w - r->side) / r->stride + 1, r->c));
+}
+
 static const struct embedding_row {
     int n, dim;
 } embedding_rows[] = {{1, 4}, {3, 16}, {3, 128}, {1, 256}, {3, 6}, {1, 34}};
@@ -561,6 +591,9 @@ static const struct family {
     [OP_GROUP_NORM_GRAD] = {N_ROWS(group_norm_rows), group_norm_make},
     [OP_SILU] = {N_ROWS(elementwise_rows), elementwise_make},
     [OP_SILU_GRAD] = {N_ROWS(elementwise_rows), elementwise_make},
+    [OP_RELU] = {N_ROWS(elementwise_rows), elementwise_make},
+    [OP_MAX_POOL] = {N_ROWS(pooling_rows), pooling_make},
+    [OP_MEAN_POOL] = {N_ROWS(pooling_rows), pooling_make},
     [OP_UPFIRDN] = {N_ROWS(upfirdn_rows), upfirdn_make},
     [OP_CONCAT] = {N_ROWS(channels_rows), channels_make},
     [OP_SLICE] = {N_ROWS(channels_rows), channels_make},

@@ -219,6 +219,36 @@ static void test_combinations_of_any_number(void **state)
     }
 }
 
+static void test_choices_and_means(void **state)
+{
+    const struct cpu_loops *loops;
+
+    fill(inputs, COUNT, 4.0f, 21);
+    fill(others, COUNT, 4.0f, 22);
+    inputs[7] = NAN;
+    for (int set = 0; (loops = loops_at(set)) != NULL; set++) {
+        const void *terms[] = {others, inputs};
+        float y[COUNT];
+
+        loops->pointwise->relu(inputs, y, DTYPE_F32, COUNT);
+        assert_true(isnan(y[7]));
+        for (size_t i = 8; i < COUNT; i++)
+            expect_near(loops, "relu", i, y[i], fmax(inputs[i], 0.0), 0.0);
+        loops->pooling->largest(terms, 2, DTYPE_F32, COUNT, y);
+        for (size_t i = 8; i < COUNT; i++)
+            expect_near(loops, "largest", i, y[i], fmax(inputs[i], others[i]), 0.0);
+        /* A first row so large that float32 would lose the others. */
+        for (size_t i = 0; i < 17; i++)
+            y[i] = 0x1p24f;
+        for (size_t i = 17; i < 17 * 9; i++)
+            y[i] = 1.0f;
+        loops->pooling->means(y, DTYPE_F32, 9, 17, others);
+        for (size_t i = 0; i < 17; i++)
+            expect_near(loops, "means", i, others[i], (0x1p24 + 8) / 9, 0.1);
+        fill(others, COUNT, 4.0f, 22);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -229,6 +259,7 @@ int main(void)
         cmocka_unit_test(test_sums_keep_their_digits),
         cmocka_unit_test(test_matrix_products),
         cmocka_unit_test(test_combinations_of_any_number),
+        cmocka_unit_test(test_choices_and_means),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

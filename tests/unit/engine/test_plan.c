@@ -72,6 +72,10 @@ static void test_refusals(void **state)
     expect_refused(p, "no valid shape");
 
     p = new_program();
+    program_max_pool(p, program_input(p, "x", shape_images(2, 4, 3), VALUE_EXACT), 3, 2);
+    expect_refused(p, "larger than a 2x4 image");
+
+    p = new_program();
     program_convolution(p, program_input(p, "x", shape_images(4, 4, 3), VALUE_COMPUTE),
                         program_parameter(p, "w", shape_constant(4, (const int[]){8, 4, 3, 3})), -1,
                         1, 1, VALUE_COMPUTE);

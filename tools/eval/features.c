@@ -1,0 +1,181 @@
+#include "tools/eval/features.h"
+#include "engine/base/error.h"
+#include "engine/base/pool.h"
+#include "engine/device.h"
+#include "engine/parameters.h"
+#include "engine/plan.h"
+#include "engine/program.h"
+#include "model/safetensors.h"
+#include "tools/eval/squeezenet.h"
+#include "tools/train/resize.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+enum { BATCH = 32, ENLARGED = 128, SIDE_MAX = 1024 };
+
+struct features {
+    struct device *device; /* borrowed */
+    int side, input_side;  /* of the pictures and of what the network sees, px */
+    int x, y;              /* values */
+    struct parameters *parameters;
+    struct plan *plan;
+    uint8_t *enlarged; /* [BATCH,input_side,input_side,3] */
+    float *input;      /* the same as the network wants it */
+};
+
+static int load_weights(struct parameters *parameters, const char *path, struct error *err)
+{
+    struct safetensors *file;
+    int rc = safetensors_open(path, &file, err);
+
+    for (int i = 0; rc == 0 && i < parameters_n(parameters); i++) {
+        const char *name = parameters_name(parameters, i);
+        const struct shape *shape = parameters_shape(parameters, i);
+        const struct safetensors_tensor *tensor = safetensors_find(file, name);
+        bool fits = tensor && tensor->n_dims == shape->n_dims;
+
+        for (int j = 0; fits && j < shape->n_dims; j++)
+            fits = tensor->dims[j] == (size_t)shape->dims[j];
+        if (!fits)
+            rc = error_set(err, -EINVAL, "weight \"%s\" is missing or of another shape", name);
+        else
+            rc = safetensors_read_floats(tensor,
+                                         parameters_values(parameters) +
+                                             parameters_offset(parameters, i),
+                                         err);
+        if (rc < 0) {
+            error_prefix(err, "feature network \"%s\": ", path);
+            safetensors_close(file);
+            return rc;
+        }
+    }
+    if (rc < 0)
+        return rc;
+    safetensors_close(file);
+    return parameters_changed(parameters, err);
+}
+
+static int make_plan(struct features *f, const char *network, struct error *err)
+{
+    struct plan_options options = {.precision = PRECISION_FP32,
+                                   .batch_max = BATCH,
+                                   .grain = 1,
+                                   .n_outputs = 1,
+                                   .outputs = &f->y};
+    struct program *p = NULL;
+    int rc = program_create(&p, err);
+
+    if (rc < 0)
+        return rc;
+    f->x = program_input(p, "x", shape_images(f->input_side, f->input_side, 3), VALUE_COMPUTE);
+    f->y = squeezenet_append(p, f->x);
+    rc = program_check(p, err);
+    if (rc == 0)
+        rc = parameters_create(f->device, p, &f->parameters, err);
+    if (rc == 0)
+        rc = plan_create(f->device, p, f->parameters, &options, &f->plan, err);
+    if (rc == 0)
+        rc = load_weights(f->parameters, network, err);
+    program_destroy(p);
+    return rc;
+}
+
+int features_create(struct device *device, const char *network, int side, struct features **out,
+                    struct error *err)
+{
+    struct features *f;
+    size_t n_values;
+    int rc;
+
+    if (side < 1 || side > SIDE_MAX)
+        return error_set(err, -EINVAL, "pictures of %d px, not 1 to %d", side, SIDE_MAX);
+    f = calloc(1, sizeof(*f));
+    if (!f)
+        return error_set(err, -ENOMEM, "out of memory for the feature network");
+    f->device = device;
+    f->side = side;
+    f->input_side = side < ENLARGED ? ENLARGED : side;
+    n_values = (size_t)BATCH * (size_t)f->input_side * (size_t)f->input_side * 3;
+    f->enlarged = malloc(n_values);
+    f->input = malloc(n_values * sizeof(*f->input));
+    if (!f->enlarged || !f->input)
+        rc = error_set(err, -ENOMEM, "out of memory for the feature network");
+    else
+        rc = make_plan(f, network, err);
+    if (rc < 0) {
+        features_destroy(f);
+        return rc;
+    }
+    *out = f;
+    return 0;
+}
+
+void features_destroy(struct features *f)
+{
+    if (!f)
+        return;
+    plan_destroy(f->plan);
+    parameters_destroy(f->parameters);
+    free(f->enlarged);
+    free(f->input);
+    free(f);
+}
+
+int features_side(const struct features *f)
+{
+    return f->side;
+}
+
+/* A batch on its way into the network, a picture per task. */
+struct preparation {
+    struct features *f;
+    const uint8_t *pixels;
+    int rcs[BATCH];
+};
+
+static void prepare_picture(void *arg, int i, int worker)
+{
+    struct preparation *job = arg;
+    struct features *f = job->f;
+    size_t count = (size_t)f->input_side * (size_t)f->input_side;
+    const uint8_t *rgb = job->pixels + (size_t)i * (size_t)f->side * (size_t)f->side * 3;
+    uint8_t *enlarged = f->enlarged + (size_t)i * count * 3;
+    float *x = f->input + (size_t)i * count * 3;
+
+    job->rcs[i] = resize_square(rgb, f->side, f->side, 3, 0, f->input_side, enlarged, NULL);
+    if (job->rcs[i] < 0)
+        return;
+    for (size_t pixel = 0; pixel < count; pixel++)
+        for (int c = 0; c < 3; c++)
+            x[3 * pixel + (size_t)c] =
+                (float)enlarged[3 * pixel + 2 - (size_t)c] - squeezenet_mean[c];
+}
+
+int features_compute(struct features *f, int n, const uint8_t *pixels,
+                     const volatile sig_atomic_t *stop, float *out, struct error *err)
+{
+    size_t image_bytes = (size_t)f->side * (size_t)f->side * 3;
+
+    for (int first = 0; first < n; first += BATCH) {
+        int count = n - first < BATCH ? n - first : BATCH, rc = 0;
+        struct preparation job = {.f = f, .pixels = pixels + (size_t)first * image_bytes};
+
+        if (stop && *stop)
+            return error_set(err, -ECANCELED, "stopped with the features of %d of %d pictures",
+                             first, n);
+        pool_run(device_base(f->device)->pool, count, prepare_picture, &job);
+        for (int i = 0; i < count && rc == 0; i++)
+            rc = job.rcs[i];
+        if (rc < 0)
+            return error_set(err, rc, "out of memory resizing pictures");
+        rc = plan_write(f->plan, f->x, 0, count, f->input, err);
+        if (rc == 0)
+            rc = plan_run(f->plan, count, err);
+        if (rc == 0)
+            rc = plan_read(f->plan, f->y, 0, count, out + (size_t)first * SQUEEZENET_FEATURES, err);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
