@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 struct philox_key;
+struct winograd_gradient_loops;
 struct winograd_loops;
 
 /* One output sample along an axis of a resampled image: sum of weight[t] times input first + t. */
@@ -125,7 +126,8 @@ struct cpu_loops {
     const struct pooling_loops *pooling;
     const struct product_loops *product;
     const struct row_loops *row;
-    const struct winograd_loops *winograd; /* NULL without AVX512-BF16 */
+    const struct winograd_loops *winograd;                   /* NULL without AVX512-BF16 */
+    const struct winograd_gradient_loops *winograd_gradient; /* likewise */
 };
 
 /* The table for the processor at hand. */

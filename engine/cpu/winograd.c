@@ -15,12 +15,13 @@ enum {
 };
 
 /* What input 1 is packed as, see struct kernel; the shape comes with the parameter. */
-#define PACKING_FORWARD  UINT64_C(0x57494E4F46574431)
-#define PACKING_BACKWARD UINT64_C(0x57494E4F42574431)
+#define PACKING_FORWARD  UINT64_C(0x57494E4F46574434)
+#define PACKING_BACKWARD UINT64_C(0x57494E4F42574434)
 
 struct winograd {
     struct kernel base;
     const struct winograd_loops *loops;
+    const struct winograd_gradient_loops *gradient_loops;
     int n_tiles;
     struct winograd_image src, dst;
     struct winograd_weight weight; /* from src to dst */
@@ -44,29 +45,35 @@ static size_t points_bytes(int n_tiles, int c, size_t element)
 }
 
 /* dst = src * weight, strip by strip. Scratch: the points of a strip of src and of 64 channels
- * of dst. */
-static void convolve(const struct winograd *w, const uint16_t *src, const uint16_t *packed,
-                     const float *bias, uint16_t *dst, void *scratch)
+ * of dst, and the units of the strip. */
+static void convolve(const struct winograd *w, const uint16_t *src, const char *packed,
+                     const struct winograd_epilogue *epilogue, uint16_t *dst, void *scratch)
 {
     const struct winograd_loops *loops = w->loops;
     size_t c = (size_t)w->src.c;
-    uint16_t *v = scratch;
+    int16_t *v = scratch;
     float *m = (float *)(void *)((char *)scratch + points_bytes(STRIP, w->src.c, sizeof(*v)));
+    float *unit = m + points_bytes(STRIP, WINOGRAD_COLUMNS, 1);
 
     for (int first = 0; first < w->n_tiles; first += STRIP) {
         int n_tiles = min(STRIP, w->n_tiles - first);
-        const uint16_t *u = packed;
+        const char *block = packed;
 
-        loops->input(src, &w->src, first, n_tiles, v);
+        loops->input(src, &w->src, first, n_tiles, v, unit);
         for (int channel = 0; channel < w->dst.c; channel += WINOGRAD_COLUMNS) {
             int n_columns = min(WINOGRAD_COLUMNS, w->dst.c - channel);
+            const float *u_unit = (const float *)(const void *)block;
+            const int16_t *u =
+                (const int16_t *)(const void *)(u_unit + WINOGRAD_POINTS * n_columns);
 
             for (size_t p = 0; p < WINOGRAD_POINTS; p++) {
                 loops->product(v + p * (size_t)n_tiles * c, u, n_tiles, w->src.c, n_columns,
                                m + p * (size_t)n_tiles * (size_t)n_columns);
                 u += c * (size_t)n_columns;
             }
-            loops->output(m, &w->dst, first, n_tiles, channel, n_columns, bias, dst);
+            loops->output(m, u_unit, unit, &w->dst, first, n_tiles, channel, n_columns, epilogue,
+                          dst);
+            block = (const char *)u;
         }
     }
 }
@@ -76,7 +83,9 @@ static int forward_run(const struct kernel *kernel, const void *const *inputs, v
 {
     const struct winograd *w = (const struct winograd *)kernel;
 
-    convolve(w, inputs[0], inputs[1], w->bias ? inputs[2] : NULL, outputs[0], scratch);
+    struct winograd_epilogue epilogue = {.bias = w->bias ? inputs[2] : NULL};
+
+    convolve(w, inputs[0], inputs[1], &epilogue, outputs[0], scratch);
     return 0;
 }
 
@@ -84,7 +93,8 @@ static size_t winograd_packed_bytes(const struct kernel *kernel, int input)
 {
     const struct winograd *w = (const struct winograd *)kernel;
 
-    return points_bytes(w->weight.n_in, w->weight.n_out, sizeof(uint16_t));
+    return points_bytes(w->weight.n_in, w->weight.n_out, sizeof(int16_t)) +
+           points_bytes(1, w->weight.n_out, sizeof(float));
 }
 
 static int winograd_pack(const struct kernel *kernel, int input, const float *src, void *dst,
@@ -96,17 +106,23 @@ static int winograd_pack(const struct kernel *kernel, int input, const float *sr
     return 0;
 }
 
+/* Floats or halves of the points of a strip of tiles. */
+static size_t gradient_points(int n_tiles, int c)
+{
+    return (size_t)WINOGRAD_GRADIENT_POINTS * (size_t)n_tiles * (size_t)c;
+}
+
 /* Scratch: the points of a strip of x, of dy, and the gradient's; then the sum of a strip of dy. */
 static int backward_weight_run(const struct kernel *kernel, const void *const *inputs,
                                void *const *outputs, void *scratch, struct error *err)
 {
     const struct winograd *w = (const struct winograd *)kernel;
-    const struct winograd_loops *loops = w->loops;
+    const struct winograd_gradient_loops *loops = w->gradient_loops;
     size_t n_in = (size_t)w->src.c, n_out = (size_t)w->dst.c;
     uint16_t *v = scratch;
-    uint16_t *z = v + points_bytes(STRIP_GRADIENT, w->src.c, 1);
-    float *du = (float *)(void *)(z + points_bytes(STRIP_GRADIENT, w->dst.c, 1));
-    float *sum = du + points_bytes(w->src.c, w->dst.c, 1);
+    uint16_t *z = v + gradient_points(STRIP_GRADIENT, w->src.c);
+    float *du = (float *)(void *)(z + gradient_points(STRIP_GRADIENT, w->dst.c));
+    float *sum = du + gradient_points(w->src.c, w->dst.c);
     float *dbias = w->bias ? outputs[1] : NULL;
 
     if (dbias)
@@ -119,7 +135,7 @@ static int backward_weight_run(const struct kernel *kernel, const void *const *i
             memset(sum, 0, n_out * sizeof(*sum));
         loops->input_pairs(inputs[0], &w->src, first, n_tiles, v);
         loops->output_pairs(inputs[1], &w->dst, first, n_tiles, z, dbias ? sum : NULL);
-        for (size_t p = 0; p < WINOGRAD_POINTS; p++)
+        for (size_t p = 0; p < WINOGRAD_GRADIENT_POINTS; p++)
             loops->product_pairs(v + p * (size_t)n_pairs * n_in * 2,
                                  z + p * (size_t)n_pairs * n_out * 2, n_pairs, w->src.c, w->dst.c,
                                  first > 0, du + p * n_in * n_out);
@@ -146,8 +162,8 @@ bool winograd_suits(const struct cpu_device *device, const struct convolution_sh
 {
     return loops_best()->winograd && !device->amx && shape->x_type == DTYPE_BF16 &&
            shape->y_type == DTYPE_BF16 && shape->side == 3 && shape->stride == 1 &&
-           shape->pad == 1 && shape->x_h % 2 == 0 && shape->x_w % 2 == 0 && shape->x_c % 32 == 0 &&
-           shape->y_c % 32 == 0 && shape->x_c <= WINOGRAD_CHANNELS_MAX &&
+           shape->pad == 1 && shape->x_h % WINOGRAD_SIDE == 0 && shape->x_w % WINOGRAD_SIDE == 0 &&
+           shape->x_c % 32 == 0 && shape->y_c % 32 == 0 && shape->x_c <= WINOGRAD_CHANNELS_MAX &&
            shape->y_c <= WINOGRAD_CHANNELS_MAX;
 }
 
@@ -161,7 +177,8 @@ static struct winograd *winograd_alloc(const struct kernel_ops *ops,
         return NULL;
     w->base.ops = ops;
     w->loops = loops_best()->winograd;
-    w->n_tiles = shape->n * (shape->x_h / 2) * (shape->x_w / 2);
+    w->gradient_loops = loops_best()->winograd_gradient;
+    w->n_tiles = shape->n * (shape->x_h / WINOGRAD_SIDE) * (shape->x_w / WINOGRAD_SIDE);
     w->src = (struct winograd_image){shape->x_h, shape->x_w, shape->x_c};
     w->dst = (struct winograd_image){shape->y_h, shape->y_w, shape->y_c};
     w->weight = (struct winograd_weight){
@@ -177,7 +194,7 @@ static struct winograd *winograd_alloc(const struct kernel_ops *ops,
 static size_t convolve_scratch(const struct winograd *w)
 {
     return points_bytes(STRIP, w->src.c, sizeof(uint16_t)) +
-           points_bytes(STRIP, WINOGRAD_COLUMNS, sizeof(float));
+           points_bytes(STRIP, WINOGRAD_COLUMNS, sizeof(float)) + STRIP * sizeof(float);
 }
 
 int winograd_forward_create(const struct convolution_shape *shape, struct kernel **out,
@@ -225,10 +242,12 @@ int winograd_backward_weight_create(const struct convolution_shape *shape, struc
 
     if (!w)
         return error_set(err, -ENOMEM, "out of memory for %s", op_name(shape->kind));
-    w->base.scratch_bytes = points_bytes(STRIP_GRADIENT, w->src.c, sizeof(uint16_t)) +
-                            points_bytes(STRIP_GRADIENT, w->dst.c, sizeof(uint16_t)) +
-                            points_bytes(w->src.c, w->dst.c, sizeof(float)) +
-                            (size_t)w->dst.c * sizeof(float);
+    w->n_tiles =
+        shape->n * (shape->x_h / WINOGRAD_GRADIENT_SIDE) * (shape->x_w / WINOGRAD_GRADIENT_SIDE);
+    w->base.scratch_bytes =
+        (gradient_points(STRIP_GRADIENT, w->src.c) + gradient_points(STRIP_GRADIENT, w->dst.c)) *
+            sizeof(uint16_t) +
+        (gradient_points(w->src.c, w->dst.c) + (size_t)w->dst.c) * sizeof(float);
     *out = &w->base;
     return 0;
 }

@@ -1,95 +1,30 @@
-#include "engine/cpu/winograd_loops.h"
+#include "engine/cpu/winograd_tiles.h"
 
-#include <immintrin.h>
 #include <string.h>
 
-#define INLINE static inline __attribute__((always_inline))
-
-/* What a tile reads beyond the edge of its image. */
-static const uint16_t zeros[WINOGRAD_CHANNELS_MAX];
-
-/* 32 channels as two vectors: the even ones and the odd ones, which is how 32 halves come apart
- * without a permutation. */
-struct pair {
-    __m512 even, odd;
+enum {
+    SIDE = WINOGRAD_SIDE,
+    WINDOW = WINOGRAD_SIDE + 2,
+    SEGMENT = 128, /* channels whose products are summed in 32 bits */
+    ROWS = 6,      /* of a block of a product */
 };
 
-INLINE struct pair pair_load(const uint16_t *x)
-{
-    __m512i both = _mm512_loadu_si512(x);
+/* The points of the transforms are 0, +-P, +-Q and infinity. */
+#define P  0.75f
+#define Q  1.5f
+#define P2 (P * P)
+#define Q2 (Q * Q)
 
-    return (struct pair){
-        _mm512_castsi512_ps(_mm512_slli_epi32(both, 16)),
-        _mm512_castsi512_ps(_mm512_and_si512(both, _mm512_set1_epi32((int)0xFFFF0000))),
-    };
-}
+/* No row of B is larger than 1 + P + Q^2 + P Q^2 in the sum of its entries' sizes, so |B^T d B| <=
+ * 32.35 max|d|: 16 bits hold it if max|d| becomes 1010. */
+static const float input_range = 1010.0f;
 
-INLINE struct pair pair_add(struct pair a, struct pair b)
-{
-    return (struct pair){_mm512_add_ps(a.even, b.even), _mm512_add_ps(a.odd, b.odd)};
-}
-
-INLINE struct pair pair_sub(struct pair a, struct pair b)
-{
-    return (struct pair){_mm512_sub_ps(a.even, b.even), _mm512_sub_ps(a.odd, b.odd)};
-}
-
-INLINE void pair_store(uint16_t *v, struct pair a)
-{
-    _mm512_storeu_si512(v, (__m512i)_mm512_cvtne2ps_pbh(a.odd, a.even));
-}
-
-/* [16][2]: a rounded, b rounded. */
-INLINE void store_interleaved(uint16_t *v, __m512 a, __m512 b)
-{
-    __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8,
-                                     23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
-
-    _mm512_storeu_si512(v, _mm512_permutexvar_epi16(order, (__m512i)_mm512_cvtne2ps_pbh(b, a)));
-}
-
-/* Channels of two tiles: [32][2]. */
-INLINE void pair_store_interleaved(uint16_t *v, struct pair a, struct pair b)
-{
-    store_interleaved(v, a.even, b.even);
-    store_interleaved(v + 32, a.odd, b.odd);
-}
-
-/* Where the top left output of a tile lies. */
-struct place {
-    int row, column, image;
-};
-
-static struct place place_of(const struct winograd_image *image, int tile)
-{
-    int across = image->w / 2, per_image = across * (image->h / 2);
-    int in_image = tile % per_image;
-
-    return (struct place){in_image / across * 2, in_image % across * 2, tile / per_image};
-}
-
-INLINE void place_advance(struct place *place, const struct winograd_image *image)
-{
-    place->column += 2;
-    if (place->column < image->w)
-        return;
-    place->column = 0;
-    place->row += 2;
-    if (place->row < image->h)
-        return;
-    place->row = 0;
-    place->image++;
-}
-
-/* The element at a place, in an activation that begins at x. */
-INLINE size_t place_offset(const struct winograd_image *image, struct place place)
-{
-    return (((size_t)place.image * image->h + place.row) * image->w + place.column) * image->c;
-}
+/* A sum over a segment is at most 32767 times the sum of the sizes of the weights. */
+static const float weight_sum_max = 65000.0f, weight_max = 32700.0f;
 
 /* The pixels that a tile reads. */
 struct window {
-    const uint16_t *pixels[4][4];
+    const uint16_t *pixels[WINDOW][WINDOW];
 };
 
 INLINE void window_at(const uint16_t *x, const struct winograd_image *image, struct place place,
@@ -97,281 +32,215 @@ INLINE void window_at(const uint16_t *x, const struct winograd_image *image, str
 {
     ptrdiff_t c = image->c, row = image->w * c;
     const uint16_t *corner = x + place_offset(image, place);
-    bool beyond[4] = {place.row == 0, false, false, place.row + 2 == image->h};
-    bool beside[4] = {place.column == 0, false, false, place.column + 2 == image->w};
 
-    for (int i = 0; i < 4; i++) {
-        for (int j = 0; j < 4; j++)
-            window->pixels[i][j] =
-                beyond[i] || beside[j] ? zeros : corner + (i - 1) * row + (j - 1) * c;
+    for (int i = 0; i < WINDOW; i++) {
+        int y = place.row + i - 1;
+
+        for (int j = 0; j < WINDOW; j++) {
+            int across = place.column + j - 1;
+            bool inside = y >= 0 && y < image->h && across >= 0 && across < image->w;
+
+            window->pixels[i][j] = inside ? corner + (i - 1) * row + (j - 1) * c : winograd_zeros;
+        }
     }
 }
 
-/* Row i of B^T d B, 32 channels. */
-INLINE void input_points(const struct window *window, size_t channel, int i, struct pair points[4])
+/* The largest |x| of a window; at least infinity if one is not finite. The sizes of bf16 numbers
+ * are in the order of their bits without the sign. */
+INLINE float window_max(const struct window *window, size_t c)
 {
-    static const int rows[4][2] = {{0, 2}, {1, 2}, {2, 1}, {1, 3}};
-    struct pair t[4];
+    const __m512i size = _mm512_set1_epi16(0x7FFF);
+    __m512i max = _mm512_setzero_si512();
+    __m512i high;
 
-    for (int j = 0; j < 4; j++) {
-        struct pair a = pair_load(window->pixels[rows[i][0]][j] + channel);
-        struct pair b = pair_load(window->pixels[rows[i][1]][j] + channel);
+    for (int i = 0; i < WINDOW * WINDOW; i++) {
+        const uint16_t *pixel = window->pixels[i / WINDOW][i % WINDOW];
 
-        t[j] = i == 1 ? pair_add(a, b) : pair_sub(a, b);
+        for (size_t channel = 0; channel < c; channel += 32)
+            max =
+                _mm512_max_epu16(max, _mm512_and_si512(size, _mm512_loadu_si512(pixel + channel)));
     }
-    points[0] = pair_sub(t[0], t[2]);
-    points[1] = pair_add(t[1], t[2]);
-    points[2] = pair_sub(t[2], t[1]);
-    points[3] = pair_sub(t[1], t[3]);
+    high = _mm512_max_epu32(_mm512_slli_epi32(max, 16),
+                            _mm512_and_si512(max, _mm512_set1_epi32((int)0xFFFF0000)));
+    return _mm_cvtss_f32(_mm_castsi128_ps(_mm_cvtsi32_si128((int)_mm512_reduce_max_epu32(high))));
+}
+
+INLINE struct pair pair_fma(float a, struct pair b, struct pair c)
+{
+    __m512 factor = _mm512_set1_ps(a);
+
+    return (struct pair){_mm512_fmadd_ps(factor, b.even, c.even),
+                         _mm512_fmadd_ps(factor, b.odd, c.odd)};
+}
+
+/* B^T d along one axis. */
+INLINE void input_points(const struct pair d[WINDOW], struct pair points[WINDOW])
+{
+    struct pair even_p = pair_fma(-Q2, d[2], d[4]), odd_p = pair_fma(-Q2, d[1], d[3]);
+    struct pair even_q = pair_fma(-P2, d[2], d[4]), odd_q = pair_fma(-P2, d[1], d[3]);
+
+    points[0] = pair_fma(P2 * Q2, d[0], pair_fma(-(P2 + Q2), d[2], d[4]));
+    points[1] = pair_fma(P, odd_p, even_p);
+    points[2] = pair_fma(-P, odd_p, even_p);
+    points[3] = pair_fma(Q, odd_q, even_q);
+    points[4] = pair_fma(-Q, odd_q, even_q);
+    points[5] = pair_fma(P2 * Q2, d[1], pair_fma(-(P2 + Q2), d[3], d[5]));
+}
+
+INLINE void pair_store_rounded(int16_t *v, struct pair a)
+{
+    __m512i even = _mm512_cvtps_epi32(a.even), odd = _mm512_cvtps_epi32(a.odd);
+
+    _mm512_storeu_si512(v, _mm512_mask_blend_epi16(0xAAAAAAAA, even, _mm512_slli_epi32(odd, 16)));
+}
+
+/* 32 channels of a tile; the points of a channel are `step` apart. */
+INLINE void input_channels(const struct window *window, size_t channel, __m512 scale, int16_t *v,
+                           size_t step)
+{
+    struct pair t[WINDOW][WINDOW];
+
+    for (int j = 0; j < WINDOW; j++) {
+        struct pair d[WINDOW], points[WINDOW];
+
+        for (int i = 0; i < WINDOW; i++) {
+            d[i] = pair_load(window->pixels[i][j] + channel);
+            d[i].even = _mm512_mul_ps(d[i].even, scale);
+            d[i].odd = _mm512_mul_ps(d[i].odd, scale);
+        }
+        input_points(d, points);
+        for (int i = 0; i < WINDOW; i++)
+            t[i][j] = points[i];
+    }
+    for (int i = 0; i < WINDOW; i++) {
+        struct pair points[WINDOW];
+
+        input_points(t[i], points);
+        for (int j = 0; j < WINDOW; j++)
+            pair_store_rounded(v + (size_t)(WINDOW * i + j) * step, points[j]);
+    }
 }
 
 static void input(const uint16_t *x, const struct winograd_image *image, int first, int n_tiles,
-                  uint16_t *v)
+                  int16_t *v, float *unit)
 {
     size_t c = (size_t)image->c, step = (size_t)n_tiles * c;
-    struct place place = place_of(image, first);
+    struct place place = place_of(image, SIDE, first);
 
-    for (int tile = 0; tile < n_tiles; tile++, place_advance(&place, image)) {
+    for (int tile = 0; tile < n_tiles; tile++, place_advance(&place, image, SIDE)) {
         struct window window;
+        float max, scale;
 
         window_at(x, image, place, &window);
-        for (size_t channel = 0; channel < c; channel += 32) {
-            for (int i = 0; i < 4; i++) {
-                uint16_t *out = v + (size_t)(4 * i) * step + (size_t)tile * c + channel;
-                struct pair points[4];
-
-                input_points(&window, channel, i, points);
-                for (int j = 0; j < 4; j++)
-                    pair_store(out + (size_t)j * step, points[j]);
-            }
-        }
+        max = window_max(&window, c);
+        /* What is smaller could not be scaled up, and counts as nothing. */
+        scale = max < 0x1p-100f ? 0.0f : input_range / max;
+        unit[tile] = max <= 3.4e38f ? max / input_range : max - max;
+        for (size_t channel = 0; channel < c; channel += 32)
+            input_channels(&window, channel, _mm512_set1_ps(scale), v + (size_t)tile * c + channel,
+                           step);
     }
 }
 
-static void input_pairs(const uint16_t *x, const struct winograd_image *image, int first,
-                        int n_tiles, uint16_t *v)
+/* sum += the products of the halves of a and b, pair by pair. In assembly because gcc 12 copies the
+ * sum before and after the intrinsic, which halves the speed of a product. */
+INLINE __m512i add_products(__m512i sum, __m512i a, __m512i b)
 {
-    size_t c = (size_t)image->c, step = (size_t)((n_tiles + 1) / 2) * c * 2;
-    struct place place = place_of(image, first);
-
-    for (int tile = 0; tile < n_tiles; tile += 2) {
-        struct window left, right;
-
-        window_at(x, image, place, &left);
-        place_advance(&place, image);
-        if (tile + 1 < n_tiles) {
-            window_at(x, image, place, &right);
-            place_advance(&place, image);
-        } else {
-            for (int i = 0; i < 16; i++)
-                right.pixels[i / 4][i % 4] = zeros;
-        }
-        for (size_t channel = 0; channel < c; channel += 32) {
-            for (int i = 0; i < 4; i++) {
-                uint16_t *out = v + (size_t)(4 * i) * step + ((size_t)tile / 2 * c + channel) * 2;
-                struct pair a[4], b[4];
-
-                input_points(&left, channel, i, a);
-                input_points(&right, channel, i, b);
-                for (int j = 0; j < 4; j++)
-                    pair_store_interleaved(out + (size_t)j * step, a[j], b[j]);
-            }
-        }
-    }
+    __asm__("vpdpwssd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
+    return sum;
 }
 
-/* The four outputs of a tile. */
-struct quad {
-    const uint16_t *pixels[2][2];
-};
-
-INLINE struct quad quad_at(const uint16_t *dy, const struct winograd_image *image,
-                           struct place place)
+/* n_rows by n_vectors of 16 columns of m, over 2 n_steps channels. */
+INLINE void product_block(const int16_t *v, size_t v_row, const int16_t *u, int n_steps, int n_rows,
+                          int n_vectors, bool add, float *m)
 {
-    size_t c = (size_t)image->c, row = (size_t)image->w * c;
-    const uint16_t *corner = dy + place_offset(image, place);
-
-    return (struct quad){{{corner, corner + c}, {corner + row, corner + row + c}}};
-}
-
-/* Row i of A dy A^T, 32 channels. */
-INLINE void output_points(const struct pair d[2][2], int i, struct pair points[4])
-{
-    struct pair nothing = {_mm512_setzero_ps(), _mm512_setzero_ps()};
-    struct pair t[2];
-
-    for (int j = 0; j < 2; j++)
-        t[j] = i == 0   ? d[0][j]
-               : i == 1 ? pair_add(d[0][j], d[1][j])
-               : i == 2 ? pair_sub(d[0][j], d[1][j])
-                        : pair_sub(nothing, d[1][j]);
-    points[0] = t[0];
-    points[1] = pair_add(t[0], t[1]);
-    points[2] = pair_sub(t[0], t[1]);
-    points[3] = pair_sub(nothing, t[1]);
-}
-
-INLINE struct pair quad_load(const struct quad *quad, size_t channel, struct pair d[2][2])
-{
-    for (int i = 0; i < 2; i++) {
-        for (int j = 0; j < 2; j++)
-            d[i][j] = pair_load(quad->pixels[i][j] + channel);
-    }
-    return pair_add(pair_add(d[0][0], d[0][1]), pair_add(d[1][0], d[1][1]));
-}
-
-/* sum [32] += a, in the order of the channels. */
-INLINE void pair_accumulate(float *sum, struct pair a)
-{
-    __m512i low = _mm512_set_epi32(23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
-    __m512i high = _mm512_set_epi32(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8);
-    __m512 first = _mm512_permutex2var_ps(a.even, low, a.odd);
-    __m512 second = _mm512_permutex2var_ps(a.even, high, a.odd);
-
-    _mm512_storeu_ps(sum, _mm512_add_ps(_mm512_loadu_ps(sum), first));
-    _mm512_storeu_ps(sum + 16, _mm512_add_ps(_mm512_loadu_ps(sum + 16), second));
-}
-
-static void output_pairs(const uint16_t *dy, const struct winograd_image *image, int first,
-                         int n_tiles, uint16_t *v, float *sum)
-{
-    size_t c = (size_t)image->c, step = (size_t)((n_tiles + 1) / 2) * c * 2;
-    struct place place = place_of(image, first);
-
-    for (int tile = 0; tile < n_tiles; tile += 2) {
-        struct quad left = quad_at(dy, image, place);
-        struct quad right = {{{zeros, zeros}, {zeros, zeros}}};
-
-        place_advance(&place, image);
-        if (tile + 1 < n_tiles) {
-            right = quad_at(dy, image, place);
-            place_advance(&place, image);
-        }
-        for (size_t channel = 0; channel < c; channel += 32) {
-            struct pair a[2][2], b[2][2];
-            struct pair total =
-                pair_add(quad_load(&left, channel, a), quad_load(&right, channel, b));
-
-            if (sum)
-                pair_accumulate(sum + channel, total);
-            for (int i = 0; i < 4; i++) {
-                uint16_t *out = v + (size_t)(4 * i) * step + ((size_t)tile / 2 * c + channel) * 2;
-                struct pair p[4], q[4];
-
-                output_points(a, i, p);
-                output_points(b, i, q);
-                for (int j = 0; j < 4; j++)
-                    pair_store_interleaved(out + (size_t)j * step, p[j], q[j]);
-            }
-        }
-    }
-}
-
-/* How a block of a product, n_rows by n_vectors of 16 columns, walks through its factors: step k
- * multiplies the pair at left + k left_step + 2 row by the pairs at right + k right_step. */
-struct walk {
-    const uint16_t *left, *right;
-    size_t left_row, left_step, right_step;
-    int n_steps;
-};
-
-INLINE void product_block(struct walk walk, int n_rows, int n_vectors, bool add, float *m,
-                          size_t m_row)
-{
-    __m512 sum[6][4];
+    __m512i sum[ROWS][4];
 
     for (int i = 0; i < n_rows; i++) {
         for (int j = 0; j < n_vectors; j++)
-            sum[i][j] = add ? _mm512_loadu_ps(m + (size_t)i * m_row + 16 * j) : _mm512_setzero_ps();
+            sum[i][j] = _mm512_setzero_si512();
     }
-    for (int k = 0; k < walk.n_steps; k++) {
-        __m512bh right[4];
+    for (int k = 0; k < n_steps; k++) {
+        __m512i right[4];
 
         for (int j = 0; j < n_vectors; j++)
-            right[j] = (__m512bh)_mm512_loadu_si512(walk.right + 32 * j);
+            right[j] = _mm512_loadu_si512(u + 32 * j);
         for (int i = 0; i < n_rows; i++) {
             int left;
 
-            memcpy(&left, walk.left + (size_t)i * walk.left_row, sizeof(left));
+            memcpy(&left, v + (size_t)i * v_row, sizeof(left));
             for (int j = 0; j < n_vectors; j++)
-                sum[i][j] =
-                    _mm512_dpbf16_ps(sum[i][j], (__m512bh)_mm512_set1_epi32(left), right[j]);
+                sum[i][j] = add_products(sum[i][j], _mm512_set1_epi32(left), right[j]);
         }
-        walk.left += walk.left_step;
-        walk.right += walk.right_step;
+        v += 2;
+        u += 32 * n_vectors;
     }
     for (int i = 0; i < n_rows; i++) {
-        for (int j = 0; j < n_vectors; j++)
-            _mm512_storeu_ps(m + (size_t)i * m_row + 16 * j, sum[i][j]);
+        for (int j = 0; j < n_vectors; j++) {
+            float *out = m + 16 * (i * n_vectors + j);
+            __m512 value = _mm512_cvtepi32_ps(sum[i][j]);
+
+            _mm512_storeu_ps(out, add ? _mm512_add_ps(_mm512_loadu_ps(out), value) : value);
+        }
     }
 }
 
-/* All rows of n_vectors columns, six at a time. */
-INLINE void product_rows(struct walk walk, int n_rows, int n_vectors, bool add, float *m,
-                         size_t m_row)
+/* All rows of n_vectors columns. */
+INLINE void product_rows(const int16_t *v, size_t v_row, const int16_t *u, int n_steps, int n_rows,
+                         int n_vectors, bool add, float *m)
 {
-    for (; n_rows >= 6; n_rows -= 6) {
-        product_block(walk, 6, n_vectors, add, m, m_row);
-        walk.left += 6 * walk.left_row;
-        m += 6 * m_row;
+    for (; n_rows >= ROWS; n_rows -= ROWS) {
+        product_block(v, v_row, u, n_steps, ROWS, n_vectors, add, m);
+        v += ROWS * v_row;
+        m += 16 * ROWS * n_vectors;
     }
     switch (n_rows) {
     case 5:
-        product_block(walk, 5, n_vectors, add, m, m_row);
+        product_block(v, v_row, u, n_steps, 5, n_vectors, add, m);
         break;
     case 4:
-        product_block(walk, 4, n_vectors, add, m, m_row);
+        product_block(v, v_row, u, n_steps, 4, n_vectors, add, m);
         break;
     case 3:
-        product_block(walk, 3, n_vectors, add, m, m_row);
+        product_block(v, v_row, u, n_steps, 3, n_vectors, add, m);
         break;
     case 2:
-        product_block(walk, 2, n_vectors, add, m, m_row);
+        product_block(v, v_row, u, n_steps, 2, n_vectors, add, m);
         break;
     case 1:
-        product_block(walk, 1, n_vectors, add, m, m_row);
+        product_block(v, v_row, u, n_steps, 1, n_vectors, add, m);
         break;
     default:
         break;
     }
 }
 
-static void product(const uint16_t *v, const uint16_t *u, int n_rows, int c, int n_columns,
-                    float *m)
+static void product(const int16_t *v, const int16_t *u, int n_rows, int c, int n_columns, float *m)
 {
-    struct walk walk = {
-        .left = v,
-        .right = u,
-        .left_row = (size_t)c,
-        .left_step = 2,
-        .right_step = (size_t)n_columns * 2,
-        .n_steps = c / 2,
-    };
+    for (int first = 0; first < c; first += SEGMENT) {
+        int n_steps = (c - first < SEGMENT ? c - first : SEGMENT) / 2;
 
-    if (n_columns == WINOGRAD_COLUMNS)
-        product_rows(walk, n_rows, 4, false, m, (size_t)n_columns);
-    else
-        product_rows(walk, n_rows, 2, false, m, (size_t)n_columns);
+        if (n_columns == WINOGRAD_COLUMNS)
+            product_rows(v, (size_t)c, u, n_steps, n_rows, 4, first > 0, m);
+        else
+            product_rows(v, (size_t)c, u, n_steps, n_rows, 2, first > 0, m);
+        v += SEGMENT;
+        u += (size_t)SEGMENT * (size_t)n_columns;
+    }
 }
 
-static void product_pairs(const uint16_t *v, const uint16_t *z, int n_pairs, int n_in, int n_out,
-                          bool add, float *du)
+/* A^T along one axis. */
+INLINE void output_points(__m512 m0, __m512 sum_p, __m512 difference_p, __m512 sum_q,
+                          __m512 difference_q, __m512 m5, __m512 y[SIDE])
 {
-    for (int column = 0; column < n_out; column += WINOGRAD_COLUMNS) {
-        struct walk walk = {
-            .left = v,
-            .right = z + (size_t)column * 2,
-            .left_row = 2,
-            .left_step = (size_t)n_in * 2,
-            .right_step = (size_t)n_out * 2,
-            .n_steps = n_pairs,
-        };
+    const __m512 p = _mm512_set1_ps(P), q = _mm512_set1_ps(Q);
+    const __m512 p2 = _mm512_set1_ps(P2), q2 = _mm512_set1_ps(Q2);
+    const __m512 p3 = _mm512_set1_ps(P2 * P), q3 = _mm512_set1_ps(Q2 * Q);
 
-        if (n_out - column >= WINOGRAD_COLUMNS)
-            product_rows(walk, n_in, 4, add, du + column, (size_t)n_out);
-        else
-            product_rows(walk, n_in, 2, add, du + column, (size_t)n_out);
-    }
+    y[0] = _mm512_add_ps(m0, _mm512_add_ps(sum_p, sum_q));
+    y[1] = _mm512_fmadd_ps(p, difference_p, _mm512_mul_ps(q, difference_q));
+    y[2] = _mm512_fmadd_ps(p2, sum_p, _mm512_mul_ps(q2, sum_q));
+    y[3] = _mm512_fmadd_ps(p3, difference_p, _mm512_fmadd_ps(q3, difference_q, m5));
 }
 
 INLINE void store_rounded(uint16_t *y, __m512 value)
@@ -379,149 +248,194 @@ INLINE void store_rounded(uint16_t *y, __m512 value)
     _mm256_storeu_si256((__m256i *)(void *)y, (__m256i)_mm512_cvtneps_pbh(value));
 }
 
-static void output(const float *m, const struct winograd_image *image, int first, int n_tiles,
-                   int first_channel, int n_columns, const float *bias, uint16_t *y)
+INLINE __m512 load_halves(const uint16_t *x)
 {
-    size_t c = (size_t)image->c, row = (size_t)image->w * c;
-    size_t step = (size_t)n_tiles * n_columns;
-    struct place place = place_of(image, first);
+    __m256i halves = _mm256_loadu_si256((const __m256i *)(const void *)x);
 
-    for (int tile = 0; tile < n_tiles; tile++, place_advance(&place, image)) {
-        uint16_t *out = y + place_offset(image, place) + first_channel;
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
+}
 
-        for (int k = 0; k < n_columns; k += 16) {
-            const float *p = m + (size_t)tile * n_columns + k;
-            __m512 offset = bias ? _mm512_loadu_ps(bias + first_channel + k) : _mm512_setzero_ps();
-            __m512 t[2][4];
+/* 16 channels of a tile. out, and the residual if there is one, begin at its first pixel. */
+INLINE void output_channels(const float *m, size_t step, const float *u_unit, size_t unit_step,
+                            __m512 unit, __m512 bias, const uint16_t *residual, __m512 scale,
+                            uint16_t *out, size_t row, size_t c)
+{
+    __m512 t[SIDE][WINDOW];
 
-            for (int j = 0; j < 4; j++) {
-                __m512 m0 = _mm512_loadu_ps(p + (size_t)j * step);
-                __m512 m1 = _mm512_loadu_ps(p + (size_t)(4 + j) * step);
-                __m512 m2 = _mm512_loadu_ps(p + (size_t)(8 + j) * step);
-                __m512 m3 = _mm512_loadu_ps(p + (size_t)(12 + j) * step);
+    for (int j = 0; j < WINDOW; j++) {
+        __m512 point[WINDOW], y[SIDE], sum[2], difference[2];
 
-                t[0][j] = _mm512_add_ps(_mm512_add_ps(m0, m1), m2);
-                t[1][j] = _mm512_sub_ps(_mm512_sub_ps(m1, m2), m3);
-            }
-            for (int i = 0; i < 2; i++) {
-                __m512 a = _mm512_add_ps(_mm512_add_ps(t[i][0], t[i][1]), t[i][2]);
-                __m512 b = _mm512_sub_ps(_mm512_sub_ps(t[i][1], t[i][2]), t[i][3]);
+        for (int i = 0; i < WINDOW; i += WINDOW - 1)
+            point[i] =
+                _mm512_mul_ps(_mm512_loadu_ps(m + (size_t)(WINDOW * i + j) * step),
+                              _mm512_loadu_ps(u_unit + (size_t)(WINDOW * i + j) * unit_step));
+        for (int i = 0; i < 2; i++) {
+            size_t plus = (size_t)(WINDOW * (2 * i + 1) + j), minus = plus + WINDOW;
+            __m512 first = _mm512_mul_ps(_mm512_loadu_ps(m + plus * step),
+                                         _mm512_loadu_ps(u_unit + plus * unit_step));
+            __m512 second = _mm512_loadu_ps(m + minus * step);
+            __m512 factor = _mm512_loadu_ps(u_unit + minus * unit_step);
 
-                store_rounded(out + (size_t)i * row + k, _mm512_add_ps(a, offset));
-                store_rounded(out + (size_t)i * row + c + k, _mm512_add_ps(b, offset));
-            }
+            sum[i] = _mm512_fmadd_ps(second, factor, first);
+            difference[i] = _mm512_fnmadd_ps(second, factor, first);
+        }
+        output_points(point[0], sum[0], difference[0], sum[1], difference[1], point[WINDOW - 1], y);
+        for (int i = 0; i < SIDE; i++)
+            t[i][j] = y[i];
+    }
+    for (int i = 0; i < SIDE; i++) {
+        __m512 y[SIDE];
+
+        output_points(t[i][0], _mm512_add_ps(t[i][1], t[i][2]), _mm512_sub_ps(t[i][1], t[i][2]),
+                      _mm512_add_ps(t[i][3], t[i][4]), _mm512_sub_ps(t[i][3], t[i][4]), t[i][5], y);
+        for (int j = 0; j < SIDE; j++) {
+            size_t pixel = (size_t)i * row + (size_t)j * c;
+            __m512 value = _mm512_fmadd_ps(y[j], unit, bias);
+
+            if (residual)
+                value = _mm512_mul_ps(_mm512_add_ps(value, load_halves(residual + pixel)), scale);
+            store_rounded(out + pixel, value);
         }
     }
 }
 
-/* The channel at a position of a transformed matrix. */
-static size_t channel_at(size_t position)
+static void output(const float *m, const float *u_unit, const float *unit,
+                   const struct winograd_image *image, int first, int n_tiles, int first_channel,
+                   int n_columns, const struct winograd_epilogue *epilogue, uint16_t *y)
 {
-    return position / 32 * 32 + position % 16 * 2 + position % 32 / 16;
+    size_t c = (size_t)image->c, row = (size_t)image->w * c;
+    size_t step = (size_t)n_tiles * (size_t)n_columns;
+    __m512 scale = _mm512_set1_ps(epilogue->scale);
+    struct place place = place_of(image, SIDE, first);
+
+    for (int tile = 0; tile < n_tiles; tile++, place_advance(&place, image, SIDE)) {
+        size_t corner = place_offset(image, place) + (size_t)first_channel;
+        __m512 tile_unit = _mm512_set1_ps(unit[tile]);
+
+        for (int k = 0; k < n_columns; k += 16) {
+            const float *points = m + (size_t)tile * (size_t)n_columns + k;
+            __m512 bias = epilogue->bias ? _mm512_loadu_ps(epilogue->bias + first_channel + k)
+                                         : _mm512_setzero_ps();
+
+            if (epilogue->residual)
+                output_channels(points, step, u_unit + k, (size_t)n_columns, tile_unit, bias,
+                                epilogue->residual + corner + k, scale, y + corner + k, row, c);
+            else
+                output_channels(points, step, u_unit + k, (size_t)n_columns, tile_unit, bias, NULL,
+                                scale, y + corner + k, row, c);
+        }
+    }
 }
 
-/* The inverse of channel_at(). */
-static size_t position_of(size_t channel)
+/* G g along one axis. */
+INLINE void weight_axis(const __m512 g[3], __m512 points[WINDOW])
 {
-    return channel / 32 * 32 + channel % 32 / 2 + channel % 2 * 16;
+    const __m512 at_0 = _mm512_set1_ps(1.0f / (P2 * Q2));
+    const __m512 at_p = _mm512_set1_ps(1.0f / (2.0f * P2 * (P2 - Q2)));
+    const __m512 at_q = _mm512_set1_ps(1.0f / (2.0f * Q2 * (Q2 - P2)));
+    __m512 even_p = _mm512_mul_ps(at_p, _mm512_fmadd_ps(_mm512_set1_ps(P2), g[2], g[0]));
+    __m512 odd_p = _mm512_mul_ps(at_p, _mm512_mul_ps(_mm512_set1_ps(P), g[1]));
+    __m512 even_q = _mm512_mul_ps(at_q, _mm512_fmadd_ps(_mm512_set1_ps(Q2), g[2], g[0]));
+    __m512 odd_q = _mm512_mul_ps(at_q, _mm512_mul_ps(_mm512_set1_ps(Q), g[1]));
+
+    points[0] = _mm512_mul_ps(at_0, g[0]);
+    points[1] = _mm512_add_ps(even_p, odd_p);
+    points[2] = _mm512_sub_ps(even_p, odd_p);
+    points[3] = _mm512_add_ps(even_q, odd_q);
+    points[4] = _mm512_sub_ps(even_q, odd_q);
+    points[5] = g[2];
 }
 
-/* 16 windows, `stride` floats apart, times a number per row or column: g with 3 -> 4 points. */
-INLINE void weight_points(const float *window, __m512i stride, bool flipped, __m512 points[16])
+/* 16 windows, `stride` floats apart. */
+INLINE void weight_points(const float *window, __m512i stride, bool flipped,
+                          __m512 points[WINOGRAD_POINTS])
 {
-    const __m512 half = _mm512_set1_ps(0.5f);
-    __m512 t[4][3];
+    __m512 t[WINDOW][3];
 
     for (int j = 0; j < 3; j++) {
-        __m512 g[3];
+        __m512 g[3], column[WINDOW];
 
         for (int i = 0; i < 3; i++)
             g[i] = _mm512_i32gather_ps(stride, window + (flipped ? 8 - (3 * i + j) : 3 * i + j), 4);
-        t[0][j] = g[0];
-        t[1][j] = _mm512_mul_ps(half, _mm512_add_ps(_mm512_add_ps(g[0], g[2]), g[1]));
-        t[2][j] = _mm512_mul_ps(half, _mm512_sub_ps(_mm512_add_ps(g[0], g[2]), g[1]));
-        t[3][j] = g[2];
+        weight_axis(g, column);
+        for (int i = 0; i < WINDOW; i++)
+            t[i][j] = column[i];
     }
-    for (int i = 0; i < 4; i++) {
-        __m512 ends = _mm512_add_ps(t[i][0], t[i][2]);
-
-        points[4 * i] = t[i][0];
-        points[4 * i + 1] = _mm512_mul_ps(half, _mm512_add_ps(ends, t[i][1]));
-        points[4 * i + 2] = _mm512_mul_ps(half, _mm512_sub_ps(ends, t[i][1]));
-        points[4 * i + 3] = t[i][2];
-    }
+    for (int i = 0; i < WINDOW; i++)
+        weight_axis(t[i], points + (ptrdiff_t)WINDOW * i);
 }
 
-/* 0, stride, 2 stride, ... */
-INLINE __m512i strides_of(size_t stride)
+/* The units of 16 output channels, and their inverses. */
+INLINE void weight_units(const float *window, const struct winograd_weight *shape, __m512i stride,
+                         float *unit, size_t unit_step, __m512 inverse[WINOGRAD_POINTS])
 {
-    __m512i count = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+    __m512 largest[WINOGRAD_POINTS], sum_max[WINOGRAD_POINTS], total[WINOGRAD_POINTS];
 
-    return _mm512_mullo_epi32(count, _mm512_set1_epi32((int)stride));
+    for (int p = 0; p < WINOGRAD_POINTS; p++)
+        largest[p] = sum_max[p] = total[p] = _mm512_setzero_ps();
+    for (int first = 0; first < shape->n_in; first += SEGMENT) {
+        __m512 sum[WINOGRAD_POINTS];
+
+        for (int p = 0; p < WINOGRAD_POINTS; p++)
+            sum[p] = _mm512_setzero_ps();
+        for (int i = first; i < shape->n_in && i < first + SEGMENT; i++) {
+            __m512 points[WINOGRAD_POINTS];
+
+            weight_points(window + (size_t)i * shape->in_stride, stride, shape->flipped, points);
+            for (int p = 0; p < WINOGRAD_POINTS; p++) {
+                __m512 size = _mm512_abs_ps(points[p]);
+
+                largest[p] = _mm512_max_ps(largest[p], size);
+                sum[p] = _mm512_add_ps(sum[p], size);
+            }
+        }
+        for (int p = 0; p < WINOGRAD_POINTS; p++) {
+            sum_max[p] = _mm512_max_ps(sum_max[p], sum[p]);
+            total[p] = _mm512_add_ps(total[p], sum[p]);
+        }
+    }
+    for (int p = 0; p < WINOGRAD_POINTS; p++) {
+        __m512 by_sum = _mm512_mul_ps(sum_max[p], _mm512_set1_ps(1.0f / weight_sum_max));
+        __m512 by_size = _mm512_mul_ps(largest[p], _mm512_set1_ps(1.0f / weight_max));
+        __m512 u = _mm512_max_ps(_mm512_max_ps(by_sum, by_size), _mm512_set1_ps(0x1p-100f));
+        /* NaN if a weight is not finite, else 0 */
+        __m512 poison = _mm512_sub_ps(total[p], total[p]);
+
+        inverse[p] = _mm512_div_ps(_mm512_set1_ps(1.0f), u);
+        _mm512_storeu_ps(unit + (size_t)p * unit_step, _mm512_add_ps(u, poison));
+    }
 }
 
-static void weight(const float *plain, const struct winograd_weight *shape, uint16_t *u)
+static void weight(const float *plain, const struct winograd_weight *shape, void *packed)
 {
     const __m512i stride = strides_of(shape->out_stride);
     size_t n_in = (size_t)shape->n_in, n_out = (size_t)shape->n_out;
+    char *block_at = packed;
 
     for (size_t block = 0; block < n_out; block += WINOGRAD_COLUMNS) {
         size_t n_columns = n_out - block < WINOGRAD_COLUMNS ? n_out - block : WINOGRAD_COLUMNS;
         size_t step = n_in * n_columns;
+        float *unit = (float *)(void *)block_at;
+        int16_t *u = (int16_t *)(void *)(unit + WINOGRAD_POINTS * n_columns);
 
-        for (size_t row = 0; row < n_in; row += 2) {
-            const float *first = plain + channel_at(row) * shape->in_stride;
-            const float *second = plain + channel_at(row + 1) * shape->in_stride;
+        for (size_t column = 0; column < n_columns; column += 16) {
+            const float *window = plain + (block + column) * shape->out_stride;
+            __m512 inverse[WINOGRAD_POINTS];
 
-            for (size_t column = 0; column < n_columns; column += 16) {
-                uint16_t *out = u + row * n_columns + column * 2;
-                size_t offset = (block + column) * shape->out_stride;
-                __m512 a[16], b[16];
+            weight_units(window, shape, stride, unit + column, n_columns, inverse);
+            for (size_t i = 0; i < n_in; i += 2) {
+                int16_t *out = u + i * n_columns + column * 2;
+                __m512 a[WINOGRAD_POINTS], b[WINOGRAD_POINTS];
 
-                weight_points(first + offset, stride, shape->flipped, a);
-                weight_points(second + offset, stride, shape->flipped, b);
+                weight_points(window + i * shape->in_stride, stride, shape->flipped, a);
+                weight_points(window + (i + 1) * shape->in_stride, stride, shape->flipped, b);
                 for (size_t p = 0; p < WINOGRAD_POINTS; p++)
-                    store_interleaved(out + p * step, a[p], b[p]);
+                    pair_store_rounded(out + p * step,
+                                       (struct pair){_mm512_mul_ps(a[p], inverse[p]),
+                                                     _mm512_mul_ps(b[p], inverse[p])});
             }
         }
-        u += WINOGRAD_POINTS * step;
-    }
-}
-
-static void weight_grad(const float *du, const struct winograd_weight *shape, float *plain)
-{
-    /* Positions 16 i .. 16 i + 15 are every other channel. */
-    const __m512i stride = strides_of(2 * shape->out_stride);
-    const __m512 half = _mm512_set1_ps(0.5f);
-    size_t n_in = (size_t)shape->n_in, n_out = (size_t)shape->n_out, step = n_in * n_out;
-
-    for (size_t column = 0; column < n_out; column += 16) {
-        for (size_t channel = 0; channel < n_in; channel++) {
-            const float *points = du + position_of(channel) * n_out + column;
-            float *window =
-                plain + channel * shape->in_stride + channel_at(column) * shape->out_stride;
-            __m512 t[3][4];
-
-            for (size_t j = 0; j < 4; j++) {
-                __m512 m0 = _mm512_loadu_ps(points + j * step);
-                __m512 m1 = _mm512_loadu_ps(points + (4 + j) * step);
-                __m512 m2 = _mm512_loadu_ps(points + (8 + j) * step);
-                __m512 m3 = _mm512_loadu_ps(points + (12 + j) * step);
-                __m512 sum = _mm512_mul_ps(half, _mm512_add_ps(m1, m2));
-
-                t[0][j] = _mm512_add_ps(m0, sum);
-                t[1][j] = _mm512_mul_ps(half, _mm512_sub_ps(m1, m2));
-                t[2][j] = _mm512_add_ps(sum, m3);
-            }
-            for (int i = 0; i < 3; i++) {
-                __m512 sum = _mm512_mul_ps(half, _mm512_add_ps(t[i][1], t[i][2]));
-                __m512 difference = _mm512_mul_ps(half, _mm512_sub_ps(t[i][1], t[i][2]));
-
-                _mm512_i32scatter_ps(window + 3 * i, stride, _mm512_add_ps(t[i][0], sum), 4);
-                _mm512_i32scatter_ps(window + 3 * i + 1, stride, difference, 4);
-                _mm512_i32scatter_ps(window + 3 * i + 2, stride, _mm512_add_ps(sum, t[i][3]), 4);
-            }
-        }
+        block_at = (char *)(void *)(u + WINOGRAD_POINTS * step);
     }
 }
 
@@ -530,8 +444,4 @@ const struct winograd_loops winograd_loops_avx512_bf16 = {
     .product = product,
     .output = output,
     .weight = weight,
-    .input_pairs = input_pairs,
-    .output_pairs = output_pairs,
-    .product_pairs = product_pairs,
-    .weight_grad = weight_grad,
 };

@@ -1,11 +1,10 @@
-/* The inner loops of winograd.c, for processors with AVX512-BF16.
+/* The inner loops of winograd.c, for processors with AVX512-BF16 (and with it AVX512-VNNI).
  *
- * An image is cut into tiles of 2x2 outputs, counted row by row over all images of a batch; a tile
- * reads 4x4 inputs. Transformed, it has 16 points. Point p of all tiles is a matrix of its own,
- * tiles by channels, and what a convolution does between the transforms is one product of
- * matrices per point.
+ * An image is cut into tiles of outputs, counted row by row over all images of a batch. A tile of
+ * s x s outputs reads (s + 2) x (s + 2) inputs; transformed, it has (s + 2)^2 points. Point p of
+ * all tiles is a matrix of its own, tiles by channels, and what a convolution does between the
+ * transforms is one product of matrices per point.
  *
- * Within every 32 channels of a transformed matrix the even ones come first.
  * Channels are multiples of 32. Tiles [first, first + n_tiles) are a strip. Thread: any.
  */
 #ifndef ENGINE_CPU_WINOGRAD_LOOPS_H
@@ -16,12 +15,15 @@
 #include <stdint.h>
 
 enum {
-    WINOGRAD_POINTS = 16,
+    WINOGRAD_SIDE = 4, /* s of winograd_loops */
+    WINOGRAD_POINTS = (WINOGRAD_SIDE + 2) * (WINOGRAD_SIDE + 2),
+    WINOGRAD_GRADIENT_SIDE = 2, /* of winograd_gradient_loops */
+    WINOGRAD_GRADIENT_POINTS = (WINOGRAD_GRADIENT_SIDE + 2) * (WINOGRAD_GRADIENT_SIDE + 2),
     WINOGRAD_COLUMNS = 64, /* of a product at a time, at most */
     WINOGRAD_CHANNELS_MAX = 2048,
 };
 
-/* Activations [n,h,w,c] bf16, h and w even. */
+/* Activations [n,h,w,c] bf16, h and w multiples of the tiles' side. */
 struct winograd_image {
     int h, w, c;
 };
@@ -34,20 +36,35 @@ struct winograd_weight {
     bool flipped; /* both axes of the windows, as the gradient of the data wants */
 };
 
-struct winograd_loops {
-    /* v [16][n_tiles][c] = B^T d B */
-    void (*input)(const uint16_t *x, const struct winograd_image *image, int first, int n_tiles,
-                  uint16_t *v);
-    /* m [n_rows][n_columns] = v [n_rows][c] u, with u [c/2][n_columns][2]; n_columns 32 or 64. */
-    void (*product)(const uint16_t *v, const uint16_t *u, int n_rows, int c, int n_columns,
-                    float *m);
-    /* Channels [first_channel, first_channel + n_columns) of y = A^T m A + bias, with m
-     * [16][n_tiles][n_columns]. bias [c] or NULL. */
-    void (*output)(const float *m, const struct winograd_image *image, int first, int n_tiles,
-                   int first_channel, int n_columns, const float *bias, uint16_t *y);
-    /* u = G g G^T rounded, in blocks of up to 64 of the n_out: [block][16][n_in/2][64][2]. */
-    void (*weight)(const float *weight, const struct winograd_weight *shape, uint16_t *u);
+/* What is done to a convolution's sums before they are stored: y = (sums + bias + residual) scale. */
+struct winograd_epilogue {
+    const float *bias;        /* [c], NULL: none */
+    const uint16_t *residual; /* like y, NULL: none, and scale is not applied */
+    float scale;
+};
 
+/* Convolution in 16-bit integers: a tile's points share one scale, an output channel's weights one
+ * per point, chosen so that no sum of 32 bits can overflow. */
+struct winograd_loops {
+    /* v [36][n_tiles][c] = round(B^T d B / unit), unit [n_tiles] by the largest |d| of the tile;
+     * NaN where a d is not finite. */
+    void (*input)(const uint16_t *x, const struct winograd_image *image, int first, int n_tiles,
+                  int16_t *v, float *unit);
+    /* m [n_rows][n_columns] = v [n_rows][c] u, with u [c/2][n_columns][2]; n_columns 32 or 64. */
+    void (*product)(const int16_t *v, const int16_t *u, int n_rows, int c, int n_columns, float *m);
+    /* Channels [first_channel, first_channel + n_columns) of y = A^T (m u_unit) A unit, then the
+     * epilogue; m [36][n_tiles][n_columns], u_unit [36][n_columns]. */
+    void (*output)(const float *m, const float *u_unit, const float *unit,
+                   const struct winograd_image *image, int first, int n_tiles, int first_channel,
+                   int n_columns, const struct winograd_epilogue *epilogue, uint16_t *y);
+    /* G g G^T in blocks of up to 64 of the n_out: u_unit [36][64], then
+     * u = round(G g G^T / u_unit) as [36][n_in/2][64][2]. */
+    void (*weight)(const float *weight, const struct winograd_weight *shape, void *packed);
+};
+
+/* The gradient of the weights, bf16. Within every 32 channels of a transformed matrix the even ones
+ * come first. */
+struct winograd_gradient_loops {
     /* v [16][pairs][c][2] = B^T d B, with pairs = ceil(n_tiles / 2) of neighbouring tiles. */
     void (*input_pairs)(const uint16_t *x, const struct winograd_image *image, int first,
                         int n_tiles, uint16_t *v);
@@ -62,5 +79,6 @@ struct winograd_loops {
 };
 
 extern const struct winograd_loops winograd_loops_avx512_bf16;
+extern const struct winograd_gradient_loops winograd_gradient_loops_avx512_bf16;
 
 #endif
