@@ -2,7 +2,7 @@
 #include "engine/base/error.h"
 #include "model/safetensors.h"
 #include "tests/golden/golden.h"
-#include "tools/eval/features.h"
+#include "tools/eval/extractor.h"
 #include "tools/eval/squeezenet.h"
 
 #include <setjmp.h>
@@ -27,7 +27,7 @@ static void test_features(void **state)
         int n = (int)pixels->dims[0];
         size_t count = (size_t)n * SQUEEZENET_FEATURES;
         float *got = calloc(count, sizeof(*got));
-        struct features *f;
+        struct extractor *e;
         struct error err;
 
         if (places[i].precision == PRECISION_BF16) {
@@ -35,11 +35,11 @@ static void test_features(void **state)
             continue; /* distances are measured in float32 */
         }
         assert_non_null(got);
-        if (features_create(places[i].opened, NETWORK, SIDE, &f, &err) < 0 ||
-            features_compute(f, n, pixels->data, NULL, got, &err) < 0)
+        if (extractor_create(places[i].opened, NETWORK, SIDE, &e, &err) < 0 ||
+            extractor_compute(e, n, pixels->data, NULL, got, &err) < 0)
             fail_msg("%s", err.text);
         golden_close_to("features", &places[i], got, expected, count, 6e-5);
-        features_destroy(f);
+        extractor_destroy(e);
         free(got);
     }
     golden_close(places, n_places);

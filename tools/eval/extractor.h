@@ -3,29 +3,29 @@
  * Pictures smaller than 128 px are enlarged to that first: the network was trained on larger ones.
  * Thread: one at a time.
  */
-#ifndef TOOLS_EVAL_FEATURES_H
-#define TOOLS_EVAL_FEATURES_H
+#ifndef TOOLS_EVAL_EXTRACTOR_H
+#define TOOLS_EVAL_EXTRACTOR_H
 
 #include <signal.h>
 #include <stdint.h>
 
 struct device;
 struct error;
-struct features;
+struct extractor;
 
 /* network: file of the weights. side: of the pictures, px. device is borrowed and must outlive it.
  * 0, -EINVAL (a weight is missing or of another shape, a side out of 1 .. 1024), -ENOMEM, -EIO or
  * -errno of the file. */
-int features_create(struct device *device, const char *network, int side, struct features **out,
-                    struct error *err);
-void features_destroy(struct features *f);
+int extractor_create(struct device *device, const char *network, int side, struct extractor **out,
+                     struct error *err);
+void extractor_destroy(struct extractor *e);
 
-int features_side(const struct features *f);
+int extractor_side(const struct extractor *e);
 
 /* pixels [n,side,side,3] RGB -> out [n,SQUEEZENET_FEATURES]. A picture's features do not depend on
  * those beside it. stop: checked now and then, may be NULL.
  * 0, -ECANCELED when *stop became true, -ENOMEM or -EIO. */
-int features_compute(struct features *f, int n, const uint8_t *pixels,
-                     const volatile sig_atomic_t *stop, float *out, struct error *err);
+int extractor_compute(struct extractor *e, int n, const uint8_t *pixels,
+                      const volatile sig_atomic_t *stop, float *out, struct error *err);
 
 #endif

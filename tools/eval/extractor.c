@@ -1,4 +1,4 @@
-#include "tools/eval/features.h"
+#include "tools/eval/extractor.h"
 #include "engine/base/error.h"
 #include "engine/base/pool.h"
 #include "engine/device.h"
@@ -14,7 +14,7 @@
 
 enum { BATCH = 32, ENLARGED = 128, SIDE_MAX = 1024 };
 
-struct features {
+struct extractor {
     struct device *device; /* borrowed */
     int side, input_side;  /* of the pictures and of what the network sees, px */
     int x, y;              /* values */
@@ -56,80 +56,80 @@ static int load_weights(struct parameters *parameters, const char *path, struct 
     return parameters_changed(parameters, err);
 }
 
-static int make_plan(struct features *f, const char *network, struct error *err)
+static int make_plan(struct extractor *e, const char *network, struct error *err)
 {
     struct plan_options options = {.precision = PRECISION_FP32,
                                    .batch_max = BATCH,
                                    .grain = 1,
                                    .n_outputs = 1,
-                                   .outputs = &f->y};
+                                   .outputs = &e->y};
     struct program *p = NULL;
     int rc = program_create(&p, err);
 
     if (rc < 0)
         return rc;
-    f->x = program_input(p, "x", shape_images(f->input_side, f->input_side, 3), VALUE_COMPUTE);
-    f->y = squeezenet_append(p, f->x);
+    e->x = program_input(p, "x", shape_images(e->input_side, e->input_side, 3), VALUE_COMPUTE);
+    e->y = squeezenet_append(p, e->x);
     rc = program_check(p, err);
     if (rc == 0)
-        rc = parameters_create(f->device, p, &f->parameters, err);
+        rc = parameters_create(e->device, p, &e->parameters, err);
     if (rc == 0)
-        rc = plan_create(f->device, p, f->parameters, &options, &f->plan, err);
+        rc = plan_create(e->device, p, e->parameters, &options, &e->plan, err);
     if (rc == 0)
-        rc = load_weights(f->parameters, network, err);
+        rc = load_weights(e->parameters, network, err);
     program_destroy(p);
     return rc;
 }
 
-int features_create(struct device *device, const char *network, int side, struct features **out,
-                    struct error *err)
+int extractor_create(struct device *device, const char *network, int side, struct extractor **out,
+                     struct error *err)
 {
-    struct features *f;
+    struct extractor *e;
     size_t n_values;
     int rc;
 
     if (side < 1 || side > SIDE_MAX)
         return error_set(err, -EINVAL, "pictures of %d px, not 1 to %d", side, SIDE_MAX);
-    f = calloc(1, sizeof(*f));
-    if (!f)
+    e = calloc(1, sizeof(*e));
+    if (!e)
         return error_set(err, -ENOMEM, "out of memory for the feature network");
-    f->device = device;
-    f->side = side;
-    f->input_side = side < ENLARGED ? ENLARGED : side;
-    n_values = (size_t)BATCH * (size_t)f->input_side * (size_t)f->input_side * 3;
-    f->enlarged = malloc(n_values);
-    f->input = malloc(n_values * sizeof(*f->input));
-    if (!f->enlarged || !f->input)
+    e->device = device;
+    e->side = side;
+    e->input_side = side < ENLARGED ? ENLARGED : side;
+    n_values = (size_t)BATCH * (size_t)e->input_side * (size_t)e->input_side * 3;
+    e->enlarged = malloc(n_values);
+    e->input = malloc(n_values * sizeof(*e->input));
+    if (!e->enlarged || !e->input)
         rc = error_set(err, -ENOMEM, "out of memory for the feature network");
     else
-        rc = make_plan(f, network, err);
+        rc = make_plan(e, network, err);
     if (rc < 0) {
-        features_destroy(f);
+        extractor_destroy(e);
         return rc;
     }
-    *out = f;
+    *out = e;
     return 0;
 }
 
-void features_destroy(struct features *f)
+void extractor_destroy(struct extractor *e)
 {
-    if (!f)
+    if (!e)
         return;
-    plan_destroy(f->plan);
-    parameters_destroy(f->parameters);
-    free(f->enlarged);
-    free(f->input);
-    free(f);
+    plan_destroy(e->plan);
+    parameters_destroy(e->parameters);
+    free(e->enlarged);
+    free(e->input);
+    free(e);
 }
 
-int features_side(const struct features *f)
+int extractor_side(const struct extractor *e)
 {
-    return f->side;
+    return e->side;
 }
 
 /* A batch on its way into the network, a picture per task. */
 struct preparation {
-    struct features *f;
+    struct extractor *e;
     const uint8_t *pixels;
     int rcs[BATCH];
 };
@@ -137,13 +137,13 @@ struct preparation {
 static void prepare_picture(void *arg, int i, int worker)
 {
     struct preparation *job = arg;
-    struct features *f = job->f;
-    size_t count = (size_t)f->input_side * (size_t)f->input_side;
-    const uint8_t *rgb = job->pixels + (size_t)i * (size_t)f->side * (size_t)f->side * 3;
-    uint8_t *enlarged = f->enlarged + (size_t)i * count * 3;
-    float *x = f->input + (size_t)i * count * 3;
+    struct extractor *e = job->e;
+    size_t count = (size_t)e->input_side * (size_t)e->input_side;
+    const uint8_t *rgb = job->pixels + (size_t)i * (size_t)e->side * (size_t)e->side * 3;
+    uint8_t *enlarged = e->enlarged + (size_t)i * count * 3;
+    float *x = e->input + (size_t)i * count * 3;
 
-    job->rcs[i] = resize_square(rgb, f->side, f->side, 3, 0, f->input_side, enlarged, NULL);
+    job->rcs[i] = resize_square(rgb, e->side, e->side, 3, 0, e->input_side, enlarged, NULL);
     if (job->rcs[i] < 0)
         return;
     for (size_t pixel = 0; pixel < count; pixel++)
@@ -152,28 +152,28 @@ static void prepare_picture(void *arg, int i, int worker)
                 (float)enlarged[3 * pixel + 2 - (size_t)c] - squeezenet_mean[c];
 }
 
-int features_compute(struct features *f, int n, const uint8_t *pixels,
-                     const volatile sig_atomic_t *stop, float *out, struct error *err)
+int extractor_compute(struct extractor *e, int n, const uint8_t *pixels,
+                      const volatile sig_atomic_t *stop, float *out, struct error *err)
 {
-    size_t image_bytes = (size_t)f->side * (size_t)f->side * 3;
+    size_t image_bytes = (size_t)e->side * (size_t)e->side * 3;
 
     for (int first = 0; first < n; first += BATCH) {
         int count = n - first < BATCH ? n - first : BATCH, rc = 0;
-        struct preparation job = {.f = f, .pixels = pixels + (size_t)first * image_bytes};
+        struct preparation job = {.e = e, .pixels = pixels + (size_t)first * image_bytes};
 
         if (stop && *stop)
             return error_set(err, -ECANCELED, "stopped with the features of %d of %d pictures",
                              first, n);
-        pool_run(device_base(f->device)->pool, count, prepare_picture, &job);
+        pool_run(device_base(e->device)->pool, count, prepare_picture, &job);
         for (int i = 0; i < count && rc == 0; i++)
             rc = job.rcs[i];
         if (rc < 0)
             return error_set(err, rc, "out of memory resizing pictures");
-        rc = plan_write(f->plan, f->x, 0, count, f->input, err);
+        rc = plan_write(e->plan, e->x, 0, count, e->input, err);
         if (rc == 0)
-            rc = plan_run(f->plan, count, err);
+            rc = plan_run(e->plan, count, err);
         if (rc == 0)
-            rc = plan_read(f->plan, f->y, 0, count, out + (size_t)first * SQUEEZENET_FEATURES, err);
+            rc = plan_read(e->plan, e->y, 0, count, out + (size_t)first * SQUEEZENET_FEATURES, err);
         if (rc < 0)
             return rc;
     }

@@ -1,0 +1,164 @@
+/* The distances against numbers of an independent implementation. */
+#include "engine/base/error.h"
+#include "engine/base/pool.h"
+#include "model/safetensors.h"
+#include "tests/golden/golden.h"
+#include "tools/eval/distance.h"
+
+#include <errno.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+struct set {
+    int n, d;
+    double *x, *mean, *covariance;
+};
+
+static struct fixture {
+    struct safetensors *file;
+    struct pool *pool;
+    struct set real, fake;
+} f;
+
+static void read_set(const char *name, struct set *s)
+{
+    const struct safetensors_tensor *tensor = safetensors_find(f.file, name);
+
+    assert_non_null(tensor);
+    s->n = (int)tensor->dims[0];
+    s->d = (int)tensor->dims[1];
+    s->x = calloc((size_t)s->n * (size_t)s->d, sizeof(double));
+    s->mean = calloc((size_t)s->d, sizeof(double));
+    s->covariance = calloc((size_t)s->d * (size_t)s->d, sizeof(double));
+    assert_true(s->x && s->mean && s->covariance);
+    assert_int_equal(safetensors_read_doubles(tensor, s->x, NULL), 0);
+    assert_int_equal(distance_moments(f.pool, s->x, s->n, s->d, s->mean, s->covariance, NULL), 0);
+}
+
+static int set_up(void **state)
+{
+    f.file = golden_open("metrics");
+    assert_int_equal(pool_create(2, &f.pool, NULL), 0);
+    read_set("real", &f.real);
+    read_set("fake", &f.fake);
+    return 0;
+}
+
+static void free_set(struct set *s)
+{
+    free(s->x);
+    free(s->mean);
+    free(s->covariance);
+}
+
+static int tear_down(void **state)
+{
+    free_set(&f.real);
+    free_set(&f.fake);
+    pool_destroy(f.pool);
+    safetensors_close(f.file);
+    return 0;
+}
+
+static double golden(const char *name)
+{
+    float *value = golden_read(f.file, name);
+    double number = (double)*value;
+
+    free(value);
+    return number;
+}
+
+static double frechet(const struct set *a, const struct set *b)
+{
+    double distance;
+    struct error err;
+
+    if (distance_frechet(f.pool, a->d, a->mean, a->covariance, b->mean, b->covariance, &distance,
+                         &err) < 0)
+        fail_msg("%s", err.text);
+    return distance;
+}
+
+/* The golden number is a float32. */
+static void test_frechet(void **state)
+{
+    assert_float_equal(frechet(&f.real, &f.fake), golden("fid"), 1e-6 * golden("fid"));
+    assert_float_equal(frechet(&f.fake, &f.real), golden("fid"), 1e-6 * golden("fid"));
+}
+
+static void test_frechet_to_itself(void **state)
+{
+    assert_float_equal(frechet(&f.real, &f.real), 0, 1e-10);
+}
+
+/* Far fewer vectors than dimensions: the covariances are singular, their roots are not. */
+static void test_frechet_singular(void **state)
+{
+    const double x[] = {1, 0, 0, 3, 0, 0}, y[] = {0, 1, 5, 0, 3, 5};
+    double mean_x[3], mean_y[3], covariance_x[9], covariance_y[9], distance;
+
+    distance_moments(f.pool, x, 2, 3, mean_x, covariance_x, NULL);
+    distance_moments(f.pool, y, 2, 3, mean_y, covariance_y, NULL);
+    assert_float_equal(covariance_x[0], 2, 1e-12);
+    assert_int_equal(distance_frechet(f.pool, 3, mean_x, covariance_x, mean_y, covariance_y,
+                                      &distance, NULL),
+                     0);
+    /* Means (2,0,0) and (0,2,5), variances 2 along axes that have nothing in common. */
+    assert_float_equal(distance, 4 + 4 + 25 + 2 + 2, 1e-9);
+}
+
+static void test_kernel(void **state)
+{
+    double real, fake, between;
+
+    assert_int_equal(distance_kernel_within(f.pool, f.real.x, f.real.n, f.real.d, &real, NULL), 0);
+    assert_int_equal(distance_kernel_within(f.pool, f.fake.x, f.fake.n, f.fake.d, &fake, NULL), 0);
+    assert_int_equal(distance_kernel_between(f.pool, f.real.x, f.real.n, f.fake.x, f.fake.n,
+                                             f.real.d, &between, NULL),
+                     0);
+    assert_float_equal(real + fake - 2 * between, golden("kid_unbiased_cubic"), 1e-6);
+}
+
+static double coverage(const struct set *x, const struct set *y)
+{
+    double part;
+
+    assert_int_equal(distance_coverage(f.pool, x->x, x->n, y->x, y->n, x->d, &part, NULL), 0);
+    return part;
+}
+
+static void test_precision_and_recall(void **state)
+{
+    assert_float_equal(coverage(&f.fake, &f.real), golden("precision_k3"), 1e-6);
+    assert_float_equal(coverage(&f.real, &f.fake), golden("recall_k3"), 1e-6);
+    assert_float_equal(coverage(&f.real, &f.real), 1, 0);
+}
+
+static void test_refusals(void **state)
+{
+    double mean[2] = {0}, covariance[4] = {1, 0, 0, NAN}, out;
+    struct error err;
+
+    assert_int_equal(distance_frechet(f.pool, 2, mean, covariance, mean, covariance, &out, &err),
+                     -ERANGE);
+    assert_int_equal(distance_coverage(f.pool, f.real.x, 10, f.real.x, 3, 32, &out, &err), -EINVAL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_frechet),
+        cmocka_unit_test(test_frechet_to_itself),
+        cmocka_unit_test(test_frechet_singular),
+        cmocka_unit_test(test_kernel),
+        cmocka_unit_test(test_precision_and_recall),
+        cmocka_unit_test(test_refusals),
+    };
+
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}

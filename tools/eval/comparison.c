@@ -1,0 +1,110 @@
+#include "tools/eval/comparison.h"
+#include "engine/base/error.h"
+#include "tools/eval/distance.h"
+#include "tools/eval/squeezenet.h"
+#include "tools/eval/statistics.h"
+#include "tools/train/examples.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { WIDTH = SQUEEZENET_FEATURES, ORDER_SEED = 0 };
+
+/* The features in a random order, always the same one; the caller's, NULL without memory. */
+static double *shuffled_features(const struct statistics *s)
+{
+    double *shuffled = malloc((size_t)s->n * WIDTH * sizeof(*shuffled));
+    int *order = malloc((size_t)s->n * sizeof(*order));
+
+    if (!shuffled || !order) {
+        free(shuffled);
+        free(order);
+        return NULL;
+    }
+    examples_order(ORDER_SEED, 0, s->n, order);
+    for (int i = 0; i < s->n; i++)
+        memcpy(shuffled + (size_t)i * WIDTH, s->features + (size_t)order[i] * WIDTH,
+               WIDTH * sizeof(*shuffled));
+    free(order);
+    return shuffled;
+}
+
+static int compare_features(struct pool *pool, const struct statistics *samples,
+                            const struct statistics *reference, struct comparison *c,
+                            struct error *err)
+{
+    double *some_samples = shuffled_features(samples), *some_real = shuffled_features(reference);
+    int n = samples->n < reference->n ? samples->n : reference->n;
+    double between;
+    int rc;
+
+    if (!some_samples || !some_real) {
+        rc = error_set(err, -ENOMEM, "out of memory comparing %d and %d pictures", samples->n,
+                       reference->n);
+        goto out;
+    }
+    rc = distance_kernel_between(pool, samples->features, samples->n, reference->features,
+                                 reference->n, WIDTH, &between, err);
+    if (rc == 0 && n > DISTANCE_NEIGHBOUR)
+        rc = distance_coverage(pool, some_samples, n, some_real, n, WIDTH, &c->precision, err);
+    if (rc == 0 && n > DISTANCE_NEIGHBOUR)
+        rc = distance_coverage(pool, some_real, n, some_samples, n, WIDTH, &c->recall, err);
+    if (rc == 0) {
+        c->kernel = samples->kernel + reference->kernel - 2 * between;
+        c->n_compared = n;
+    }
+
+out:
+    free(some_samples);
+    free(some_real);
+    return rc;
+}
+
+int comparison_make(struct pool *pool, const struct statistics *samples,
+                    const struct statistics *reference, struct comparison *out, struct error *err)
+{
+    struct comparison c = {.kernel = NAN, .precision = NAN, .recall = NAN};
+    int rc;
+
+    if (samples->side != reference->side)
+        return error_set(err, -EINVAL, "pictures of %d px and of %d px cannot be compared",
+                         samples->side, reference->side);
+    rc = distance_frechet(pool, WIDTH, samples->mean, samples->covariance, reference->mean,
+                          reference->covariance, &c.frechet, err);
+    if (rc == 0 && samples->features && reference->features)
+        rc = compare_features(pool, samples, reference, &c, err);
+    if (rc == 0)
+        *out = c;
+    return rc;
+}
+
+int comparison_floor(struct pool *pool, const struct statistics *reference, int n, double *out,
+                     struct error *err)
+{
+    const size_t cells = (size_t)WIDTH * WIDTH;
+    double means[2][WIDTH], *covariances, *shuffled;
+    int rc;
+
+    if (!reference->features)
+        return error_set(err, -EINVAL, "statistics without features cannot be split");
+    if (n < 2 || reference->n - n < n)
+        return error_set(err, -EINVAL, "%d pictures cannot be split into %d and as many others",
+                         reference->n, n);
+    shuffled = shuffled_features(reference);
+    covariances = malloc(2 * cells * sizeof(*covariances));
+    if (!shuffled || !covariances)
+        rc = error_set(err, -ENOMEM, "out of memory splitting %d pictures", reference->n);
+    else
+        rc = distance_moments(pool, shuffled, n, WIDTH, means[0], covariances, err);
+    if (rc == 0)
+        rc = distance_moments(pool, shuffled + (size_t)n * WIDTH, reference->n - n, WIDTH, means[1],
+                              covariances + cells, err);
+    if (rc == 0)
+        rc = distance_frechet(pool, WIDTH, means[0], covariances, means[1], covariances + cells,
+                              out, err);
+    free(shuffled);
+    free(covariances);
+    return rc;
+}

@@ -1,0 +1,26 @@
+/* Samples against real pictures: every number that softdiff-eval tells. */
+#ifndef TOOLS_EVAL_COMPARISON_H
+#define TOOLS_EVAL_COMPARISON_H
+
+struct error;
+struct pool;
+struct statistics;
+
+struct comparison {
+    double frechet;
+    double kernel;            /* NAN where features are missing, like those below */
+    double precision, recall; /* of n_compared pictures of either; NAN where they are too few */
+    int n_compared;           /* the smaller number; of the larger set a random part, always the
+                                 same one; 0 where features are missing */
+};
+
+/* 0, -EINVAL (brought to different sizes), -ERANGE, -ENOMEM or -EIO. */
+int comparison_make(struct pool *pool, const struct statistics *samples,
+                    const struct statistics *reference, struct comparison *out, struct error *err);
+
+/* How far n random pictures of a set are from its others: what is left for samples of the real law.
+ * 0, -EINVAL (no features, or not n others), -ENOMEM or -EIO. */
+int comparison_floor(struct pool *pool, const struct statistics *reference, int n, double *out,
+                     struct error *err);
+
+#endif

@@ -1,0 +1,340 @@
+#include "tools/eval/curve.h"
+#include "engine/base/clock.h"
+#include "engine/base/error.h"
+#include "engine/base/pool.h"
+#include "model/checkpoint.h"
+#include "model/generator.h"
+#include "tools/eval/comparison.h"
+#include "tools/eval/results.h"
+#include "tools/eval/sets.h"
+#include "tools/eval/statistics.h"
+#include "tools/generate.h"
+#include "tools/plot.h"
+#include "tools/train/dataset.h"
+#include "tools/train/resize.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { SLOTS = 16 }; /* lanes of the generator */
+
+struct curve {
+    const struct curve_options *o;
+    struct sets *sets;
+    const struct statistics *reference;
+    double floor; /* NAN: the reference cannot be split */
+    struct checkpoint *checkpoint;
+    struct generator *generator; /* NULL until a row needs it */
+    uint8_t *generated;          /* [n] images of the generator */
+    uint8_t *pixels;             /* [n,side,side,3] of the reference's side */
+    struct results *results;
+};
+
+/* Of a sample in the folder; the caller's, NULL without memory. */
+static char *sample_path(const struct curve *c, enum sampler sampler, int nfe, int i)
+{
+    char *path;
+
+    if (asprintf(&path, "%s/%s-%d/%" PRIu64 ".png", c->o->samples, sampler_name(sampler), nfe,
+                 c->o->seed + (uint64_t)i) < 0)
+        return NULL;
+    return path;
+}
+
+static bool samples_exist(const struct curve *c, enum sampler sampler, int nfe)
+{
+    bool all = c->o->samples != NULL;
+
+    for (int i = 0; i < c->o->n && all; i++) {
+        char *path = sample_path(c, sampler, nfe, i);
+
+        all = path && access(path, R_OK) == 0;
+        free(path);
+    }
+    return all;
+}
+
+struct reading {
+    struct curve *c;
+    enum sampler sampler;
+    int nfe;
+    int *rcs;             /* [n] */
+    struct error *errors; /* [n] */
+};
+
+static size_t picture_bytes(const struct curve *c)
+{
+    return (size_t)sets_side(c->sets) * (size_t)sets_side(c->sets) * 3;
+}
+
+static void read_task(void *arg, int i, int worker)
+{
+    struct reading *r = arg;
+    const struct dataset_options options = {.side = sets_side(r->c->sets)};
+    char *path = sample_path(r->c, r->sampler, r->nfe, i);
+
+    r->rcs[i] =
+        path ? dataset_read_file(path, &options, r->c->pixels + (size_t)i * picture_bytes(r->c),
+                                 &r->errors[i])
+             : error_set(&r->errors[i], -ENOMEM, "out of memory for a path");
+    free(path);
+}
+
+static int read_samples(struct curve *c, enum sampler sampler, int nfe, struct error *err)
+{
+    struct reading r = {.c = c, .sampler = sampler, .nfe = nfe};
+    int rc = 0;
+
+    r.rcs = calloc((size_t)c->o->n, sizeof(*r.rcs));
+    r.errors = calloc((size_t)c->o->n, sizeof(*r.errors));
+    if (!r.rcs || !r.errors)
+        rc = error_set(err, -ENOMEM, "out of memory reading %d samples", c->o->n);
+    else
+        pool_run(sets_pool(c->sets), c->o->n, read_task, &r);
+    for (int i = 0; i < c->o->n && rc == 0; i++) {
+        rc = r.rcs[i];
+        if (rc < 0)
+            error_set(err, rc, "%s", r.errors[i].text);
+    }
+    free(r.rcs);
+    free(r.errors);
+    return rc;
+}
+
+static int make_generator(struct curve *c, struct error *err)
+{
+    struct generator_options options = {.precision = c->o->precision,
+                                        .slots = c->o->n < SLOTS ? c->o->n : SLOTS,
+                                        .nfe_max = 1};
+    size_t image_bytes;
+    int rc = 0;
+
+    for (int i = 0; i < c->o->n_nfes; i++)
+        options.nfe_max = c->o->nfes[i] > options.nfe_max ? c->o->nfes[i] : options.nfe_max;
+    rc = generator_create(sets_device(c->sets), c->checkpoint, &options, &c->generator, err);
+    if (rc < 0)
+        return rc;
+    image_bytes = (size_t)generator_side(c->generator) * (size_t)generator_side(c->generator) *
+                  (size_t)generator_channels(c->generator);
+    c->generated = malloc((size_t)c->o->n * image_bytes);
+    if (!c->generated)
+        return error_set(err, -ENOMEM, "out of memory for %d samples", c->o->n);
+    return 0;
+}
+
+/* Generated images to RGB of the reference's side. */
+static int convert_samples(struct curve *c, struct error *err)
+{
+    const int side = generator_side(c->generator), channels = generator_channels(c->generator);
+    const size_t n_pixels = (size_t)side * (size_t)side;
+    uint8_t *rgb = malloc(n_pixels * 3);
+    int rc = rgb ? 0 : error_set(err, -ENOMEM, "out of memory for a sample");
+
+    for (int i = 0; i < c->o->n && rc == 0; i++) {
+        const uint8_t *image = c->generated + (size_t)i * n_pixels * (size_t)channels;
+
+        for (size_t j = 0; j < 3 * n_pixels; j++)
+            rgb[j] = channels == 3 ? image[j] : image[j / 3];
+        rc = resize_square(rgb, side, side, 3, 0, sets_side(c->sets),
+                           c->pixels + (size_t)i * picture_bytes(c), err);
+    }
+    free(rgb);
+    return rc;
+}
+
+static int generate_samples(struct curve *c, enum sampler sampler, int nfe, double *seconds,
+                            struct error *err)
+{
+    double start;
+    int rc = c->generator ? 0 : make_generator(c, err);
+
+    if (rc < 0)
+        return rc;
+    start = clock_seconds();
+    rc = generate_images(c->generator, c->o->n, c->o->seed, sampler, nfe, c->o->stop, c->generated,
+                         err);
+    *seconds = clock_seconds() - start;
+    return rc < 0 ? rc : convert_samples(c, err);
+}
+
+static int measure_row(struct curve *c, struct result *row, struct error *err)
+{
+    struct statistics *samples = NULL;
+    struct comparison comparison;
+    struct extractor *e;
+    int rc = sets_extractor(c->sets, &e, err);
+
+    if (rc == 0)
+        rc = statistics_of_pixels(e, sets_pool(c->sets), c->o->n, c->pixels, c->o->stop, &samples,
+                                  err);
+    if (rc == 0)
+        rc = comparison_make(sets_pool(c->sets), samples, c->reference, &comparison, err);
+    statistics_destroy(samples);
+    if (rc < 0)
+        return rc;
+    row->fd = comparison.frechet;
+    row->kid = comparison.kernel;
+    row->precision = comparison.precision;
+    row->recall = comparison.recall;
+    return results_add(c->results, row, err);
+}
+
+static int compare_points(const void *a, const void *b)
+{
+    const struct result *const *x = a, *const *y = b;
+
+    return ((*x)->nfe > (*y)->nfe) - ((*x)->nfe < (*y)->nfe);
+}
+
+/* The rows of a sampler as a line, by rising nfe; rows, x and y have room for them. */
+static struct plot_series sampler_series(const struct curve *c, enum sampler sampler,
+                                         const struct result **rows, double *x, double *y)
+{
+    struct plot_series series = {.name = sampler_name(sampler), .x = x, .y = y};
+
+    for (int i = 0; i < results_n(c->results); i++) {
+        const struct result *row = results_at(c->results, i);
+
+        if (row->sampler == sampler && row->n == c->o->n && row->seed == c->o->seed)
+            rows[series.n++] = row;
+    }
+    qsort(rows, (size_t)series.n, sizeof(*rows), compare_points);
+    for (int i = 0; i < series.n; i++) {
+        x[i] = rows[i]->nfe;
+        y[i] = rows[i]->fd;
+    }
+    return series;
+}
+
+static int draw(const struct curve *c, struct error *err)
+{
+    const int n_rows = results_n(c->results);
+    struct plot_series series[SAMPLERS + 1];
+    const struct result **rows = calloc((size_t)n_rows + 1, sizeof(*rows));
+    double *points = calloc(2 * (size_t)n_rows + 1, sizeof(*points)); /* all x, all y */
+    double floor_x[2] = {INFINITY, 0}, floor_y[2] = {c->floor, c->floor};
+    char title[96];
+    struct plot plot = {.title = title,
+                        .x_label = "network evaluations per image",
+                        .y_label = "Frechet distance (SqueezeNet features)",
+                        .log_x = true,
+                        .log_y = true,
+                        .series = series};
+    int used = 0, rc = 0;
+
+    if (!rows || !points) {
+        rc = error_set(err, -ENOMEM, "out of memory for a chart");
+        goto out;
+    }
+    for (int i = 0; i < SAMPLERS; i++) {
+        struct plot_series line =
+            sampler_series(c, (enum sampler)i, rows, points + used, points + n_rows + used);
+
+        if (line.n == 0)
+            continue;
+        floor_x[0] = fmin(floor_x[0], line.x[0]);
+        floor_x[1] = fmax(floor_x[1], line.x[line.n - 1]);
+        used += line.n;
+        series[plot.n_series++] = line;
+    }
+    if (plot.n_series == 0)
+        goto out;
+    if (isfinite(c->floor))
+        series[plot.n_series++] = (struct plot_series){.name = "real pictures",
+                                                       .n = 2,
+                                                       .x = floor_x,
+                                                       .y = floor_y,
+                                                       .level = true};
+    snprintf(title, sizeof(title), "Distance of %d samples to %d real pictures, %d px", c->o->n,
+             c->reference->n, sets_side(c->sets));
+    rc = plot_write_svg(c->o->svg, &plot, err);
+
+out:
+    free(rows);
+    free(points);
+    return rc;
+}
+
+static int run_row(struct curve *c, enum sampler sampler, int nfe, struct error *err)
+{
+    const struct curve_options *o = c->o;
+    struct result row = {.sampler = sampler,
+                         .nfe = nfe,
+                         .n = o->n,
+                         .seed = o->seed,
+                         .seconds = NAN};
+    int rc;
+
+    if (results_find(c->results, sampler, nfe, o->n, o->seed))
+        return 0;
+    if (samples_exist(c, sampler, nfe)) {
+        rc = read_samples(c, sampler, nfe, err);
+    } else if (c->checkpoint) {
+        rc = generate_samples(c, sampler, nfe, &row.seconds, err);
+    } else {
+        printf("%-17s %4d  left out: its samples are not there\n", sampler_name(sampler), nfe);
+        return 0;
+    }
+    if (rc == 0)
+        rc = measure_row(c, &row, err);
+    if (rc < 0) {
+        error_prefix(err, "%s at %d evaluations: ", sampler_name(sampler), nfe);
+        return rc;
+    }
+    printf("%-17s %4d  FD %.2f  KID %.5g  precision %.3f  recall %.3f\n", sampler_name(sampler),
+           nfe, row.fd, row.kid, row.precision, row.recall);
+    fflush(stdout);
+    return o->svg ? draw(c, err) : 0;
+}
+
+static int run_rows(struct curve *c, struct error *err)
+{
+    int rc = 0;
+
+    for (int i = 0; i < c->o->n_nfes && rc == 0; i++)
+        for (int j = 0; j < c->o->n_samplers && rc == 0; j++) {
+            if (c->o->stop && *c->o->stop)
+                rc = error_set(err, -ECANCELED, "stopped");
+            else
+                rc = run_row(c, c->o->samplers[j], c->o->nfes[i], err);
+        }
+    if (rc == 0 && c->o->svg) /* anew where all rows were there */
+        rc = draw(c, err);
+    return rc;
+}
+
+int curve_run(const struct curve_options *o, struct sets *sets, const struct statistics *reference,
+              struct error *err)
+{
+    struct curve c = {.o = o, .sets = sets, .reference = reference, .floor = NAN};
+    int rc = results_open(o->csv, &c.results, err);
+
+    if (rc == 0 && o->model)
+        rc = checkpoint_load(o->model, &c.checkpoint, err);
+    if (rc == 0) {
+        c.pixels = malloc((size_t)o->n * picture_bytes(&c));
+        if (!c.pixels)
+            rc = error_set(err, -ENOMEM, "out of memory for %d samples", o->n);
+    }
+    if (rc == 0 && reference->features && reference->n / 2 >= o->n) {
+        rc = comparison_floor(sets_pool(sets), reference, o->n, &c.floor, err);
+        if (rc == 0)
+            printf("%-22s  FD %.2f  (%d against the other %d)\n", "real pictures", c.floor, o->n,
+                   reference->n - o->n);
+    }
+    if (rc == 0)
+        rc = run_rows(&c, err);
+
+    free(c.pixels);
+    free(c.generated);
+    generator_destroy(c.generator);
+    checkpoint_destroy(c.checkpoint);
+    results_close(c.results);
+    return rc;
+}

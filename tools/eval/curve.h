@@ -1,0 +1,39 @@
+/* How the distance of samples to real pictures falls with the number of network evaluations, for
+ * several samplers: a row of results.h for each of them at each number, and a chart. */
+#ifndef TOOLS_EVAL_CURVE_H
+#define TOOLS_EVAL_CURVE_H
+
+#include "engine/device.h"
+#include "model/sampler.h"
+
+#include <signal.h>
+#include <stdint.h>
+
+struct error;
+struct sets;
+struct statistics;
+
+enum { CURVE_POINTS_MAX = 64 };
+
+struct curve_options {
+    const char *model;   /* checkpoint; NULL: nothing is generated */
+    const char *samples; /* folder with pictures <sampler>-<nfe>/<seed>.png; NULL: none */
+    const char *csv;     /* results.h; rows that it has are not made again */
+    const char *svg;     /* NULL: no chart */
+    int n_samplers, n_nfes;
+    enum sampler samplers[SAMPLERS];
+    int nfes[CURVE_POINTS_MAX];
+    int n;                             /* samples, >= 2 */
+    uint64_t seed;                     /* of the first sample, then seed + 1, ... */
+    enum precision precision;          /* of the generator */
+    const volatile sig_atomic_t *stop; /* may be NULL */
+};
+
+/* Prints a line per row. Samples are read where all n are in the folder, else generated, else left
+ * out with a line that says so. The chart shows all rows of the file for these n and seed, and the
+ * floor if the reference can be split; it is drawn after every row.
+ * 0, -ECANCELED when *stop became true (finished rows are kept), or the error of a part. */
+int curve_run(const struct curve_options *o, struct sets *sets, const struct statistics *reference,
+              struct error *err);
+
+#endif

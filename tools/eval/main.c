@@ -1,0 +1,330 @@
+/* softdiff-eval: how far a model's pictures are from real ones. */
+#include "engine/base/error.h"
+#include "tools/arguments.h"
+#include "tools/eval/comparison.h"
+#include "tools/eval/curve.h"
+#include "tools/eval/sets.h"
+#include "tools/eval/squeezenet.h"
+#include "tools/eval/statistics.h"
+
+#include <errno.h>
+#include <math.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { OPERANDS_MAX = 64, SIDE_MAX = 1024, SAMPLES_MAX = 1000000 };
+
+static const char program[] = "softdiff-eval";
+
+static volatile sig_atomic_t stop;
+
+static void ask_to_stop(int number)
+{
+    stop = 1;
+    signal(number, SIG_DFL);
+}
+
+static int finish(int rc, const struct error *err)
+{
+    if (rc == 0)
+        return EXIT_DONE;
+    fprintf(stderr, "%s: %s\n", program, err->text);
+    return EXIT_FAILED;
+}
+
+static int usage_error(const struct error *err)
+{
+    fprintf(stderr, "%s: %s\n", program, err->text);
+    return EXIT_USAGE;
+}
+
+static int count_operands(const char *const *operands)
+{
+    int n = 0;
+
+    while (n < OPERANDS_MAX && operands[n])
+        n++;
+    return n;
+}
+
+/* A covariance of so few pictures says little: its distance to anything is too large. */
+static void warn_of_few(const struct statistics *s, const char *path)
+{
+    if (s->n <= SQUEEZENET_FEATURES)
+        fprintf(stderr, "%s: \"%s\" has %d pictures for %d features: the distance is biased\n",
+                program, path, s->n, SQUEEZENET_FEATURES);
+}
+
+static int write_statistics(const struct sets_options *options, int n, const char *const *folders,
+                            const char *out, bool small, struct error *err)
+{
+    struct sets *sets = NULL;
+    struct statistics *s = NULL;
+    struct extractor *e;
+    int rc = sets_open(options, &sets, err);
+
+    if (rc == 0)
+        rc = sets_extractor(sets, &e, err);
+    if (rc == 0)
+        rc = statistics_of_folders(e, sets_pool(sets), n, folders, &stop, &s, err);
+    if (rc == 0)
+        rc = statistics_write(out, s, small, err);
+    if (rc == 0) {
+        warn_of_few(s, folders[0]);
+        printf("%d pictures at %d px\n", s->n, s->side);
+    }
+    statistics_destroy(s);
+    sets_close(sets);
+    return rc;
+}
+
+static int stats_main(int argc, char **argv)
+{
+    struct sets_options options = {.device = "auto", .side = SETS_SIDE, .stop = &stop};
+    const char *out = NULL;
+    bool small = false;
+    const struct argument table[] = {
+        {"out", 'o', ARGUMENT_TEXT, &out, 0, 0, "FILE", "where to write them (safetensors)"},
+        {"side", 0, ARGUMENT_INT, &options.side, 1, SIDE_MAX, "PX",
+         "that pictures are brought to, the model's; default 32"},
+        {"small", 0, ARGUMENT_FLAG, &small, 0, 0, NULL, "mean and covariance only: 2 MB"},
+        {"threads", 0, ARGUMENT_INT, &options.n_threads, 1, 4096, "N", "default: all processors"},
+        {"device", 0, ARGUMENT_TEXT, &options.device, 0, 0, "NAME", "auto, cpu, reference"},
+        {"network", 0, ARGUMENT_TEXT, &options.network, 0, 0, "FILE",
+         "of the features; default: squeezenet11 of the zoo"},
+    };
+    const struct arguments arguments = {
+        .program = "softdiff-eval stats",
+        .usage = "FOLDER... --out FILE [options]",
+        .about = "Keeps what is needed of all PNG and JPEG pictures below the folders to compare "
+                 "others with\nthem: mean and covariance of their features, and the features.",
+        .n = sizeof(table) / sizeof(table[0]),
+        .table = table,
+        .n_operands_min = 1,
+        .n_operands_max = OPERANDS_MAX,
+    };
+    const char *folders[OPERANDS_MAX];
+    struct error err;
+    int code = arguments_parse(&arguments, argc, argv, folders);
+
+    if (code >= 0)
+        return code;
+    if (!out) {
+        error_set(&err, -EINVAL, "--out is needed");
+        return usage_error(&err);
+    }
+    return finish(write_statistics(&options, count_operands(folders), folders, out, small, &err),
+                  &err);
+}
+
+static void print_comparison(const struct comparison *c)
+{
+    printf("FD         %.2f\n", c->frechet);
+    if (c->n_compared == 0)
+        return;
+    printf("KID        %.6g\n", c->kernel);
+    if (isfinite(c->precision))
+        printf("precision  %.3f\nrecall     %.3f\n", c->precision, c->recall);
+}
+
+/* sets[0] against each of the others. */
+static int compare_sets(struct sets *sets, int n, const char *const *paths,
+                        struct statistics *const *s, bool with_floor, struct error *err)
+{
+    for (int i = 0; i < n; i++)
+        warn_of_few(s[i], paths[i]);
+    for (int i = 1; i < n; i++) {
+        struct comparison c;
+        int rc = comparison_make(sets_pool(sets), s[0], s[i], &c, err);
+
+        if (rc < 0)
+            return rc;
+        printf("%d pictures of %s against %d of %s at %d px\n", s[0]->n, paths[0], s[i]->n,
+               paths[i], sets_side(sets));
+        print_comparison(&c);
+        if (with_floor) {
+            double distance;
+
+            rc = comparison_floor(sets_pool(sets), s[i], s[0]->n, &distance, err);
+            if (rc < 0) {
+                error_prefix(err, "floor of \"%s\": ", paths[i]);
+                return rc;
+            }
+            printf("floor      %.2f  (%d of the latter against the other %d)\n", distance, s[0]->n,
+                   s[i]->n - s[0]->n);
+        }
+    }
+    return 0;
+}
+
+static int distance_main(int argc, char **argv)
+{
+    struct sets_options options = {.device = "auto", .stop = &stop};
+    bool with_floor = false;
+    const struct argument table[] = {
+        {"side", 0, ARGUMENT_INT, &options.side, 1, SIDE_MAX, "PX",
+         "that pictures are brought to; default: that of a file of statistics, else 32"},
+        {"floor", 0, ARGUMENT_FLAG, &with_floor, 0, 0, NULL,
+         "as many pictures of REFERENCE against its others, too"},
+        {"threads", 0, ARGUMENT_INT, &options.n_threads, 1, 4096, "N", "default: all processors"},
+        {"device", 0, ARGUMENT_TEXT, &options.device, 0, 0, "NAME", "auto, cpu, reference"},
+        {"network", 0, ARGUMENT_TEXT, &options.network, 0, 0, "FILE",
+         "of the features; default: squeezenet11 of the zoo"},
+    };
+    const struct arguments arguments = {
+        .program = "softdiff-eval distance",
+        .usage = "SAMPLES REFERENCE... [options]",
+        .about = "Tells how far pictures are from others: Frechet distance (FD), kernel distance "
+                 "(KID),\nprecision and recall. Each is a folder of pictures or a file of "
+                 "`softdiff-eval stats`.\nThe features are SqueezeNet's: compare with nothing but "
+                 "distances of this program, with as\nmany samples.",
+        .n = sizeof(table) / sizeof(table[0]),
+        .table = table,
+        .n_operands_min = 2,
+        .n_operands_max = OPERANDS_MAX,
+    };
+    const char *paths[OPERANDS_MAX];
+    struct statistics *s[OPERANDS_MAX] = {NULL};
+    struct sets *sets = NULL;
+    struct error err;
+    int code = arguments_parse(&arguments, argc, argv, paths), n, rc;
+
+    if (code >= 0)
+        return code;
+    n = count_operands(paths);
+    rc = sets_open(&options, &sets, &err);
+    if (rc == 0)
+        rc = sets_read(sets, n, paths, s, &err);
+    if (rc == 0)
+        rc = compare_sets(sets, n, paths, s, with_floor, &err);
+    for (int i = 0; i < n; i++)
+        statistics_destroy(s[i]);
+    sets_close(sets);
+    return finish(rc, &err);
+}
+
+/* "pf-2m,momentum" to samplers; returns how many, or -EINVAL. */
+static int parse_samplers(const char *text, enum sampler *out, struct error *err)
+{
+    char *copy = strdup(text), *rest = copy, *name;
+    int n = 0, rc = 0;
+
+    if (!copy)
+        return error_set(err, -ENOMEM, "out of memory for a list of samplers");
+    while (rc == 0 && (name = strsep(&rest, ","))) {
+        if (n == SAMPLERS)
+            rc = error_set(err, -EINVAL, "\"%s\" has more than %d samplers", text, SAMPLERS);
+        else
+            rc = sampler_parse(name, &out[n++], err);
+    }
+    free(copy);
+    return rc < 0 ? rc : n;
+}
+
+/* What is said in words. 0 or -EINVAL. */
+static int parse_curve(const char *samplers, const char *nfes, const char *precision,
+                       const char *reference, struct curve_options *o, struct error *err)
+{
+    if (!reference || !o->csv)
+        return error_set(err, -EINVAL, "--reference and --csv are needed");
+    if (!o->model && !o->samples)
+        return error_set(err, -EINVAL, "a model or --samples is needed");
+    o->n_samplers = parse_samplers(samplers, o->samplers, err);
+    if (o->n_samplers < 0)
+        return o->n_samplers;
+    o->n_nfes = arguments_list(nfes, 1, SAMPLER_NFE_MAX, CURVE_POINTS_MAX, o->nfes, err);
+    if (o->n_nfes < 0)
+        return o->n_nfes;
+    return precision_parse(precision, &o->precision, err);
+}
+
+static int curve_main(int argc, char **argv)
+{
+    struct sets_options options = {.device = "auto", .stop = &stop};
+    struct curve_options o = {.n = 2000, .stop = &stop};
+    const char *reference = NULL, *samplers = "pf-2m,momentum", *nfes = "5,10,20,40";
+    const char *precision = "auto";
+    const struct argument table[] = {
+        {"reference", 'r', ARGUMENT_TEXT, &reference, 0, 0, "FILE",
+         "real pictures: stats or folder"},
+        {"csv", 0, ARGUMENT_TEXT, &o.csv, 0, 0, "FILE", "gets a row per point; has what is done"},
+        {"svg", 0, ARGUMENT_TEXT, &o.svg, 0, 0, "FILE", "gets the chart"},
+        {"samplers", 0, ARGUMENT_TEXT, &samplers, 0, 0, "NAMES", "default pf-2m,momentum"},
+        {"nfe", 0, ARGUMENT_TEXT, &nfes, 0, 0, "NUMBERS",
+         "network evaluations per image; default 5,10,20,40"},
+        {"number", 'n', ARGUMENT_INT, &o.n, 2, SAMPLES_MAX, "N", "samples per point; default 2000"},
+        {"seed", 's', ARGUMENT_U64, &o.seed, 0, 0, "S", "of the first sample, then S + 1, ..."},
+        {"samples", 0, ARGUMENT_TEXT, &o.samples, 0, 0, "FOLDER",
+         "take <sampler>-<nfe>/<seed>.png from there where all are"},
+        {"side", 0, ARGUMENT_INT, &options.side, 1, SIDE_MAX, "PX",
+         "of a reference that is a folder; default 32"},
+        {"precision", 0, ARGUMENT_TEXT, &precision, 0, 0, "P", "of the model: auto, fp32, bf16"},
+        {"threads", 0, ARGUMENT_INT, &options.n_threads, 1, 4096, "N", "default: all processors"},
+        {"device", 0, ARGUMENT_TEXT, &options.device, 0, 0, "NAME", "auto, cpu, reference"},
+        {"network", 0, ARGUMENT_TEXT, &options.network, 0, 0, "FILE",
+         "of the features; default: squeezenet11 of the zoo"},
+    };
+    const struct arguments arguments = {
+        .program = "softdiff-eval curve",
+        .usage = "[MODEL] --reference FILE --csv FILE [options]",
+        .about = "Measures the distance of a model's samples for every sampler at every number of "
+                 "evaluations.\nStopped or extended, the same command goes on with the rows that "
+                 "the CSV does not have;\nkeep one CSV per model and reference.",
+        .n = sizeof(table) / sizeof(table[0]),
+        .table = table,
+        .n_operands_max = 1,
+    };
+    struct statistics *s = NULL;
+    struct sets *sets = NULL;
+    struct error err;
+    int code = arguments_parse(&arguments, argc, argv, &o.model), rc;
+
+    if (code >= 0)
+        return code;
+    if (parse_curve(samplers, nfes, precision, reference, &o, &err) < 0)
+        return usage_error(&err);
+    rc = sets_open(&options, &sets, &err);
+    if (rc == 0)
+        rc = sets_read(sets, 1, &reference, &s, &err);
+    if (rc == 0)
+        rc = curve_run(&o, sets, s, &err);
+    statistics_destroy(s);
+    sets_close(sets);
+    return finish(rc, &err);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        int (*run)(int argc, char **argv);
+    } commands[] = {{"stats", stats_main}, {"distance", distance_main}, {"curve", curve_main}};
+    const struct arguments arguments = {
+        .program = program,
+        .usage = "stats | distance | curve ...",
+        .about = "Measures how far pictures are from real ones. `stats` keeps what is needed of "
+                 "real pictures,\n`distance` compares sets, `curve` compares a model's samplers "
+                 "at several numbers of\nevaluations. Each has a --help.",
+        .n_operands_min = 1,
+        .n_operands_max = 1,
+    };
+    struct sigaction action = {.sa_handler = ask_to_stop};
+    const char *name;
+    struct error err;
+    int code;
+
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    for (size_t i = 0; argc > 1 && i < sizeof(commands) / sizeof(commands[0]); i++) {
+        if (strcmp(argv[1], commands[i].name) == 0)
+            return commands[i].run(argc - 1, argv + 1);
+    }
+    code = arguments_parse(&arguments, argc, argv, &name);
+    if (code >= 0)
+        return code;
+    error_set(&err, -EINVAL, "there is no command \"%s\"", name);
+    return usage_error(&err);
+}

@@ -1,0 +1,140 @@
+#include "tools/eval/sets.h"
+#include "engine/base/error.h"
+#include "engine/device.h"
+#include "tools/eval/extractor.h"
+#include "tools/eval/statistics.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct sets {
+    const struct sets_options *options; /* borrowed */
+    int side;                           /* px; 0: not known yet */
+    struct device *device;
+    struct extractor *extractor; /* NULL: not needed yet */
+};
+
+/* The feature network of the checkout that this was built in, or else where it was installed. */
+static const char *default_network(void)
+{
+    return access(NETWORK_CHECKOUT, R_OK) == 0 ? NETWORK_CHECKOUT : NETWORK_INSTALLED;
+}
+
+int sets_open(const struct sets_options *options, struct sets **out, struct error *err)
+{
+    struct sets *s = calloc(1, sizeof(*s));
+    int rc;
+
+    if (!s)
+        return error_set(err, -ENOMEM, "out of memory for sets of pictures");
+    s->options = options;
+    s->side = options->side;
+    rc = device_open(options->device, options->n_threads, &s->device, err);
+    if (rc < 0) {
+        free(s);
+        return rc;
+    }
+    *out = s;
+    return 0;
+}
+
+void sets_close(struct sets *s)
+{
+    if (!s)
+        return;
+    extractor_destroy(s->extractor);
+    device_close(s->device);
+    free(s);
+}
+
+int sets_extractor(struct sets *s, struct extractor **out, struct error *err)
+{
+    const char *network = s->options->network ? s->options->network : default_network();
+
+    if (!s->extractor) {
+        int rc = extractor_create(s->device, network, s->side, &s->extractor, err);
+
+        if (rc < 0)
+            return rc;
+    }
+    *out = s->extractor;
+    return 0;
+}
+
+static int read_file(struct sets *s, const char *path, struct statistics **out, struct error *err)
+{
+    int rc = statistics_read(path, out, err);
+
+    if (rc < 0)
+        return rc;
+    if (s->side == 0)
+        s->side = (*out)->side;
+    if ((*out)->side != s->side)
+        return error_set(err, -EINVAL, "statistics \"%s\": of pictures of %d px, not %d", path,
+                         (*out)->side, s->side);
+    return 0;
+}
+
+static int read_folder(struct sets *s, const char *path, struct statistics **out, struct error *err)
+{
+    struct extractor *e;
+    int rc = sets_extractor(s, &e, err);
+
+    if (rc < 0)
+        return rc;
+    return statistics_of_folders(e, sets_pool(s), 1, &path, s->options->stop, out, err);
+}
+
+int sets_read(struct sets *s, int n, const char *const *paths, struct statistics **out,
+              struct error *err)
+{
+    int rc = 0;
+
+    memset(out, 0, (size_t)n * sizeof(*out));
+    /* Files first: they tell the side. */
+    for (int pass = 0; pass < 2; pass++) {
+        for (int i = 0; i < n && rc == 0; i++) {
+            struct stat info;
+            bool folder;
+
+            if (stat(paths[i], &info) < 0) {
+                rc = -errno;
+                error_set(err, rc, "could not look at \"%s\": %s", paths[i], strerror(-rc));
+                break;
+            }
+            folder = S_ISDIR(info.st_mode);
+            if (pass == 0 && !folder)
+                rc = read_file(s, paths[i], &out[i], err);
+            else if (pass == 1 && folder)
+                rc = read_folder(s, paths[i], &out[i], err);
+        }
+        if (s->side == 0)
+            s->side = SETS_SIDE;
+    }
+    if (rc < 0) {
+        for (int i = 0; i < n; i++) {
+            statistics_destroy(out[i]);
+            out[i] = NULL;
+        }
+    }
+    return rc;
+}
+
+int sets_side(const struct sets *s)
+{
+    return s->side;
+}
+
+struct device *sets_device(const struct sets *s)
+{
+    return s->device;
+}
+
+struct pool *sets_pool(const struct sets *s)
+{
+    return device_base(s->device)->pool;
+}

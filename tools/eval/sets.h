@@ -1,0 +1,45 @@
+/* The sets of pictures that a command line names: folders, or files of statistics. With the device
+ * and the feature network that folders and samples need.
+ *
+ * Thread: one at a time.
+ */
+#ifndef TOOLS_EVAL_SETS_H
+#define TOOLS_EVAL_SETS_H
+
+#include <signal.h>
+
+struct device;
+struct error;
+struct extractor;
+struct pool;
+struct sets;
+struct statistics;
+
+enum { SETS_SIDE = 32 }; /* px, where nobody says otherwise */
+
+struct sets_options {
+    const char *network; /* file of the feature network; NULL: the one that comes with softdiff */
+    const char *device;  /* device_open() */
+    int n_threads;       /* 0: as many as this process may use */
+    int side;            /* px that pictures are brought to; 0: that of the files, else SETS_SIDE */
+    const volatile sig_atomic_t *stop; /* checked now and then, may be NULL */
+};
+
+/* options are kept. 0, or what device_open() returns. */
+int sets_open(const struct sets_options *options, struct sets **out, struct error *err);
+void sets_close(struct sets *s);
+
+/* Reads n sets: out [n], each to be destroyed. Called once.
+ * 0, or what statistics_read() and statistics_of_folders() return; -EINVAL when sides differ. */
+int sets_read(struct sets *s, int n, const char *const *paths, struct statistics **out,
+              struct error *err);
+
+/* The network for pictures of the side of the sets, made at its first use; owned by s.
+ * 0, or what extractor_create() returns. */
+int sets_extractor(struct sets *s, struct extractor **out, struct error *err);
+
+int sets_side(const struct sets *s); /* px, once sets have been read */
+struct device *sets_device(const struct sets *s);
+struct pool *sets_pool(const struct sets *s);
+
+#endif

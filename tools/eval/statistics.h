@@ -1,0 +1,45 @@
+/* What is kept of a set of pictures to compare it with others.
+ *
+ * In a file (safetensors): "mean" and "covariance" f64, "features" f32, "kernel" f64 [1]; the last
+ * two are absent from small files. Metadata "softdiff_statistics" is a JSON document:
+ * {"format": 1, "network": "squeezenet11", "side": 32, "n": 8000}.
+ */
+#ifndef TOOLS_EVAL_STATISTICS_H
+#define TOOLS_EVAL_STATISTICS_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct error;
+struct extractor;
+struct pool;
+
+struct statistics {
+    int n;              /* pictures, >= 2 */
+    int side;           /* px that they were brought to */
+    double *mean;       /* [SQUEEZENET_FEATURES] */
+    double *covariance; /* [SQUEEZENET_FEATURES,SQUEEZENET_FEATURES], over n - 1 */
+    double *features;   /* [n,SQUEEZENET_FEATURES]; NULL: not kept */
+    double kernel;      /* distance_kernel_within() of the features; NAN without them */
+};
+
+/* Of n pictures [n,side,side,3] RGB, side that of e.
+ * 0, -EINVAL (n < 2), -ECANCELED when *stop became true (may be NULL), -ENOMEM or -EIO. */
+int statistics_of_pixels(struct extractor *e, struct pool *pool, int n, const uint8_t *pixels,
+                         const volatile sig_atomic_t *stop, struct statistics **out,
+                         struct error *err);
+
+/* Of all pictures below the folders. As above, or what dataset_open() returns. */
+int statistics_of_folders(struct extractor *e, struct pool *pool, int n_folders,
+                          const char *const *folders, const volatile sig_atomic_t *stop,
+                          struct statistics **out, struct error *err);
+
+void statistics_destroy(struct statistics *s);
+
+/* small: without the features. 0, -ENOMEM or -errno of the file. */
+int statistics_write(const char *path, const struct statistics *s, bool small, struct error *err);
+/* 0, -EINVAL (not such a file, numbers that are not finite), -ENOMEM or -errno of the file. */
+int statistics_read(const char *path, struct statistics **out, struct error *err);
+
+#endif
