@@ -20,6 +20,8 @@ MAY_INCLUDE = {
     "api": ("engine/base",),
     "server": ("api", "config", "model", "engine", "engine/base"),
     "tools": ("api", "config", "model", "engine", "engine/base", "tools/train"),
+    # The daemon's own queue decides in the simulation, too.
+    "tools/simulate": ("tools", "server", "model", "engine", "engine/base"),
     "tools/train": ("tools", "api", "config", "model", "engine", "engine/base"),
 }
 
@@ -38,7 +40,7 @@ LIBRARIES = {
     "nccl": ("engine/cuda",),
     "lapack": ("model",),
     "nettle": ("api", "model"),
-    "jansson.h": ("model", "config", "api", "server", "tools", "tools/train"),
+    "jansson.h": ("model", "config", "api", "server", "tools", "tools/simulate", "tools/train"),
     "png.h": ("api",),
     "jpeglib.h": ("tools/train",),
     "uv.h": ("server",),

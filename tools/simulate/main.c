@@ -1,0 +1,301 @@
+/* softdiff-simulate: latency and throughput of a daemon that is not there yet, by arrival rate, slots
+ * and policy, from the tick times of a machine.
+ */
+#include "engine/base/error.h"
+#include "engine/device.h"
+#include "model/checkpoint.h"
+#include "model/sampler.h"
+#include "tools/arguments.h"
+#include "tools/plot.h"
+#include "tools/simulate/simulation.h"
+#include "tools/simulate/stream.h"
+#include "tools/simulate/ticks.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { LIST_MAX = 32, SLOTS_MAX = PLOT_SERIES_MAX / POLICIES, ROUNDS = 25, IMAGES_MAX = 64 };
+
+struct options {
+    const char *source, *ticks, *rates, *loads, *images, *nfe, *slots, *csv, *svg;
+    const char *device, *precision;
+    uint64_t seed;
+    int n_requests, max_queue, n_threads;
+};
+
+struct sweep {
+    struct ticks ticks;
+    struct distribution images, nfe;
+    int n_slots, slots[SLOTS_MAX];
+    int n_rates;
+    double rates[LIST_MAX]; /* requests per second */
+    struct simulation_result results[SLOTS_MAX][POLICIES][LIST_MAX];
+};
+
+/* Positive numbers; returns how many. */
+static int parse_numbers(const char *text, double *out, struct error *err)
+{
+    const char *rest = text;
+    int n = 0;
+
+    for (;;) {
+        char *end;
+        double number = strtod(rest, &end);
+
+        if (end == rest || (*end != '\0' && *end != ',') || !(number > 0) || !isfinite(number) ||
+            n == LIST_MAX)
+            return error_set(err, -EINVAL, "\"%s\" is not a list of up to %d numbers above 0", text,
+                             LIST_MAX);
+        out[n++] = number;
+        if (*end == '\0')
+            return n;
+        rest = end + 1;
+    }
+}
+
+static int measure_ticks(const struct options *o, int slots, struct ticks *out, struct error *err)
+{
+    struct device *device = NULL;
+    struct checkpoint *checkpoint = NULL;
+    int rc = checkpoint_load(o->source, &checkpoint, err);
+
+    if (rc == 0)
+        rc = device_open(o->device, o->n_threads, &device, err);
+    if (rc == 0)
+        rc = ticks_measure(device, checkpoint, o->precision, slots, ROUNDS, out, err);
+    device_close(device);
+    checkpoint_destroy(checkpoint);
+    return rc;
+}
+
+static int get_ticks(const struct options *o, int slots_max, struct ticks *out, struct error *err)
+{
+    size_t length = o->source ? strlen(o->source) : 0;
+
+    if (!o->source == !o->ticks)
+        return error_set(err, -EINVAL, "one of MODEL, BENCH.json and --ticks is needed");
+    if (o->ticks)
+        return ticks_parse(o->ticks, out, err);
+    if (length > 5 && strcmp(o->source + length - 5, ".json") == 0)
+        return ticks_read_bench(o->source, out, err);
+    return measure_ticks(o, slots_max, out, err);
+}
+
+/* Requests per second that so many lanes, always busy, can serve. */
+static double capacity(const struct sweep *s, int slots)
+{
+    return slots / (1e-3 * ticks_ms(&s->ticks, slots)) /
+           (distribution_mean(&s->images) * distribution_mean(&s->nfe));
+}
+
+static int prepare(const struct options *o, struct sweep *s, struct error *err)
+{
+    int slots_max = 0, rc;
+
+    rc = distribution_parse(o->images, IMAGES_MAX, &s->images, err);
+    if (rc == 0)
+        rc = distribution_parse(o->nfe, SAMPLER_NFE_MAX, &s->nfe, err);
+    if (rc < 0)
+        return rc;
+    s->n_slots = arguments_list(o->slots, 1, TICKS_LANES_MAX, SLOTS_MAX, s->slots, err);
+    if (s->n_slots < 0)
+        return s->n_slots;
+    s->n_rates = parse_numbers(o->rates ? o->rates : o->loads, s->rates, err);
+    if (s->n_rates < 0)
+        return s->n_rates;
+    for (int i = 0; i < s->n_slots; i++)
+        slots_max = s->slots[i] > slots_max ? s->slots[i] : slots_max;
+    rc = get_ticks(o, slots_max, &s->ticks, err);
+    if (rc < 0)
+        return rc;
+    if (slots_max > ticks_lanes_max(&s->ticks))
+        return error_set(err, -EINVAL, "%d slots, but tick times for 1 to %d lanes only", slots_max,
+                         ticks_lanes_max(&s->ticks));
+    for (int i = 0; !o->rates && i < s->n_rates; i++)
+        s->rates[i] *= capacity(s, slots_max);
+    return 0;
+}
+
+static int simulate(const struct options *o, struct sweep *s, struct error *err)
+{
+    struct stream_request *requests = calloc((size_t)o->n_requests, sizeof(*requests));
+    int rc = requests ? 0 : error_set(err, -ENOMEM, "out of memory for the requests");
+
+    for (int r = 0; r < s->n_rates && rc == 0; r++) {
+        stream_draw(o->seed, s->rates[r], &s->images, &s->nfe, o->n_requests, requests);
+        for (int i = 0; i < s->n_slots; i++) {
+            for (int p = 0; p < POLICIES && rc == 0; p++) {
+                const struct simulation_options options = {(enum policy)p, s->slots[i],
+                                                           o->max_queue};
+
+                rc = simulation_run(&options, &s->ticks, requests, o->n_requests,
+                                    &s->results[i][p][r], err);
+            }
+        }
+    }
+    free(requests);
+    return rc;
+}
+
+static double images_per_s(const struct simulation_result *r)
+{
+    return r->elapsed_s > 0 ? (double)r->images / r->elapsed_s : 0;
+}
+
+/* The share of what all lanes, always busy with what is wanted, would have computed. */
+static double utilisation(const struct sweep *s, int slots, const struct simulation_result *r)
+{
+    double full = slots / (1e-3 * ticks_ms(&s->ticks, slots)) * r->elapsed_s;
+
+    return full > 0 ? (double)r->evaluations / full : 0;
+}
+
+static void print_table(const struct options *o, const struct sweep *s)
+{
+    printf("ticks (lanes: ms):");
+    for (int i = 0; i < s->ticks.n; i++)
+        printf(" %d: %.3f", s->ticks.lanes[i], s->ticks.ms[i]);
+    printf("\n%d requests per row, seed %llu, %.3g images and %.4g evaluations each on average\n\n",
+           o->n_requests, (unsigned long long)o->seed, distribution_mean(&s->images),
+           distribution_mean(&s->nfe));
+    printf("%10s %5s %-10s %9s %7s %7s %9s %10s %10s %10s\n", "requests/s", "slots", "policy",
+           "images/s", "used %", "refused", "in system", "p50 ms", "p95 ms", "p99 ms");
+    for (int r = 0; r < s->n_rates; r++) {
+        for (int i = 0; i < s->n_slots; i++) {
+            for (int p = 0; p < POLICIES; p++) {
+                const struct simulation_result *result = &s->results[i][p][r];
+
+                printf("%10.3f %5d %-10s %9.2f %7.1f %7d %9.2f %10.1f %10.1f %10.1f\n", s->rates[r],
+                       s->slots[i], policy_name((enum policy)p), images_per_s(result),
+                       100 * utilisation(s, s->slots[i], result), result->refused,
+                       result->mean_in_system, 1e3 * result->p50_s, 1e3 * result->p95_s,
+                       1e3 * result->p99_s);
+            }
+        }
+    }
+}
+
+static int write_csv(const struct options *o, const struct sweep *s, struct error *err)
+{
+    FILE *file = fopen(o->csv, "w");
+    int rc = file ? 0 : -errno;
+
+    if (!file)
+        return error_set(err, rc, "could not write \"%s\": %s", o->csv, strerror(-rc));
+    fprintf(file, "requests_per_s,slots,policy,seed,completed,refused,images,evaluations,"
+                  "lane_evaluations,elapsed_s,busy_s,images_per_s,utilisation,mean_in_system,"
+                  "mean_wait_s,mean_s,p50_s,p95_s,p99_s\n");
+    for (int r = 0; r < s->n_rates; r++) {
+        for (int i = 0; i < s->n_slots; i++) {
+            for (int p = 0; p < POLICIES; p++) {
+                const struct simulation_result *x = &s->results[i][p][r];
+
+                fprintf(file,
+                        "%.9g,%d,%s,%llu,%d,%d,%lld,%lld,%lld,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g,"
+                        "%.9g,%.9g,%.9g\n",
+                        s->rates[r], s->slots[i], policy_name((enum policy)p),
+                        (unsigned long long)o->seed, x->completed, x->refused, x->images,
+                        x->evaluations, x->lane_evaluations, x->elapsed_s, x->busy_s,
+                        images_per_s(x), utilisation(s, s->slots[i], x), x->mean_in_system,
+                        x->mean_wait_s, x->mean_s, x->p50_s, x->p95_s, x->p99_s);
+            }
+        }
+    }
+    if (ferror(file) | fclose(file))
+        return error_set(err, -EIO, "could not write \"%s\"", o->csv);
+    return 0;
+}
+
+static int draw(const struct options *o, const struct sweep *s, struct error *err)
+{
+    double latency[PLOT_SERIES_MAX][LIST_MAX];
+    struct plot_series series[PLOT_SERIES_MAX];
+    char names[PLOT_SERIES_MAX][40];
+    struct plot plot = {.title = "Latency that 95 % of the requests stay below",
+                        .x_label = "requests per second",
+                        .y_label = "seconds",
+                        .log_y = true,
+                        .series = series};
+
+    for (int i = 0; i < s->n_slots; i++) {
+        for (int p = 0; p < POLICIES; p++) {
+            int k = plot.n_series++;
+
+            for (int r = 0; r < s->n_rates; r++)
+                latency[k][r] = s->results[i][p][r].p95_s;
+            snprintf(names[k], sizeof(names[k]), "%s, %d slots", policy_name((enum policy)p),
+                     s->slots[i]);
+            series[k] = (struct plot_series){.name = names[k],
+                                             .n = s->n_rates,
+                                             .x = s->rates,
+                                             .y = latency[k]};
+        }
+    }
+    return plot_write_svg(o->svg, &plot, err);
+}
+
+int main(int argc, char **argv)
+{
+    static struct sweep sweep; /* large; zero */
+    struct options o = {.loads = "0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,0.95",
+                        .images = "1",
+                        .nfe = "20",
+                        .slots = "16",
+                        .device = "auto",
+                        .precision = "auto",
+                        .n_requests = 20000,
+                        .max_queue = 256};
+    const struct argument table[] = {
+        {"ticks", 0, ARGUMENT_TEXT, &o.ticks, 0, 0, "LIST", "tick times, LANES:MS,... instead"},
+        {"rate", 'r', ARGUMENT_TEXT, &o.rates, 0, 0, "LIST", "requests per second"},
+        {"load", 'l', ARGUMENT_TEXT, &o.loads, 0, 0, "LIST",
+         "rates as shares of what the most slots can serve; default 0.1,...,0.9,0.95"},
+        {"slots", 0, ARGUMENT_TEXT, &o.slots, 0, 0, "LIST", "default 16"},
+        {"images", 0, ARGUMENT_TEXT, &o.images, 0, 0, "LIST",
+         "per request, as VALUE:WEIGHT,...; default 1"},
+        {"nfe", 0, ARGUMENT_TEXT, &o.nfe, 0, 0, "LIST",
+         "evaluations per image, as VALUE:WEIGHT,...; default 20"},
+        {"requests", 'n', ARGUMENT_INT, &o.n_requests, 1, 1000000, "N",
+         "to simulate for each row; default 20000"},
+        {"max-queue", 0, ARGUMENT_INT, &o.max_queue, 0, 1000000000, "N",
+         "images that may wait beyond the slots; default 256"},
+        {"seed", 's', ARGUMENT_U64, &o.seed, 0, 0, "S", "of the stream of requests; default 0"},
+        {"csv", 0, ARGUMENT_TEXT, &o.csv, 0, 0, "FILE", "all numbers"},
+        {"svg", 0, ARGUMENT_TEXT, &o.svg, 0, 0, "FILE", "latency by rate"},
+        {"threads", 0, ARGUMENT_INT, &o.n_threads, 1, 4096, "N", "default: all processors"},
+        {"device", 0, ARGUMENT_TEXT, &o.device, 0, 0, "NAME", "auto, cpu, reference"},
+        {"precision", 0, ARGUMENT_TEXT, &o.precision, 0, 0, "P", "auto, fp32, bf16"},
+    };
+    const struct arguments arguments = {
+        .program = "softdiff-simulate",
+        .usage = "MODEL|BENCH.json [options]",
+        .about = "Simulates a daemon under load: continuous batching as softdiffd does it, and "
+                 "batching of whole\nrequests. Tick times are measured with MODEL, or read from "
+                 "an output of softdiff-bench --json.",
+        .n = sizeof(table) / sizeof(table[0]),
+        .table = table,
+        .n_operands_max = 1,
+    };
+    struct error err;
+    int code = arguments_parse(&arguments, argc, argv, &o.source), rc;
+
+    if (code >= 0)
+        return code;
+    rc = prepare(&o, &sweep, &err);
+    if (rc == 0)
+        rc = simulate(&o, &sweep, &err);
+    if (rc == 0)
+        print_table(&o, &sweep);
+    if (rc == 0 && o.csv)
+        rc = write_csv(&o, &sweep, &err);
+    if (rc == 0 && o.svg)
+        rc = draw(&o, &sweep, &err);
+    if (rc < 0) {
+        fprintf(stderr, "softdiff-simulate: %s\n", err.text);
+        return rc == -EINVAL ? EXIT_USAGE : EXIT_FAILED;
+    }
+    return EXIT_DONE;
+}
