@@ -94,3 +94,17 @@ const struct device_base *device_base(const struct device *device)
 {
     return (const struct device_base *)device;
 }
+
+int kernel_run(const struct kernel *kernel, const void *const *inputs, void *const *outputs,
+               void *shared, void *scratch, struct error *err)
+{
+    int rc = 0;
+
+    if (kernel->n_stages == 0)
+        return kernel->ops->run(kernel, inputs, outputs, scratch, err);
+    for (int stage = 0; stage < kernel->n_stages; stage++) {
+        for (int part = 0; part < kernel->n_parts[stage] && rc == 0; part++)
+            rc = kernel->ops->run_part(kernel, stage, part, inputs, outputs, shared, scratch, err);
+    }
+    return rc;
+}

@@ -57,10 +57,18 @@ struct kernel_spec {
 
 struct device; /* opaque to callers; each table defines its own, see struct device_base */
 
+enum { KERNEL_STAGES_MAX = 3 };
+
 /* A kernel. Tables embed it as the first member of their own struct. */
 struct kernel {
     const struct kernel_ops *ops;
-    size_t scratch_bytes; /* wanted at run(), 64-byte aligned; contents not kept */
+    size_t scratch_bytes; /* wanted by each thread, 64-byte aligned; contents not kept */
+    size_t shared_bytes;  /* wanted once, likewise; kept from stage to stage of a run */
+    /* A kernel may be cut: a run is n_stages stages after each other, each of n_parts[stage] parts
+     * that may be run in any order and at a time. How it is cut depends on the shapes alone, so
+     * that the result does not depend on the number of threads. n_stages 0: ops->run does all. */
+    int n_stages;
+    int n_parts[KERNEL_STAGES_MAX];
     /* How input i wants its parameter: 0 plain float32 in the layout of engine/op.h, else an
      * identifier of a packed format. Two kernels with equal identifiers for the same parameter
      * share the packed copy. */
@@ -73,6 +81,9 @@ struct kernel_ops {
      * every output is written. Returns 0 or -EIO. Allocates nothing. */
     int (*run)(const struct kernel *kernel, const void *const *inputs, void *const *outputs,
                void *scratch, struct error *err);
+    /* The same of one part of one stage, for kernels with n_stages > 0. */
+    int (*run_part)(const struct kernel *kernel, int stage, int part, const void *const *inputs,
+                    void *const *outputs, void *shared, void *scratch, struct error *err);
     void (*destroy)(struct kernel *kernel);
     /* For inputs with packing[i] != 0: the size of the packed copy in bytes, and the packing of
      * plain float32 src into dst (64-byte aligned, that size). Optional if no kernel packs. */
@@ -80,6 +91,10 @@ struct kernel_ops {
     int (*pack)(const struct kernel *kernel, int input, const float *src, void *dst,
                 struct error *err);
 };
+
+/* Runs a kernel whole, cut or not. 0 or -EIO. */
+int kernel_run(const struct kernel *kernel, const void *const *inputs, void *const *outputs,
+               void *shared, void *scratch, struct error *err);
 
 struct device_ops {
     const char *name;

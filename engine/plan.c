@@ -1,11 +1,5 @@
-/* Making and running plans. Four places a value can live in:
- *
- *   input, output   memory for the whole batch, chunk after chunk
- *   parameter       a copy that struct parameters keeps
- *   arena           one per worker, shared by values of disjoint lifetimes
- *   sum             unbatched outputs: one buffer per worker, added up after the run
- */
-#include "engine/plan.h"
+/* Making plans, and what goes in and comes out of them. */
+#include "engine/plan_steps.h"
 #include "engine/base/error.h"
 #include "engine/base/pool.h"
 #include "engine/layout.h"
@@ -15,59 +9,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum place { PLACE_NONE, PLACE_BATCH, PLACE_CONSTANT, PLACE_PARAMETER, PLACE_ARENA, PLACE_SUM };
-
-struct location {
-    enum place place;
-    enum dtype dtype;
-    size_t count;  /* elements per image, or of the whole when unbatched */
-    bool input;    /* written by the caller, even if nothing reads it */
-    void *memory;  /* batch, constant: own memory of all images */
-    size_t offset; /* arena: of this value; sum: in the sums; bytes */
-};
-
-/* One operand of a step: base plus chunk * stride, or an offset into the worker's arena or sums. */
-struct operand {
-    enum place place;
-    const void *base;
-    size_t stride; /* bytes per chunk */
-    size_t offset;
-    size_t bytes; /* sums: to be added ... */
-    size_t spare; /* ... from this offset in the arena, after the worker's first chunk */
-};
-
-struct step {
-    struct kernel *kernel;
-    int n_inputs, n_outputs;
-    struct operand inputs[OP_INPUTS_MAX];
-    struct operand outputs[OP_OUTPUTS_MAX];
-};
-
-struct worker {
-    void *arena;
-    void *sums;
-    int code;
-    struct error error;
-};
-
-struct plan {
-    struct device *device;
-    const struct device_ops *ops;
-    struct parameters *parameters;
-    enum precision precision;
-    int batch_max, grain;
-    int n_values;
-    struct location *locations; /* [n_values] */
-    int n_steps;
-    struct step *steps;
-    size_t scratch_offset; /* in the arena */
-    size_t arena_bytes, sum_bytes;
-    int n_workers;
-    struct worker *workers;
-    size_t memory_bytes;
-    int n_chunks; /* of the run in progress */
-};
 
 static enum dtype dtype_of(const struct plan *plan, enum value_type type)
 {
@@ -133,15 +74,75 @@ static int make_kernel(struct plan *plan, const struct program *p, const struct 
     return plan->ops->kernel_create(plan->device, &spec, out, err);
 }
 
+/* The last round of a step. */
+static int last_round(const struct step *step)
+{
+    return step->round + (step->kernel->n_stages > 1 ? step->kernel->n_stages - 1 : 0);
+}
+
+/* Gives every step the first round after those of the steps it reads from, and none before that
+ * of the step before it: so the steps stay in the order they were written in. */
+static int make_rounds(struct plan *plan, const struct program *p, const int *steps_of,
+                       struct error *err)
+{
+    int *ready = calloc((size_t)plan->n_values + 1, sizeof(*ready)); /* the round after its maker */
+    int round = 0, n_entries = 0;
+
+    if (!ready)
+        return error_set(err, -ENOMEM, "out of memory for the rounds of a plan");
+    for (int i = 0; i < program_n_ops(p); i++) {
+        const struct op *op = program_op(p, i);
+        struct step *step;
+
+        if (steps_of[i] < 0)
+            continue;
+        step = &plan->steps[steps_of[i]];
+        for (int j = 0; j < op->n_inputs; j++) {
+            if (op->inputs[j] >= 0 && ready[op->inputs[j]] > round)
+                round = ready[op->inputs[j]];
+        }
+        step->round = round;
+        for (int j = 0; j < op->n_outputs; j++)
+            ready[op->outputs[j]] = last_round(step) + 1;
+        if (last_round(step) >= plan->n_rounds)
+            plan->n_rounds = last_round(step) + 1;
+        n_entries += last_round(step) - step->round + 1;
+    }
+    free(ready);
+    plan->rounds = calloc((size_t)plan->n_rounds + 1, sizeof(*plan->rounds));
+    plan->entries = calloc((size_t)n_entries + 1, sizeof(*plan->entries));
+    if (!plan->rounds || !plan->entries)
+        return error_set(err, -ENOMEM, "out of memory for the rounds of a plan");
+    n_entries = 0;
+    for (int r = 0; r < plan->n_rounds; r++) {
+        plan->rounds[r].first_entry = n_entries;
+        for (int i = 0; i < plan->n_steps; i++) {
+            const struct step *step = &plan->steps[i];
+            int stage = r - step->round;
+            struct round_entry entry = {.step = i, .stage = stage, .n_parts = 1};
+
+            if (stage < 0 || r > last_round(step))
+                continue;
+            if (step->kernel->n_stages > 0)
+                entry.n_parts = step->kernel->n_parts[stage];
+            plan->rounds[r].n_parts += entry.n_parts;
+            plan->entries[n_entries++] = entry;
+        }
+        plan->rounds[r].n_entries = n_entries - plan->rounds[r].first_entry;
+    }
+    return 0;
+}
+
 /* Decides where every needed value lives and lays out the arena. steps_of[i] is the number of the
  * step of operation i, or -1. */
 static int locate(struct plan *plan, const struct program *p, const struct plan_options *options,
                   const bool *needed, const int *steps_of, struct error *err)
 {
     int n_chunks_max = (plan->batch_max + plan->grain - 1) / plan->grain;
-    struct layout_block *blocks = calloc((size_t)plan->n_values + 1, sizeof(*blocks));
+    struct layout_block *blocks =
+        calloc((size_t)plan->n_steps + (size_t)plan->n_values + 1, sizeof(*blocks));
     int *block_of = malloc((size_t)plan->n_values * sizeof(*block_of) + 1);
-    int n_blocks = 0, rc = 0;
+    int n_blocks = plan->n_steps, rc = 0; /* the first of them: what the steps' stages share */
 
     if (!blocks || !block_of) {
         rc = error_set(err, -ENOMEM, "out of memory to lay out a plan");
@@ -173,6 +174,10 @@ static int locate(struct plan *plan, const struct program *p, const struct plan_
         }
         at->place = v->shape.batched ? PLACE_BATCH : PLACE_SUM;
     }
+    for (int i = 0; i < plan->n_steps; i++)
+        blocks[i] = (struct layout_block){.bytes = plan->steps[i].kernel->shared_bytes,
+                                          .first = plan->steps[i].round,
+                                          .last = last_round(&plan->steps[i])};
     /* What is left is made and used inside a chunk. So are sums while they are added. */
     for (int i = 0; i < program_n_ops(p); i++) {
         const struct op *op = program_op(p, i);
@@ -188,7 +193,8 @@ static int locate(struct plan *plan, const struct program *p, const struct plan_
             block_of[op->outputs[j]] = n_blocks;
             blocks[n_blocks].bytes =
                 at->count * dtype_size(at->dtype) * (size_t)(v->shape.batched ? plan->grain : 1);
-            blocks[n_blocks].first = blocks[n_blocks].last = steps_of[i];
+            blocks[n_blocks].first = plan->steps[steps_of[i]].round;
+            blocks[n_blocks].last = last_round(&plan->steps[steps_of[i]]);
             n_blocks++;
         }
         for (int j = 0; steps_of[i] >= 0 && j < op->n_inputs; j++) {
@@ -201,13 +207,16 @@ static int locate(struct plan *plan, const struct program *p, const struct plan_
                                op_name(op->kind));
                 goto out;
             }
-            if (block_of[value] >= 0)
-                blocks[block_of[value]].last = steps_of[i];
+            if (block_of[value] >= 0 &&
+                blocks[block_of[value]].last < last_round(&plan->steps[steps_of[i]]))
+                blocks[block_of[value]].last = last_round(&plan->steps[steps_of[i]]);
         }
     }
     rc = layout_place(n_blocks, blocks, &plan->scratch_offset, err);
     if (rc < 0)
         goto out;
+    for (int i = 0; i < plan->n_steps; i++)
+        plan->steps[i].shared_offset = blocks[i].offset;
     for (int i = 0; i < plan->n_values; i++) {
         struct location *at = &plan->locations[i];
         size_t bytes = at->count * dtype_size(at->dtype);
@@ -347,17 +356,22 @@ int plan_create(struct device *device, const struct program *p, struct parameter
         rc = make_kernel(plan, p, op, &plan->steps[plan->n_steps].kernel, err);
         if (rc < 0)
             goto out;
+        plan->steps[plan->n_steps].op = i;
         plan->steps[plan->n_steps].n_inputs = op->n_inputs;
         plan->steps[plan->n_steps].n_outputs = op->n_outputs;
         steps_of[i] = plan->n_steps++;
     }
-    rc = locate(plan, p, options, needed_values, steps_of, err);
+    rc = make_rounds(plan, p, steps_of, err);
+    if (rc == 0)
+        rc = locate(plan, p, options, needed_values, steps_of, err);
     for (int i = 0; rc == 0 && i < n_ops; i++) {
         if (steps_of[i] >= 0)
             rc = connect(plan, p, program_op(p, i), &plan->steps[steps_of[i]], err);
     }
     if (rc == 0)
         rc = make_workers(plan, err);
+    if (rc == 0 && pool_threads(device_base(device)->pool) > 1 && !plan->sum_bytes)
+        rc = team_create(plan, &plan->team, err);
     if (rc == 0) {
         *out = plan;
         plan = NULL;
@@ -385,7 +399,10 @@ void plan_destroy(struct plan *plan)
         plan->ops->memory_destroy(plan->device, plan->workers[i].arena);
         plan->ops->memory_destroy(plan->device, plan->workers[i].sums);
     }
+    team_destroy(plan->team);
     free(plan->workers);
+    free(plan->rounds);
+    free(plan->entries);
     free(plan->steps);
     free(plan->locations);
     free(plan);
@@ -468,126 +485,6 @@ int plan_read(struct plan *plan, int value, int first, int n, void *dst, struct 
             floats[i + j] = bf16_to_float(block[j]);
     }
     return rc;
-}
-
-static const void *input_pointer(const struct operand *operand, const struct worker *worker,
-                                 int chunk)
-{
-    switch (operand->place) {
-    case PLACE_BATCH:
-        return (const char *)operand->base + (size_t)chunk * operand->stride;
-    case PLACE_ARENA:
-        return (const char *)worker->arena + operand->offset;
-    default: /* a constant or a parameter, or NULL: absent */
-        return operand->base;
-    }
-}
-
-/* The first chunk of a worker writes its sums in place, later ones beside them. */
-static void *output_pointer(const struct operand *operand, const struct worker *worker, int chunk,
-                            bool first)
-{
-    switch (operand->place) {
-    case PLACE_BATCH:
-        return (char *)operand->base + (size_t)chunk * operand->stride;
-    case PLACE_SUM:
-        return first ? (char *)worker->sums + operand->offset
-                     : (char *)worker->arena + operand->spare;
-    default:
-        return (char *)worker->arena + operand->offset;
-    }
-}
-
-static void add_floats(float *sum, const float *term, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        sum[i] += term[i];
-}
-
-/* Runs every step on one chunk. first: it is the worker's first chunk of this run. */
-static void run_chunk(struct plan *plan, struct worker *worker, int chunk, bool first)
-{
-    void *scratch = (char *)worker->arena + plan->scratch_offset;
-
-    for (int i = 0; i < plan->n_steps && worker->code == 0; i++) {
-        const struct step *step = &plan->steps[i];
-        const void *inputs[OP_INPUTS_MAX];
-        void *outputs[OP_OUTPUTS_MAX];
-
-        for (int j = 0; j < step->n_inputs; j++)
-            inputs[j] = input_pointer(&step->inputs[j], worker, chunk);
-        for (int j = 0; j < step->n_outputs; j++)
-            outputs[j] = output_pointer(&step->outputs[j], worker, chunk, first);
-        worker->code =
-            step->kernel->ops->run(step->kernel, inputs, outputs, scratch, &worker->error);
-        for (int j = 0; j < step->n_outputs && !first; j++) {
-            const struct operand *operand = &step->outputs[j];
-
-            if (operand->place == PLACE_SUM)
-                add_floats((float *)((char *)worker->sums + operand->offset), outputs[j],
-                           operand->bytes / sizeof(float));
-        }
-    }
-}
-
-/* Any thread takes any chunk, in its own arena. */
-static void chunk_task(void *arg, int chunk, int worker)
-{
-    struct plan *plan = arg;
-
-    if (plan->ops->enter_thread)
-        plan->ops->enter_thread(plan->device);
-    run_chunk(plan, &plan->workers[worker], chunk, true);
-}
-
-/* Worker s runs chunks s, s + n_workers, ...: the order of the sums is fixed. */
-static void strand_task(void *arg, int strand, int worker)
-{
-    struct plan *plan = arg;
-
-    if (plan->ops->enter_thread)
-        plan->ops->enter_thread(plan->device);
-    for (int chunk = strand; chunk < plan->n_chunks; chunk += plan->n_workers)
-        run_chunk(plan, &plan->workers[strand], chunk, chunk == strand);
-}
-
-enum { SUM_BLOCK = 1 << 16 }; /* floats added by one task */
-
-static void sum_task(void *arg, int block, int worker)
-{
-    struct plan *plan = arg;
-    size_t count = plan->sum_bytes / sizeof(float), first = (size_t)block * SUM_BLOCK;
-    size_t n = count - first < SUM_BLOCK ? count - first : SUM_BLOCK;
-
-    for (int i = 1; i < plan->n_workers && i < plan->n_chunks; i++)
-        add_floats((float *)plan->workers[0].sums + first,
-                   (const float *)plan->workers[i].sums + first, n);
-}
-
-int plan_run(struct plan *plan, int n, struct error *err)
-{
-    struct pool *pool = device_base(plan->device)->pool;
-    int n_threads = pool_threads(pool);
-
-    if (n < 0 || n > plan->batch_max || (plan->sum_bytes && n % plan->grain))
-        return error_set(err, -EINVAL, "a plan for %d images in chunks of %d cannot run %d",
-                         plan->batch_max, plan->grain, n);
-    plan->n_chunks = (n + plan->grain - 1) / plan->grain;
-    for (int i = 0; i < n_threads; i++)
-        plan->workers[i].code = 0;
-    if (plan->sum_bytes) {
-        pool_run(pool, plan->n_workers < plan->n_chunks ? plan->n_workers : plan->n_chunks,
-                 strand_task, plan);
-        pool_run(pool, (int)((plan->sum_bytes / sizeof(float) + SUM_BLOCK - 1) / SUM_BLOCK),
-                 sum_task, plan);
-    } else {
-        pool_run(pool, plan->n_chunks, chunk_task, plan);
-    }
-    for (int i = 0; i < n_threads; i++) {
-        if (plan->workers[i].code < 0)
-            return error_set(err, plan->workers[i].code, "%s", plan->workers[i].error.text);
-    }
-    return 0;
 }
 
 enum precision plan_precision(const struct plan *plan)

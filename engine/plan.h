@@ -51,6 +51,23 @@ int plan_read(struct plan *plan, int value, int first, int n, void *dst, struct 
 /* Runs images [0, n). 0, -EINVAL (n out of range), -EIO. */
 int plan_run(struct plan *plan, int n, struct error *err);
 
+/* What a plan does, step by step, in the order of its running. */
+struct plan_step {
+    const struct op *op;       /* of the plan's own program, after its passes */
+    struct shape x, y;         /* the first input and the first output, of one image */
+    enum dtype x_type, y_type; /* likewise */
+    double products;           /* multiply-adds of one image; 0 where they are not what counts */
+    int round, n_parts;        /* of the first stage: see struct kernel */
+};
+
+int plan_n_steps(const struct plan *plan);
+struct plan_step plan_step(const struct plan *plan, int i); /* op: until plan_destroy() */
+int plan_n_rounds(const struct plan *plan);
+
+/* Runs the first chunk on the calling thread alone and takes the time of each step, in seconds.
+ * 0 or -EIO. */
+int plan_time_steps(struct plan *plan, double *seconds, struct error *err);
+
 enum precision plan_precision(const struct plan *plan); /* never PRECISION_AUTO */
 size_t plan_memory_bytes(const struct plan *plan);      /* arenas, inputs and outputs */
 

@@ -11,11 +11,22 @@
 #include <errno.h>
 #include <stdlib.h>
 
+enum { BANDS_MAX = 8, BAND_PRODUCTS = 1 << 20 };
+
+/* Rows of y, computed from some rows of x. Bands at the top and the bottom see padding. */
+struct band {
+    struct onednn_call *call;  /* of the convolution */
+    size_t x_offset, y_offset; /* bytes */
+};
+
 struct convolution {
     struct kernel base;
     struct onednn_call *call;
     struct onednn_call *reorder; /* between the plain weights and those of call */
     bool bias;
+    /* Forward, one image: cut into bands. call serves the top one and all that are like it. */
+    struct onednn_call *middle, *bottom; /* NULL: like call */
+    struct band bands[BANDS_MAX];
 };
 
 static void convolution_destroy(struct kernel *kernel)
@@ -25,6 +36,8 @@ static void convolution_destroy(struct kernel *kernel)
     if (!c)
         return;
     onednn_call_destroy(c->call);
+    onednn_call_destroy(c->middle);
+    onednn_call_destroy(c->bottom);
     onednn_call_destroy(c->reorder);
     free(c);
 }
@@ -41,6 +54,18 @@ static int forward_run(const struct kernel *kernel, const void *const *inputs, v
     const void *const args[] = {inputs[0], inputs[1], outputs[0], c->bias ? inputs[2] : NULL};
 
     return onednn_call_run(c->call, args, scratch, err);
+}
+
+static int band_run_part(const struct kernel *kernel, int stage, int part,
+                         const void *const *inputs, void *const *outputs, void *shared,
+                         void *scratch, struct error *err)
+{
+    const struct convolution *c = (const struct convolution *)kernel;
+    const struct band *band = &c->bands[part];
+    const void *const args[] = {(const char *)inputs[0] + band->x_offset, inputs[1],
+                                (char *)outputs[0] + band->y_offset, c->bias ? inputs[2] : NULL};
+
+    return onednn_call_run(band->call, args, scratch, err);
 }
 
 static int backward_data_run(const struct kernel *kernel, const void *const *inputs,
@@ -96,6 +121,13 @@ static const struct kernel_ops forward_ops = {
     .pack = convolution_pack,
 };
 
+static const struct kernel_ops band_ops = {
+    .run_part = band_run_part,
+    .destroy = convolution_destroy,
+    .packed_bytes = convolution_packed_bytes,
+    .pack = convolution_pack,
+};
+
 static const struct kernel_ops backward_data_ops = {
     .run = backward_data_run,
     .destroy = convolution_destroy,
@@ -138,9 +170,10 @@ static void descs_init(struct convolution_descs *d, const struct convolution_sha
     d->weight_f32 = onednn_desc(4, weight_dims, DTYPE_F32, NULL);
     for (int i = 0; i < 2; i++) {
         d->strides[i] = s->stride;
-        d->pads[i] = s->pad;
+        d->pads[i] = i == 0 ? s->pad_top : s->pad;
         /* what the last window reaches over the end; negative if it stops short of it */
-        d->pads_end[i] = (extents[i][1] - 1) * s->stride + s->side - extents[i][0] - s->pad;
+        d->pads_end[i] =
+            (dnnl_dim_t)(extents[i][1] - 1) * s->stride + s->side - extents[i][0] - d->pads[i];
     }
 }
 
@@ -177,30 +210,116 @@ static int packing_init(struct cpu_device *device, struct convolution *c,
     if (rc < 0)
         return rc;
     c->base.packing[1] = onednn_packing(plain, packed);
-    c->base.scratch_bytes = onednn_call_scratch(c->call);
+    if (c->base.scratch_bytes < onednn_call_scratch(c->call))
+        c->base.scratch_bytes = onednn_call_scratch(c->call);
     return 0;
 }
 
-int convolution_forward_create(struct cpu_device *device, const struct convolution_shape *shape,
-                               struct kernel **out, struct error *err)
+/* weight: its format, NULL for the one oneDNN likes best. Widens the kernel's scratch. */
+static int forward_call_create(struct cpu_device *device, struct convolution *c,
+                               const struct convolution_shape *shape,
+                               const dnnl_memory_desc_t *weight, struct onednn_call **out,
+                               struct error *err)
 {
     static const int args[] = {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST, DNNL_ARG_BIAS};
     const char *what = op_name(shape->kind);
     struct convolution_descs descs;
     dnnl_convolution_desc_t desc;
-    struct convolution *c = convolution_alloc(&forward_ops, shape->bias);
     int rc;
 
-    if (!c)
-        return error_set(err, -ENOMEM, "out of memory for %s", what);
     descs_init(&descs, shape);
+    if (weight)
+        descs.weight = *weight;
     rc = forward_desc_init(&desc, &descs, shape->bias, what, err);
+    if (rc == 0)
+        rc = onednn_call_create(device, &desc, NULL, shape->bias ? 4 : 3, args, what, out, err);
+    if (rc == 0 && c->base.scratch_bytes < onednn_call_scratch(*out))
+        c->base.scratch_bytes = onednn_call_scratch(*out);
+    return rc;
+}
+
+/* How many bands of equal height, by the work there is. */
+static int count_bands(const struct convolution_shape *shape)
+{
+    double products =
+        (double)shape->y_h * shape->y_w * shape->x_c * shape->y_c * shape->side * shape->side;
+    int n = BANDS_MAX;
+
+    while (n > 1 && (shape->n > 1 || shape->y_h % n != 0 || products < (double)n * BAND_PRODUCTS))
+        n /= 2;
+    return n;
+}
+
+/* The convolution of a band as one of its own. */
+static struct convolution_shape band_shape(const struct convolution_shape *whole, int band,
+                                           int n_bands, int *first_x)
+{
+    struct convolution_shape shape = *whole;
+    int first_y = whole->y_h / n_bands * band;
+    int first = first_y * whole->stride - whole->pad;
+    int end = (first_y + whole->y_h / n_bands - 1) * whole->stride - whole->pad + whole->side;
+
+    *first_x = first > 0 ? first : 0;
+    shape.y_h = whole->y_h / n_bands;
+    shape.x_h = (end < whole->x_h ? end : whole->x_h) - *first_x;
+    shape.pad_top = *first_x - first;
+    return shape;
+}
+
+static bool same_band(const struct convolution_shape *a, const struct convolution_shape *b)
+{
+    return a->x_h == b->x_h && a->pad_top == b->pad_top;
+}
+
+/* Makes the calls of the bands after the first, which has call. */
+static int bands_create(struct cpu_device *device, struct convolution *c,
+                        const struct convolution_shape *whole, int n_bands, struct error *err)
+{
+    const dnnl_memory_desc_t *weight = onednn_call_desc(c->call, DNNL_ARG_WEIGHTS);
+    int first_x, rc = 0;
+    struct convolution_shape top = band_shape(whole, 0, n_bands, &first_x), middle = top;
+
+    c->base.ops = &band_ops;
+    c->base.n_stages = 1;
+    c->base.n_parts[0] = n_bands;
+    for (int i = 0; i < n_bands && rc == 0; i++) {
+        struct convolution_shape shape = band_shape(whole, i, n_bands, &first_x);
+        struct onednn_call **call = &c->call;
+
+        if (!same_band(&shape, &top) && !(c->middle && same_band(&shape, &middle))) {
+            call = c->middle ? &c->bottom : &c->middle;
+            if (call == &c->middle)
+                middle = shape;
+            rc = forward_call_create(device, c, &shape, weight, call, err);
+        } else if (!same_band(&shape, &top)) {
+            call = &c->middle;
+        }
+        c->bands[i].call = *call;
+        c->bands[i].x_offset =
+            (size_t)first_x * (size_t)whole->x_w * (size_t)whole->x_c * dtype_size(whole->x_type);
+        c->bands[i].y_offset = (size_t)(whole->y_h / n_bands * i) * (size_t)whole->y_w *
+                               (size_t)whole->y_c * dtype_size(whole->y_type);
+    }
+    return rc;
+}
+
+int convolution_forward_create(struct cpu_device *device, const struct convolution_shape *shape,
+                               struct kernel **out, struct error *err)
+{
+    struct convolution *c = convolution_alloc(&forward_ops, shape->bias);
+    int n_bands = count_bands(shape), first_x, rc;
+    struct convolution_shape top = band_shape(shape, 0, n_bands, &first_x);
+    struct convolution_descs descs;
+
+    if (!c)
+        return error_set(err, -ENOMEM, "out of memory for %s", op_name(shape->kind));
+    rc = forward_call_create(device, c, &top, NULL, &c->call, err);
     if (rc < 0)
         goto fail;
-    rc = onednn_call_create(device, &desc, NULL, shape->bias ? 4 : 3, args, what, &c->call, err);
-    if (rc < 0)
-        goto fail;
-    rc = packing_init(device, c, &descs.plain, what, err);
+    descs_init(&descs, shape);
+    rc = packing_init(device, c, &descs.plain, op_name(shape->kind), err);
+    if (rc == 0 && n_bands > 1)
+        rc = bands_create(device, c, shape, n_bands, err);
     if (rc < 0)
         goto fail;
     *out = &c->base;
@@ -329,6 +448,7 @@ static struct convolution_shape shape_of(const struct kernel_spec *spec,
         .side = weight->shape.dims[2],
         .stride = spec->attributes.window.stride,
         .pad = spec->attributes.window.pad,
+        .pad_top = spec->attributes.window.pad,
     };
 }
 

@@ -21,6 +21,7 @@ struct convolution_shape {
     int y_h, y_w, y_c;
     enum dtype x_type, y_type; /* of x or its gradient, of y or its gradient */
     int side, stride, pad;
+    int pad_top;   /* as pad, but for rows: less where the rows above are there */
     bool in_first; /* weights [i,o] instead of [o,i,k,k]; side is 1 */
     bool bias;     /* there is a bias, or its gradient is wanted */
 };

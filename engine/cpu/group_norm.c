@@ -18,6 +18,7 @@
 #include <string.h>
 
 enum { COLUMN_WIDTH_MIN = 256, COLUMN_LANES = 16 };
+enum { BAND_ELEMENTS = 32768, BANDS_MAX = 8 };
 
 struct group_norm {
     struct kernel kernel; /* first: device.h */
@@ -26,19 +27,12 @@ struct group_norm {
     int n, groups;
     size_t pixels, c;
     size_t fold; /* pixels in a row of norm_loops */
+    int n_bands; /* an image is cut into, forward */
     float eps;
     bool silu, shifted;
 };
 
-/* The arrays in scratch, of one float per column of a folded row. */
-enum forward_array {
-    FORWARD_ORIGIN,
-    FORWARD_SUM,
-    FORWARD_SQUARE,
-    FORWARD_SCALE,
-    FORWARD_OFFSET,
-    FORWARD_ARRAYS
-};
+/* The arrays in the gradient's scratch, of one float per column of a folded row. */
 enum backward_array {
     BACKWARD_CENTRE,
     BACKWARD_RSTD,
@@ -121,27 +115,70 @@ static void group_statistics(const struct group_norm *k, int group, const float 
         *variance = 0.0;
 }
 
-static void group_norm_image(const struct group_norm *k, const void *x, const float *gamma,
-                             const float *beta, const float *shift, void *y, float *stats,
-                             void *scratch)
+/* An image in the memory that the stages share: centre, scale and offset of the channels, then
+ * origin, sum and square of each band. */
+enum { IMAGE_CENTRE, IMAGE_SCALE, IMAGE_OFFSET, IMAGE_BANDS };
+enum { BAND_ORIGIN, BAND_SUM, BAND_SQUARE, BAND_ARRAYS };
+
+static size_t image_shared_bytes(const struct group_norm *k)
 {
-    const struct norm_loops *loops = k->loops->norm;
-    float *origin = columns_array(k, scratch, FORWARD_ORIGIN);
-    float *sum = columns_array(k, scratch, FORWARD_SUM);
-    float *square = columns_array(k, scratch, FORWARD_SQUARE);
-    float *scale = columns_array(k, scratch, FORWARD_SCALE);
-    float *offset = columns_array(k, scratch, FORWARD_OFFSET);
-    float *centre = origin; /* a group's origins are not needed after its statistics */
-    size_t count = k->pixels * k->c, width = k->fold * k->c, group_width = k->c / (size_t)k->groups;
+    return columns_bytes(k) * (size_t)(IMAGE_BANDS + BAND_ARRAYS * k->n_bands);
+}
+
+static float *band_array(const struct group_norm *k, void *shared, int band, int array)
+{
+    return columns_array(k, shared, IMAGE_BANDS + BAND_ARRAYS * band + array);
+}
+
+/* A band is elements [*first, *first + the result) of an image: whole folded rows. */
+static size_t band_range(const struct group_norm *k, int band, size_t *first)
+{
+    size_t n_rows = (k->pixels + k->fold - 1) / k->fold, width = k->fold * k->c;
+    size_t end = n_rows * (size_t)(band + 1) / (size_t)k->n_bands * width;
+
+    *first = n_rows * (size_t)band / (size_t)k->n_bands * width;
+    return (end < k->pixels * k->c ? end : k->pixels * k->c) - *first;
+}
+
+/* Sums over a band, of x minus the image's first pixel. */
+static void band_sum(const struct group_norm *k, const void *x, int band, void *shared)
+{
+    float *origin = band_array(k, shared, band, BAND_ORIGIN);
+    float *sum = band_array(k, shared, band, BAND_SUM);
+    float *square = band_array(k, shared, band, BAND_SQUARE);
+    size_t first, count = band_range(k, band, &first);
 
     k->loops->pointwise->affine(x, k->type, origin, DTYPE_F32, k->c, 1.0f, 0.0f);
     columns_repeat(k, origin);
     columns_clear(k, sum);
     columns_clear(k, square);
-    loops->sums(x, k->type, count, width, origin, sum, square);
+    k->loops->norm->sums(element_at(k, x, first), k->type, count, k->fold * k->c, origin, sum,
+                         square);
     columns_gather(k, sum);
     columns_gather(k, square);
+}
 
+/* From the sums to the statistics, and to what band_apply() reads. */
+static void image_statistics(const struct group_norm *k, const float *gamma, const float *beta,
+                             const float *shift, float *stats, void *shared)
+{
+    float *centre = columns_array(k, shared, IMAGE_CENTRE);
+    float *scale = columns_array(k, shared, IMAGE_SCALE);
+    float *offset = columns_array(k, shared, IMAGE_OFFSET);
+    const float *origin = band_array(k, shared, 0, BAND_ORIGIN);
+    float *sum = band_array(k, shared, 0, BAND_SUM);
+    float *square = band_array(k, shared, 0, BAND_SQUARE);
+    size_t group_width = k->c / (size_t)k->groups;
+
+    for (int band = 1; band < k->n_bands; band++) {
+        const float *band_sums = band_array(k, shared, band, BAND_SUM);
+        const float *band_squares = band_array(k, shared, band, BAND_SQUARE);
+
+        for (size_t i = 0; i < k->c; i++) {
+            sum[i] += band_sums[i];
+            square[i] += band_squares[i];
+        }
+    }
     for (int group = 0; group < k->groups; group++) {
         size_t first = (size_t)group * group_width;
         double mean, variance, rstd;
@@ -161,22 +198,40 @@ static void group_norm_image(const struct group_norm *k, const void *x, const fl
     columns_repeat(k, centre);
     columns_repeat(k, scale);
     columns_repeat(k, offset);
-    loops->apply(x, y, k->type, count, width, centre, scale, offset, k->silu);
 }
 
-static int group_norm_run(const struct kernel *kernel, const void *const *inputs,
-                          void *const *outputs, void *scratch, struct error *err)
+static void band_apply(const struct group_norm *k, const void *x, void *y, int band, void *shared)
+{
+    size_t first, count = band_range(k, band, &first);
+
+    k->loops->norm->apply(element_at(k, x, first), element_at_mutable(k, y, first), k->type, count,
+                          k->fold * k->c, columns_array(k, shared, IMAGE_CENTRE),
+                          columns_array(k, shared, IMAGE_SCALE),
+                          columns_array(k, shared, IMAGE_OFFSET), k->silu);
+}
+
+/* Stages: the sums of a band, the statistics of an image, the results of a band. An image of one
+ * band does all of it in one stage. */
+static int group_norm_run_part(const struct kernel *kernel, int stage, int part,
+                               const void *const *inputs, void *const *outputs, void *shared,
+                               void *scratch, struct error *err)
 {
     const struct group_norm *k = (const struct group_norm *)kernel;
-    const float *gamma = inputs[1], *beta = inputs[2], *shift = k->shifted ? inputs[3] : NULL;
-    size_t count = k->pixels * k->c;
-    float *stats = outputs[1];
+    bool single = k->n_bands == 1;
+    size_t i = (size_t)(stage == 1 ? part : part / k->n_bands);
+    int band = stage == 1 ? 0 : part % k->n_bands;
+    const void *x = element_at(k, inputs[0], i * k->pixels * k->c);
+    void *y = element_at_mutable(k, outputs[0], i * k->pixels * k->c);
+    const float *shift = k->shifted ? (const float *)inputs[3] + i * k->c : NULL;
+    float *stats = (float *)outputs[1] + i * 2 * (size_t)k->groups;
 
-    for (int i = 0; i < k->n; i++)
-        group_norm_image(k, element_at(k, inputs[0], (size_t)i * count), gamma, beta,
-                         shift ? shift + (size_t)i * k->c : NULL,
-                         element_at_mutable(k, outputs[0], (size_t)i * count),
-                         stats + (size_t)i * 2 * (size_t)k->groups, scratch);
+    shared = (char *)shared + i * image_shared_bytes(k);
+    if (stage == 0)
+        band_sum(k, x, band, shared);
+    if (stage == 1 || single)
+        image_statistics(k, inputs[1], inputs[2], shift, stats, shared);
+    if (stage == 2 || single)
+        band_apply(k, x, y, band, shared);
     return 0;
 }
 
@@ -383,13 +438,19 @@ static const struct tensor_desc *optional_input(const struct kernel_spec *spec, 
 int cpu_group_norm_create(struct cpu_device *device, const struct kernel_spec *spec,
                           struct kernel **out, struct error *err)
 {
-    static const struct kernel_ops ops = {.run = group_norm_run, .destroy = kernel_free};
+    static const struct kernel_ops ops = {.run_part = group_norm_run_part, .destroy = kernel_free};
     struct group_norm *k = NULL;
     int rc = group_norm_create(spec, &ops, &spec->outputs[1], optional_input(spec, 3), &k, err);
+    size_t n_bands;
 
     if (rc < 0)
         return rc;
-    k->kernel.scratch_bytes = FORWARD_ARRAYS * columns_bytes(k);
+    n_bands = k->pixels * k->c / BAND_ELEMENTS;
+    k->n_bands = n_bands < 1 ? 1 : n_bands < BANDS_MAX ? (int)n_bands : BANDS_MAX;
+    k->kernel.n_stages = k->n_bands > 1 ? 3 : 1;
+    k->kernel.n_parts[0] = k->kernel.n_parts[2] = k->n * k->n_bands;
+    k->kernel.n_parts[1] = k->n;
+    k->kernel.shared_bytes = (size_t)k->n * image_shared_bytes(k);
     *out = &k->kernel;
     return 0;
 }

@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <string.h>
 
+enum { PART_ELEMENTS = 32768 }; /* of a kernel that is cut */
+
 struct pointwise {
     struct kernel kernel; /* first: device.h */
     const struct cpu_loops *loops;
@@ -27,6 +29,22 @@ static const void *image_at(const void *x, enum dtype type, size_t i)
 static void *image_at_mutable(void *x, enum dtype type, size_t i)
 {
     return (char *)x + i * dtype_size(type);
+}
+
+/* Elements [*first, *first + the result) of the batch are of a part. */
+static size_t part_range(const struct pointwise *p, int part, size_t *first)
+{
+    size_t count = (size_t)p->n * p->count;
+
+    *first = (size_t)part * PART_ELEMENTS;
+    return count - *first < PART_ELEMENTS ? count - *first : PART_ELEMENTS;
+}
+
+/* For kernels that may be cut anywhere. */
+static void pointwise_cut(struct pointwise *p)
+{
+    p->kernel.n_stages = 1;
+    p->kernel.n_parts[0] = (int)(((size_t)p->n * p->count + PART_ELEMENTS - 1) / PART_ELEMENTS);
 }
 
 /* Fills what all of these kernels share, from the first and the image inputs of spec. */
@@ -65,12 +83,16 @@ static bool tensors_agree(const struct kernel_spec *spec)
     return true;
 }
 
-static int silu_run(const struct kernel *kernel, const void *const *inputs, void *const *outputs,
-                    void *scratch, struct error *err)
+static int silu_run_part(const struct kernel *kernel, int stage, int part,
+                         const void *const *inputs, void *const *outputs, void *shared,
+                         void *scratch, struct error *err)
 {
     const struct pointwise *p = (const struct pointwise *)kernel;
 
-    p->loops->pointwise->silu(inputs[0], outputs[0], p->y_type, (size_t)p->n * p->count);
+    size_t first, count = part_range(p, part, &first);
+
+    p->loops->pointwise->silu(image_at(inputs[0], p->y_type, first),
+                              image_at_mutable(outputs[0], p->y_type, first), p->y_type, count);
     return 0;
 }
 
@@ -87,7 +109,7 @@ static int silu_grad_run(const struct kernel *kernel, const void *const *inputs,
 int cpu_silu_create(struct cpu_device *device, const struct kernel_spec *spec, struct kernel **out,
                     struct error *err)
 {
-    static const struct kernel_ops forward = {.run = silu_run, .destroy = kernel_free};
+    static const struct kernel_ops forward = {.run_part = silu_run_part, .destroy = kernel_free};
     static const struct kernel_ops backward = {.run = silu_grad_run, .destroy = kernel_free};
     struct pointwise *p = NULL;
     int rc;
@@ -98,23 +120,29 @@ int cpu_silu_create(struct cpu_device *device, const struct kernel_spec *spec, s
                           err);
     if (rc < 0)
         return rc;
+    if (spec->kind == OP_SILU)
+        pointwise_cut(p);
     *out = &p->kernel;
     return 0;
 }
 
-static int relu_run(const struct kernel *kernel, const void *const *inputs, void *const *outputs,
-                    void *scratch, struct error *err)
+static int relu_run_part(const struct kernel *kernel, int stage, int part,
+                         const void *const *inputs, void *const *outputs, void *shared,
+                         void *scratch, struct error *err)
 {
     const struct pointwise *p = (const struct pointwise *)kernel;
 
-    p->loops->pointwise->relu(inputs[0], outputs[0], p->y_type, (size_t)p->n * p->count);
+    size_t first, count = part_range(p, part, &first);
+
+    p->loops->pointwise->relu(image_at(inputs[0], p->y_type, first),
+                              image_at_mutable(outputs[0], p->y_type, first), p->y_type, count);
     return 0;
 }
 
 int cpu_relu_create(struct cpu_device *device, const struct kernel_spec *spec, struct kernel **out,
                     struct error *err)
 {
-    static const struct kernel_ops ops = {.run = relu_run, .destroy = kernel_free};
+    static const struct kernel_ops ops = {.run_part = relu_run_part, .destroy = kernel_free};
     struct pointwise *p = NULL;
     int rc;
 
@@ -123,16 +151,21 @@ int cpu_relu_create(struct cpu_device *device, const struct kernel_spec *spec, s
     rc = pointwise_create(spec, &ops, &spec->inputs[0], &p, err);
     if (rc < 0)
         return rc;
+    pointwise_cut(p);
     *out = &p->kernel;
     return 0;
 }
 
-static int add_run(const struct kernel *kernel, const void *const *inputs, void *const *outputs,
-                   void *scratch, struct error *err)
+static int add_run_part(const struct kernel *kernel, int stage, int part, const void *const *inputs,
+                        void *const *outputs, void *shared, void *scratch, struct error *err)
 {
     const struct pointwise *p = (const struct pointwise *)kernel;
 
-    p->loops->pointwise->add(inputs[0], inputs[1], outputs[0], p->y_type, (size_t)p->n * p->count,
+    size_t first, count = part_range(p, part, &first);
+
+    p->loops->pointwise->add(image_at(inputs[0], p->y_type, first),
+                             image_at(inputs[1], p->y_type, first),
+                             image_at_mutable(outputs[0], p->y_type, first), p->y_type, count,
                              p->scale);
     return 0;
 }
@@ -140,7 +173,7 @@ static int add_run(const struct kernel *kernel, const void *const *inputs, void 
 int cpu_add_create(struct cpu_device *device, const struct kernel_spec *spec, struct kernel **out,
                    struct error *err)
 {
-    static const struct kernel_ops ops = {.run = add_run, .destroy = kernel_free};
+    static const struct kernel_ops ops = {.run_part = add_run_part, .destroy = kernel_free};
     struct pointwise *p = NULL;
     int rc;
 
@@ -150,24 +183,29 @@ int cpu_add_create(struct cpu_device *device, const struct kernel_spec *spec, st
     if (rc < 0)
         return rc;
     p->scale = spec->attributes.add.scale;
+    pointwise_cut(p);
     *out = &p->kernel;
     return 0;
 }
 
-static int affine_run(const struct kernel *kernel, const void *const *inputs, void *const *outputs,
-                      void *scratch, struct error *err)
+static int affine_run_part(const struct kernel *kernel, int stage, int part,
+                           const void *const *inputs, void *const *outputs, void *shared,
+                           void *scratch, struct error *err)
 {
     const struct pointwise *p = (const struct pointwise *)kernel;
 
-    p->loops->pointwise->affine(inputs[0], p->types[0], outputs[0], p->y_type,
-                                (size_t)p->n * p->count, p->scale, p->shift);
+    size_t first, count = part_range(p, part, &first);
+
+    p->loops->pointwise->affine(image_at(inputs[0], p->types[0], first), p->types[0],
+                                image_at_mutable(outputs[0], p->y_type, first), p->y_type, count,
+                                p->scale, p->shift);
     return 0;
 }
 
 int cpu_affine_create(struct cpu_device *device, const struct kernel_spec *spec,
                       struct kernel **out, struct error *err)
 {
-    static const struct kernel_ops ops = {.run = affine_run, .destroy = kernel_free};
+    static const struct kernel_ops ops = {.run_part = affine_run_part, .destroy = kernel_free};
     struct pointwise *p = NULL;
     int rc;
 
@@ -178,6 +216,7 @@ int cpu_affine_create(struct cpu_device *device, const struct kernel_spec *spec,
         return rc;
     p->scale = spec->attributes.affine.scale;
     p->shift = spec->attributes.affine.shift;
+    pointwise_cut(p);
     *out = &p->kernel;
     return 0;
 }

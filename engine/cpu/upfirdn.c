@@ -13,7 +13,8 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { SIDE = 4 }; /* of the kernel */
+enum { SIDE = 4 };      /* of the kernel */
+enum { PART_ROWS = 8 }; /* of y */
 
 struct upfirdn {
     struct kernel kernel; /* first: device.h */
@@ -142,23 +143,24 @@ static void row_general(const struct upfirdn *k, const char *image, const struct
     }
 }
 
-static int upfirdn_run(const struct kernel *kernel, const void *const *inputs, void *const *outputs,
-                       void *scratch, struct error *err)
+/* A part is some rows of an image of y. */
+static int upfirdn_run_part(const struct kernel *kernel, int stage, int part,
+                            const void *const *inputs, void *const *outputs, void *shared,
+                            void *scratch, struct error *err)
 {
     const struct upfirdn *k = (const struct upfirdn *)kernel;
     size_t row_bytes = (size_t)k->w_out * k->c * dtype_size(k->type);
-    const char *x = inputs[0];
-    char *y = outputs[0];
+    int n_parts = (k->h_out + PART_ROWS - 1) / PART_ROWS; /* of an image */
+    int image = part / n_parts, first = part % n_parts * PART_ROWS;
+    int end = first + PART_ROWS < k->h_out ? first + PART_ROWS : k->h_out;
+    const char *x = row_at(k, inputs[0], image * k->h);
+    char *y = (char *)outputs[0] + (size_t)(image * k->h_out + first) * row_bytes;
 
-    for (int i = 0; i < k->n; i++) {
-        for (int row = 0; row < k->h_out; row++) {
-            if (k->separable)
-                row_separable(k, x, &k->rows[row], y, scratch);
-            else
-                row_general(k, x, &k->rows[row], y);
-            y += row_bytes;
-        }
-        x = row_at(k, x, k->h);
+    for (int row = first; row < end; row++, y += row_bytes) {
+        if (k->separable)
+            row_separable(k, x, &k->rows[row], y, scratch);
+        else
+            row_general(k, x, &k->rows[row], y);
     }
     return 0;
 }
@@ -166,7 +168,7 @@ static int upfirdn_run(const struct kernel *kernel, const void *const *inputs, v
 int cpu_upfirdn_create(struct cpu_device *device, const struct kernel_spec *spec,
                        struct kernel **out, struct error *err)
 {
-    static const struct kernel_ops ops = {.run = upfirdn_run, .destroy = upfirdn_destroy};
+    static const struct kernel_ops ops = {.run_part = upfirdn_run_part, .destroy = upfirdn_destroy};
     const struct tensor_desc *x = &spec->inputs[0], *y = &spec->outputs[0];
     const float *kernel = spec->attributes.upfirdn.kernel;
     const int *pad = spec->attributes.upfirdn.pad;
@@ -193,6 +195,8 @@ int cpu_upfirdn_create(struct cpu_device *device, const struct kernel_spec *spec
     k->h_out = y->shape.dims[0];
     k->w_out = y->shape.dims[1];
     k->up = up;
+    k->kernel.n_stages = 1;
+    k->kernel.n_parts[0] = k->n * ((k->h_out + PART_ROWS - 1) / PART_ROWS);
     for (int i = 0; i < SIDE * SIDE; i++)
         k->flipped[i / SIDE][i % SIDE] = kernel[SIDE * SIDE - 1 - i];
     k->separable = kernel_factors(kernel, column, row);

@@ -8,10 +8,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Tiles are worked on in strips whose transformed values stay in the second-level cache. */
+/* Tiles are worked on in strips whose transformed values stay in the second-level cache. Each strip
+ * reads all of the transformed weights: they are long where these do not stay there. A convolution
+ * of one strip is cut by output channels instead. */
 enum {
-    STRIP = 24,          /* a multiple of the rows of a block of the product */
-    STRIP_GRADIENT = 64, /* long, because a strip reads and writes the whole gradient */
+    STRIP = 16,
+    STRIP_LONG = 32,
+    WEIGHT_BYTES_LONG = 640 * 1024, /* of the weights, from which on strips are long */
+    TILES_PER_PART = 4,             /* of the transform of a single strip */
+    STRIP_GRADIENT = 64,            /* very long: a strip reads and writes the whole gradient */
 };
 
 /* What input 1 is packed as, see struct kernel; the shape comes with the parameter. */
@@ -22,7 +27,7 @@ struct winograd {
     struct kernel base;
     const struct winograd_loops *loops;
     const struct winograd_gradient_loops *gradient_loops;
-    int n_tiles;
+    int n_tiles, strip;
     struct winograd_image src, dst;
     struct winograd_weight weight; /* from src to dst */
     bool bias;
@@ -44,48 +49,80 @@ static size_t points_bytes(int n_tiles, int c, size_t element)
     return (size_t)WINOGRAD_POINTS * (size_t)n_tiles * (size_t)c * element;
 }
 
-/* dst = src * weight, strip by strip. Scratch: the points of a strip of src and of 64 channels
- * of dst, and the units of the strip. */
-static void convolve(const struct winograd *w, const uint16_t *src, const char *packed,
-                     const struct winograd_epilogue *epilogue, uint16_t *dst, void *scratch)
+/* Where the transformed values of a strip lie: v, then unit. */
+static size_t strip_input_bytes(const struct winograd *w)
 {
-    const struct winograd_loops *loops = w->loops;
-    size_t c = (size_t)w->src.c;
-    int16_t *v = scratch;
-    float *m = (float *)(void *)((char *)scratch + points_bytes(STRIP, w->src.c, sizeof(*v)));
-    float *unit = m + points_bytes(STRIP, WINOGRAD_COLUMNS, 1);
-
-    for (int first = 0; first < w->n_tiles; first += STRIP) {
-        int n_tiles = min(STRIP, w->n_tiles - first);
-        const char *block = packed;
-
-        loops->input(src, &w->src, first, n_tiles, v, unit);
-        for (int channel = 0; channel < w->dst.c; channel += WINOGRAD_COLUMNS) {
-            int n_columns = min(WINOGRAD_COLUMNS, w->dst.c - channel);
-            const float *u_unit = (const float *)(const void *)block;
-            const int16_t *u =
-                (const int16_t *)(const void *)(u_unit + WINOGRAD_POINTS * n_columns);
-
-            for (size_t p = 0; p < WINOGRAD_POINTS; p++) {
-                loops->product(v + p * (size_t)n_tiles * c, u, n_tiles, w->src.c, n_columns,
-                               m + p * (size_t)n_tiles * (size_t)n_columns);
-                u += c * (size_t)n_columns;
-            }
-            loops->output(m, u_unit, unit, &w->dst, first, n_tiles, channel, n_columns, epilogue,
-                          dst);
-            block = (const char *)u;
-        }
-    }
+    return points_bytes(w->strip, w->src.c, sizeof(int16_t)) + (size_t)w->strip * sizeof(float);
 }
 
-static int forward_run(const struct kernel *kernel, const void *const *inputs, void *const *outputs,
-                       void *scratch, struct error *err)
+static float *strip_units(const struct winograd *w, int16_t *v)
+{
+    return (float *)(void *)((char *)v + points_bytes(w->strip, w->src.c, sizeof(*v)));
+}
+
+/* Bytes of a block of the packed weights, with n_columns of output channels. */
+static size_t block_bytes(const struct winograd *w, int n_columns)
+{
+    return points_bytes(w->src.c, n_columns, sizeof(int16_t)) +
+           points_bytes(1, n_columns, sizeof(float));
+}
+
+/* Output channels [channel, + 64) of a strip, from its transformed values. m: room for points of a
+ * strip and 64 channels. */
+static void convolve_block(const struct winograd *w, const int16_t *v, const float *unit, int first,
+                           int n_tiles, int channel, const void *const *inputs, uint16_t *dst,
+                           float *m)
+{
+    struct winograd_epilogue epilogue = {.bias = w->bias ? inputs[2] : NULL};
+    int n_columns = min(WINOGRAD_COLUMNS, w->dst.c - channel);
+    const char *block = (const char *)inputs[1] +
+                        (size_t)(channel / WINOGRAD_COLUMNS) * block_bytes(w, WINOGRAD_COLUMNS);
+    const float *u_unit = (const float *)(const void *)block;
+    const int16_t *u = (const int16_t *)(const void *)(u_unit + points_bytes(1, n_columns, 1));
+
+    for (size_t p = 0; p < WINOGRAD_POINTS; p++) {
+        w->loops->product(v + p * (size_t)n_tiles * (size_t)w->src.c, u, n_tiles, w->src.c,
+                          n_columns, m + p * (size_t)n_tiles * (size_t)n_columns);
+        u += (size_t)w->src.c * (size_t)n_columns;
+    }
+    w->loops->output(m, u_unit, unit, &w->dst, first, n_tiles, channel, n_columns, &epilogue, dst);
+}
+
+/* A strip. Scratch: its transformed values, then m of convolve_block(). */
+static int strip_run_part(const struct kernel *kernel, int stage, int part,
+                          const void *const *inputs, void *const *outputs, void *shared,
+                          void *scratch, struct error *err)
 {
     const struct winograd *w = (const struct winograd *)kernel;
+    int first = part * w->strip, n_tiles = min(w->strip, w->n_tiles - first);
+    int16_t *v = scratch;
+    float *unit = strip_units(w, v);
+    float *m = (float *)(void *)((char *)scratch + strip_input_bytes(w));
 
-    struct winograd_epilogue epilogue = {.bias = w->bias ? inputs[2] : NULL};
+    w->loops->input(inputs[0], &w->src, first, n_tiles, n_tiles, v, unit);
+    for (int channel = 0; channel < w->dst.c; channel += WINOGRAD_COLUMNS)
+        convolve_block(w, v, unit, first, n_tiles, channel, inputs, outputs[0], m);
+    return 0;
+}
 
-    convolve(w, inputs[0], inputs[1], &epilogue, outputs[0], scratch);
+/* The only strip: a few of its tiles are transformed, then 64 output channels computed. */
+static int block_run_part(const struct kernel *kernel, int stage, int part,
+                          const void *const *inputs, void *const *outputs, void *shared,
+                          void *scratch, struct error *err)
+{
+    const struct winograd *w = (const struct winograd *)kernel;
+    int16_t *v = shared;
+    float *unit = strip_units(w, v);
+
+    if (stage == 0) {
+        int first = part * TILES_PER_PART;
+
+        w->loops->input(inputs[0], &w->src, first, min(TILES_PER_PART, w->n_tiles - first),
+                        w->n_tiles, v + (size_t)first * (size_t)w->src.c, unit + first);
+    } else {
+        convolve_block(w, v, unit, 0, w->n_tiles, part * WINOGRAD_COLUMNS, inputs, outputs[0],
+                       scratch);
+    }
     return 0;
 }
 
@@ -146,8 +183,15 @@ static int backward_weight_run(const struct kernel *kernel, const void *const *i
     return 0;
 }
 
-static const struct kernel_ops convolve_ops = {
-    .run = forward_run,
+static const struct kernel_ops strip_ops = {
+    .run_part = strip_run_part,
+    .destroy = winograd_destroy,
+    .packed_bytes = winograd_packed_bytes,
+    .pack = winograd_pack,
+};
+
+static const struct kernel_ops block_ops = {
+    .run_part = block_run_part,
     .destroy = winograd_destroy,
     .packed_bytes = winograd_packed_bytes,
     .pack = winograd_pack,
@@ -162,20 +206,18 @@ bool winograd_suits(const struct cpu_device *device, const struct convolution_sh
 {
     return loops_best()->winograd && !device->amx && shape->x_type == DTYPE_BF16 &&
            shape->y_type == DTYPE_BF16 && shape->side == 3 && shape->stride == 1 &&
-           shape->pad == 1 && shape->x_h % WINOGRAD_SIDE == 0 && shape->x_w % WINOGRAD_SIDE == 0 &&
-           shape->x_c % 32 == 0 && shape->y_c % 32 == 0 && shape->x_c <= WINOGRAD_CHANNELS_MAX &&
-           shape->y_c <= WINOGRAD_CHANNELS_MAX;
+           shape->pad == 1 && shape->x_h >= 8 && shape->x_h % WINOGRAD_SIDE == 0 &&
+           shape->x_w % WINOGRAD_SIDE == 0 && shape->x_c % 32 == 0 && shape->y_c % 32 == 0 &&
+           shape->x_c <= WINOGRAD_CHANNELS_MAX && shape->y_c <= WINOGRAD_CHANNELS_MAX;
 }
 
 /* NULL when out of memory. */
-static struct winograd *winograd_alloc(const struct kernel_ops *ops,
-                                       const struct convolution_shape *shape)
+static struct winograd *winograd_alloc(const struct convolution_shape *shape)
 {
     struct winograd *w = calloc(1, sizeof(*w));
 
     if (!w)
         return NULL;
-    w->base.ops = ops;
     w->loops = loops_best()->winograd;
     w->gradient_loops = loops_best()->winograd_gradient;
     w->n_tiles = shape->n * (shape->x_h / WINOGRAD_SIDE) * (shape->x_w / WINOGRAD_SIDE);
@@ -191,21 +233,38 @@ static struct winograd *winograd_alloc(const struct kernel_ops *ops,
     return w;
 }
 
-static size_t convolve_scratch(const struct winograd *w)
+/* Cuts the work, once src and dst are known. */
+static void convolve_init(struct winograd *w, uint64_t packing)
 {
-    return points_bytes(STRIP, w->src.c, sizeof(uint16_t)) +
-           points_bytes(STRIP, WINOGRAD_COLUMNS, sizeof(float)) + STRIP * sizeof(float);
+    size_t m_bytes;
+    bool is_long = points_bytes(w->src.c, w->dst.c, sizeof(int16_t)) > WEIGHT_BYTES_LONG;
+
+    w->base.packing[1] = packing;
+    w->strip = min(w->n_tiles, is_long ? STRIP_LONG : STRIP);
+    m_bytes = points_bytes(w->strip, WINOGRAD_COLUMNS, sizeof(float));
+    if (w->strip < w->n_tiles) {
+        w->base.ops = &strip_ops;
+        w->base.n_stages = 1;
+        w->base.n_parts[0] = (w->n_tiles + w->strip - 1) / w->strip;
+        w->base.scratch_bytes = strip_input_bytes(w) + m_bytes;
+    } else {
+        w->base.ops = &block_ops;
+        w->base.n_stages = 2;
+        w->base.n_parts[0] = (w->n_tiles + TILES_PER_PART - 1) / TILES_PER_PART;
+        w->base.n_parts[1] = (w->dst.c + WINOGRAD_COLUMNS - 1) / WINOGRAD_COLUMNS;
+        w->base.shared_bytes = strip_input_bytes(w);
+        w->base.scratch_bytes = m_bytes;
+    }
 }
 
 int winograd_forward_create(const struct convolution_shape *shape, struct kernel **out,
                             struct error *err)
 {
-    struct winograd *w = winograd_alloc(&convolve_ops, shape);
+    struct winograd *w = winograd_alloc(shape);
 
     if (!w)
         return error_set(err, -ENOMEM, "out of memory for %s", op_name(shape->kind));
-    w->base.packing[1] = PACKING_FORWARD;
-    w->base.scratch_bytes = convolve_scratch(w);
+    convolve_init(w, PACKING_FORWARD);
     *out = &w->base;
     return 0;
 }
@@ -214,7 +273,7 @@ int winograd_forward_create(const struct convolution_shape *shape, struct kernel
 int winograd_backward_data_create(const struct convolution_shape *shape, struct kernel **out,
                                   struct error *err)
 {
-    struct winograd *w = winograd_alloc(&convolve_ops, shape);
+    struct winograd *w = winograd_alloc(shape);
     struct winograd_image image;
 
     if (!w)
@@ -229,8 +288,7 @@ int winograd_backward_data_create(const struct convolution_shape *shape, struct 
         .out_stride = w->weight.in_stride,
         .flipped = true,
     };
-    w->base.packing[1] = PACKING_BACKWARD;
-    w->base.scratch_bytes = convolve_scratch(w);
+    convolve_init(w, PACKING_BACKWARD);
     *out = &w->base;
     return 0;
 }
@@ -238,10 +296,11 @@ int winograd_backward_data_create(const struct convolution_shape *shape, struct 
 int winograd_backward_weight_create(const struct convolution_shape *shape, struct kernel **out,
                                     struct error *err)
 {
-    struct winograd *w = winograd_alloc(&backward_weight_ops, shape);
+    struct winograd *w = winograd_alloc(shape);
 
     if (!w)
         return error_set(err, -ENOMEM, "out of memory for %s", op_name(shape->kind));
+    w->base.ops = &backward_weight_ops;
     w->n_tiles =
         shape->n * (shape->x_h / WINOGRAD_GRADIENT_SIDE) * (shape->x_w / WINOGRAD_GRADIENT_SIDE);
     w->base.scratch_bytes =

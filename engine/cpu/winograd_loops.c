@@ -122,9 +122,9 @@ INLINE void input_channels(const struct window *window, size_t channel, __m512 s
 }
 
 static void input(const uint16_t *x, const struct winograd_image *image, int first, int n_tiles,
-                  int16_t *v, float *unit)
+                  int n_rows, int16_t *v, float *unit)
 {
-    size_t c = (size_t)image->c, step = (size_t)n_tiles * c;
+    size_t c = (size_t)image->c, step = (size_t)n_rows * c;
     struct place place = place_of(image, SIDE, first);
 
     for (int tile = 0; tile < n_tiles; tile++, place_advance(&place, image, SIDE)) {

@@ -46,10 +46,10 @@ struct winograd_epilogue {
 /* Convolution in 16-bit integers: a tile's points share one scale, an output channel's weights one
  * per point, chosen so that no sum of 32 bits can overflow. */
 struct winograd_loops {
-    /* v [36][n_tiles][c] = round(B^T d B / unit), unit [n_tiles] by the largest |d| of the tile;
-     * NaN where a d is not finite. */
+    /* v [36][n_rows][c] = round(B^T d B / unit) in the first n_tiles rows, unit [n_tiles] by the
+     * largest |d| of the tile; NaN where a d is not finite. */
     void (*input)(const uint16_t *x, const struct winograd_image *image, int first, int n_tiles,
-                  int16_t *v, float *unit);
+                  int n_rows, int16_t *v, float *unit);
     /* m [n_rows][n_columns] = v [n_rows][c] u, with u [c/2][n_columns][2]; n_columns 32 or 64. */
     void (*product)(const int16_t *v, const int16_t *u, int n_rows, int c, int n_columns, float *m);
     /* Channels [first_channel, first_channel + n_columns) of y = A^T (m u_unit) A unit, then the

@@ -49,7 +49,7 @@ static const struct reference_op *const ops[OP_KINDS] = {
     [OP_HALF_SQUARE_GRAD] = &reference_half_square_grad,
 };
 
-static int kernel_run(const struct kernel *kernel, const void *const *inputs, void *const *outputs,
+static int reference_run(const struct kernel *kernel, const void *const *inputs, void *const *outputs,
                       void *scratch, struct error *err)
 {
     const struct reference_kernel *k = (const struct reference_kernel *)kernel;
@@ -64,7 +64,7 @@ static void kernel_destroy(struct kernel *kernel)
 }
 
 static const struct kernel_ops kernel_ops = {
-    .run = kernel_run,
+    .run = reference_run,
     .destroy = kernel_destroy,
 };
 

@@ -20,7 +20,7 @@ struct runner {
     struct kernel *kernel;
     struct buffer inputs[OP_INPUTS_MAX];
     struct buffer outputs[OP_OUTPUTS_MAX];
-    struct buffer scratch;
+    struct buffer shared, scratch;
     const void *input_pointers[OP_INPUTS_MAX];
     void *output_pointers[OP_OUTPUTS_MAX];
 };
@@ -162,6 +162,9 @@ int runner_create(struct device *device, const struct kernel_spec *spec,
             goto fail;
         r->output_pointers[i] = buffer_data(&r->outputs[i]);
     }
+    rc = buffer_init(r, &r->shared, r->kernel->shared_bytes, err);
+    if (rc < 0)
+        goto fail;
     rc = buffer_init(r, &r->scratch, r->kernel->scratch_bytes, err);
     if (rc < 0)
         goto fail;
@@ -181,6 +184,7 @@ void runner_destroy(struct runner *r)
         buffer_fini(r, &r->inputs[i]);
     for (int i = 0; i < OP_OUTPUTS_MAX; i++)
         buffer_fini(r, &r->outputs[i]);
+    buffer_fini(r, &r->shared);
     buffer_fini(r, &r->scratch);
     if (r->kernel)
         r->kernel->ops->destroy(r->kernel);
@@ -189,13 +193,16 @@ void runner_destroy(struct runner *r)
 
 int runner_run(struct runner *r, struct error *err)
 {
-    return r->kernel->ops->run(r->kernel, r->input_pointers, r->output_pointers,
-                               buffer_data(&r->scratch), err);
+    return kernel_run(r->kernel, r->input_pointers, r->output_pointers, buffer_data(&r->shared),
+                      buffer_data(&r->scratch), err);
 }
 
 int runner_run_checked(struct runner *r, struct tensor_set *set, struct error *err)
 {
-    int rc = buffer_upload(r, &r->scratch, err);
+    int rc = buffer_upload(r, &r->shared, err);
+
+    if (rc == 0)
+        rc = buffer_upload(r, &r->scratch, err);
 
     for (int i = 0; rc == 0 && i < r->spec.n_outputs; i++) {
         if (r->outputs[i].memory)
@@ -205,6 +212,8 @@ int runner_run_checked(struct runner *r, struct tensor_set *set, struct error *e
         rc = runner_run(r, err);
     for (int i = 0; rc == 0 && i < r->spec.n_inputs; i++)
         rc = buffer_check(r, &r->inputs[i], "input", i, false, NULL, err);
+    if (rc == 0)
+        rc = buffer_check(r, &r->shared, "shared memory", 0, true, NULL, err);
     if (rc == 0)
         rc = buffer_check(r, &r->scratch, "scratch", 0, true, NULL, err);
     for (int i = 0; rc == 0 && i < r->spec.n_outputs; i++) {

@@ -1,0 +1,98 @@
+/* The inside of a plan, shared by plan.c, which makes it, and plan_run.c. Four places a value can
+ * live in:
+ *
+ *   input, output   memory for the whole batch, chunk after chunk
+ *   parameter       a copy that struct parameters keeps
+ *   arena           one per worker, shared by values of disjoint lifetimes
+ *   sum             unbatched outputs: one buffer per worker, added up after the run
+ *
+ * A step is an operation's kernel. Steps have been given rounds: a stage of a step belongs to one,
+ * and what belongs to one round does not depend on each other. A thread by itself runs the steps
+ * in their order; threads that share a chunk run the rounds in theirs.
+ */
+#ifndef ENGINE_PLAN_STEPS_H
+#define ENGINE_PLAN_STEPS_H
+
+#include "engine/base/error.h"
+#include "engine/plan.h"
+
+#include <stdatomic.h>
+
+enum place { PLACE_NONE, PLACE_BATCH, PLACE_CONSTANT, PLACE_PARAMETER, PLACE_ARENA, PLACE_SUM };
+
+struct location {
+    enum place place;
+    enum dtype dtype;
+    size_t count;  /* elements per image, or of the whole when unbatched */
+    bool input;    /* written by the caller, even if nothing reads it */
+    void *memory;  /* batch, constant: own memory of all images */
+    size_t offset; /* arena: of this value; sum: in the sums; bytes */
+};
+
+/* One operand of a step: base plus chunk * stride, or an offset into the worker's arena or sums. */
+struct operand {
+    enum place place;
+    const void *base;
+    size_t stride; /* bytes per chunk */
+    size_t offset;
+    size_t bytes; /* sums: to be added ... */
+    size_t spare; /* ... from this offset in the arena, after the worker's first chunk */
+};
+
+struct step {
+    struct kernel *kernel;
+    int op;    /* of the program */
+    int round; /* of its first stage */
+    size_t shared_offset; /* of what its stages share, in the arena */
+    int n_inputs, n_outputs;
+    struct operand inputs[OP_INPUTS_MAX];
+    struct operand outputs[OP_OUTPUTS_MAX];
+};
+
+/* A stage of a step, in a round. */
+struct round_entry {
+    int step, stage;
+    int n_parts;
+};
+
+struct round {
+    int first_entry, n_entries;
+    int n_parts; /* of all entries, counted on from one to the next */
+};
+
+struct worker {
+    void *arena; /* values, what stages share; then scratch */
+    void *sums;
+    int code;
+    struct error error;
+};
+
+struct plan {
+    struct device *device;
+    const struct device_ops *ops;
+    struct parameters *parameters;
+    enum precision precision;
+    int batch_max, grain;
+    int n_values;
+    struct location *locations; /* [n_values] */
+    int n_steps;
+    struct step *steps;
+    int n_rounds;
+    struct round *rounds;
+    struct round_entry *entries;
+    struct team *team; /* NULL: chunks are never shared */
+    size_t scratch_offset; /* in the arena */
+    size_t arena_bytes, sum_bytes;
+    int n_workers;
+    struct worker *workers;
+    size_t memory_bytes;
+    int n_chunks; /* of the run in progress */
+};
+
+struct team;
+
+/* For chunks run by all threads of the device together. 0 or -ENOMEM. */
+int team_create(const struct plan *plan, struct team **out, struct error *err);
+void team_destroy(struct team *team); /* NULL is fine */
+
+#endif
