@@ -22,7 +22,7 @@ def program(build_dir):
     """Finds a built program by its name: program("softdiffd") is its path."""
 
     def find(name):
-        for folder in ("server", "tools", "tools/simulate", "tools/train"):
+        for folder in ("server", "tools", "tools/eval", "tools/simulate", "tools/train"):
             path = build_dir / folder / name
             if path.is_file():
                 return path

@@ -314,7 +314,6 @@ int main(int argc, char **argv)
     struct sigaction action = {.sa_handler = ask_to_stop};
     const char *name;
     struct error err;
-    int code;
 
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
@@ -322,9 +321,14 @@ int main(int argc, char **argv)
         if (strcmp(argv[1], commands[i].name) == 0)
             return commands[i].run(argc - 1, argv + 1);
     }
-    code = arguments_parse(&arguments, argc, argv, &name);
-    if (code >= 0)
-        return code;
+    if (argc > 1 && argv[1][0] != '-') {
+        name = argv[1];
+    } else {
+        int code = arguments_parse(&arguments, argc, argv, &name);
+
+        if (code >= 0)
+            return code;
+    }
     error_set(&err, -EINVAL, "there is no command \"%s\"", name);
     return usage_error(&err);
 }

@@ -141,7 +141,7 @@ int results_add(struct results *r, const struct result *row, struct error *err)
     char line[LINE_MAX_BYTES];
     int rc;
 
-    snprintf(line, sizeof(line), "%s,%d,%d,%" PRIu64 ",%.6g,%.6g,%.4f,%.4f,%.2f\n",
+    snprintf(line, sizeof(line), "%s,%d,%d,%" PRIu64 ",%.6g,%.6g,%.4f,%.4f,%.4g\n",
              sampler_name(row->sampler), row->nfe, row->n, row->seed, row->fd, row->kid,
              row->precision, row->recall, row->seconds);
     rc = write_text(r, line, err);

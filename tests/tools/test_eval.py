@@ -1,0 +1,243 @@
+"""softdiff-eval: distances between sets of pictures, and curves of a model's samplers."""
+
+import csv
+import signal
+import subprocess
+
+import numpy
+import pictures
+import pytest
+from PIL import Image
+
+
+@pytest.fixture
+def evaluate(program, tmp_path):
+    """Runs softdiff-eval in the test's folder."""
+
+    def run(*arguments):
+        return subprocess.run(
+            [program("softdiff-eval"), *map(str, arguments), "--threads", "2"],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=tmp_path,
+        )
+
+    return run
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Two folders of different pictures of several sizes."""
+    for name, seed, n in (("a", 0, 10), ("b", 100, 24)):
+        (tmp_path / name / "deep").mkdir(parents=True)
+        for i in range(n):
+            place = tmp_path / name / ("deep" if i % 2 else ".") / f"{i}.png"
+            pictures.write(place, 16 + 5 * (i % 3), seed + i)
+    return tmp_path
+
+
+def numbers(done):
+    """The numbers of `distance`, by their names; of the last reference."""
+    assert done.returncode == 0, done.stderr
+    words = [line.split() for line in done.stdout.splitlines()]
+    return {w[0]: float(w[1]) for w in words if w[0] in ("FD", "KID", "precision", "recall", "floor")}
+
+
+def test_a_set_is_no_distance_from_itself(evaluate, folders):
+    got = numbers(evaluate("distance", "a", "a"))
+    assert abs(got["FD"]) < 0.01
+    assert got["precision"] == got["recall"] == 1
+
+
+def test_different_sets(evaluate, folders):
+    done = evaluate("distance", "a", "b", "--floor")
+    got = numbers(done)
+    assert got["FD"] > 10
+    assert 0 < got["floor"] < 10 * got["FD"]
+    assert "10 pictures of a against 24 of b at 32 px" in done.stdout
+    assert "10 of the latter against the other 14" in done.stdout
+    assert '"a" has 10 pictures for 512 features' in done.stderr
+    back = numbers(evaluate("distance", "b", "a"))
+    assert back["FD"] == pytest.approx(got["FD"], abs=0.02)
+    assert back["KID"] == pytest.approx(got["KID"], rel=1e-5, abs=1e-3)
+
+
+def test_statistics_stand_for_their_folder(evaluate, folders):
+    done = evaluate("stats", "b", "--out", "b.safetensors", "--side", 20)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "24 pictures at 20 px\n"
+    direct = evaluate("distance", "a", "b", "--side", 20, "--floor")
+    cached = evaluate("distance", "a", "b.safetensors", "--floor")
+    assert numbers(cached) == numbers(direct)
+    assert "at 20 px" in cached.stdout
+
+    assert evaluate("stats", "b", "-o", "small", "--side", 20, "--small").returncode == 0
+    assert numbers(evaluate("distance", "a", "small")) == {"FD": numbers(direct)["FD"]}
+    assert (folders / "small").stat().st_size < 2_200_000
+
+
+def test_folders_are_joined(evaluate, folders):
+    (folders / "whole").mkdir()
+    (folders / "a").rename(folders / "whole" / "a")
+    (folders / "b").rename(folders / "whole" / "b")
+    done = evaluate("stats", "whole/a", "whole/b", "-o", "joined")
+    assert done.stdout == "34 pictures at 32 px\n", done.stderr
+    assert abs(numbers(evaluate("distance", "joined", "whole"))["FD"]) < 0.01
+
+
+def test_pictures_are_cropped_to_a_square(evaluate, tmp_path):
+    for name in ("wide", "square"):
+        (tmp_path / name).mkdir()
+    for i, color in enumerate([(200, 100, 50), (10, 20, 250), (0, 255, 0), (90, 90, 90)]):
+        pixels = numpy.zeros((40, 60, 3), numpy.uint8)
+        pixels[:, 10:50] = color
+        Image.fromarray(pixels).save(tmp_path / "wide" / f"{i}.png")
+        Image.fromarray(pixels[:32, 12:44]).save(tmp_path / "square" / f"{i}.png")
+    assert abs(numbers(evaluate("distance", "wide", "square"))["FD"]) < 0.01
+
+
+def test_channels_are_told_apart(evaluate, tmp_path):
+    for name, order in (("rgb", (0, 1, 2)), ("bgr", (2, 1, 0))):
+        (tmp_path / name).mkdir()
+        for i in range(4):
+            pixels = numpy.full((32, 32, 3), (20 * i, 100, 255 - 20 * i), numpy.uint8)
+            Image.fromarray(pixels[..., order]).save(tmp_path / name / f"{i}.png")
+    assert numbers(evaluate("distance", "rgb", "bgr"))["FD"] > 10
+
+
+@pytest.fixture
+def curve(evaluate, folders, model):
+    def run(*arguments, with_model=True):
+        return evaluate(
+            "curve",
+            *([model] if with_model else []),
+            *("--reference", "b", "--side", 16, "--csv", "c.csv", "--svg", "c.svg"),
+            *("-n", 6, "--seed", 5, *arguments),
+        )
+
+    return run
+
+
+def rows(path):
+    with path.open(encoding="ascii") as file:
+        return list(csv.DictReader(file))
+
+
+def test_curve(curve, tmp_path):
+    done = curve("--samplers", "pf-2m,naive", "--nfe", "2,3")
+    assert done.returncode == 0, done.stderr
+    first = (tmp_path / "c.csv").read_bytes()
+    got = rows(tmp_path / "c.csv")
+    assert [(row["sampler"], row["nfe"]) for row in got] == [
+        ("pf-2m", "2"),
+        ("naive", "2"),
+        ("pf-2m", "3"),
+        ("naive", "3"),
+    ]
+    assert all(row["n"] == "6" and row["seed"] == "5" for row in got)
+    assert all(float(row["fd"]) > 0 and float(row["seconds"]) > 0 for row in got)
+    chart = (tmp_path / "c.svg").read_text(encoding="utf-8")
+    assert ">pf-2m<" in chart and ">naive<" in chart and ">real pictures<" in chart
+
+    # Again: nothing to do. Extended: the new rows only.
+    done = curve("--samplers", "pf-2m,naive", "--nfe", "2,3")
+    assert done.returncode == 0, done.stderr
+    assert "pf-2m" not in done.stdout
+    assert (tmp_path / "c.csv").read_bytes() == first
+    done = curve("--samplers", "pf-2m", "--nfe", "1,2,3")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "c.csv").read_bytes().startswith(first)
+    assert len(rows(tmp_path / "c.csv")) == 5
+
+
+def test_curve_of_files(curve, program, model, tmp_path):
+    for n, folder in ((6, "pf-2m-2"), (5, "naive-2")):
+        subprocess.run(
+            [program("softdiff-sample"), model, "-n", str(n), "--seed", "5"]
+            + ["--sampler", folder[:-2], "--nfe", "2", "--out", tmp_path / folder],
+            check=True,
+        )
+    arguments = ("--samplers", "pf-2m,naive", "--nfe", 2)
+    done = curve(*arguments, "--samples", ".", with_model=False)
+    assert done.returncode == 0, done.stderr
+    (read,) = rows(tmp_path / "c.csv")
+    assert read["sampler"] == "pf-2m" and read["seconds"] == "nan"
+    assert "left out" in done.stdout and "naive" in done.stdout
+
+    # The same pictures, generated; and what is missing.
+    (tmp_path / "c.csv").unlink()
+    assert curve(*arguments).returncode == 0
+    made = rows(tmp_path / "c.csv")
+    assert [row["sampler"] for row in made] == ["pf-2m", "naive"]
+    assert {k: v for k, v in made[0].items() if k != "seconds"} == {
+        k: v for k, v in read.items() if k != "seconds"
+    }
+
+
+def test_curve_keeps_rows_when_stopped(program, model, folders):
+    command = [program("softdiff-eval"), "curve", model, "--reference", "b", "--side", "16"]
+    command += ["--csv", "c.csv", "--svg", "c.svg", "-n", "8", "--threads", "1"]
+    command += ["--samplers", "pf-2m", "--nfe", "1,10000"]
+    with subprocess.Popen(
+        command, cwd=folders, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        for line in process.stdout:
+            if line.startswith("pf-2m"):
+                process.send_signal(signal.SIGINT)
+                break
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "stopped" in errors.splitlines()[-1]
+    assert [row["nfe"] for row in rows(folders / "c.csv")] == ["1"]
+    assert (folders / "c.svg").stat().st_size > 0
+
+
+MISTAKES = [
+    # arguments, code, what is said
+    (["distance", "a", "none"], 1, '"none"'),
+    (["distance", "a", "empty"], 1, 'no PNG or JPEG pictures below "empty"'),
+    (["distance", "a", "single"], 1, '"single": 1 picture has no covariance'),
+    (["distance", "a", "broken"], 1, "broken/x.png"),
+    (["distance", "a", "text"], 1, '"text"'),
+    (["distance", "a", "model"], 1, "not the statistics of pictures"),
+    (["distance", "b", "b", "--floor"], 1, "24 pictures cannot be split into 24"),
+    (["stats", "a", "-o", "none/x"], 1, "none/x"),
+    (["stats", "a", "-o", "x", "--network", "model"], 1, "conv1.weight"),
+    (["stats", "a"], 2, "--out"),
+    (["stats"], 2, ""),
+    (["distance", "a"], 2, ""),
+    (["magic"], 2, '"magic"'),
+    (["--", "magic"], 2, ""),
+    ([], 2, ""),
+    (["curve", "--reference", "b", "--csv", "c.csv"], 2, "--samples"),
+    (["curve", "model", "--csv", "c.csv"], 2, "--reference"),
+    (["curve", "model", "--reference", "b", "--csv", "c", "--samplers", "magic"], 2, "magic"),
+    (["curve", "model", "--reference", "b", "--csv", "c", "--nfe", "0"], 2, "0"),
+    (["curve", "model", "--reference", "b", "--csv", "text"], 1, '"text", line 1'),
+    (["curve", "model", "--reference", "b", "--csv", "cut"], 1, '"cut", line 2'),
+]
+
+
+@pytest.mark.parametrize("arguments, code, text", MISTAKES)
+def test_mistakes(evaluate, folders, model, arguments, code, text):
+    for name in ("empty", "single", "broken"):
+        (folders / name).mkdir()
+    pictures.write(folders / "single" / "x.png", 16, 0)
+    (folders / "broken" / "x.png").write_bytes(b"\x89PNG")
+    (folders / "text").write_text("not a picture\n", encoding="ascii")
+    header = "sampler,nfe,n,seed,fd,kid,precision,recall,seconds\n"
+    (folders / "cut").write_text(header + "pf-2m,5,2000,0,12", encoding="ascii")
+    (folders / "model").symlink_to(model)
+    done = evaluate(*arguments)
+    assert done.returncode == code, done.stderr
+    assert text in done.stderr.splitlines()[-1]
+
+
+def test_sides_must_agree(evaluate, folders):
+    assert evaluate("stats", "a", "-o", "a16", "--side", 16).returncode == 0
+    assert evaluate("stats", "b", "-o", "b20", "--side", 20).returncode == 0
+    for arguments in (["a16", "b20"], ["a", "b20", "--side", 16]):
+        done = evaluate("distance", *arguments)
+        assert done.returncode == 1
+        assert '"b20": of pictures of 20 px, not 16' in done.stderr
