@@ -43,6 +43,7 @@ def evaluate(program, tmp_path):
             [program("softdiff-inspect"), "run", "--architecture", architecture]
             + ["--weights", weights, "--input", data, "--out", out, *arguments],
             capture_output=True,
+            input=files.get("lines", ""),
             text=True,
             check=False,
         )
@@ -73,6 +74,15 @@ def test_golden(evaluate, network, device):
     for name in names:
         assert difference(out[name], want[name]) < 5e-4 * largest(want[name]) + floor, name
     assert abs(out["loss"][0] - want["loss"][0]) < 1e-4 * abs(want["loss"][0]) + 1e-2
+
+
+def test_paced(evaluate):
+    done, out = evaluate("net_a", "--paced", lines="\n\n")
+    assert done.returncode == 0, done.stderr
+    times_ms = [float(line) for line in done.stdout.splitlines()]
+    assert len(times_ms) == 3  # the first one unasked
+    assert all(time > 0 for time in times_ms)
+    assert list(out) == ["phi"]
 
 
 def test_missing_weight(evaluate, tmp_path):

@@ -1,4 +1,5 @@
 #include "tools/inspect/evaluate.h"
+#include "engine/base/clock.h"
 #include "engine/base/error.h"
 #include "engine/device.h"
 #include "engine/gradient.h"
@@ -19,7 +20,7 @@
 
 struct options {
     const char *architecture, *weights, *input, *out, *device, *precision;
-    bool gradients;
+    bool gradients, paced;
     int n_threads;
 };
 
@@ -295,6 +296,23 @@ static int keep_outputs(struct evaluation *e, const float *cotangent, struct err
     return rc;
 }
 
+/* Evaluates again, prints the milliseconds it took, and waits for a line, until there is none. */
+static int evaluate_paced(struct evaluation *e, struct error *err)
+{
+    char line[16];
+    int rc;
+
+    do {
+        double start = clock_seconds();
+
+        rc = plan_run(e->plan, e->n, err);
+        if (rc == 0)
+            printf("%.4f\n", 1e3 * (clock_seconds() - start));
+        fflush(stdout);
+    } while (rc == 0 && fgets(line, sizeof(line), stdin));
+    return rc;
+}
+
 static int run(struct evaluation *e, const struct options *o, enum precision precision,
                struct error *err)
 {
@@ -337,6 +355,8 @@ static int run(struct evaluation *e, const struct options *o, enum precision pre
         rc = keep_outputs(e, cotangent, err);
     if (rc == 0)
         rc = safetensors_write(o->out, e->n_tensors, e->tensors, 0, NULL, err);
+    if (rc == 0 && o->paced)
+        rc = evaluate_paced(e, err);
 
 out:
     free(x);
@@ -390,6 +410,8 @@ int evaluate_main(int argc, char **argv)
         {"threads", 0, ARGUMENT_INT, &o.n_threads, 1, 4096, "N", "default: all processors"},
         {"device", 0, ARGUMENT_TEXT, &o.device, 0, 0, "NAME", "auto, cpu, reference"},
         {"precision", 0, ARGUMENT_TEXT, &o.precision, 0, 0, "P", "fp32 (default), bf16, auto"},
+        {"paced", 0, ARGUMENT_FLAG, &o.paced, 0, 0, NULL,
+         "then print the ms of another evaluation, and of one more per input line"},
     };
     const struct arguments arguments = {
         .program = "softdiff-inspect run",
