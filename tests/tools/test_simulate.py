@@ -51,6 +51,16 @@ def test_policies_get_the_same_stream(simulate, tmp_path):
     assert chart.read_text().count("16 slots") == 2
 
 
+def test_stream(simulate, tmp_path):
+    path = tmp_path / "stream.csv"
+    simulate("--ticks", TICKS, "--rate", "5,10", *MIXED, "--stream", path)
+    rows = read(path)
+    arrivals = [float(row["arrival_s"]) for row in rows]
+    assert len(rows) == 2000 and arrivals == sorted(arrivals)
+    assert 0.9 < arrivals[-1] / (2000 / 5) < 1.1
+    assert {row["nfe"] for row in rows} == {"10", "20", "100", "1000"}
+
+
 def test_overload(simulate, tmp_path):
     """Twice what the lanes can serve: they are all busy, and what does not fit is refused."""
     path = tmp_path / "rows.csv"

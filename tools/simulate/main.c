@@ -20,7 +20,7 @@
 enum { LIST_MAX = 32, SLOTS_MAX = PLOT_SERIES_MAX / POLICIES, ROUNDS = 25, IMAGES_MAX = 64 };
 
 struct options {
-    const char *source, *ticks, *rates, *loads, *images, *nfe, *slots, *csv, *svg;
+    const char *source, *ticks, *rates, *loads, *images, *nfe, *slots, *csv, *svg, *stream;
     const char *device, *precision;
     uint64_t seed;
     int n_requests, max_queue, n_threads;
@@ -119,6 +119,22 @@ static int prepare(const struct options *o, struct sweep *s, struct error *err)
     return 0;
 }
 
+static int write_stream(const struct options *o, const struct stream_request *requests,
+                        struct error *err)
+{
+    FILE *file = fopen(o->stream, "w");
+    int rc = file ? 0 : -errno;
+
+    if (!file)
+        return error_set(err, rc, "could not write \"%s\": %s", o->stream, strerror(-rc));
+    fprintf(file, "arrival_s,images,nfe\n");
+    for (int i = 0; i < o->n_requests; i++)
+        fprintf(file, "%.9f,%d,%d\n", requests[i].arrival_s, requests[i].images, requests[i].nfe);
+    if (ferror(file) | fclose(file))
+        return error_set(err, -EIO, "could not write \"%s\"", o->stream);
+    return 0;
+}
+
 static int simulate(const struct options *o, struct sweep *s, struct error *err)
 {
     struct stream_request *requests = calloc((size_t)o->n_requests, sizeof(*requests));
@@ -126,6 +142,8 @@ static int simulate(const struct options *o, struct sweep *s, struct error *err)
 
     for (int r = 0; r < s->n_rates && rc == 0; r++) {
         stream_draw(o->seed, s->rates[r], &s->images, &s->nfe, o->n_requests, requests);
+        if (o->stream && r == 0)
+            rc = write_stream(o, requests, err);
         for (int i = 0; i < s->n_slots; i++) {
             for (int p = 0; p < POLICIES && rc == 0; p++) {
                 const struct simulation_options options = {(enum policy)p, s->slots[i],
@@ -265,6 +283,8 @@ int main(int argc, char **argv)
         {"seed", 's', ARGUMENT_U64, &o.seed, 0, 0, "S", "of the stream of requests; default 0"},
         {"csv", 0, ARGUMENT_TEXT, &o.csv, 0, 0, "FILE", "all numbers"},
         {"svg", 0, ARGUMENT_TEXT, &o.svg, 0, 0, "FILE", "latency by rate"},
+        {"stream", 0, ARGUMENT_TEXT, &o.stream, 0, 0, "FILE",
+         "the requests of the first rate as CSV, to send them to a daemon"},
         {"threads", 0, ARGUMENT_INT, &o.n_threads, 1, 4096, "N", "default: all processors"},
         {"device", 0, ARGUMENT_TEXT, &o.device, 0, 0, "NAME", "auto, cpu, reference"},
         {"precision", 0, ARGUMENT_TEXT, &o.precision, 0, 0, "P", "auto, fp32, bf16"},

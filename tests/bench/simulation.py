@@ -1,0 +1,106 @@
+"""Holds softdiff-simulate to a real daemon: the same requests, at the same times.
+
+For each load: measures tick times, simulates, sends the simulated stream of requests (Poisson
+arrivals, mixed NFE) to softdiffd over loopback, and compares percentiles of the latency. Each
+request counts from the moment when it was due, not when it was sent.
+
+usage: simulation.py [MODEL] [--load L,...] [--seconds S] [--nfe VALUE:WEIGHT,...]
+"""
+
+import argparse
+import asyncio
+import csv
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.parse
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(ROOT / "tests/api"))
+from softdiffd import Daemon  # noqa: E402
+
+
+def simulate(o, folder, *flags):
+    command = [o.build_dir / "tools/simulate/softdiff-simulate", *flags, "--nfe", o.nfe]
+    command += ["--csv", f"{folder}/rows.csv", "--stream", f"{folder}/stream.csv"]
+    out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return out, *(list(csv.DictReader(open(f"{folder}/{name}.csv"))) for name in ("rows", "stream"))
+
+
+async def ask(connections, address, seed, nfe):
+    """One PNG, over a connection that is free or new."""
+    reader, writer = connections.pop() if connections else await asyncio.open_connection(*address)
+    body = b'{"seed":%d,"nfe":%d}' % (seed, nfe)
+    writer.write(
+        b"POST /v1/samples HTTP/1.1\r\nHost: a\r\nAccept: image/png\r\n"
+        b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+    )
+    head = await reader.readuntil(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 "), head
+    await reader.readexactly(int(re.search(rb"(?i)\r\ncontent-length: *([0-9]+)", head)[1]))
+    connections.append((reader, writer))
+
+
+async def replay(url, stream):
+    """Latencies in seconds."""
+    address = urllib.parse.urlsplit(url)
+    connections, latencies = [], []
+    start = time.monotonic() + 0.1
+
+    async def one(seed, due, nfe):
+        await ask(connections, (address.hostname, address.port), seed, nfe)
+        latencies.append(time.monotonic() - due)
+
+    async with asyncio.TaskGroup() as group:
+        for seed, request in enumerate(stream):
+            due = start + float(request["arrival_s"])
+            await asyncio.sleep(due - time.monotonic())
+            group.create_task(one(seed, due, int(request["nfe"])))
+    return latencies
+
+
+def quantile(numbers, q):
+    return sorted(numbers)[max(0, -int(-q * len(numbers) // 1) - 1)]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("model", nargs="?", default=ROOT / "model/zoo/faces32.safetensors")
+    parser.add_argument("--build-dir", default=ROOT / "build", type=pathlib.Path)
+    parser.add_argument("--load", default="0.4,0.8")
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--nfe", default="10:0.5,20:0.3,100:0.2")
+    o = parser.parse_args()
+
+    daemon = Daemon(
+        o.build_dir / "server/softdiffd", "--model", f"m={o.model}", "--slots", "16",
+        "--max-connections-per-ip", "0",
+    )  # fmt: skip
+    try:
+        print(f"{'load':>5} {'requests':>8} {'':9} {'p50 ms':>9} {'p95 ms':>9} {'p99 ms':>9}")
+        for load in o.load.split(","):
+            with tempfile.TemporaryDirectory() as folder:
+                out, rows, _ = simulate(o, folder, o.model, "--load", load, "--requests", "1")
+                ticks = re.sub(r": ", ":", re.search(r"ms\): (.*)", out)[1]).replace(" ", ",")
+                rate = float(rows[0]["requests_per_s"])
+                flags = ("--ticks", ticks, "--rate", str(rate))
+                _, rows, stream = simulate(
+                    o, folder, *flags, "--requests", str(int(o.seconds * rate))
+                )
+            latencies = asyncio.run(replay(daemon.url, stream))
+            want = [1e3 * float(rows[0][key]) for key in ("p50_s", "p95_s", "p99_s")]
+            got = [1e3 * quantile(latencies, q) for q in (0.5, 0.95, 0.99)]
+            print(f"ticks {ticks}")
+            for name, row in (("simulated", want), ("measured", got)):
+                print(f"{load:>5} {len(stream):8} {name:9} " + " ".join(f"{x:9.1f}" for x in row))
+            off = (f"{100 * (g / w - 1):+8.1f}%" for g, w in zip(got, want))
+            print(f"{'':14} {'deviation':9} " + " ".join(off))
+    finally:
+        daemon.stop()
+
+
+if __name__ == "__main__":
+    main()
