@@ -65,6 +65,8 @@ static const struct setting table[] = {
      "time between two requests of a connection, and to receive an answer"},
     {"stall-timeout", SETTING_DURATION, FIELD(stall_timeout_ms), "60s", 1, 3600000, NULL,
      "a network evaluation that takes longer makes the probes fail"},
+    {"drain-delay", SETTING_DURATION, FIELD(drain_delay_ms), "0s", 0, 3600000, NULL,
+     "time that SIGTERM leaves to balancers to notice; the daemon serves on meanwhile"},
     {"drain-timeout", SETTING_DURATION, FIELD(drain_timeout_ms), "25s", 0, 3600000, NULL,
      "time that SIGTERM leaves to accepted requests"},
     {"log-level", SETTING_CHOICE, FIELD(log_level), "info", 0, 0, "debug|info|warn|error",

@@ -54,6 +54,7 @@ struct settings {
     int header_timeout_ms;
     int idle_timeout_ms;
     int stall_timeout_ms;
+    int drain_delay_ms;
     int drain_timeout_ms;
     char log_level[SETTINGS_NAME_BYTES + 1];
 };

@@ -18,7 +18,6 @@ enum {
     DRAIN_LOOK_MS = 10,       /* between two looks */
     ANSWER_SENDING_MS = 2000, /* for the last answers to reach their clients */
     CANCELLING_MS = 10000,    /* for the engine to let go of cancelled jobs */
-    EXIT_STATUS_STUCK = 75,
 };
 
 static uint64_t ms_since(uint64_t ns)
@@ -26,18 +25,32 @@ static uint64_t ms_since(uint64_t ns)
     return (uv_hrtime() - ns) / 1000000;
 }
 
-const char *daemon_state(const struct daemon *d)
+/* NULL: nothing. */
+static const char *what_is_wrong(const struct daemon *d)
 {
     struct engine_stats stats;
 
-    if (d->phase == DAEMON_DRAINING)
-        return "draining";
     engine_thread_stats(d->engine, &stats);
     if (stats.state == ENGINE_FAILED)
         return "failed";
-    if (stats.stalled)
-        return "stalled";
+    return stats.stalled ? "stalled" : NULL;
+}
+
+const char *daemon_state(const struct daemon *d)
+{
+    const char *wrong;
+
+    if (d->phase >= DAEMON_LEAVING)
+        return "draining";
+    wrong = what_is_wrong(d);
+    if (wrong)
+        return wrong;
     return d->phase == DAEMON_READY ? "ready" : "loading";
+}
+
+bool daemon_serves(const struct daemon *d)
+{
+    return (d->phase == DAEMON_READY || d->phase == DAEMON_LEAVING) && !what_is_wrong(d);
 }
 
 /* The end */
@@ -74,7 +87,7 @@ static void on_drain_look(uv_timer_t *timer)
     if (elapsed_ms > limit_ms + CANCELLING_MS) {
         /* The engine's thread hangs inside the device: it cannot be joined, only left behind. */
         log_write(LOG_ERROR, "event=stuck requests=%d", samples_in_progress(d->samples));
-        d->exit_status = EXIT_STATUS_STUCK;
+        d->exit_status = DAEMON_STATUS_STUCK;
         uv_stop(&d->loop);
     }
 }
@@ -87,18 +100,30 @@ static void drain(struct daemon *d)
     uv_timer_start(&d->drain, on_drain_look, 1, DRAIN_LOOK_MS);
 }
 
+static void on_delay_over(uv_timer_t *timer)
+{
+    drain(timer->data);
+}
+
 static void on_signal(uv_signal_t *handle, int number)
 {
     struct daemon *d = handle->data;
 
-    if (d->phase != DAEMON_DRAINING) {
+    if (d->phase < DAEMON_LEAVING) {
         log_write(LOG_INFO, "event=drain signal=%d requests=%d", number,
                   samples_in_progress(d->samples));
-        drain(d);
+        if (d->phase == DAEMON_READY && d->settings->drain_delay_ms > 0) {
+            d->phase = DAEMON_LEAVING;
+            uv_timer_start(&d->drain, on_delay_over, (uint64_t)d->settings->drain_delay_ms, 0);
+        } else {
+            drain(d);
+        }
         return;
     }
     log_write(LOG_INFO, "event=drain_now signal=%d requests=%d", number,
               samples_in_progress(d->samples));
+    if (d->phase == DAEMON_LEAVING)
+        drain(d);
     d->cancelled = true;
     samples_cancel_all(d->samples);
 }
@@ -231,7 +256,7 @@ int daemon_run(const struct settings *settings, int *out, struct error *err)
     if (rc < 0)
         finish(&d);
     uv_run(&d.loop, UV_RUN_DEFAULT);
-    if (d.exit_status != EXIT_STATUS_STUCK)
+    if (d.exit_status != DAEMON_STATUS_STUCK)
         uv_loop_close(&d.loop);
     if (rc == 0)
         log_write(LOG_INFO, "event=stop status=%d drain_ms=%llu", d.exit_status,

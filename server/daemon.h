@@ -1,10 +1,12 @@
 /* The daemon: two listeners, the engine's thread, and the loop between them.
  *
- *     loading -> ready -> draining -> gone
+ *     loading -> ready -> leaving -> draining -> gone
  *
- * Both listeners answer from the start; samples are served while ready. SIGTERM and SIGINT drain:
- * the public listener accepts no more, what was accepted is finished within drain_timeout_ms,
- * the rest gets 503; the probes answer until the end. A second signal ends it at once.
+ * Both listeners answer from the start; samples are served while ready. After SIGTERM or SIGINT the
+ * probes say that it drains. For drain_delay_ms it serves on, so that whoever reads the probes can
+ * send its clients elsewhere; then the public listener accepts no more, what was accepted is
+ * finished within drain_timeout_ms, the rest gets 503; the probes answer until the end. A second
+ * signal ends it at once.
  */
 #ifndef SERVER_DAEMON_H
 #define SERVER_DAEMON_H
@@ -19,7 +21,9 @@ struct http;
 struct samples;
 struct settings;
 
-enum daemon_phase { DAEMON_LOADING, DAEMON_READY, DAEMON_DRAINING };
+enum daemon_phase { DAEMON_LOADING, DAEMON_READY, DAEMON_LEAVING, DAEMON_DRAINING };
+
+enum { DAEMON_STATUS_STUCK = 75 };
 
 /* Read by the routes; written by daemon.c. Thread: loop. */
 struct daemon {
@@ -29,7 +33,7 @@ struct daemon {
     uv_loop_t loop;
     uv_async_t wake; /* the engine's thread has something */
     uv_signal_t sigterm, sigint;
-    uv_timer_t drain; /* looks whether all is finished */
+    uv_timer_t drain; /* ends the delay, then looks whether all is finished */
     uint64_t started_ns, drain_started_ns;
     bool cancelled; /* the requests left over at the end of the drain */
     struct http *public, *admin;
@@ -40,8 +44,12 @@ struct daemon {
 /* What the probes say: "loading", "ready", "draining", "stalled" or "failed". */
 const char *daemon_state(const struct daemon *d);
 
+/* Whether samples are served: ready, or leaving with an engine that works. */
+bool daemon_serves(const struct daemon *d);
+
 /* Serves until a signal, blocking. out: exit status, 0 after a drain, 1 if the engine could not
- * load, 75 if it hangs. 0, or -errno if the listeners could not be opened. */
+ * load, DAEMON_STATUS_STUCK if it hangs: its thread still runs then and uses what exit() would tear
+ * down. 0, or -errno if the listeners could not be opened. */
 int daemon_run(const struct settings *settings, int *out, struct error *err);
 
 #endif

@@ -8,6 +8,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static int complain(const struct error *err)
 {
@@ -50,6 +51,8 @@ static int serve(const struct settings *s)
     log_write(LOG_INFO, "event=start version=%s", SOFTDIFF_VERSION);
     if (daemon_run(s, &status, &err) < 0)
         return complain(&err);
+    if (status == DAEMON_STATUS_STUCK)
+        _exit(status);
     return status;
 }
 

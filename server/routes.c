@@ -125,12 +125,11 @@ static const struct route *find_route(const struct route *routes, struct exchang
 
 static bool refuse_unless_ready(struct daemon *d, struct exchange *x)
 {
-    const char *state = daemon_state(d);
     struct problem problem = {.retry_after_s = 1};
 
-    if (!strcmp(state, "ready"))
+    if (daemon_serves(d))
         return false;
-    problem_set(&problem, 503, "the daemon is not ready: %s", state);
+    problem_set(&problem, 503, "the daemon is not ready: %s", daemon_state(d));
     exchange_respond_problem(x, &problem);
     return true;
 }
@@ -139,7 +138,7 @@ static void begin(const struct route *routes, struct daemon *d, struct exchange 
 {
     const struct route *r;
 
-    if (d->phase == DAEMON_DRAINING)
+    if (d->phase >= DAEMON_LEAVING)
         exchange_set_close(x);
     r = find_route(routes, x);
     if (!r || (r->needs_engine && refuse_unless_ready(d, x)))

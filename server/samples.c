@@ -27,6 +27,8 @@
 
 enum { RETRY_AFTER_MAX_S = 60 };
 
+static const double RETRY_JITTER = 0.2;
+
 struct samples {
     uv_loop_t *loop;
     const struct settings *settings;
@@ -353,19 +355,6 @@ static int read_request(struct samples *s, struct exchange *x, struct samples_re
     return problem->status ? -EINVAL : 0;
 }
 
-static int admit(struct samples *s, int model, int n, struct problem *problem)
-{
-    int room = s->settings->slots + s->settings->max_queue - s->n_images[model];
-
-    if (n <= room)
-        return 0;
-    problem->retry_after_s = samples_retry_after_s(s);
-    return problem_set(problem, 503,
-                       "the queue is full: %d images were asked for, there is room "
-                       "for %d",
-                       n, room);
-}
-
 static uint64_t draw_seed(void)
 {
     uint64_t seed;
@@ -373,6 +362,29 @@ static uint64_t draw_seed(void)
     if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
         seed = uv_hrtime();
     return seed >> 11; /* below 2^53: a number in every client's JSON */
+}
+
+/* Within 20 % of the estimate, so that those who were refused together do not come back together.
+ * Where the estimate is more than may be told they all had the same: hence the limit before. */
+static int retry_after_s(const struct samples *s)
+{
+    double most_s = RETRY_AFTER_MAX_S / (1 + RETRY_JITTER), seconds = samples_retry_after_s(s);
+    double jitter = 1 + RETRY_JITTER * (2 * (double)draw_seed() / 0x1p53 - 1);
+
+    return (int)ceil((seconds < most_s ? seconds : most_s) * jitter);
+}
+
+static int admit(struct samples *s, int model, int n, struct problem *problem)
+{
+    int room = s->settings->slots + s->settings->max_queue - s->n_images[model];
+
+    if (n <= room)
+        return 0;
+    problem->retry_after_s = retry_after_s(s);
+    return problem_set(problem, 503,
+                       "the queue is full: %d images were asked for, there is room "
+                       "for %d",
+                       n, room);
 }
 
 static void start(struct samples *s, struct request *r, const struct samples_request *wanted,

@@ -47,7 +47,8 @@ void samples_cancel_all(struct samples *s);
 
 int samples_in_progress(const struct samples *s); /* requests, their jobs and encodings included */
 
-/* The seconds until a refused client should try again. */
+/* The seconds until what was admitted is computed, 1 .. 60. Refused clients are told a moment around
+ * it, each another one. */
 int samples_retry_after_s(const struct samples *s);
 
 /* New array of the requests in progress, for the view of the queue; NULL without memory. */

@@ -7,13 +7,14 @@ from softdiffd import Daemon
 
 @pytest.fixture(scope="session")
 def checkpoints(build_dir, tmp_path_factory):
-    """Paths by name: faces (noise), blurred (blur), slow (larger, for the slow device)."""
+    """Paths by name: faces (noise), blurred (blur); slow and minutes, larger, for the slow device."""
     folder = tmp_path_factory.mktemp("checkpoints")
     made = {}
     for name, corruption, side, nf in [
         ("faces", "noise", 16, 8),
         ("blurred", "blur", 16, 16),
         ("slow", "noise", 32, 24),
+        ("minutes", "noise", 64, 64),
     ]:
         made[name] = str(folder / f"{name}.safetensors")
         maker = build_dir / "tests/api/make_checkpoint"

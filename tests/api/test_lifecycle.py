@@ -103,6 +103,43 @@ def test_new_requests_while_draining(start):
     assert daemon.wait_for_exit() == 0
 
 
+def test_drain_delay(start):
+    """The probes say so at once, and clients are served until the delay is over."""
+    daemon = start("--drain-delay", "2s")
+    daemon.signal()
+    signalled = time.monotonic()
+    daemon.wait_for_log("event=drain ")
+    probe = requests.get(daemon.admin + "/readyz")
+    assert probe.status_code == 503 and probe.json()["state"] == "draining"
+    assert requests.get(daemon.admin + "/livez").status_code == 200
+    answer = daemon.post({"nfe": 2})
+    assert answer.status_code == 200 and answer.headers["Connection"] == "close"
+    assert daemon.wait_for_exit() == 0 and time.monotonic() - signalled >= 2
+
+
+def test_second_signal_ends_the_delay(start):
+    daemon = start("--drain-delay", "60m")
+    daemon.signal()
+    daemon.wait_for_log("event=drain ")
+    assert daemon.post({"nfe": 2}).status_code == 200
+    daemon.signal()
+    assert daemon.wait_for_exit() == 0
+
+
+@pytest.mark.slow
+def test_an_engine_that_hangs(start):
+    """One evaluation takes minutes: the daemon gives up after ten seconds and says so."""
+    flags = ("--device", "reference", "--threads", "1", "--max-nfe", "1", "--drain-timeout", "100ms")
+    daemon = start(*flags, models=("minutes",))
+    work = daemon.connect_and_send({"nfe": 1, "n": 16})
+    daemon.wait_for_queue(lambda q: q["slots_busy"] == 16, "work")
+    daemon.signal()
+    assert read_all(work).startswith(b"HTTP/1.1 503 ")
+    work.close()
+    assert daemon.wait_for_exit() == 75
+    assert any("event=stuck" in line for line in daemon.log)
+
+
 def test_drain_timeout(start):
     """What is not done in time is told so, and the end is clean."""
     daemon = start("--slots", "1", "--max-nfe", "10000", "--drain-timeout", "100ms")

@@ -59,6 +59,19 @@ def test_retry_after_follows_the_queue(small):
         connection.close()
 
 
+def test_retry_after_is_spread(start):
+    """Those who are refused together are not all sent back at the same second."""
+    daemon = start("--slots", "2", "--max-queue", "254", "--max-nfe", "10000")
+    daemon.png(seed=1, nfe=500)
+    held = [daemon.connect_and_send(LONG | {"n": 64}) for _ in range(4)]
+    daemon.wait_for_queue(lambda q: q["retry_after_s"] == 60, "more work than can be told")
+    told = [int(daemon.post({"nfe": 1}).headers["Retry-After"]) for _ in range(50)]
+    assert 40 <= min(told) < 46 and 54 < max(told) <= 60, told
+    for connection in held:
+        connection.close()
+    daemon.wait_for_queue(idle, "an empty queue")
+
+
 def test_more_than_ever_fits_is_invalid(small):
     answer = small.post({"n": 6})
     assert answer.status_code == 422 and answer.json()["errors"][0]["field"] == "n"
@@ -156,9 +169,9 @@ def test_many_small_requests_and_a_large_one(start):
     """64 clients with an image each do not wait for the one with 64, who came before them."""
     daemon = start("--slots", "16", "--max-nfe", "10000")
     with concurrent.futures.ThreadPoolExecutor(65) as pool:
-        large = pool.submit(daemon.pngs, seed=1, n=64, nfe=500)
+        large = pool.submit(daemon.pngs, seed=1, n=64, nfe=200)
         daemon.wait_for_queue(lambda q: q["slots_busy"] == 16, "work")
-        small = [pool.submit(daemon.png, seed=1 + i, nfe=500) for i in range(64)]
+        small = [pool.submit(daemon.png, seed=1 + i, nfe=200) for i in range(64)]
         images = [future.result() for future in small]
         assert not large.done()
         assert large.result() == images

@@ -55,6 +55,7 @@ static void test_flags(void **state)
     struct settings s;
 
     assert_int_equal(load("--max-queue 3 --slots=4 --drain-timeout 500ms --idle-timeout=2m "
+                          "--drain-delay 5s "
                           "--model a=/x/a.st --model=b=/x=y/b.st --check",
                           &s, NULL),
                      0);
@@ -62,6 +63,7 @@ static void test_flags(void **state)
     assert_int_equal(s.max_queue, 3);
     assert_int_equal(s.slots, 4);
     assert_int_equal(s.drain_timeout_ms, 500);
+    assert_int_equal(s.drain_delay_ms, 5000);
     assert_int_equal(s.idle_timeout_ms, 120000);
     assert_int_equal(s.n_models, 2);
     assert_string_equal(s.models[0].name, "a");
