@@ -1,0 +1,290 @@
+#!/usr/bin/env python3
+"""Times one evaluation of NCSN++ with softdiff and with other engines, in turns.
+
+Every engine runs in a process of its own with the same weights, the same images and the same number
+of threads: ours is `softdiff-inspect run --paced`, the others are peer.py. Such a process warms up,
+writes its output to a file, and then waits without using a processor until it gets a line; it
+answers with the milliseconds that one evaluation took, by its own clock.
+
+For each network, batch and number of threads:
+1. All outputs are compared with plain torch in float32. One that is too far off is an error.
+2. Rounds: every process gets one turn, so that a machine that slows down hurts all of them alike. A
+   turn is one evaluation; if it took less than a second it is repeated and the second one counts,
+   because the first one finds the caches full of another engine's weights.
+3. The share of the machine that anything else used, the waiting processes included, is taken from
+   /proc/stat and the processor time of whoever had its turn. Rounds above --foreign are dropped;
+   where fewer than five are left all count, and the row says so.
+
+Prints a table in Markdown for each of them as soon as it is measured, and a summary at the end.
+"""
+
+import argparse
+import importlib.metadata
+import itertools
+import json
+import os
+import pathlib
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+import numpy
+import safetensors.numpy
+
+FOLDER = pathlib.Path(__file__).resolve().parent
+ROOT = FOLDER.parent.parent
+OURS = ("softdiff-fp32", "softdiff-bf16")
+PEERS = (
+    "torch-fp32",
+    "torch-fp32-nhwc",
+    "torch-autocast",
+    "torch-bf16",
+    "torch-compile-fp32",
+    "torch-compile-autocast",
+    "torch-compile-bf16",
+    "torch-freeze-fp32",
+    "torch-freeze-bf16",
+    "onnxruntime-fp32",
+    "openvino-fp32",
+    "openvino-bf16",
+    "openvino-bf16-streams",
+)
+REFERENCE = "torch-fp32"
+PACKAGES = ("torch", "onnxruntime", "openvino", "onnx", "numpy")
+ERROR_LIMIT = {"fp32": 1e-4, "bf16": 0.1}  # relative L2
+CLEAN_ROUNDS_MIN = 5
+PAUSE_S = 0.02  # libgomp's threads spin for some milliseconds after an evaluation
+REPEAT_BELOW_MS = 1000
+STARTING_MAX = 3  # engines that start and compile at the same time
+
+
+def precision(name):
+    return "fp32" if "fp32" in name else "bf16"
+
+
+class Engine:
+    """A process that evaluates the network when asked."""
+
+    def __init__(self, name, command, n_threads, folder):
+        self.name = name
+        self.out = folder / f"{name}.safetensors"
+        self.log = folder / f"{name}.log"
+        self.times_ms = []  # one per round
+        environment = {
+            key: value
+            for key, value in os.environ.items()
+            if not key.startswith(("OPENBLAS_", "OMP_", "GOMP_", "KMP_", "MKL_"))
+        }
+        environment["OMP_NUM_THREADS"] = str(n_threads)
+        environment["TORCHINDUCTOR_COMPILE_THREADS"] = "1"  # no processes that stay
+        self.process = subprocess.Popen(
+            [*command, "--threads", str(n_threads), "--out", self.out],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log.open("w"),
+            env=environment, text=True, bufsize=1)
+
+    def answer(self):
+        line = self.process.stdout.readline()
+        if not line:
+            sys.exit(f"{self.name} ended:\n{self.log.read_text()[-2000:]}")
+        return float(line)
+
+    def evaluate(self):
+        self.process.stdin.write("\n")
+        return self.answer()
+
+    def turn(self):
+        time_ms = self.evaluate()
+        if time_ms < REPEAT_BELOW_MS:
+            time_ms = self.evaluate()
+        self.times_ms.append(time_ms)
+
+    def processor_s(self):
+        tasks = pathlib.Path(f"/proc/{self.process.pid}/task").glob("*/schedstat")
+        return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
+
+    def stop(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def machine_s():
+    """Busy and total seconds of all processors since the machine started."""
+    fields = pathlib.Path("/proc/stat").read_text().split("\n")[0].split()[1:9]
+    ticks = [int(field) for field in fields]  # user nice system idle iowait irq softirq steal
+    hertz = os.sysconf("SC_CLK_TCK")
+    return (sum(ticks) - ticks[3] - ticks[4]) / hertz, sum(ticks) / hertz
+
+
+def measure_round(engines):
+    """One turn each; the share of the machine that was used beside them."""
+    own = 0
+    busy, total = machine_s()
+    for engine in engines:
+        before = engine.processor_s()
+        engine.turn()
+        own += engine.processor_s() - before
+        time.sleep(PAUSE_S)
+    busy_after, total_after = machine_s()
+    return max(0, busy_after - busy - own) / (total_after - total)
+
+
+def check(engines):
+    """Relative L2 errors by name; ends the program where one is too large."""
+    outputs = {engine.name: safetensors.numpy.load_file(engine.out)["phi"].astype(numpy.float64)
+               for engine in engines}
+    reference, errors = outputs[REFERENCE], {}
+    for name, phi in outputs.items():
+        error = errors[name] = float(numpy.linalg.norm(phi - reference) /
+                                     numpy.linalg.norm(reference))
+        limit = ERROR_LIMIT[precision(name)]
+        if not error < limit:
+            sys.exit(f"the output of {name} is off by {error:.2g}, more than {limit:g}")
+    return errors
+
+
+def command(name, options, files):
+    if name in OURS:
+        program = pathlib.Path(options.build, "tools", "softdiff-inspect")
+        return [program, "run", "--paced", "--device", "cpu", "--precision", precision(name), *files]
+    return [sys.executable, FOLDER / "peer.py", name, *files]
+
+
+def make_files(network, batch, folder):
+    """The arguments that name architecture, weights and input."""
+    import ncsnpp  # torch, which this process needs for nothing else
+
+    architecture = FOLDER / f"{network}.json"
+    weights, images = folder / f"{network}.safetensors", folder / f"images-{batch}.safetensors"
+    description = json.loads(architecture.read_text())
+    if not weights.exists():
+        ncsnpp.write_random_weights(description, weights)
+    side, channels = description["image_size"], description.get("num_channels", 3)
+    random = numpy.random.default_rng(0)
+    safetensors.numpy.save_file({
+        "x": random.random((batch, channels, side, side), numpy.float32),
+        "time_cond": numpy.exp((numpy.arange(batch) + 0.5) / batch).astype(numpy.float32),
+    }, images)
+    return ["--architecture", architecture, "--weights", weights, "--input", images]
+
+
+def quantile(times, q):
+    return sorted(times)[round(q * (len(times) - 1))]
+
+
+def engine_names(batch, n_threads, options):
+    names = [*OURS, *options.peers]
+    if REFERENCE not in names:
+        names.append(REFERENCE)
+    if min(batch, n_threads) == 1:  # nothing to overlap: the same as without streams
+        names = [name for name in names if not name.endswith("-streams")]
+    return names
+
+
+def measure(network, batch, n_threads, options, folder):
+    """Prints the table of one combination and returns the medians by name."""
+    files = make_files(network, batch, folder)
+    engines = []
+    for name in engine_names(batch, n_threads, options):
+        print(f"{network}, batch {batch}, {n_threads} threads: starting {name}", file=sys.stderr)
+        engines.append(Engine(name, command(name, options, files), n_threads, folder))
+        if len(engines) >= STARTING_MAX:
+            engines[-STARTING_MAX].answer()  # it is ready, and warm
+    for engine in engines[-STARTING_MAX + 1 :]:
+        engine.answer()
+    errors = check(engines)
+
+    foreign = []
+    end = time.monotonic() + options.seconds
+    while len(foreign) < options.rounds and (len(foreign) < options.rounds_min or
+                                             time.monotonic() < end):
+        foreign.append(measure_round(engines))
+    for engine in engines:
+        engine.stop()
+
+    clean = [i for i, share in enumerate(foreign) if share <= options.foreign]
+    loaded = len(clean) < CLEAN_ROUNDS_MIN
+    counted = range(len(foreign)) if loaded else clean
+    print(f"\n### {network}, batch {batch}, {n_threads} thread{'s' * (n_threads > 1)}\n")
+    print(f"{len(counted)} of {len(foreign)} rounds; other processes used "
+          f"{100 * statistics.median(foreign[i] for i in counted):.1f} % of the machine (median)"
+          f"{': **loaded**' if loaded else ''}\n")
+    print("| engine | ms, median | ms, p10 | ms per image | times softdiff-bf16 | relative error |")
+    print("|---|---|---|---|---|---|")
+    times = {engine.name: [engine.times_ms[i] for i in counted] for engine in engines}
+    medians = {name: statistics.median(values) for name, values in times.items()}
+    for name, median in medians.items():
+        print(f"| {name} | {median:.1f} | {quantile(times[name], 0.1):.1f} | {median / batch:.2f} "
+              f"| {median / medians['softdiff-bf16']:.2f} | {errors[name]:.1e} |")
+    sys.stdout.flush()
+    return medians, loaded
+
+
+def print_summary(rows):
+    print("\n### Summary: median ms of an evaluation\n")
+    print("| network | batch | threads | softdiff bf16 | best peer | | ours / best peer "
+          "| softdiff fp32 | best fp32 peer | | ours / best fp32 peer |")
+    print("|---|---|---|---|---|---|---|---|---|---|---|")
+    for (network, batch, n_threads), (medians, loaded) in rows.items():
+        peers = {name: ms for name, ms in medians.items() if name not in OURS}
+        best = min(peers, key=peers.get)
+        best_fp32 = min((name for name in peers if precision(name) == "fp32"), key=peers.get)
+        bf16, fp32 = medians["softdiff-bf16"], medians["softdiff-fp32"]
+        print(f"| {network}{' (loaded)' * loaded} | {batch} | {n_threads} "
+              f"| {bf16:.1f} | {best} | {peers[best]:.1f} | {bf16 / peers[best]:.2f} "
+              f"| {fp32:.1f} | {best_fp32} | {peers[best_fp32]:.1f} | {fp32 / peers[best_fp32]:.2f} |")
+
+
+def print_machine():
+    cpuinfo = pathlib.Path("/proc/cpuinfo").read_text()
+    field = {line.split(":")[0].strip(): line.split(":", 1)[1].strip()
+             for line in cpuinfo.split("\n\n")[0].split("\n") if ":" in line}
+    flags = [flag for flag in field.get("flags", "").split()
+             if flag in ("avx2", "avx512f", "avx512_bf16", "avx512_vnni") or flag.startswith("amx")]
+    commit = subprocess.run(["git", "-C", ROOT, "describe", "--always", "--dirty"],
+                            capture_output=True, text=True, check=False).stdout.strip()
+    print(f"{time.strftime('%Y-%m-%d')}; {field.get('model name', platform.machine())}, "
+          f"family {field.get('cpu family', '?')}, model {field.get('model', '?')}, "
+          f"{os.cpu_count()} cores, {' '.join(flags)}; Python {platform.python_version()}; "
+          f"softdiff {commit}; "
+          + ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES))
+
+
+def comma_list(kind, allowed=None):
+    def parse(text):
+        values = [kind(part) for part in text.split(",")]
+        if allowed and set(values) - set(allowed):
+            raise argparse.ArgumentTypeError(f"not all of {text} are in {', '.join(allowed)}")
+        return values
+
+    return parse
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", default=ROOT / "build", help="folder that meson built in")
+    parser.add_argument("--networks", type=comma_list(str), default=["nf64", "nf128"],
+                        help="names of the JSON files beside this program")
+    parser.add_argument("--batches", type=comma_list(int), default=[1, 16])
+    parser.add_argument("--threads", type=comma_list(int), default=[1, 2])
+    parser.add_argument("--peers", type=comma_list(str, PEERS), default=PEERS,
+                        help="of " + ", ".join(PEERS))
+    parser.add_argument("--rounds", type=int, default=40, help="at most")
+    parser.add_argument("--rounds-min", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=90, help="no new round after that")
+    parser.add_argument("--foreign", type=float, default=0.05,
+                        help="share of the machine; rounds above it are dropped")
+    options = parser.parse_args()
+
+    rows = {}
+    print_machine()
+    with tempfile.TemporaryDirectory() as folder:
+        for row in itertools.product(options.networks, options.batches, options.threads):
+            rows[row] = measure(*row, options, pathlib.Path(folder))
+    print_summary(rows)
+
+
+main()
