@@ -5,10 +5,15 @@ requests open than there are slots) in turns, the same number of images at the s
 both speeds per round, their medians and the ratio of the medians. Exits with 1 if the ratio is
 below --least.
 
+Other users of the machine disturb the ratio, but not so the last line: what processor time an image
+takes in the threads that compute, in all others of the daemon (HTTP, PNG), and in the client, which
+has to share the processors here.
+
 usage: saturation.py [MODEL] [--images N] [--nfe N] [--rounds N] [--connections N] [--least R]
 """
 
 import argparse
+import os
 import pathlib
 import re
 import selectors
@@ -34,6 +39,12 @@ def bare_rate(build, model, images, nfe):
             check=True, capture_output=True, text=True,
         ).stdout  # fmt: skip
     return images / float(re.search(r"([0-9.]+) s,", out)[1])
+
+
+def processor_ms(daemon):
+    """Processor time of each of the daemon's threads."""
+    tasks = pathlib.Path(f"/proc/{daemon.process.pid}/task").iterdir()
+    return {task.name: int((task / "schedstat").read_text().split()[0]) / 1e6 for task in tasks}
 
 
 class Client:
@@ -104,18 +115,29 @@ def main():
     try:
         client = Client(daemon.url, o.connections, o.nfe)
         client.run(o.connections)  # warm-up
-        bare, served = [], []
+        bare, served, client_ms = [], [], 0
+        before = processor_ms(daemon)
         print(f"{o.images} images at {o.nfe} evaluations, {o.connections} connections")
         print(f"{'round':>5} {'bare images/s':>14} {'served images/s':>16} {'ratio':>6}")
         for i in range(o.rounds):
             bare.append(bare_rate(o.build_dir, o.model, o.images, o.nfe))
+            begun = os.times()
             served.append(o.images / client.run(o.images))
+            client_ms += 1e3 * (sum(os.times()[:2]) - sum(begun[:2]))
             print(f"{i + 1:5} {bare[-1]:14.2f} {served[-1]:16.2f} {served[-1] / bare[-1]:6.3f}")
+        threads = sorted(ms - before.get(name, 0) for name, ms in processor_ms(daemon).items())
     finally:
         daemon.stop()
     middle = statistics.median(bare), statistics.median(served)
     ratio = middle[1] / middle[0]
     print(f"median {middle[0]:13.2f} {middle[1]:16.2f} {ratio:6.3f}")
+    n = o.rounds * o.images
+    computing = threads[-len(os.sched_getaffinity(0)) :]
+    other = (sum(threads) - sum(computing)) / n
+    print(
+        f"processor ms per image: {sum(computing) / n:.2f} computing, {other:.2f} in the daemon's "
+        f"other threads, {client_ms / n:.2f} in the client"
+    )
     return 0 if ratio >= o.least else 1
 
 
