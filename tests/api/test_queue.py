@@ -97,6 +97,16 @@ def test_gone_clients_free_their_lanes(small, go):
         connection.close()
 
 
+def test_a_gone_client_costs_a_tick(start):
+    """On a device with long ticks: the one in progress, and one that begins as the client goes."""
+    daemon = start("--device", "reference", "--slots", "2", models=("slow",))
+    connection = daemon.connect_and_send({"n": 4, "nfe": 1000})
+    before = daemon.wait_for_queue(lambda q: q["slots_busy"] == 2 and q, "work")["evaluations"]
+    connection.close()
+    after = daemon.wait_for_queue(lambda q: idle(q) and q, "freed lanes")["evaluations"]
+    assert after - before <= 2 * 2
+
+
 def test_a_client_that_goes_leaves_the_others_alone(small):
     want = small.pngs(seed=3, n=2, nfe=1000)
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
