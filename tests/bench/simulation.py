@@ -2,7 +2,9 @@
 
 For each load: measures tick times, simulates, sends the simulated stream of requests (Poisson
 arrivals, mixed NFE) to softdiffd over loopback, and compares percentiles of the latency. Each
-request counts from the moment when it was due, not when it was sent.
+request counts from the moment when it was due, not when it was sent. Tick times are those before and
+after the replay, averaged: a machine that others use meanwhile is another one than was measured,
+and the last column tells how much of it they used.
 
 usage: simulation.py [MODEL] [--load L,...] [--seconds S] [--nfe VALUE:WEIGHT,...]
 """
@@ -10,6 +12,7 @@ usage: simulation.py [MODEL] [--load L,...] [--seconds S] [--nfe VALUE:WEIGHT,..
 import argparse
 import asyncio
 import csv
+import os
 import pathlib
 import re
 import subprocess
@@ -24,7 +27,8 @@ from softdiffd import Daemon  # noqa: E402
 
 
 def simulate(o, folder, *flags):
-    command = [o.build_dir / "tools/simulate/softdiff-simulate", *flags, "--nfe", o.nfe]
+    nfe = ",".join(f"{value}:{weight}" for value, weight in o.nfe)
+    command = [o.build_dir / "tools/simulate/softdiff-simulate", *flags, "--nfe", nfe]
     command += ["--csv", f"{folder}/rows.csv", "--stream", f"{folder}/stream.csv"]
     out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return out, *(list(csv.DictReader(open(f"{folder}/{name}.csv"))) for name in ("rows", "stream"))
@@ -62,6 +66,23 @@ async def replay(url, stream):
     return latencies
 
 
+def measure_ticks(o):
+    """Milliseconds by lanes."""
+    with tempfile.TemporaryDirectory() as folder:
+        out, _, _ = simulate(o, folder, o.model, "--requests", "1")
+    found = re.findall(r"([0-9]+): ([0-9.]+)", re.search(r"ms\): (.*)", out)[1])
+    return {int(lanes): float(ms) for lanes, ms in found}
+
+
+def processor_s(daemon):
+    """Of the machine and of ourselves, the daemon included."""
+    machine = pathlib.Path("/proc/stat").read_text().split("\n")[0].split()[1:]
+    own = pathlib.Path(f"/proc/{daemon.process.pid}/stat").read_text().rsplit(") ")[-1].split()
+    tick = os.sysconf("SC_CLK_TCK")
+    busy = sum(int(machine[i]) for i in (0, 1, 2, 5, 6, 7)) / tick
+    return busy, (int(own[11]) + int(own[12])) / tick + sum(os.times()[:2])
+
+
 def quantile(numbers, q):
     return sorted(numbers)[max(0, -int(-q * len(numbers) // 1) - 1)]
 
@@ -74,6 +95,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--nfe", default="10:0.5,20:0.3,100:0.2")
     o = parser.parse_args()
+    o.nfe = [(int(v), float(w)) for v, w in (pair.split(":") for pair in o.nfe.split(","))]
 
     daemon = Daemon(
         o.build_dir / "server/softdiffd", "--model", f"m={o.model}", "--slots", "16",
@@ -81,23 +103,29 @@ def main():
     )  # fmt: skip
     try:
         print(f"{'load':>5} {'requests':>8} {'':9} {'p50 ms':>9} {'p95 ms':>9} {'p99 ms':>9}")
-        for load in o.load.split(","):
+        for load in map(float, o.load.split(",")):
+            ticks = measure_ticks(o)
+            lanes = max(ticks)
+            mean_nfe = sum(n * w for n, w in o.nfe) / sum(w for _, w in o.nfe)
+            rate = load * lanes / (1e-3 * ticks[lanes]) / mean_nfe
+            flags = ("--rate", f"{rate:.6f}", "--requests", str(int(o.seconds * rate)))
             with tempfile.TemporaryDirectory() as folder:
-                out, rows, _ = simulate(o, folder, o.model, "--load", load, "--requests", "1")
-                ticks = re.sub(r": ", ":", re.search(r"ms\): (.*)", out)[1]).replace(" ", ",")
-                rate = float(rows[0]["requests_per_s"])
-                flags = ("--ticks", ticks, "--rate", str(rate))
-                _, rows, stream = simulate(
-                    o, folder, *flags, "--requests", str(int(o.seconds * rate))
-                )
-            latencies = asyncio.run(replay(daemon.url, stream))
+                _, _, stream = simulate(o, folder, "--ticks", "1:1,16:1", *flags)
+                begun, before = time.monotonic(), processor_s(daemon)
+                latencies = asyncio.run(replay(daemon.url, stream))
+                elapsed, after = time.monotonic() - begun, processor_s(daemon)
+                again = measure_ticks(o)
+                text = ",".join(f"{i}:{(ticks[i] + again[i]) / 2:.4f}" for i in ticks)
+                _, rows, _ = simulate(o, folder, "--ticks", text, *flags)
             want = [1e3 * float(rows[0][key]) for key in ("p50_s", "p95_s", "p99_s")]
             got = [1e3 * quantile(latencies, q) for q in (0.5, 0.95, 0.99)]
-            print(f"ticks {ticks}")
+            others = (after[0] - before[0] - after[1] + before[1]) / elapsed / os.cpu_count()
             for name, row in (("simulated", want), ("measured", got)):
-                print(f"{load:>5} {len(stream):8} {name:9} " + " ".join(f"{x:9.1f}" for x in row))
+                print(f"{load:5} {len(stream):8} {name:9} " + " ".join(f"{x:9.1f}" for x in row))
             off = (f"{100 * (g / w - 1):+8.1f}%" for g, w in zip(got, want))
-            print(f"{'':14} {'deviation':9} " + " ".join(off))
+            print(f"{'':14} {'deviation':9} {' '.join(off)}   others used {100 * others:.0f} %")
+            print(f"{'':14} ticks {ticks[1]:.2f}, {ticks[lanes]:.2f} ms before, "
+                  f"{again[1]:.2f}, {again[lanes]:.2f} ms after")  # fmt: skip
     finally:
         daemon.stop()
 
