@@ -4,6 +4,7 @@ const char *op_name(enum op_kind kind)
 {
     static const char *const names[OP_KINDS] = {
         [OP_CONVOLUTION] = "convolution",
+        [OP_CONVOLUTION_ADD] = "convolution_add",
         [OP_CONVOLUTION_GRAD_DATA] = "convolution_grad_data",
         [OP_CONVOLUTION_GRAD_WEIGHT] = "convolution_grad_weight",
         [OP_LINEAR] = "linear",

@@ -39,6 +39,9 @@ enum op_kind {
     /* x:C [n,h,w,i], weight:P [o,i,k,k], bias:P? [o] -> y:a [n,h',w',o]
      * Cross-correlation, zero padding, k in {1, 3}, stride in {1, 2}. attributes: window. */
     OP_CONVOLUTION,
+    /* x:C, weight:P, bias:P?, residual:C [n,h',w',o] -> y:C = (convolution + bias + residual)
+     * add.scale. attributes: window. Made by engine/passes.h; not differentiated. */
+    OP_CONVOLUTION_ADD,
     /* dy:C [n,h',w',o], weight:P -> dx:C [n,h,w,i] */
     OP_CONVOLUTION_GRAD_DATA,
     /* x:C, dy:C -> dweight [o,i,k,k] sum, dbias [o] sum */
@@ -76,9 +79,10 @@ enum op_kind {
     /* x:a [n,h,w,c] -> y:E [n,c], per channel the mean over h, w. Not differentiated. */
     OP_MEAN_POOL,
 
-    /* x:a [n,h,w,c] -> y:a [n,h',w',c]. Per channel: put x on a grid `up` times as dense (zeros
-     * between), pad with zeros (negative pads crop), convolve (true convolution: kernel flipped)
-     * with the 4x4 kernel, keep every `down`-th sample.
+    /* x:a [n,h,w,c], bias:P? [c] -> y:a [n,h',w',c]. Per channel: put x on a grid `up` times as
+     * dense (zeros between), pad with zeros (negative pads crop), convolve (true convolution: kernel
+     * flipped) with the 4x4 kernel, keep every `down`-th sample, add bias. Not differentiated with a
+     * bias, which engine/passes.h brings in.
      * h' = (h up + pad[0] + pad[1] - 4) / down + 1, w' likewise with pad[2], pad[3]. */
     OP_UPFIRDN,
 
@@ -160,7 +164,7 @@ struct op_attributes {
     } slice;
     struct {
         float scale;
-    } attention, add;
+    } attention, add; /* add: also of OP_CONVOLUTION_ADD */
     struct {
         float scale, shift;
     } affine;

@@ -310,29 +310,36 @@ static int make_workers(struct plan *plan, struct error *err)
     return 0;
 }
 
-int plan_create(struct device *device, const struct program *p, struct parameters *parameters,
-                const struct plan_options *options, struct plan **out, struct error *err)
+int plan_create(struct device *device, const struct program *original,
+                struct parameters *parameters, const struct plan_options *options,
+                struct plan **out, struct error *err)
 {
-    int n_ops = program_n_ops(p), rc = program_check(p, err);
+    const struct program *p;
     bool *needed_values = NULL, *needed_ops = NULL;
-    int *steps_of = NULL;
+    int *steps_of = NULL, n_ops, rc;
     struct plan *plan = NULL;
 
-    if (rc < 0)
-        return rc;
     if (options->batch_max < 1 || options->grain < 1 || options->grain > options->batch_max)
         return error_set(err, -EINVAL, "a plan for %d images cannot have chunks of %d",
                          options->batch_max, options->grain);
     plan = calloc(1, sizeof(*plan));
+    if (!plan)
+        return error_set(err, -ENOMEM, "out of memory for a plan");
+    plan->device = device;
+    plan->ops = device_base(device)->ops;
+    rc = passes_run(original, options->n_outputs, options->outputs, &plan->passes, &plan->program,
+                    err);
+    if (rc < 0)
+        goto out;
+    p = plan->program;
+    n_ops = program_n_ops(p);
     needed_values = calloc((size_t)program_n_values(p) + 1, sizeof(*needed_values));
     needed_ops = calloc((size_t)n_ops + 1, sizeof(*needed_ops));
     steps_of = malloc(((size_t)n_ops + 1) * sizeof(*steps_of));
-    if (!plan || !needed_values || !needed_ops || !steps_of) {
+    if (!needed_values || !needed_ops || !steps_of) {
         rc = error_set(err, -ENOMEM, "out of memory for a plan");
         goto out;
     }
-    plan->device = device;
-    plan->ops = device_base(device)->ops;
     plan->parameters = parameters;
     plan->batch_max = options->batch_max;
     plan->grain = options->grain;
@@ -405,6 +412,7 @@ void plan_destroy(struct plan *plan)
     free(plan->entries);
     free(plan->steps);
     free(plan->locations);
+    program_destroy(plan->program);
     free(plan);
 }
 
@@ -485,6 +493,72 @@ int plan_read(struct plan *plan, int value, int first, int n, void *dst, struct 
             floats[i + j] = bf16_to_float(block[j]);
     }
     return rc;
+}
+
+int plan_n_steps(const struct plan *plan)
+{
+    return plan->n_steps;
+}
+
+int plan_n_rounds(const struct plan *plan)
+{
+    return plan->n_rounds;
+}
+
+struct passes plan_passes(const struct plan *plan)
+{
+    return plan->passes;
+}
+
+/* Multiply-adds of an operation for one image. */
+static double count_products(const struct program *p, const struct op *op)
+{
+    const struct shape *x = &program_value(p, op->inputs[0])->shape;
+    const struct shape *y = &program_value(p, op->outputs[0])->shape;
+    const struct shape *weight;
+
+    switch (op->kind) {
+    case OP_CONVOLUTION:
+    case OP_CONVOLUTION_ADD:
+    case OP_LINEAR:
+        weight = &program_value(p, op->inputs[1])->shape;
+        return (double)shape_count(y) * (double)shape_count(weight) / y->dims[y->n_dims - 1];
+    case OP_CONVOLUTION_GRAD_DATA:
+    case OP_LINEAR_GRAD_DATA:
+        weight = &program_value(p, op->inputs[1])->shape;
+        return (double)shape_count(x) * (double)shape_count(weight) / x->dims[x->n_dims - 1];
+    case OP_CONVOLUTION_GRAD_WEIGHT:
+    case OP_LINEAR_GRAD_WEIGHT: {
+        const struct shape *dy = &program_value(p, op->inputs[1])->shape;
+
+        return (double)shape_count(dy) * (double)shape_count(y) / dy->dims[dy->n_dims - 1];
+    }
+    case OP_ATTENTION:
+        return 2.0 * (double)shape_count(x) * x->dims[0] * x->dims[1];
+    case OP_ATTENTION_GRAD:
+        return 4.0 * (double)shape_count(x) * x->dims[0] * x->dims[1];
+    default:
+        return 0;
+    }
+}
+
+struct plan_step plan_step(const struct plan *plan, int i)
+{
+    const struct step *step = &plan->steps[i];
+    const struct op *op = program_op(plan->program, step->op);
+    const struct value *x = program_value(plan->program, op->inputs[0]);
+    const struct value *y = program_value(plan->program, op->outputs[0]);
+
+    return (struct plan_step){
+        .op = op,
+        .x = x->shape,
+        .y = y->shape,
+        .x_type = dtype_of(plan, x->type),
+        .y_type = dtype_of(plan, y->type),
+        .products = count_products(plan->program, op),
+        .round = step->round,
+        .n_parts = step->kernel->n_stages > 0 ? step->kernel->n_parts[0] : 1,
+    };
 }
 
 enum precision plan_precision(const struct plan *plan)

@@ -20,6 +20,7 @@
 #define ENGINE_PLAN_H
 
 #include "engine/device.h"
+#include "engine/passes.h"
 
 struct parameters;
 struct plan;
@@ -53,16 +54,17 @@ int plan_run(struct plan *plan, int n, struct error *err);
 
 /* What a plan does, step by step, in the order of its running. */
 struct plan_step {
-    const struct op *op;       /* of the plan's own program, after its passes */
-    struct shape x, y;         /* the first input and the first output, of one image */
-    enum dtype x_type, y_type; /* likewise */
-    double products;           /* multiply-adds of one image; 0 where they are not what counts */
-    int round, n_parts;        /* of the first stage: see struct kernel */
+    const struct op *op; /* of the plan's own program, after its passes */
+    struct shape x, y;   /* the first input and the first output, of one image */
+    enum dtype x_type, y_type;
+    double products;    /* multiply-adds of one image; 0 where they are not what counts */
+    int round, n_parts; /* of the first stage: see struct kernel */
 };
 
 int plan_n_steps(const struct plan *plan);
 struct plan_step plan_step(const struct plan *plan, int i); /* op: until plan_destroy() */
 int plan_n_rounds(const struct plan *plan);
+struct passes plan_passes(const struct plan *plan); /* what its passes did */
 
 /* Runs the first chunk on the calling thread alone and takes the time of each step, in seconds.
  * 0 or -EIO. */

@@ -41,8 +41,8 @@ struct operand {
 
 struct step {
     struct kernel *kernel;
-    int op;    /* of the program */
-    int round; /* of its first stage */
+    int op;               /* of the program */
+    int round;            /* of its first stage */
     size_t shared_offset; /* of what its stages share, in the arena */
     int n_inputs, n_outputs;
     struct operand inputs[OP_INPUTS_MAX];
@@ -71,6 +71,8 @@ struct plan {
     struct device *device;
     const struct device_ops *ops;
     struct parameters *parameters;
+    struct program *program; /* after its passes */
+    struct passes passes;
     enum precision precision;
     int batch_max, grain;
     int n_values;
@@ -80,7 +82,7 @@ struct plan {
     int n_rounds;
     struct round *rounds;
     struct round_entry *entries;
-    struct team *team; /* NULL: chunks are never shared */
+    struct team *team;     /* NULL: chunks are never shared */
     size_t scratch_offset; /* in the arena */
     size_t arena_bytes, sum_bytes;
     int n_workers;

@@ -211,6 +211,45 @@ int program_append(struct program *p, const struct op *op, const struct shape *s
     return appended.outputs[0];
 }
 
+int program_copy(const struct program *p, struct program **out, struct error *err)
+{
+    struct program *copy = NULL;
+    int rc = program_check(p, err);
+
+    if (rc == 0)
+        rc = program_create(&copy, err);
+    for (int i = 0; rc == 0 && i < p->n_values; i++) {
+        const struct value *v = &p->values[i];
+
+        add_value(copy, v->name, v->shape, v->type, v->role);
+        rc = program_check(copy, err);
+    }
+    if (rc == 0) {
+        copy->ops = malloc(((size_t)p->n_ops + 1) * sizeof(*copy->ops));
+        if (!copy->ops)
+            rc = error_set(err, -ENOMEM, "out of memory for the operations of a program");
+    }
+    if (rc < 0) {
+        program_destroy(copy);
+        return rc;
+    }
+    memcpy(copy->ops, p->ops, (size_t)p->n_ops * sizeof(*copy->ops));
+    copy->n_ops = p->n_ops;
+    copy->ops_capacity = p->n_ops + 1;
+    *out = copy;
+    return 0;
+}
+
+int program_computed(struct program *p, struct shape shape, enum value_type type)
+{
+    return add_value(p, NULL, shape, type, VALUE_COMPUTED);
+}
+
+void program_replace(struct program *p, int op, const struct op *with)
+{
+    p->ops[op] = *with;
+}
+
 /* One output. */
 static int append_one(struct program *p, const struct op *op, struct shape shape,
                       enum value_type type)

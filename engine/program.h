@@ -95,4 +95,12 @@ int program_half_square(struct program *p, int x, int weight);
 int program_append(struct program *p, const struct op *op, const struct shape *shapes,
                    const enum value_type *types);
 
+/* For engine/passes.c, which rewrites a finished program. A copy has the numbers of the original.
+ * 0, -ENOMEM, or the error that p is in. */
+int program_copy(const struct program *p, struct program **out, struct error *err);
+/* A value that no operation makes yet; -1 when out of memory. */
+int program_computed(struct program *p, struct shape shape, enum value_type type);
+/* Puts another operation, made of values of p, in the place of one. without outputs: none. */
+void program_replace(struct program *p, int op, const struct op *with);
+
 #endif

@@ -5,7 +5,9 @@
 #include "engine/cpu/convolution.h"
 #include "engine/base/error.h"
 #include "engine/cpu/cpu_kernels.h"
+#include "engine/cpu/loops.h"
 #include "engine/cpu/onednn.h"
+#include "engine/cpu/tensors.h"
 #include "engine/cpu/winograd.h"
 
 #include <errno.h>
@@ -24,9 +26,16 @@ struct convolution {
     struct onednn_call *call;
     struct onednn_call *reorder; /* between the plain weights and those of call */
     bool bias;
-    /* Forward, one image: cut into bands. call serves the top one and all that are like it. */
+    /* Forward: one image is cut into bands, several are one band. call serves the top one and all
+     * that are like it. */
     struct onednn_call *middle, *bottom; /* NULL: like call */
     struct band bands[BANDS_MAX];
+    /* OP_CONVOLUTION_ADD: a call leaves band_count sums in scratch, float32, to be added to. */
+    bool residual;
+    float scale;
+    enum dtype y_type;
+    size_t band_count;
+    const struct product_loops *loops;
 };
 
 static void convolution_destroy(struct kernel *kernel)
@@ -47,25 +56,33 @@ static size_t align64(size_t bytes)
     return (bytes + 63) & ~(size_t)63;
 }
 
-static int forward_run(const struct kernel *kernel, const void *const *inputs, void *const *outputs,
-                       void *scratch, struct error *err)
+/* A band, or all. Scratch: the sums if there is a residual, then scratch of the call. */
+static int band_run(const struct convolution *c, const struct band *band, const void *const *inputs,
+                    void *const *outputs, void *scratch, struct error *err)
 {
-    const struct convolution *c = (const struct convolution *)kernel;
-    const void *const args[] = {inputs[0], inputs[1], outputs[0], c->bias ? inputs[2] : NULL};
+    char *y = (char *)outputs[0] + band->y_offset;
+    size_t sums_bytes = c->residual ? align64(c->band_count * sizeof(float)) : 0;
+    const void *const args[] = {(const char *)inputs[0] + band->x_offset, inputs[1],
+                                c->residual ? scratch : y, c->bias ? inputs[2] : NULL};
+    int rc = onednn_call_run(band->call, args, (char *)scratch + sums_bytes, err);
 
-    return onednn_call_run(c->call, args, scratch, err);
+    if (rc == 0 && c->residual) {
+        const void *const terms[] = {scratch, (const char *)inputs[3] + band->y_offset};
+        const enum dtype types[] = {DTYPE_F32, c->y_type};
+        const float factors[] = {c->scale, c->scale};
+
+        c->loops->combine(terms, types, factors, 2, c->band_count, y, c->y_type);
+    }
+    return rc;
 }
 
-static int band_run_part(const struct kernel *kernel, int stage, int part,
-                         const void *const *inputs, void *const *outputs, void *shared,
-                         void *scratch, struct error *err)
+static int forward_run_part(const struct kernel *kernel, int stage, int part,
+                            const void *const *inputs, void *const *outputs, void *shared,
+                            void *scratch, struct error *err)
 {
     const struct convolution *c = (const struct convolution *)kernel;
-    const struct band *band = &c->bands[part];
-    const void *const args[] = {(const char *)inputs[0] + band->x_offset, inputs[1],
-                                (char *)outputs[0] + band->y_offset, c->bias ? inputs[2] : NULL};
 
-    return onednn_call_run(band->call, args, scratch, err);
+    return band_run(c, &c->bands[part], inputs, outputs, scratch, err);
 }
 
 static int backward_data_run(const struct kernel *kernel, const void *const *inputs,
@@ -115,14 +132,7 @@ static int convolution_pack(const struct kernel *kernel, int input, const float 
 }
 
 static const struct kernel_ops forward_ops = {
-    .run = forward_run,
-    .destroy = convolution_destroy,
-    .packed_bytes = convolution_packed_bytes,
-    .pack = convolution_pack,
-};
-
-static const struct kernel_ops band_ops = {
-    .run_part = band_run_part,
+    .run_part = forward_run_part,
     .destroy = convolution_destroy,
     .packed_bytes = convolution_packed_bytes,
     .pack = convolution_pack,
@@ -230,6 +240,8 @@ static int forward_call_create(struct cpu_device *device, struct convolution *c,
     descs_init(&descs, shape);
     if (weight)
         descs.weight = *weight;
+    if (shape->residual)
+        descs.y = onednn_nhwc(shape->n, shape->y_c, shape->y_h, shape->y_w, DTYPE_F32);
     rc = forward_desc_init(&desc, &descs, shape->bias, what, err);
     if (rc == 0)
         rc = onednn_call_create(device, &desc, NULL, shape->bias ? 4 : 3, args, what, out, err);
@@ -271,7 +283,7 @@ static bool same_band(const struct convolution_shape *a, const struct convolutio
     return a->x_h == b->x_h && a->pad_top == b->pad_top;
 }
 
-/* Makes the calls of the bands after the first, which has call. */
+/* Cuts the kernel, and makes the calls of the bands that are not like the first, which has call. */
 static int bands_create(struct cpu_device *device, struct convolution *c,
                         const struct convolution_shape *whole, int n_bands, struct error *err)
 {
@@ -279,7 +291,6 @@ static int bands_create(struct cpu_device *device, struct convolution *c,
     int first_x, rc = 0;
     struct convolution_shape top = band_shape(whole, 0, n_bands, &first_x), middle = top;
 
-    c->base.ops = &band_ops;
     c->base.n_stages = 1;
     c->base.n_parts[0] = n_bands;
     for (int i = 0; i < n_bands && rc == 0; i++) {
@@ -318,10 +329,18 @@ int convolution_forward_create(struct cpu_device *device, const struct convoluti
         goto fail;
     descs_init(&descs, shape);
     rc = packing_init(device, c, &descs.plain, op_name(shape->kind), err);
-    if (rc == 0 && n_bands > 1)
+    if (rc == 0)
         rc = bands_create(device, c, shape, n_bands, err);
     if (rc < 0)
         goto fail;
+    c->residual = shape->residual;
+    c->scale = shape->scale;
+    c->y_type = shape->y_type;
+    c->band_count =
+        (size_t)shape->n * (size_t)(shape->y_h / n_bands) * (size_t)shape->y_w * (size_t)shape->y_c;
+    c->loops = loops_best()->product;
+    if (c->residual)
+        c->base.scratch_bytes += align64(c->band_count * sizeof(float));
     *out = &c->base;
     return 0;
 
@@ -459,6 +478,11 @@ int cpu_convolution_create(struct cpu_device *device, const struct kernel_spec *
         shape_of(spec, &spec->inputs[0], &spec->outputs[0], &spec->inputs[1]);
 
     shape.bias = spec->n_inputs > 2 && !spec->inputs[2].absent;
+    shape.residual = spec->kind == OP_CONVOLUTION_ADD;
+    shape.scale = spec->attributes.add.scale;
+    if (shape.residual && (!tensor_same_shape(&spec->inputs[3], &spec->outputs[0]) ||
+                           spec->inputs[3].dtype != spec->outputs[0].dtype))
+        return tensor_refuse(spec, "the residual must be like the output", err);
     if (winograd_suits(device, &shape))
         return winograd_forward_create(&shape, out, err);
     return convolution_forward_create(device, &shape, out, err);

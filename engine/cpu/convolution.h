@@ -24,9 +24,11 @@ struct convolution_shape {
     int pad_top;   /* as pad, but for rows: less where the rows above are there */
     bool in_first; /* weights [i,o] instead of [o,i,k,k]; side is 1 */
     bool bias;     /* there is a bias, or its gradient is wanted */
+    bool residual; /* forward: OP_CONVOLUTION_ADD, with its scale */
+    float scale;
 };
 
-/* x, weight, bias? -> y */
+/* x, weight, bias?, residual? -> y */
 int convolution_forward_create(struct cpu_device *device, const struct convolution_shape *shape,
                                struct kernel **out, struct error *err);
 /* dy, weight -> dx */

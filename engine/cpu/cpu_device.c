@@ -12,6 +12,7 @@
 
 static cpu_create_fn *const creators[OP_KINDS] = {
     [OP_CONVOLUTION] = cpu_convolution_create,
+    [OP_CONVOLUTION_ADD] = cpu_convolution_create,
     [OP_CONVOLUTION_GRAD_DATA] = cpu_convolution_grad_data_create,
     [OP_CONVOLUTION_GRAD_WEIGHT] = cpu_convolution_grad_weight_create,
     [OP_LINEAR] = cpu_linear_create,

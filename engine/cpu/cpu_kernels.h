@@ -24,7 +24,7 @@ typedef int cpu_create_fn(struct cpu_device *device, const struct kernel_spec *s
                           struct kernel **out, struct error *err);
 
 /* Products, through oneDNN. */
-cpu_create_fn cpu_convolution_create;             /* OP_CONVOLUTION */
+cpu_create_fn cpu_convolution_create;             /* OP_CONVOLUTION, .._ADD */
 cpu_create_fn cpu_convolution_grad_data_create;   /* OP_CONVOLUTION_GRAD_DATA */
 cpu_create_fn cpu_convolution_grad_weight_create; /* OP_CONVOLUTION_GRAD_WEIGHT */
 cpu_create_fn cpu_linear_create;                  /* OP_LINEAR */

@@ -97,10 +97,10 @@ struct product_loops {
     /* y = sum_i weight[i] x[i], i < n_terms, each of n elements. */
     void (*combine)(const void *const *x, const enum dtype *types, const float *weight, int n_terms,
                     size_t n, void *y, enum dtype y_type);
-    /* Filters along a row: pixel j of y is the sum of taps[j] over the pixels of x; a pixel has c
-     * channels. */
-    void (*filter_row)(const float *x, const struct fir_taps *taps, size_t n_out, size_t c, void *y,
-                       enum dtype type);
+    /* Filters along a row: pixel j of y is the sum of taps[j] over the pixels of x, plus bias [c]
+     * or NULL; a pixel has c channels. */
+    void (*filter_row)(const float *x, const struct fir_taps *taps, size_t n_out, size_t c,
+                       const float *bias, void *y, enum dtype type);
     /* y [m,n] = a [m,k] b [k,n]; element (i, j) of a is a[i a_row + j a_column]. */
     void (*matrix)(const float *a, size_t a_row, size_t a_column, const float *b, float *y,
                    size_t m, size_t k, size_t n);

@@ -75,9 +75,61 @@ LANES_INLINE void apply_as(const void *x, void *y, enum dtype type, size_t n, si
                   centre, scale, offset, silu);
 }
 
+#ifdef __AVX512BF16__
+/* SiLU to 1e-4 relative, a twentieth of the step of what it is rounded to: two to the power of the
+ * fraction by the polynomial of degree 3 with the smallest relative error (1e-4), the reciprocal to
+ * 6e-5. */
+LANES_INLINE __m512 silu_coarse(__m512 x)
+{
+    __m512 power = _mm512_mul_ps(x, _mm512_set1_ps(-1.44269504f));
+    __m512 whole = _mm512_roundscale_ps(power, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    __m512 fraction = _mm512_sub_ps(power, whole);
+    __m512 p = _mm512_set1_ps(0.0551716899f);
+
+    p = _mm512_fmadd_ps(p, fraction, _mm512_set1_ps(0.242611174f));
+    p = _mm512_fmadd_ps(p, fraction, _mm512_set1_ps(0.693260987f));
+    p = _mm512_fmadd_ps(p, fraction, _mm512_set1_ps(0.99992807f));
+    p = _mm512_add_ps(_mm512_scalef_ps(p, whole), _mm512_set1_ps(1.0f));
+    return _mm512_mul_ps(x, _mm512_rcp14_ps(p));
+}
+
+/* 16 elements, of which those in mask are there. */
+LANES_INLINE __m512 silu_norm(const uint16_t *x, const float *centre, const float *scale,
+                              const float *offset, __mmask16 mask)
+{
+    __m512i bits = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, x));
+    __m512 value = _mm512_castsi512_ps(_mm512_slli_epi32(bits, 16));
+
+    value = _mm512_sub_ps(value, _mm512_maskz_loadu_ps(mask, centre));
+    return silu_coarse(_mm512_fmadd_ps(value, _mm512_maskz_loadu_ps(mask, scale),
+                                       _mm512_maskz_loadu_ps(mask, offset)));
+}
+
+static void apply_silu_halves(const uint16_t *x, uint16_t *y, size_t n, size_t width,
+                              const float *centre, const float *scale, const float *offset)
+{
+    for (size_t i = 0; i < n; i += width) {
+        size_t count = row_count(i, n, width);
+
+        for (size_t j = 0; j < count; j += 16) {
+            __mmask16 mask = count - j < 16 ? (__mmask16)((1u << (count - j)) - 1) : 0xFFFF;
+            __m512 value = silu_norm(x + i + j, centre + j, scale + j, offset + j, mask);
+
+            _mm256_mask_storeu_epi16(y + i + j, mask, (__m256i)_mm512_cvtneps_pbh(value));
+        }
+    }
+}
+#endif
+
 static void apply(const void *x, void *y, enum dtype type, size_t n, size_t width,
                   const float *centre, const float *scale, const float *offset, bool silu)
 {
+#ifdef __AVX512BF16__
+    if (type == DTYPE_BF16 && silu) {
+        apply_silu_halves(x, y, n, width, centre, scale, offset);
+        return;
+    }
+#endif
     if (type == DTYPE_BF16 && silu)
         apply_as(x, y, DTYPE_BF16, n, width, centre, scale, offset, true);
     else if (type == DTYPE_BF16)

@@ -105,7 +105,7 @@ LANES_INLINE void filter_channels(const float *x, const struct fir_taps *taps, s
 
 /* A tile holds several pixels, or channels of one if these are many. */
 LANES_INLINE void filter_row_as(const float *x, const struct fir_taps *taps, size_t n_out, size_t c,
-                                void *y, enum dtype type)
+                                const float *bias, void *y, enum dtype type)
 {
     size_t per_tile = c < LANES_TILE ? LANES_TILE / c : 1;
 
@@ -116,20 +116,23 @@ LANES_INLINE void filter_row_as(const float *x, const struct fir_taps *taps, siz
             float buffer[LANES_TILE], *tile = lanes_tile(y, type, i * c + first, buffer);
             size_t count = lanes_count(first, c);
 
-            for (size_t j = 0; j < n; j++)
+            for (size_t j = 0; j < n; j++) {
                 filter_channels(x, &taps[i + j], c, first, count, tile + j * c);
+                for (size_t k = 0; bias && k < count; k++)
+                    tile[j * c + k] += bias[first + k];
+            }
             lanes_finish(y, type, i * c + first, tile, (n - 1) * c + count);
         }
     }
 }
 
-static void filter_row(const float *x, const struct fir_taps *taps, size_t n_out, size_t c, void *y,
-                       enum dtype type)
+static void filter_row(const float *x, const struct fir_taps *taps, size_t n_out, size_t c,
+                       const float *bias, void *y, enum dtype type)
 {
     if (type == DTYPE_BF16)
-        filter_row_as(x, taps, n_out, c, y, DTYPE_BF16);
+        filter_row_as(x, taps, n_out, c, bias, y, DTYPE_BF16);
     else
-        filter_row_as(x, taps, n_out, c, y, DTYPE_F32);
+        filter_row_as(x, taps, n_out, c, bias, y, DTYPE_F32);
 }
 
 /* Adds terms [0, n_terms) of ROWS rows: y[r][j] += sum_t a[r][t] b[t][j]. */

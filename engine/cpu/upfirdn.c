@@ -29,6 +29,7 @@ struct upfirdn {
     struct fir_taps *rows, *columns;
     bool separable;
     float flipped[SIDE][SIDE]; /* as a correlation */
+    bool bias;
 };
 
 static void upfirdn_destroy(struct kernel *kernel)
@@ -103,7 +104,7 @@ static const char *row_at(const struct upfirdn *k, const char *image, int row)
 }
 
 static void row_separable(const struct upfirdn *k, const char *image, const struct fir_taps *taps,
-                          char *y, float *scratch)
+                          const float *bias, char *y, float *scratch)
 {
     const void *x[SIDE] = {NULL};
     enum dtype types[SIDE];
@@ -114,11 +115,11 @@ static void row_separable(const struct upfirdn *k, const char *image, const stru
     }
     k->loops->product->combine(x, types, taps->weight, taps->n, (size_t)k->w * k->c, scratch,
                                DTYPE_F32);
-    k->loops->product->filter_row(scratch, k->columns, (size_t)k->w_out, k->c, y, k->type);
+    k->loops->product->filter_row(scratch, k->columns, (size_t)k->w_out, k->c, bias, y, k->type);
 }
 
 static void row_general(const struct upfirdn *k, const char *image, const struct fir_taps *taps,
-                        char *y)
+                        const float *bias, char *y, float *scratch)
 {
     size_t pixel_bytes = k->c * dtype_size(k->type);
 
@@ -138,7 +139,10 @@ static void row_general(const struct upfirdn *k, const char *image, const struct
                                         [(int)column->weight[0] + b * k->up];
             }
         }
-        k->loops->product->combine(x, types, weight, n, k->c, y, k->type);
+        k->loops->product->combine(x, types, weight, n, k->c, scratch, DTYPE_F32);
+        for (size_t i = 0; bias && i < k->c; i++)
+            scratch[i] += bias[i];
+        k->loops->pointwise->affine(scratch, DTYPE_F32, y, k->type, k->c, 1.0f, 0.0f);
         y += pixel_bytes;
     }
 }
@@ -154,13 +158,14 @@ static int upfirdn_run_part(const struct kernel *kernel, int stage, int part,
     int image = part / n_parts, first = part % n_parts * PART_ROWS;
     int end = first + PART_ROWS < k->h_out ? first + PART_ROWS : k->h_out;
     const char *x = row_at(k, inputs[0], image * k->h);
+    const float *bias = k->bias ? inputs[1] : NULL;
     char *y = (char *)outputs[0] + (size_t)(image * k->h_out + first) * row_bytes;
 
     for (int row = first; row < end; row++, y += row_bytes) {
         if (k->separable)
-            row_separable(k, x, &k->rows[row], y, scratch);
+            row_separable(k, x, &k->rows[row], bias, y, scratch);
         else
-            row_general(k, x, &k->rows[row], y);
+            row_general(k, x, &k->rows[row], bias, y, scratch);
     }
     return 0;
 }
@@ -206,8 +211,8 @@ int cpu_upfirdn_create(struct cpu_device *device, const struct kernel_spec *spec
         upfirdn_destroy(&k->kernel);
         return error_set(err, -ENOMEM, "out of memory making a kernel for %s", op_name(spec->kind));
     }
-    if (k->separable)
-        k->kernel.scratch_bytes = scratch_align((size_t)k->w * k->c * sizeof(float));
+    k->bias = spec->n_inputs > 1 && !spec->inputs[1].absent;
+    k->kernel.scratch_bytes = scratch_align((size_t)k->w * k->c * sizeof(float));
     *out = &k->kernel;
     return 0;
 }

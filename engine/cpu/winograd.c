@@ -30,7 +30,8 @@ struct winograd {
     int n_tiles, strip;
     struct winograd_image src, dst;
     struct winograd_weight weight; /* from src to dst */
-    bool bias;
+    bool bias, residual;
+    float scale; /* with the residual */
 };
 
 static void winograd_destroy(struct kernel *kernel)
@@ -73,7 +74,9 @@ static void convolve_block(const struct winograd *w, const int16_t *v, const flo
                            int n_tiles, int channel, const void *const *inputs, uint16_t *dst,
                            float *m)
 {
-    struct winograd_epilogue epilogue = {.bias = w->bias ? inputs[2] : NULL};
+    struct winograd_epilogue epilogue = {.bias = w->bias ? inputs[2] : NULL,
+                                         .residual = w->residual ? inputs[3] : NULL,
+                                         .scale = w->scale};
     int n_columns = min(WINOGRAD_COLUMNS, w->dst.c - channel);
     const char *block = (const char *)inputs[1] +
                         (size_t)(channel / WINOGRAD_COLUMNS) * block_bytes(w, WINOGRAD_COLUMNS);
@@ -230,6 +233,8 @@ static struct winograd *winograd_alloc(const struct convolution_shape *shape)
         .out_stride = 9 * (size_t)shape->x_c,
     };
     w->bias = shape->bias;
+    w->residual = shape->residual;
+    w->scale = shape->scale;
     return w;
 }
 

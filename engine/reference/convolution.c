@@ -45,9 +45,11 @@ static int window_check(const struct kernel_spec *spec, const struct window *s, 
 
 static int forward_check(const struct kernel_spec *spec, struct error *err)
 {
+    bool add = spec->kind == OP_CONVOLUTION_ADD;
     struct signature letters;
     struct window s;
-    int rc = signature_match(spec, "nhwi oikk ?o -> nHWo", &letters, err);
+    int rc = signature_match(spec, add ? "nhwi oikk ?o nHWo -> nHWo" : "nhwi oikk ?o -> nHWo",
+                             &letters, err);
 
     if (rc < 0)
         return rc;
@@ -60,12 +62,14 @@ static void forward_run(const struct kernel_spec *spec, const void *const *in, v
 {
     const struct window s = window_of(spec, &spec->inputs[0], &spec->inputs[1], &spec->outputs[0]);
     const float *x = in[0], *weight = in[1], *bias = spec->n_inputs > 2 ? in[2] : NULL;
+    const float *residual = spec->kind == OP_CONVOLUTION_ADD ? in[3] : NULL;
     float *y = out[0];
 
     for (int n = 0; n < s.n; n++) {
         for (int yr = 0; yr < s.yh; yr++) {
             for (int yc = 0; yc < s.yw; yc++) {
                 for (int o = 0; o < s.o; o++) {
+                    int to = ((n * s.yh + yr) * s.yw + yc) * s.o + o;
                     double sum = bias ? bias[o] : 0;
 
                     for (int kr = 0; kr < s.k; kr++) {
@@ -79,7 +83,9 @@ static void forward_run(const struct kernel_spec *spec, const void *const *in, v
                                        weight[((o * s.i + i) * s.k + kr) * s.k + kc];
                         }
                     }
-                    y[((n * s.yh + yr) * s.yw + yc) * s.o + o] = (float)sum;
+                    if (residual)
+                        sum = (sum + residual[to]) * spec->attributes.add.scale;
+                    y[to] = (float)sum;
                 }
             }
         }
@@ -198,6 +204,7 @@ static void grad_weight_run(const struct kernel_spec *spec, const void *const *i
     }
 }
 
+/* OP_CONVOLUTION and OP_CONVOLUTION_ADD */
 const struct reference_op reference_convolution = {forward_check, forward_run, NULL};
 const struct reference_op reference_convolution_grad_data = {grad_data_check, grad_data_run, NULL};
 const struct reference_op reference_convolution_grad_weight = {grad_weight_check, grad_weight_run,

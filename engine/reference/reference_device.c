@@ -19,6 +19,7 @@ struct reference_kernel {
 
 static const struct reference_op *const ops[OP_KINDS] = {
     [OP_CONVOLUTION] = &reference_convolution,
+    [OP_CONVOLUTION_ADD] = &reference_convolution,
     [OP_CONVOLUTION_GRAD_DATA] = &reference_convolution_grad_data,
     [OP_CONVOLUTION_GRAD_WEIGHT] = &reference_convolution_grad_weight,
     [OP_LINEAR] = &reference_linear,
@@ -49,8 +50,8 @@ static const struct reference_op *const ops[OP_KINDS] = {
     [OP_HALF_SQUARE_GRAD] = &reference_half_square_grad,
 };
 
-static int reference_run(const struct kernel *kernel, const void *const *inputs, void *const *outputs,
-                      void *scratch, struct error *err)
+static int reference_run(const struct kernel *kernel, const void *const *inputs,
+                         void *const *outputs, void *scratch, struct error *err)
 {
     const struct reference_kernel *k = (const struct reference_kernel *)kernel;
 

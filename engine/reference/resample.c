@@ -8,7 +8,7 @@ static int upfirdn_check(const struct kernel_spec *spec, struct error *err)
     const int up = spec->attributes.upfirdn.up, down = spec->attributes.upfirdn.down;
     const int *pad = spec->attributes.upfirdn.pad;
     struct signature letters;
-    int rc = signature_match(spec, "nhwc -> nHWc", &letters, err);
+    int rc = signature_match(spec, "nhwc ?c -> nHWc", &letters, err);
     int padded_h, padded_w;
 
     if (rc < 0)
@@ -33,13 +33,14 @@ static void upfirdn_run(const struct kernel_spec *spec, const void *const *in, v
     const int up = spec->attributes.upfirdn.up, down = spec->attributes.upfirdn.down;
     const int *pad = spec->attributes.upfirdn.pad;
     const float *kernel = spec->attributes.upfirdn.kernel, *x = in[0];
+    const float *bias = spec->n_inputs > 1 ? in[1] : NULL;
     float *y = out[0];
 
     for (int n = 0; n < spec->inputs[0].n; n++) {
         for (int yr = 0; yr < yh; yr++) {
             for (int yc = 0; yc < yw; yc++) {
                 for (int c = 0; c < n_c; c++) {
-                    double sum = 0;
+                    double sum = bias ? bias[c] : 0;
 
                     for (int kr = 0; kr < SIDE; kr++) {
                         for (int kc = 0; kc < SIDE; kc++) {

@@ -125,6 +125,12 @@ static const struct convolution_row {
     {1, 16, 16, 128, 256, 1, 1, 0, true, RANDOM, 0}, /* a shortcut */
     {3, 2, 2, 32, 96, 3, 1, 1, true, RANDOM, 0},     /* an odd number of tiles of 2x2 */
     {3, 10, 18, 96, 32, 3, 1, 1, false, RANDOM, 0},  /* strips of tiles that cross images */
+    {3, 12, 20, 96, 32, 3, 1, 1, true, RANDOM, 0},   /* the same of tiles of 4x4 */
+    {1, 32, 32, 64, 64, 3, 1, 1, true, RANDOM, 0},
+    {1, 8, 8, 32, 96, 3, 1, 1, true, ZERO, 0},
+    {1, 8, 8, 32, 96, 3, 1, 1, true, CONSTANT, 0},
+    {1, 8, 8, 32, 96, 3, 1, 1, true, LARGE, 0},
+    {1, 8, 8, 32, 96, 3, 1, 1, false, SMALL, 0},
     {1, 5, 6, 16, 16, 3, 1, 1, true, ZERO, 0},
     {1, 5, 6, 16, 16, 3, 1, 1, true, CONSTANT, 0},
     {1, 5, 6, 16, 16, 3, 1, 1, true, LARGE, 0},
@@ -153,11 +159,17 @@ static void convolution_make(enum op_kind kind, int index, enum dtype compute, s
     c->flops = 2.0 * r->n * yh * yw * r->o * r->i * r->k * r->k;
     snprintf(c->text, sizeof(c->text), "%dx%dx%dx%d to %d, window %d, stride %d, pad %d", r->n,
              r->h, r->w, r->i, r->o, r->k, r->stride, r->pad);
-    if (kind == OP_CONVOLUTION) {
+    if (kind == OP_CONVOLUTION || kind == OP_CONVOLUTION_ADD) {
         input(c, x, fill_of(r->content));
         input(c, weight, fill_weight(r->i * r->k * r->k));
         optional_input(c, r->bias, bias, unit_fill);
-        output(c, images(r->exact & EXACT_Y ? DTYPE_F32 : compute, r->n, yh, yw, r->o));
+        if (kind == OP_CONVOLUTION_ADD) {
+            c->spec.attributes.add.scale = 0.7f;
+            input(c, dy, fill_of(r->content));
+            output(c, dy);
+        } else {
+            output(c, images(r->exact & EXACT_Y ? DTYPE_F32 : compute, r->n, yh, yw, r->o));
+        }
     } else if (kind == OP_CONVOLUTION_GRAD_DATA) {
         input(c, dy, unit_fill);
         input(c, weight, unit_fill);
@@ -335,25 +347,38 @@ static const struct upfirdn_row {
     int n, h, w, c, up, down, pad[4];
     bool skew; /* the asymmetric kernel, else [1,3,3,1] */
     enum content content;
+    bool bias;
 } upfirdn_rows[] = {
-    {3, 8, 8, 16, 2, 1, {2, 1, 2, 1}, false, RANDOM}, /* up by 2 */
-    {3, 8, 8, 16, 1, 2, {1, 1, 1, 1}, false, RANDOM}, /* down by 2 */
-    {1, 7, 9, 5, 2, 1, {2, 1, 2, 1}, true, RANDOM},
-    {1, 7, 9, 5, 1, 2, {1, 1, 1, 1}, true, RANDOM},
-    {1, 8, 8, 12, 1, 1, {2, 2, 2, 2}, false, RANDOM}, /* smoothing before a strided convolution */
-    {1, 9, 8, 3, 1, 1, {1, 2, 2, 1}, true, RANDOM},
-    {1, 8, 9, 24, 1, 1, {-1, -2, 2, -1}, true, RANDOM}, /* negative pads crop */
-    {1, 6, 7, 4, 2, 1, {-1, 3, 3, -2}, true, RANDOM},
-    {1, 6, 7, 4, 2, 2, {2, 3, 1, 2}, true, RANDOM},
-    {3, 1, 1, 3, 2, 1, {2, 1, 2, 1}, false, RANDOM},
-    {1, 2, 2, 1, 1, 2, {1, 1, 1, 1}, false, RANDOM},
-    {1, 32, 32, 3, 1, 2, {1, 1, 1, 1}, false, RANDOM}, /* the input pyramid */
-    {1, 16, 16, 128, 2, 1, {2, 1, 2, 1}, false, RANDOM},
-    {1, 32, 32, 128, 1, 2, {1, 1, 1, 1}, false, RANDOM},
-    {1, 6, 6, 8, 2, 1, {2, 1, 2, 1}, true, ZERO},
-    {1, 6, 6, 8, 1, 2, {1, 1, 1, 1}, false, CONSTANT},
-    {1, 6, 6, 8, 2, 1, {2, 1, 2, 1}, false, LARGE},
-    {1, 6, 6, 8, 1, 2, {1, 1, 1, 1}, true, SMALL},
+    {3, 8, 8, 16, 2, 1, {2, 1, 2, 1}, false, RANDOM, false}, /* up by 2 */
+    {3, 8, 8, 16, 1, 2, {1, 1, 1, 1}, false, RANDOM, false}, /* down by 2 */
+    {3, 8, 8, 16, 2, 1, {2, 1, 2, 1}, false, RANDOM, true},  /* a shortcut that goes up */
+    {1, 7, 9, 5, 2, 1, {2, 1, 2, 1}, true, RANDOM, true},
+    {1, 16, 16, 600, 2, 1, {2, 1, 2, 1}, false, RANDOM, true},
+    {1, 7, 9, 5, 2, 1, {2, 1, 2, 1}, true, RANDOM, false},
+    {1, 7, 9, 5, 1, 2, {1, 1, 1, 1}, true, RANDOM, false},
+    {1,
+     8,
+     8,
+     12,
+     1,
+     1,
+     {2, 2, 2, 2},
+     false,
+     RANDOM,
+     false}, /* smoothing before a strided convolution */
+    {1, 9, 8, 3, 1, 1, {1, 2, 2, 1}, true, RANDOM, false},
+    {1, 8, 9, 24, 1, 1, {-1, -2, 2, -1}, true, RANDOM, false}, /* negative pads crop */
+    {1, 6, 7, 4, 2, 1, {-1, 3, 3, -2}, true, RANDOM, false},
+    {1, 6, 7, 4, 2, 2, {2, 3, 1, 2}, true, RANDOM, false},
+    {3, 1, 1, 3, 2, 1, {2, 1, 2, 1}, false, RANDOM, false},
+    {1, 2, 2, 1, 1, 2, {1, 1, 1, 1}, false, RANDOM, false},
+    {1, 32, 32, 3, 1, 2, {1, 1, 1, 1}, false, RANDOM, false}, /* the input pyramid */
+    {1, 16, 16, 128, 2, 1, {2, 1, 2, 1}, false, RANDOM, false},
+    {1, 32, 32, 128, 1, 2, {1, 1, 1, 1}, false, RANDOM, false},
+    {1, 6, 6, 8, 2, 1, {2, 1, 2, 1}, true, ZERO, false},
+    {1, 6, 6, 8, 1, 2, {1, 1, 1, 1}, false, CONSTANT, false},
+    {1, 6, 6, 8, 2, 1, {2, 1, 2, 1}, false, LARGE, false},
+    {1, 6, 6, 8, 1, 2, {1, 1, 1, 1}, true, SMALL, false},
 };
 
 static void upfirdn_make(enum op_kind kind, int index, enum dtype compute, struct op_case *c)
@@ -372,6 +397,7 @@ static void upfirdn_make(enum op_kind kind, int index, enum dtype compute, struc
     snprintf(c->text, sizeof(c->text), "%dx%dx%dx%d, up %d, down %d, pad %d %d %d %d", r->n, r->h,
              r->w, r->c, r->up, r->down, r->pad[0], r->pad[1], r->pad[2], r->pad[3]);
     input(c, images(compute, r->n, r->h, r->w, r->c), fill_of(r->content));
+    optional_input(c, r->bias, parameter(1, r->c, 0, 0, 0), unit_fill);
     output(c, images(compute, r->n, yh, yw, r->c));
 }
 
@@ -582,6 +608,7 @@ static const struct family {
     void (*make)(enum op_kind kind, int index, enum dtype compute, struct op_case *c);
 } families[OP_KINDS] = {
     [OP_CONVOLUTION] = {N_ROWS(convolution_rows), convolution_make},
+    [OP_CONVOLUTION_ADD] = {N_ROWS(convolution_rows), convolution_make},
     [OP_CONVOLUTION_GRAD_DATA] = {N_ROWS(convolution_rows), convolution_make},
     [OP_CONVOLUTION_GRAD_WEIGHT] = {N_ROWS(convolution_rows), convolution_make},
     [OP_LINEAR] = {N_ROWS(linear_rows), linear_make},

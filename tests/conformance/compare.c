@@ -44,8 +44,8 @@ static bool may_be_winograd(const struct kernel_spec *spec)
     const struct shape *x = &spec->inputs[0].shape;
     const struct shape *weight = weight_grad ? &spec->outputs[0].shape : &spec->inputs[1].shape;
 
-    return (spec->kind == OP_CONVOLUTION || spec->kind == OP_CONVOLUTION_GRAD_DATA ||
-            weight_grad) &&
+    return (spec->kind == OP_CONVOLUTION || spec->kind == OP_CONVOLUTION_ADD ||
+            spec->kind == OP_CONVOLUTION_GRAD_DATA || weight_grad) &&
            spec->inputs[0].dtype == DTYPE_BF16 && weight->dims[2] == 3 &&
            spec->attributes.window.stride == 1 && spec->attributes.window.pad == 1 &&
            x->dims[0] % 2 == 0 && x->dims[1] % 2 == 0 && weight->dims[0] % 32 == 0 &&

@@ -12,8 +12,8 @@ enum { STREAM_COTANGENT = 100 };
 
 static bool multiplies_parameters(enum op_kind kind)
 {
-    return kind == OP_CONVOLUTION || kind == OP_CONVOLUTION_GRAD_DATA || kind == OP_LINEAR ||
-           kind == OP_LINEAR_GRAD_DATA;
+    return kind == OP_CONVOLUTION || kind == OP_CONVOLUTION_ADD ||
+           kind == OP_CONVOLUTION_GRAD_DATA || kind == OP_LINEAR || kind == OP_LINEAR_GRAD_DATA;
 }
 
 static void draw(const struct tensor_desc *desc, const struct fill *fill, bool as_bf16,
