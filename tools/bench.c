@@ -16,6 +16,7 @@
 #include "model/objective.h"
 #include "tools/architecture_file.h"
 #include "tools/arguments.h"
+#include "tools/plan_table.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -32,7 +33,7 @@ struct options {
     const char *model, *device, *batches, *threads, *precisions;
     int rounds;
     double seconds;
-    bool json, train;
+    bool json, train, plan;
 };
 
 /* One configuration. */
@@ -390,7 +391,9 @@ static int bench(const struct options *o, struct error *err)
     }
     if (rc == 0)
         rc = build_cases(&b, err);
-    if (rc == 0) {
+    if (rc == 0 && o->plan)
+        rc = plan_table_print(b.cases[0].plan, o->rounds, err);
+    if (rc == 0 && !o->plan) {
         machine_ticks(&busy[0], &total[0]);
         own = clock_ms(CLOCK_PROCESS_CPUTIME_ID);
         rc = measure(&b, err);
@@ -401,7 +404,7 @@ static int bench(const struct options *o, struct error *err)
                       (total[1] - total[0]);
         foreign = foreign > 0 ? foreign : 0;
     }
-    if (rc == 0)
+    if (rc == 0 && !o->plan)
         rc = report(&b, foreign, err);
 
     for (int i = 0; i < b.n_cases; i++)
@@ -432,6 +435,8 @@ int main(int argc, char **argv)
         {"rounds", 'n', ARGUMENT_INT, &o.rounds, 1, ROUNDS_MAX, "N", "at most; default 100"},
         {"seconds", 0, ARGUMENT_NUMBER, &o.seconds, 0.1, 36000, "S",
          "no new round after that (but 5 at least); default 20"},
+        {"plan", 0, ARGUMENT_FLAG, &o.plan, 0, 0, NULL,
+         "print the first combination's plan, each step timed on one thread"},
         {"json", 'j', ARGUMENT_FLAG, &o.json, 0, 0, NULL, "one JSON document"},
     };
     const struct arguments arguments = {

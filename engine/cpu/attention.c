@@ -1,5 +1,5 @@
-/* One-head attention over the positions of an image, one image after the other: the matrix
- * products through oneDNN, what stands between them in own loops in float32.
+/* One-head attention over the positions of an image, one image after the other, forward in bands
+ * of queries: the matrix products through oneDNN, what stands between them in own loops in float32.
  *
  * The gradient, with S = scale Q K^T, P = softmax(S), O = P V:
  *     dV = P^T dO    dP = dO V^T    dS = scale P (dP - rowsum(dP P))
@@ -14,6 +14,7 @@
 #include <stdlib.h>
 
 enum { PRODUCTS_MAX = 4 };
+enum { BANDS = 4, BAND_ROWS_MIN = 32 };
 
 /* The products of an image. */
 enum forward_product { FORWARD_S, FORWARD_O };
@@ -27,6 +28,7 @@ struct attention {
     float scale;
     size_t scores_bytes; /* [positions,positions] float32, in scratch */
     size_t square_bytes; /* the same of the type, in scratch */
+    int n_bands;         /* forward: of the queries of an image */
     struct onednn_call *products[PRODUCTS_MAX];
 };
 
@@ -54,31 +56,28 @@ static int product_run(struct onednn_call *call, const void *a, const void *b, v
     return onednn_call_run(call, args, scratch, err);
 }
 
-static int attention_run(const struct kernel *kernel, const void *const *inputs,
-                         void *const *outputs, void *scratch, struct error *err)
+/* A band of an image's queries. */
+static int attention_run_part(const struct kernel *kernel, int stage, int part,
+                              const void *const *inputs, void *const *outputs, void *shared,
+                              void *scratch, struct error *err)
 {
     const struct attention *a = (const struct attention *)kernel;
-    size_t positions = (size_t)a->positions;
-    size_t step = positions * (size_t)a->channels * dtype_size(a->type);
-    size_t p_step = positions * positions * dtype_size(a->type);
+    size_t positions = (size_t)a->positions, n_rows = positions / (size_t)a->n_bands;
+    size_t first = (size_t)part * n_rows; /* query, of the batch */
+    size_t image = (size_t)(part / a->n_bands) * positions;
+    size_t row = (size_t)a->channels * dtype_size(a->type);
+    const char *q = (const char *)inputs[0] + first * row;
+    const char *k = (const char *)inputs[1] + image * row;
+    const char *v = (const char *)inputs[2] + image * row;
+    char *o = (char *)outputs[0] + first * row;
+    char *p = (char *)outputs[1] + first * positions * dtype_size(a->type);
     char *rest = (char *)scratch + a->scores_bytes;
+    int rc = product_run(a->products[FORWARD_S], q, k, scratch, rest, err);
 
-    for (int i = 0; i < a->n; i++) {
-        const char *q = (const char *)inputs[0] + i * step;
-        const char *k = (const char *)inputs[1] + i * step;
-        const char *v = (const char *)inputs[2] + i * step;
-        char *o = (char *)outputs[0] + i * step;
-        char *p = (char *)outputs[1] + i * p_step;
-        int rc = product_run(a->products[FORWARD_S], q, k, scratch, rest, err);
-
-        if (rc < 0)
-            return rc;
-        a->loops->softmax(scratch, positions, positions, a->scale, p, a->type);
-        rc = product_run(a->products[FORWARD_O], p, v, o, rest, err);
-        if (rc < 0)
-            return rc;
-    }
-    return 0;
+    if (rc < 0)
+        return rc;
+    a->loops->softmax(scratch, n_rows, positions, a->scale, p, a->type);
+    return product_run(a->products[FORWARD_O], p, v, o, rest, err);
 }
 
 static int attention_grad_run(const struct kernel *kernel, const void *const *inputs,
@@ -116,7 +115,7 @@ static int attention_grad_run(const struct kernel *kernel, const void *const *in
 }
 
 static const struct kernel_ops attention_ops = {
-    .run = attention_run,
+    .run_part = attention_run_part,
     .destroy = attention_destroy,
 };
 
@@ -193,18 +192,27 @@ int cpu_attention_create(struct cpu_device *device, const struct kernel_spec *sp
 {
     const char *what = op_name(spec->kind);
     struct attention *a = attention_alloc(&attention_ops, spec);
-    struct factor rows, turned, square;
-    int rc;
+    struct factor queries, turned, scores, rows;
+    int n_rows, rc;
 
     if (!a)
         return error_set(err, -ENOMEM, "out of memory for %s", what);
-    rows = (struct factor){a->positions, a->channels, false};
+    a->n_bands = BANDS;
+    while (a->n_bands > 1 &&
+           (a->positions % a->n_bands != 0 || a->positions / a->n_bands < BAND_ROWS_MIN))
+        a->n_bands /= 2;
+    n_rows = a->positions / a->n_bands;
+    a->scores_bytes = align64((size_t)n_rows * (size_t)a->positions * sizeof(float));
+    a->base.n_stages = 1;
+    a->base.n_parts[0] = a->n * a->n_bands;
+    queries = (struct factor){n_rows, a->channels, false};
     turned = (struct factor){a->channels, a->positions, true};
-    square = (struct factor){a->positions, a->positions, false};
-    rc = product_create(device, a, FORWARD_S, rows, turned, DTYPE_F32, what, err);
+    scores = (struct factor){n_rows, a->positions, false};
+    rows = (struct factor){a->positions, a->channels, false};
+    rc = product_create(device, a, FORWARD_S, queries, turned, DTYPE_F32, what, err);
     if (rc < 0)
         goto fail;
-    rc = product_create(device, a, FORWARD_O, square, rows, a->type, what, err);
+    rc = product_create(device, a, FORWARD_O, scores, rows, a->type, what, err);
     if (rc < 0)
         goto fail;
     a->base.scratch_bytes += a->scores_bytes;

@@ -103,6 +103,12 @@ LANES_INLINE void filter_channels(const float *x, const struct fir_taps *taps, s
         filter_pixel(pixel, taps->weight, taps->n, c, count, y);
 }
 
+LANES_INLINE void add_channels(const float *restrict bias, size_t count, float *restrict y)
+{
+    for (size_t i = 0; i < count; i++)
+        y[i] += bias[i];
+}
+
 /* A tile holds several pixels, or channels of one if these are many. */
 LANES_INLINE void filter_row_as(const float *x, const struct fir_taps *taps, size_t n_out, size_t c,
                                 const float *bias, void *y, enum dtype type)
@@ -118,8 +124,8 @@ LANES_INLINE void filter_row_as(const float *x, const struct fir_taps *taps, siz
 
             for (size_t j = 0; j < n; j++) {
                 filter_channels(x, &taps[i + j], c, first, count, tile + j * c);
-                for (size_t k = 0; bias && k < count; k++)
-                    tile[j * c + k] += bias[first + k];
+                if (bias)
+                    add_channels(bias + first, count, tile + j * c);
             }
             lanes_finish(y, type, i * c + first, tile, (n - 1) * c + count);
         }

@@ -14,9 +14,9 @@
 enum {
     STRIP = 16,
     STRIP_LONG = 32,
-    WEIGHT_BYTES_LONG = 640 * 1024, /* of the weights, from which on strips are long */
-    TILES_PER_PART = 4,             /* of the transform of a single strip */
-    STRIP_GRADIENT = 64,            /* very long: a strip reads and writes the whole gradient */
+    WEIGHT_BYTES_LONG = 1536 * 1024, /* of the weights, from which on strips are long */
+    TILES_PER_PART = 4,              /* of the transform of a single strip */
+    STRIP_GRADIENT = 64,             /* very long: a strip reads and writes the whole gradient */
 };
 
 /* What input 1 is packed as, see struct kernel; the shape comes with the parameter. */
@@ -50,15 +50,28 @@ static size_t points_bytes(int n_tiles, int c, size_t element)
     return (size_t)WINOGRAD_POINTS * (size_t)n_tiles * (size_t)c * element;
 }
 
-/* Where the transformed values of a strip lie: v, then unit. */
+/* Points of a strip are a line of the cache more apart than they must: a transform touches all of
+ * them, and at a multiple of 4096 bytes they would fight for the same places in it. */
+static size_t v_step(const struct winograd *w)
+{
+    return (size_t)w->strip * (size_t)w->src.c + 64 / sizeof(int16_t);
+}
+
+static size_t m_step(int n_tiles, int n_columns)
+{
+    return (size_t)n_tiles * (size_t)n_columns + 64 / sizeof(float);
+}
+
+/* The transformed values of a strip: v, then unit. */
 static size_t strip_input_bytes(const struct winograd *w)
 {
-    return points_bytes(w->strip, w->src.c, sizeof(int16_t)) + (size_t)w->strip * sizeof(float);
+    return WINOGRAD_POINTS * v_step(w) * sizeof(int16_t) +
+           ((size_t)w->strip * sizeof(float) + 63) / 64 * 64;
 }
 
 static float *strip_units(const struct winograd *w, int16_t *v)
 {
-    return (float *)(void *)((char *)v + points_bytes(w->strip, w->src.c, sizeof(*v)));
+    return (float *)(void *)(v + WINOGRAD_POINTS * v_step(w));
 }
 
 /* Bytes of a block of the packed weights, with n_columns of output channels. */
@@ -78,17 +91,18 @@ static void convolve_block(const struct winograd *w, const int16_t *v, const flo
                                          .residual = w->residual ? inputs[3] : NULL,
                                          .scale = w->scale};
     int n_columns = min(WINOGRAD_COLUMNS, w->dst.c - channel);
+    size_t step = m_step(n_tiles, n_columns);
     const char *block = (const char *)inputs[1] +
                         (size_t)(channel / WINOGRAD_COLUMNS) * block_bytes(w, WINOGRAD_COLUMNS);
     const float *u_unit = (const float *)(const void *)block;
     const int16_t *u = (const int16_t *)(const void *)(u_unit + points_bytes(1, n_columns, 1));
 
     for (size_t p = 0; p < WINOGRAD_POINTS; p++) {
-        w->loops->product(v + p * (size_t)n_tiles * (size_t)w->src.c, u, n_tiles, w->src.c,
-                          n_columns, m + p * (size_t)n_tiles * (size_t)n_columns);
+        w->loops->product(v + p * v_step(w), u, n_tiles, w->src.c, n_columns, m + p * step);
         u += (size_t)w->src.c * (size_t)n_columns;
     }
-    w->loops->output(m, u_unit, unit, &w->dst, first, n_tiles, channel, n_columns, &epilogue, dst);
+    w->loops->output(m, step, u_unit, unit, &w->dst, first, n_tiles, channel, n_columns, &epilogue,
+                     dst);
 }
 
 /* A strip. Scratch: its transformed values, then m of convolve_block(). */
@@ -102,7 +116,7 @@ static int strip_run_part(const struct kernel *kernel, int stage, int part,
     float *unit = strip_units(w, v);
     float *m = (float *)(void *)((char *)scratch + strip_input_bytes(w));
 
-    w->loops->input(inputs[0], &w->src, first, n_tiles, n_tiles, v, unit);
+    w->loops->input(inputs[0], &w->src, first, n_tiles, v, v_step(w), unit);
     for (int channel = 0; channel < w->dst.c; channel += WINOGRAD_COLUMNS)
         convolve_block(w, v, unit, first, n_tiles, channel, inputs, outputs[0], m);
     return 0;
@@ -121,7 +135,7 @@ static int block_run_part(const struct kernel *kernel, int stage, int part,
         int first = part * TILES_PER_PART;
 
         w->loops->input(inputs[0], &w->src, first, min(TILES_PER_PART, w->n_tiles - first),
-                        w->n_tiles, v + (size_t)first * (size_t)w->src.c, unit + first);
+                        v + (size_t)first * (size_t)w->src.c, v_step(w), unit + first);
     } else {
         convolve_block(w, v, unit, 0, w->n_tiles, part * WINOGRAD_COLUMNS, inputs, outputs[0],
                        scratch);
@@ -246,7 +260,7 @@ static void convolve_init(struct winograd *w, uint64_t packing)
 
     w->base.packing[1] = packing;
     w->strip = min(w->n_tiles, is_long ? STRIP_LONG : STRIP);
-    m_bytes = points_bytes(w->strip, WINOGRAD_COLUMNS, sizeof(float));
+    m_bytes = WINOGRAD_POINTS * m_step(w->strip, WINOGRAD_COLUMNS) * sizeof(float);
     if (w->strip < w->n_tiles) {
         w->base.ops = &strip_ops;
         w->base.n_stages = 1;

@@ -122,9 +122,9 @@ INLINE void input_channels(const struct window *window, size_t channel, __m512 s
 }
 
 static void input(const uint16_t *x, const struct winograd_image *image, int first, int n_tiles,
-                  int n_rows, int16_t *v, float *unit)
+                  int16_t *v, size_t step, float *unit)
 {
-    size_t c = (size_t)image->c, step = (size_t)n_rows * c;
+    size_t c = (size_t)image->c;
     struct place place = place_of(image, SIDE, first);
 
     for (int tile = 0; tile < n_tiles; tile++, place_advance(&place, image, SIDE)) {
@@ -299,12 +299,11 @@ INLINE void output_channels(const float *m, size_t step, const float *u_unit, si
     }
 }
 
-static void output(const float *m, const float *u_unit, const float *unit,
+static void output(const float *m, size_t step, const float *u_unit, const float *unit,
                    const struct winograd_image *image, int first, int n_tiles, int first_channel,
                    int n_columns, const struct winograd_epilogue *epilogue, uint16_t *y)
 {
     size_t c = (size_t)image->c, row = (size_t)image->w * c;
-    size_t step = (size_t)n_tiles * (size_t)n_columns;
     __m512 scale = _mm512_set1_ps(epilogue->scale);
     struct place place = place_of(image, SIDE, first);
 

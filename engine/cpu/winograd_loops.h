@@ -46,15 +46,15 @@ struct winograd_epilogue {
 /* Convolution in 16-bit integers: a tile's points share one scale, an output channel's weights one
  * per point, chosen so that no sum of 32 bits can overflow. */
 struct winograd_loops {
-    /* v [36][n_rows][c] = round(B^T d B / unit) in the first n_tiles rows, unit [n_tiles] by the
+    /* v [36][n_tiles][c] = round(B^T d B / unit), points `step` apart, unit [n_tiles] by the
      * largest |d| of the tile; NaN where a d is not finite. */
     void (*input)(const uint16_t *x, const struct winograd_image *image, int first, int n_tiles,
-                  int n_rows, int16_t *v, float *unit);
+                  int16_t *v, size_t step, float *unit);
     /* m [n_rows][n_columns] = v [n_rows][c] u, with u [c/2][n_columns][2]; n_columns 32 or 64. */
     void (*product)(const int16_t *v, const int16_t *u, int n_rows, int c, int n_columns, float *m);
     /* Channels [first_channel, first_channel + n_columns) of y = A^T (m u_unit) A unit, then the
-     * epilogue; m [36][n_tiles][n_columns], u_unit [36][n_columns]. */
-    void (*output)(const float *m, const float *u_unit, const float *unit,
+     * epilogue; m [36][n_tiles][n_columns], points `step` apart, u_unit [36][n_columns]. */
+    void (*output)(const float *m, size_t step, const float *u_unit, const float *unit,
                    const struct winograd_image *image, int first, int n_tiles, int first_channel,
                    int n_columns, const struct winograd_epilogue *epilogue, uint16_t *y);
     /* G g G^T in blocks of up to 64 of the n_out: u_unit [36][64], then

@@ -1,0 +1,15 @@
+/* A plan as a table for people: its steps with their shapes, parts and times.
+ *
+ * Thread: one at a time.
+ */
+#ifndef TOOLS_PLAN_TABLE_H
+#define TOOLS_PLAN_TABLE_H
+
+struct error;
+struct plan;
+
+/* Times every step n_runs times on one thread and prints medians, in the order of running, with what
+ * the passes did and the sum per operation. 0, -ENOMEM or -EIO. */
+int plan_table_print(struct plan *plan, int n_runs, struct error *err);
+
+#endif
