@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { GRAIN_MAX = (1 << CUTS_MAX) - 1 };
+
 static enum dtype dtype_of(const struct plan *plan, enum value_type type)
 {
     if (type == VALUE_KEY)
@@ -44,8 +46,9 @@ static void mark_needed(const struct program *p, const struct plan_options *opti
     }
 }
 
-static struct tensor_desc describe(const struct plan *plan, const struct program *p, int value)
+static struct tensor_desc describe(const struct plan *plan, int grain, int value)
 {
+    const struct program *p = plan->program;
     struct tensor_desc desc = {.absent = value < 0, .n = 1};
 
     if (value >= 0) {
@@ -54,13 +57,13 @@ static struct tensor_desc describe(const struct plan *plan, const struct program
         desc.dtype = dtype_of(plan, v->type);
         desc.parameter = v->role == VALUE_PARAMETER;
         desc.shape = v->shape;
-        desc.n = v->shape.batched ? plan->grain : 1;
+        desc.n = v->shape.batched ? grain : 1;
     }
     return desc;
 }
 
-static int make_kernel(struct plan *plan, const struct program *p, const struct op *op,
-                       struct kernel **out, struct error *err)
+static int make_kernel(struct plan *plan, int grain, const struct op *op, struct kernel **out,
+                       struct error *err)
 {
     struct kernel_spec spec = {.kind = op->kind,
                                .attributes = op->attributes,
@@ -68,9 +71,9 @@ static int make_kernel(struct plan *plan, const struct program *p, const struct 
                                .n_outputs = op->n_outputs};
 
     for (int i = 0; i < op->n_inputs; i++)
-        spec.inputs[i] = describe(plan, p, op->inputs[i]);
+        spec.inputs[i] = describe(plan, grain, op->inputs[i]);
     for (int i = 0; i < op->n_outputs; i++)
-        spec.outputs[i] = describe(plan, p, op->outputs[i]);
+        spec.outputs[i] = describe(plan, grain, op->outputs[i]);
     return plan->ops->kernel_create(plan->device, &spec, out, err);
 }
 
@@ -82,21 +85,17 @@ static int last_round(const struct step *step)
 
 /* Gives every step the first round after those of the steps it reads from, and none before that
  * of the step before it: so the steps stay in the order they were written in. */
-static int make_rounds(struct plan *plan, const struct program *p, const int *steps_of,
-                       struct error *err)
+static int number_rounds(const struct plan *plan, struct cut *cut, struct error *err)
 {
     int *ready = calloc((size_t)plan->n_values + 1, sizeof(*ready)); /* the round after its maker */
-    int round = 0, n_entries = 0;
+    int round = 0;
 
     if (!ready)
         return error_set(err, -ENOMEM, "out of memory for the rounds of a plan");
-    for (int i = 0; i < program_n_ops(p); i++) {
-        const struct op *op = program_op(p, i);
-        struct step *step;
+    for (int i = 0; i < cut->n_steps; i++) {
+        struct step *step = &cut->steps[i];
+        const struct op *op = program_op(plan->program, step->op);
 
-        if (steps_of[i] < 0)
-            continue;
-        step = &plan->steps[steps_of[i]];
         for (int j = 0; j < op->n_inputs; j++) {
             if (op->inputs[j] >= 0 && ready[op->inputs[j]] > round)
                 round = ready[op->inputs[j]];
@@ -104,61 +103,59 @@ static int make_rounds(struct plan *plan, const struct program *p, const int *st
         step->round = round;
         for (int j = 0; j < op->n_outputs; j++)
             ready[op->outputs[j]] = last_round(step) + 1;
-        if (last_round(step) >= plan->n_rounds)
-            plan->n_rounds = last_round(step) + 1;
-        n_entries += last_round(step) - step->round + 1;
+        if (last_round(step) >= cut->n_rounds)
+            cut->n_rounds = last_round(step) + 1;
     }
     free(ready);
-    plan->rounds = calloc((size_t)plan->n_rounds + 1, sizeof(*plan->rounds));
-    plan->entries = calloc((size_t)n_entries + 1, sizeof(*plan->entries));
-    if (!plan->rounds || !plan->entries)
+    return 0;
+}
+
+/* Lists the stages of each round. */
+static int make_rounds(struct cut *cut, struct error *err)
+{
+    int n_entries = 0;
+
+    for (int i = 0; i < cut->n_steps; i++)
+        n_entries += last_round(&cut->steps[i]) - cut->steps[i].round + 1;
+    cut->rounds = calloc((size_t)cut->n_rounds + 1, sizeof(*cut->rounds));
+    cut->entries = calloc((size_t)n_entries + 1, sizeof(*cut->entries));
+    if (!cut->rounds || !cut->entries)
         return error_set(err, -ENOMEM, "out of memory for the rounds of a plan");
     n_entries = 0;
-    for (int r = 0; r < plan->n_rounds; r++) {
-        plan->rounds[r].first_entry = n_entries;
-        for (int i = 0; i < plan->n_steps; i++) {
-            const struct step *step = &plan->steps[i];
-            int stage = r - step->round;
-            struct round_entry entry = {.step = i, .stage = stage, .n_parts = 1};
+    for (int r = 0; r < cut->n_rounds; r++) {
+        cut->rounds[r].first_entry = n_entries;
+        for (int i = 0; i < cut->n_steps; i++) {
+            const struct step *step = &cut->steps[i];
+            struct round_entry entry = {.step = i, .stage = r - step->round, .n_parts = 1};
 
-            if (stage < 0 || r > last_round(step))
+            if (entry.stage < 0 || r > last_round(step))
                 continue;
             if (step->kernel->n_stages > 0)
-                entry.n_parts = step->kernel->n_parts[stage];
-            plan->rounds[r].n_parts += entry.n_parts;
-            plan->entries[n_entries++] = entry;
+                entry.n_parts = step->kernel->n_parts[entry.stage];
+            cut->rounds[r].n_parts += entry.n_parts;
+            cut->entries[n_entries++] = entry;
         }
-        plan->rounds[r].n_entries = n_entries - plan->rounds[r].first_entry;
+        cut->rounds[r].n_entries = n_entries - cut->rounds[r].first_entry;
     }
     return 0;
 }
 
-/* Decides where every needed value lives and lays out the arena. steps_of[i] is the number of the
- * step of operation i, or -1. */
-static int locate(struct plan *plan, const struct program *p, const struct plan_options *options,
-                  const bool *needed, const int *steps_of, struct error *err)
+/* Decides where the needed values live, and gives those that outlive a chunk their memory. */
+static int locate(struct plan *plan, const struct plan_options *options, const bool *needed_values,
+                  const bool *needed_ops, struct error *err)
 {
-    int n_chunks_max = (plan->batch_max + plan->grain - 1) / plan->grain;
-    struct layout_block *blocks =
-        calloc((size_t)plan->n_steps + (size_t)plan->n_values + 1, sizeof(*blocks));
-    int *block_of = malloc((size_t)plan->n_values * sizeof(*block_of) + 1);
-    int n_blocks = plan->n_steps, rc = 0; /* the first of them: what the steps' stages share */
+    const struct program *p = plan->program;
 
-    if (!blocks || !block_of) {
-        rc = error_set(err, -ENOMEM, "out of memory to lay out a plan");
-        goto out;
-    }
     for (int i = 0; i < plan->n_values; i++) {
         const struct value *v = program_value(p, i);
         struct location *at = &plan->locations[i];
 
-        block_of[i] = -1;
         at->dtype = dtype_of(plan, v->type);
         at->count = shape_count(&v->shape);
         at->input = v->role == VALUE_INPUT;
-        if (needed[i] && v->role == VALUE_PARAMETER)
+        if (needed_values[i] && v->role == VALUE_PARAMETER)
             at->place = PLACE_PARAMETER;
-        if (needed[i] && v->role == VALUE_INPUT)
+        if (needed_values[i] && v->role == VALUE_INPUT)
             at->place = v->shape.batched ? PLACE_BATCH : PLACE_CONSTANT;
     }
     for (int i = 0; i < options->n_outputs; i++) {
@@ -174,152 +171,246 @@ static int locate(struct plan *plan, const struct program *p, const struct plan_
         }
         at->place = v->shape.batched ? PLACE_BATCH : PLACE_SUM;
     }
-    for (int i = 0; i < plan->n_steps; i++)
-        blocks[i] = (struct layout_block){.bytes = plan->steps[i].kernel->shared_bytes,
-                                          .first = plan->steps[i].round,
-                                          .last = last_round(&plan->steps[i])};
-    /* What is left is made and used inside a chunk. So are sums while they are added. */
     for (int i = 0; i < program_n_ops(p); i++) {
         const struct op *op = program_op(p, i);
 
-        for (int j = 0; steps_of[i] >= 0 && j < op->n_outputs; j++) {
-            struct location *at = &plan->locations[op->outputs[j]];
-            const struct value *v = program_value(p, op->outputs[j]);
-
-            if (at->place == PLACE_BATCH)
-                continue;
-            if (at->place == PLACE_NONE)
-                at->place = PLACE_ARENA;
-            block_of[op->outputs[j]] = n_blocks;
-            blocks[n_blocks].bytes =
-                at->count * dtype_size(at->dtype) * (size_t)(v->shape.batched ? plan->grain : 1);
-            blocks[n_blocks].first = plan->steps[steps_of[i]].round;
-            blocks[n_blocks].last = last_round(&plan->steps[steps_of[i]]);
-            n_blocks++;
+        for (int j = 0; needed_ops[i] && j < op->n_outputs; j++) {
+            if (plan->locations[op->outputs[j]].place == PLACE_NONE)
+                plan->locations[op->outputs[j]].place = PLACE_ARENA;
         }
-        for (int j = 0; steps_of[i] >= 0 && j < op->n_inputs; j++) {
-            int value = op->inputs[j];
+        for (int j = 0; needed_ops[i] && j < op->n_inputs; j++) {
+            const struct value *v = op->inputs[j] < 0 ? NULL : program_value(p, op->inputs[j]);
 
-            if (value < 0 || program_value(p, value)->role != VALUE_COMPUTED)
-                continue;
-            if (!program_value(p, value)->shape.batched) {
-                rc = error_set(err, -EINVAL, "%s uses a sum over images, which ends a program",
-                               op_name(op->kind));
-                goto out;
-            }
-            if (block_of[value] >= 0 &&
-                blocks[block_of[value]].last < last_round(&plan->steps[steps_of[i]]))
-                blocks[block_of[value]].last = last_round(&plan->steps[steps_of[i]]);
+            if (v && v->role == VALUE_COMPUTED && !v->shape.batched)
+                return error_set(err, -EINVAL, "%s uses a sum over images, which ends a program",
+                                 op_name(op->kind));
         }
     }
-    rc = layout_place(n_blocks, blocks, &plan->scratch_offset, err);
-    if (rc < 0)
-        goto out;
-    for (int i = 0; i < plan->n_steps; i++)
-        plan->steps[i].shared_offset = blocks[i].offset;
     for (int i = 0; i < plan->n_values; i++) {
         struct location *at = &plan->locations[i];
         size_t bytes = at->count * dtype_size(at->dtype);
+        int rc = 0;
 
-        if (at->place == PLACE_ARENA)
-            at->offset = blocks[block_of[i]].offset;
         if (at->place == PLACE_BATCH)
-            bytes *= (size_t)n_chunks_max * (size_t)plan->grain;
-        if (at->place == PLACE_BATCH || at->place == PLACE_CONSTANT) {
+            rc = allocate(plan, bytes * (size_t)plan->batch_max, &at->memory, err);
+        if (at->place == PLACE_CONSTANT)
             rc = allocate(plan, bytes, &at->memory, err);
-            if (rc < 0)
-                goto out;
-        }
-    }
-    for (int i = 0; i < program_n_ops(p); i++) {
-        const struct op *op = program_op(p, i);
-
-        for (int j = 0; steps_of[i] >= 0 && j < op->n_outputs; j++) {
-            struct operand *operand = &plan->steps[steps_of[i]].outputs[j];
-            const struct location *at = &plan->locations[op->outputs[j]];
-
-            operand->place = at->place;
-            operand->base = at->memory;
-            operand->offset = at->offset;
-            operand->bytes = at->count * dtype_size(at->dtype);
-            operand->stride = operand->bytes * (size_t)plan->grain;
-            if (at->place == PLACE_SUM)
-                operand->spare = blocks[block_of[op->outputs[j]]].offset;
-        }
-    }
-
-out:
-    free(blocks);
-    free(block_of);
-    return rc;
-}
-
-/* Connects the inputs of a step to where the values live. */
-static int connect(struct plan *plan, const struct program *p, const struct op *op,
-                   struct step *step, struct error *err)
-{
-    for (int j = 0; j < op->n_inputs; j++) {
-        struct operand *operand = &step->inputs[j];
-        const struct location *at;
-        int rc, found;
-
-        if (op->inputs[j] < 0)
-            continue; /* PLACE_NONE: absent */
-        at = &plan->locations[op->inputs[j]];
-        operand->place = at->place;
-        operand->base = at->memory;
-        operand->offset = at->offset;
-        operand->stride = at->count * dtype_size(at->dtype) * (size_t)plan->grain;
-        if (at->place != PLACE_PARAMETER)
-            continue;
-        found = parameters_find(plan->parameters, program_value(p, op->inputs[j])->name);
-        if (found < 0 || !shape_equal(parameters_shape(plan->parameters, found),
-                                      &program_value(p, op->inputs[j])->shape))
-            return error_set(err, -EINVAL, "no parameter \"%s\" of that shape",
-                             program_value(p, op->inputs[j])->name);
-        rc = parameters_attach(plan->parameters, found, step->kernel, j, &operand->base, err);
         if (rc < 0)
             return rc;
     }
     return 0;
 }
 
+/* What lives in the arena of a cut while a chunk runs. */
+struct tenants {
+    int n;
+    struct layout_block *blocks; /* the first n_steps: what a step's stages share */
+    int *block_of;               /* [n_values], -1: does not live in the arena */
+};
+
+static void live_until(struct tenants *t, int block, const struct step *step)
+{
+    if (t->blocks[block].last < last_round(step))
+        t->blocks[block].last = last_round(step);
+}
+
+/* Values that are made and used inside a chunk. So are sums while they are added. */
+static void find_tenants(const struct plan *plan, const struct cut *cut, struct tenants *t)
+{
+    for (int i = 0; i < plan->n_values; i++)
+        t->block_of[i] = -1;
+    t->n = cut->n_steps;
+    for (int i = 0; i < cut->n_steps; i++) {
+        const struct step *step = &cut->steps[i];
+        const struct op *op = program_op(plan->program, step->op);
+
+        t->blocks[i] = (struct layout_block){.bytes = step->kernel->shared_bytes,
+                                             .first = step->round,
+                                             .last = last_round(step)};
+        for (int j = 0; j < op->n_outputs; j++) {
+            const struct location *at = &plan->locations[op->outputs[j]];
+            size_t bytes = at->count * dtype_size(at->dtype);
+
+            if (at->place != PLACE_ARENA && at->place != PLACE_SUM)
+                continue;
+            t->block_of[op->outputs[j]] = t->n;
+            t->blocks[t->n++] =
+                (struct layout_block){.bytes = at->place == PLACE_ARENA ? bytes * (size_t)cut->grain
+                                                                        : bytes,
+                                      .first = step->round,
+                                      .last = last_round(step)};
+        }
+        for (int j = 0; j < op->n_inputs; j++) {
+            if (op->inputs[j] >= 0 && t->block_of[op->inputs[j]] >= 0)
+                live_until(t, t->block_of[op->inputs[j]], step);
+        }
+    }
+}
+
+/* Where a value is for the steps of a cut. */
+static struct operand operand_of(const struct plan *plan, const struct tenants *t, int value)
+{
+    const struct location *at = &plan->locations[value];
+    size_t bytes = at->count * dtype_size(at->dtype);
+    int block = t->block_of[value];
+
+    return (struct operand){
+        .place = at->place,
+        .base = at->memory,
+        .stride = bytes,
+        .offset = at->place == PLACE_ARENA ? t->blocks[block].offset : at->offset,
+        .bytes = bytes,
+        .spare = at->place == PLACE_SUM ? t->blocks[block].offset : 0,
+    };
+}
+
+/* Attaches an input that is a parameter. */
+static int attach(const struct plan *plan, const struct value *v, const struct step *step,
+                  int input, const void **out, struct error *err)
+{
+    int found = parameters_find(plan->parameters, v->name);
+
+    if (found < 0 || !shape_equal(parameters_shape(plan->parameters, found), &v->shape))
+        return error_set(err, -EINVAL, "no parameter \"%s\" of that shape", v->name);
+    return parameters_attach(plan->parameters, found, step->kernel, input, out, err);
+}
+
+/* Lays the arena of a cut out and tells its steps where everything is. */
+static int connect(const struct plan *plan, struct cut *cut, struct error *err)
+{
+    struct tenants t = {0};
+    size_t scratch = 0;
+    int rc = 0;
+
+    t.blocks = calloc((size_t)cut->n_steps + (size_t)plan->n_values + 1, sizeof(*t.blocks));
+    t.block_of = malloc((size_t)plan->n_values * sizeof(*t.block_of) + 1);
+    if (!t.blocks || !t.block_of) {
+        rc = error_set(err, -ENOMEM, "out of memory to lay out a plan");
+        goto out;
+    }
+    find_tenants(plan, cut, &t);
+    rc = layout_place(t.n, t.blocks, &cut->scratch_offset, err);
+    for (int i = 0; rc == 0 && i < cut->n_steps; i++) {
+        struct step *step = &cut->steps[i];
+        const struct op *op = program_op(plan->program, step->op);
+
+        step->shared_offset = t.blocks[i].offset;
+        if (step->kernel->scratch_bytes > scratch)
+            scratch = step->kernel->scratch_bytes;
+        for (int j = 0; j < op->n_outputs; j++)
+            step->outputs[j] = operand_of(plan, &t, op->outputs[j]);
+        for (int j = 0; rc == 0 && j < op->n_inputs; j++) {
+            if (op->inputs[j] < 0)
+                continue; /* PLACE_NONE: absent */
+            step->inputs[j] = operand_of(plan, &t, op->inputs[j]);
+            if (step->inputs[j].place == PLACE_PARAMETER)
+                rc = attach(plan, program_value(plan->program, op->inputs[j]), step, j,
+                            &step->inputs[j].base, err);
+        }
+    }
+    cut->arena_bytes = cut->scratch_offset + scratch + LAYOUT_ALIGNMENT;
+
+out:
+    free(t.blocks);
+    free(t.block_of);
+    return rc;
+}
+
+static int make_cut(struct plan *plan, int grain, const bool *needed_ops, struct error *err)
+{
+    struct cut *cut = &plan->cuts[plan->n_cuts++];
+    int n_ops = program_n_ops(plan->program), rc;
+
+    cut->grain = grain;
+    cut->steps = calloc((size_t)n_ops + 1, sizeof(*cut->steps));
+    if (!cut->steps)
+        return error_set(err, -ENOMEM, "out of memory for the steps of a plan");
+    for (int i = 0; i < n_ops; i++) {
+        const struct op *op = program_op(plan->program, i);
+        struct step *step = &cut->steps[cut->n_steps];
+
+        if (!needed_ops[i])
+            continue;
+        rc = make_kernel(plan, grain, op, &step->kernel, err);
+        if (rc < 0)
+            return rc;
+        step->op = i;
+        step->n_inputs = op->n_inputs;
+        step->n_outputs = op->n_outputs;
+        cut->n_steps++;
+    }
+    rc = number_rounds(plan, cut, err);
+    if (rc == 0)
+        rc = make_rounds(cut, err);
+    if (rc == 0)
+        rc = connect(plan, cut, err);
+    return rc;
+}
+
 static int make_workers(struct plan *plan, struct error *err)
 {
-    int n_chunks = (plan->batch_max + plan->grain - 1) / plan->grain;
+    int n_chunks = (plan->batch_max + plan->cuts[0].grain - 1) / plan->cuts[0].grain;
     int n_threads = pool_threads(device_base(plan->device)->pool), rc;
-    size_t scratch = 0;
+    size_t arena_bytes = 0;
 
     plan->n_workers = n_threads < n_chunks ? n_threads : n_chunks;
     plan->workers = calloc((size_t)n_threads, sizeof(*plan->workers));
-    if (!plan->workers)
+    plan->chunks = calloc((size_t)plan->batch_max, sizeof(*plan->chunks));
+    if (!plan->workers || !plan->chunks)
         return error_set(err, -ENOMEM, "out of memory for the workers of a plan");
-    for (int i = 0; i < plan->n_steps; i++) {
-        if (plan->steps[i].kernel->scratch_bytes > scratch)
-            scratch = plan->steps[i].kernel->scratch_bytes;
+    for (int i = 0; i < plan->n_cuts; i++) {
+        if (plan->cuts[i].arena_bytes > arena_bytes)
+            arena_bytes = plan->cuts[i].arena_bytes;
     }
-    plan->arena_bytes = plan->scratch_offset + scratch + LAYOUT_ALIGNMENT;
     /* Without sums any thread of the pool may take any chunk. */
     for (int i = 0; i < (plan->sum_bytes ? plan->n_workers : n_threads); i++) {
-        rc = allocate(plan, plan->arena_bytes, &plan->workers[i].arena, err);
+        rc = allocate(plan, arena_bytes, &plan->workers[i].arena, err);
         if (rc == 0 && plan->sum_bytes)
             rc = allocate(plan, plan->sum_bytes, &plan->workers[i].sums, err);
         if (rc < 0)
             return rc;
     }
-    return 0;
+    if (n_threads == 1 || plan->sum_bytes)
+        return 0;
+    return team_create(&plan->cuts[plan->n_cuts - 1], n_threads, &plan->team, err);
 }
 
-int plan_create(struct device *device, const struct program *original,
-                struct parameters *parameters, const struct plan_options *options,
-                struct plan **out, struct error *err)
+/* Everything after the program is there. */
+static int build(struct plan *plan, const struct plan_options *options, struct error *err)
 {
-    const struct program *p;
-    bool *needed_values = NULL, *needed_ops = NULL;
-    int *steps_of = NULL, n_ops, rc;
-    struct plan *plan = NULL;
+    const struct program *p = plan->program;
+    bool *needed_values, *needed_ops;
+    int rc = plan->ops->precision(plan->device, options->precision, &plan->precision, err);
 
-    if (options->batch_max < 1 || options->grain < 1 || options->grain > options->batch_max)
+    if (rc < 0)
+        return rc;
+    plan->n_values = program_n_values(p);
+    plan->locations = calloc((size_t)plan->n_values + 1, sizeof(*plan->locations));
+    needed_values = calloc((size_t)plan->n_values + 1, sizeof(*needed_values));
+    needed_ops = calloc((size_t)program_n_ops(p) + 1, sizeof(*needed_ops));
+    if (!plan->locations || !needed_values || !needed_ops) {
+        rc = error_set(err, -ENOMEM, "out of memory for a plan");
+    } else {
+        mark_needed(p, options, needed_values, needed_ops);
+        rc = locate(plan, options, needed_values, needed_ops, err);
+    }
+    if (rc == 0)
+        rc = make_cut(plan, options->grain, needed_ops, err);
+    for (int grain = options->grain / 2; rc == 0 && grain > 0 && !plan->sum_bytes; grain /= 2)
+        rc = make_cut(plan, grain, needed_ops, err);
+    free(needed_values);
+    free(needed_ops);
+    return rc == 0 ? make_workers(plan, err) : rc;
+}
+
+int plan_create(struct device *device, const struct program *p, struct parameters *parameters,
+                const struct plan_options *options, struct plan **out, struct error *err)
+{
+    struct plan *plan;
+    int rc;
+
+    if (options->batch_max < 1 || options->grain < 1 || options->grain > options->batch_max ||
+        options->grain > GRAIN_MAX)
         return error_set(err, -EINVAL, "a plan for %d images cannot have chunks of %d",
                          options->batch_max, options->grain);
     plan = calloc(1, sizeof(*plan));
@@ -327,79 +418,36 @@ int plan_create(struct device *device, const struct program *original,
         return error_set(err, -ENOMEM, "out of memory for a plan");
     plan->device = device;
     plan->ops = device_base(device)->ops;
-    rc = passes_run(original, options->n_outputs, options->outputs, &plan->passes, &plan->program,
-                    err);
-    if (rc < 0)
-        goto out;
-    p = plan->program;
-    n_ops = program_n_ops(p);
-    needed_values = calloc((size_t)program_n_values(p) + 1, sizeof(*needed_values));
-    needed_ops = calloc((size_t)n_ops + 1, sizeof(*needed_ops));
-    steps_of = malloc(((size_t)n_ops + 1) * sizeof(*steps_of));
-    if (!needed_values || !needed_ops || !steps_of) {
-        rc = error_set(err, -ENOMEM, "out of memory for a plan");
-        goto out;
-    }
     plan->parameters = parameters;
     plan->batch_max = options->batch_max;
-    plan->grain = options->grain;
-    plan->n_values = program_n_values(p);
-    plan->locations = calloc((size_t)plan->n_values + 1, sizeof(*plan->locations));
-    plan->steps = calloc((size_t)n_ops + 1, sizeof(*plan->steps));
-    if (!plan->locations || !plan->steps) {
-        rc = error_set(err, -ENOMEM, "out of memory for a plan");
-        goto out;
-    }
-    rc = plan->ops->precision(device, options->precision, &plan->precision, err);
-    if (rc < 0)
-        goto out;
-    mark_needed(p, options, needed_values, needed_ops);
-    for (int i = 0; i < n_ops; i++) {
-        const struct op *op = program_op(p, i);
-
-        steps_of[i] = -1;
-        if (!needed_ops[i])
-            continue;
-        rc = make_kernel(plan, p, op, &plan->steps[plan->n_steps].kernel, err);
-        if (rc < 0)
-            goto out;
-        plan->steps[plan->n_steps].op = i;
-        plan->steps[plan->n_steps].n_inputs = op->n_inputs;
-        plan->steps[plan->n_steps].n_outputs = op->n_outputs;
-        steps_of[i] = plan->n_steps++;
-    }
-    rc = make_rounds(plan, p, steps_of, err);
+    rc = passes_run(p, options->n_outputs, options->outputs, &plan->passes, &plan->program, err);
     if (rc == 0)
-        rc = locate(plan, p, options, needed_values, steps_of, err);
-    for (int i = 0; rc == 0 && i < n_ops; i++) {
-        if (steps_of[i] >= 0)
-            rc = connect(plan, p, program_op(p, i), &plan->steps[steps_of[i]], err);
+        rc = build(plan, options, err);
+    if (rc < 0) {
+        plan_destroy(plan);
+        return rc;
     }
-    if (rc == 0)
-        rc = make_workers(plan, err);
-    if (rc == 0 && pool_threads(device_base(device)->pool) > 1 && !plan->sum_bytes)
-        rc = team_create(plan, &plan->team, err);
-    if (rc == 0) {
-        *out = plan;
-        plan = NULL;
-    }
+    *out = plan;
+    return 0;
+}
 
-out:
-    free(needed_values);
-    free(needed_ops);
-    free(steps_of);
-    plan_destroy(plan);
-    return rc;
+static void cut_fini(struct plan *plan, struct cut *cut)
+{
+    for (int i = 0; i < cut->n_steps; i++) {
+        parameters_release(plan->parameters, cut->steps[i].kernel);
+        cut->steps[i].kernel->ops->destroy(cut->steps[i].kernel);
+    }
+    free(cut->steps);
+    free(cut->rounds);
+    free(cut->entries);
 }
 
 void plan_destroy(struct plan *plan)
 {
     if (!plan)
         return;
-    for (int i = 0; i < plan->n_steps; i++) {
-        parameters_release(plan->parameters, plan->steps[i].kernel);
-        plan->steps[i].kernel->ops->destroy(plan->steps[i].kernel);
-    }
+    for (int i = 0; i < plan->n_cuts; i++)
+        cut_fini(plan, &plan->cuts[i]);
     for (int i = 0; plan->locations && i < plan->n_values; i++)
         plan->ops->memory_destroy(plan->device, plan->locations[i].memory);
     for (int i = 0; plan->workers && i < pool_threads(device_base(plan->device)->pool); i++) {
@@ -408,9 +456,7 @@ void plan_destroy(struct plan *plan)
     }
     team_destroy(plan->team);
     free(plan->workers);
-    free(plan->rounds);
-    free(plan->entries);
-    free(plan->steps);
+    free(plan->chunks);
     free(plan->locations);
     program_destroy(plan->program);
     free(plan);
@@ -497,12 +543,12 @@ int plan_read(struct plan *plan, int value, int first, int n, void *dst, struct 
 
 int plan_n_steps(const struct plan *plan)
 {
-    return plan->n_steps;
+    return plan->cuts[0].n_steps;
 }
 
 int plan_n_rounds(const struct plan *plan)
 {
-    return plan->n_rounds;
+    return plan->cuts[0].n_rounds;
 }
 
 struct passes plan_passes(const struct plan *plan)
@@ -544,7 +590,7 @@ static double count_products(const struct program *p, const struct op *op)
 
 struct plan_step plan_step(const struct plan *plan, int i)
 {
-    const struct step *step = &plan->steps[i];
+    const struct step *step = &plan->cuts[0].steps[i];
     const struct op *op = program_op(plan->program, step->op);
     const struct value *x = program_value(plan->program, op->inputs[0]);
     const struct value *y = program_value(plan->program, op->outputs[0]);

@@ -1,17 +1,17 @@
 /* A plan: a program made ready for one device, one precision and a largest batch.
  *
- * The batch is cut into chunks of `grain` images. Each chunk runs whole on one thread of the
- * device, in that thread's arena, with kernels made for exactly `grain` images: so an image is
- * computed by the same code whatever stands beside it in the batch, and how many images a run has
- * costs no new plan. A last chunk that is not full is computed in full and the surplus dropped.
- * On the cpu a grain of 1 serves generation (an image stays in the core's cache); training takes
- * batch / threads.
+ * The batch is cut into chunks of `grain` images, and where it does not divide or would leave
+ * threads idle, of half as many, and so on down to one. Each chunk runs whole on one thread of the
+ * device, in that thread's arena; images that remain, fewer than threads, are run by all threads
+ * together. Kernels give an image the same bytes whatever chunk it is in, so it does not matter
+ * which images stand beside it. Large chunks read the weights less often, small ones stay in the
+ * core's cache.
  *
  * Values live in the arena only from the operation that makes them to the last that reads them;
  * operations whose outputs nothing reads are dropped. Inputs and outputs have memory of their own,
  * for batch_max images. Unbatched outputs (gradients of parameters) are the sum over the images
- * of the run, added up chunk by chunk in a fixed order; with them the batch must be a multiple
- * of grain.
+ * of the run, added up chunk by chunk in a fixed order; with them all chunks have `grain` images,
+ * of which the batch must be a multiple.
  *
  * Running a plan allocates nothing.
  * Thread: one run at a time on a device; reading and writing not during a run.
@@ -29,7 +29,7 @@ struct program;
 struct plan_options {
     enum precision precision;
     int batch_max; /* images per run, >= 1 */
-    int grain;     /* images per chunk, 1 .. batch_max */
+    int grain;     /* images of the largest chunks, 1 .. batch_max */
     int n_outputs; /* values to be read after a run */
     const int *outputs;
 };
@@ -52,7 +52,7 @@ int plan_read(struct plan *plan, int value, int first, int n, void *dst, struct 
 /* Runs images [0, n). 0, -EINVAL (n out of range), -EIO. */
 int plan_run(struct plan *plan, int n, struct error *err);
 
-/* What a plan does, step by step, in the order of its running. */
+/* What a plan does with its largest chunks, step by step, in the order of its running. */
 struct plan_step {
     const struct op *op; /* of the plan's own program, after its passes */
     struct shape x, y;   /* the first input and the first output, of one image */

@@ -1,5 +1,5 @@
-/* Running plans. Chunks of a batch are run side by side, one on a thread. What is left when there
- * are fewer chunks than threads is run by all threads together, chunk after chunk.
+/* Running plans. Chunks of a batch are run side by side, one on a thread. The images that are left,
+ * fewer than threads, are run by all threads together, one after the other.
  */
 #include "engine/base/clock.h"
 #include "engine/base/pool.h"
@@ -10,11 +10,11 @@
 #include <stdlib.h>
 
 static const void *input_pointer(const struct operand *operand, const struct worker *worker,
-                                 int chunk)
+                                 int image)
 {
     switch (operand->place) {
     case PLACE_BATCH:
-        return (const char *)operand->base + (size_t)chunk * operand->stride;
+        return (const char *)operand->base + (size_t)image * operand->stride;
     case PLACE_ARENA:
         return (const char *)worker->arena + operand->offset;
     default: /* a constant or a parameter, or NULL: absent */
@@ -23,12 +23,12 @@ static const void *input_pointer(const struct operand *operand, const struct wor
 }
 
 /* The first chunk of a worker writes its sums in place, later ones beside them. */
-static void *output_pointer(const struct operand *operand, const struct worker *worker, int chunk,
+static void *output_pointer(const struct operand *operand, const struct worker *worker, int image,
                             bool first)
 {
     switch (operand->place) {
     case PLACE_BATCH:
-        return (char *)operand->base + (size_t)chunk * operand->stride;
+        return (char *)operand->base + (size_t)image * operand->stride;
     case PLACE_SUM:
         return first ? (char *)worker->sums + operand->offset
                      : (char *)worker->arena + operand->spare;
@@ -37,13 +37,14 @@ static void *output_pointer(const struct operand *operand, const struct worker *
     }
 }
 
-static void step_pointers(const struct step *step, const struct worker *worker, int chunk,
+/* Of a chunk that begins with an image. */
+static void step_pointers(const struct step *step, const struct worker *worker, int image,
                           bool first, const void **inputs, void **outputs)
 {
     for (int j = 0; j < step->n_inputs; j++)
-        inputs[j] = input_pointer(&step->inputs[j], worker, chunk);
+        inputs[j] = input_pointer(&step->inputs[j], worker, image);
     for (int j = 0; j < step->n_outputs; j++)
-        outputs[j] = output_pointer(&step->outputs[j], worker, chunk, first);
+        outputs[j] = output_pointer(&step->outputs[j], worker, image, first);
 }
 
 static void add_floats(float *sum, const float *term, size_t n)
@@ -53,16 +54,16 @@ static void add_floats(float *sum, const float *term, size_t n)
 }
 
 /* Runs a step on one chunk. first: it is the worker's first chunk of this run. */
-static void run_step(struct plan *plan, const struct step *step, struct worker *worker, int chunk,
+static void run_step(const struct chunk *chunk, const struct step *step, struct worker *worker,
                      bool first)
 {
     char *arena = worker->arena;
     const void *inputs[OP_INPUTS_MAX];
     void *outputs[OP_OUTPUTS_MAX];
 
-    step_pointers(step, worker, chunk, first, inputs, outputs);
+    step_pointers(step, worker, chunk->first, first, inputs, outputs);
     worker->code = kernel_run(step->kernel, inputs, outputs, arena + step->shared_offset,
-                              arena + plan->scratch_offset, &worker->error);
+                              arena + chunk->cut->scratch_offset, &worker->error);
     for (int j = 0; j < step->n_outputs && !first; j++) {
         const struct operand *operand = &step->outputs[j];
 
@@ -72,23 +73,24 @@ static void run_step(struct plan *plan, const struct step *step, struct worker *
     }
 }
 
-static void run_chunk(struct plan *plan, struct worker *worker, int chunk, bool first)
+static void run_chunk(const struct chunk *chunk, struct worker *worker, bool first)
 {
-    for (int i = 0; i < plan->n_steps && worker->code == 0; i++)
-        run_step(plan, &plan->steps[i], worker, chunk, first);
+    for (int i = 0; i < chunk->cut->n_steps && worker->code == 0; i++)
+        run_step(chunk, &chunk->cut->steps[i], worker, first);
 }
 
 int plan_time_steps(struct plan *plan, double *seconds, struct error *err)
 {
     struct worker *worker = &plan->workers[0];
+    struct chunk chunk = {.cut = &plan->cuts[0], .first = 0};
 
     if (plan->ops->enter_thread)
         plan->ops->enter_thread(plan->device);
     worker->code = 0;
-    for (int i = 0; i < plan->n_steps && worker->code == 0; i++) {
+    for (int i = 0; i < chunk.cut->n_steps && worker->code == 0; i++) {
         double start = clock_seconds();
 
-        run_step(plan, &plan->steps[i], worker, 0, true);
+        run_step(&chunk, &chunk.cut->steps[i], worker, true);
         seconds[i] = clock_seconds() - start;
     }
     return worker->code < 0 ? error_set(err, worker->code, "%s", worker->error.text) : 0;
@@ -101,7 +103,7 @@ static void chunk_task(void *arg, int chunk, int worker)
 
     if (plan->ops->enter_thread)
         plan->ops->enter_thread(plan->device);
-    run_chunk(plan, &plan->workers[worker], chunk, true);
+    run_chunk(&plan->chunks[chunk], &plan->workers[worker], true);
 }
 
 /* Worker s runs chunks s, s + n_workers, ...: the order of the sums is fixed. */
@@ -112,7 +114,7 @@ static void strand_task(void *arg, int strand, int worker)
     if (plan->ops->enter_thread)
         plan->ops->enter_thread(plan->device);
     for (int chunk = strand; chunk < plan->n_chunks; chunk += plan->n_workers)
-        run_chunk(plan, &plan->workers[strand], chunk, chunk == strand);
+        run_chunk(&plan->chunks[chunk], &plan->workers[strand], chunk == strand);
 }
 
 enum { SUM_BLOCK = 1 << 16 }; /* floats added by one task */
@@ -134,8 +136,8 @@ static void sum_task(void *arg, int block, int worker)
  */
 struct team {
     int n_members;
-    int chunk;
-    int n_rounds;
+    const struct cut *cut;
+    int image;        /* the chunk's first */
     atomic_int *next; /* [n_rounds][n_members]: parts taken of a member's share */
     atomic_int *done; /* [n_rounds]: parts done */
     pthread_mutex_t mutex;
@@ -147,19 +149,18 @@ struct team {
  * takes, and nothing against the time slice that is lost if another process has the processor. */
 enum { SPINS = 2000 };
 
-int team_create(const struct plan *plan, struct team **out, struct error *err)
+int team_create(const struct cut *cut, int n_members, struct team **out, struct error *err)
 {
     struct team *team = calloc(1, sizeof(*team));
-    size_t n_members = (size_t)pool_threads(device_base(plan->device)->pool);
-    size_t n_rounds = (size_t)plan->n_rounds;
+    size_t n_rounds = (size_t)cut->n_rounds;
 
     if (!team)
         return error_set(err, -ENOMEM, "out of memory for the threads of a plan");
-    team->n_members = (int)n_members;
-    team->n_rounds = plan->n_rounds;
+    team->n_members = n_members;
+    team->cut = cut;
     pthread_mutex_init(&team->mutex, NULL);
     pthread_cond_init(&team->over, NULL);
-    team->next = calloc(n_rounds * n_members + 1, sizeof(*team->next));
+    team->next = calloc(n_rounds * (size_t)n_members + 1, sizeof(*team->next));
     team->done = calloc(n_rounds + 1, sizeof(*team->done));
     if (!team->next || !team->done) {
         team_destroy(team);
@@ -183,19 +184,20 @@ void team_destroy(struct team *team)
 /* A part of a round, on the values of the first worker's arena and the scratch of the member's. */
 static void run_part(struct plan *plan, const struct round *round, int part, struct worker *member)
 {
-    const struct round_entry *entry = &plan->entries[round->first_entry];
+    const struct cut *cut = plan->team->cut;
+    const struct round_entry *entry = &cut->entries[round->first_entry];
     const struct worker *owner = &plan->workers[0];
     const struct step *step;
     const struct kernel *kernel;
     const void *inputs[OP_INPUTS_MAX];
     void *outputs[OP_OUTPUTS_MAX];
-    void *scratch = (char *)member->arena + plan->scratch_offset;
+    void *scratch = (char *)member->arena + cut->scratch_offset;
 
     for (; part >= entry->n_parts; entry++)
         part -= entry->n_parts;
-    step = &plan->steps[entry->step];
+    step = &cut->steps[entry->step];
     kernel = step->kernel;
-    step_pointers(step, owner, plan->team->chunk, true, inputs, outputs);
+    step_pointers(step, owner, plan->team->image, true, inputs, outputs);
     if (kernel->n_stages == 0)
         member->code = kernel->ops->run(kernel, inputs, outputs, scratch, &member->error);
     else
@@ -245,8 +247,8 @@ static void member_task(void *arg, int index, int worker)
 
     if (plan->ops->enter_thread)
         plan->ops->enter_thread(plan->device);
-    for (int r = 0; r < plan->n_rounds; r++) {
-        const struct round *round = &plan->rounds[r];
+    for (int r = 0; r < team->cut->n_rounds; r++) {
+        const struct round *round = &team->cut->rounds[r];
         atomic_int *next = &team->next[(size_t)r * (size_t)team->n_members];
 
         for (int i = 0; i < team->n_members; i++) {
@@ -264,41 +266,58 @@ static void member_task(void *arg, int index, int worker)
     }
 }
 
-/* All threads on one chunk. */
-static void run_together(struct plan *plan, int chunk)
+/* All threads on the chunk that begins with an image. */
+static void run_together(struct plan *plan, int image)
 {
     struct team *team = plan->team;
 
-    team->chunk = chunk;
-    for (int i = 0; i < team->n_rounds * team->n_members; i++)
+    team->image = image;
+    for (int i = 0; i < team->cut->n_rounds * team->n_members; i++)
         atomic_store_explicit(&team->next[i], 0, memory_order_relaxed);
-    for (int i = 0; i < team->n_rounds; i++)
+    for (int i = 0; i < team->cut->n_rounds; i++)
         atomic_store_explicit(&team->done[i], 0, memory_order_relaxed);
     pool_run(device_base(plan->device)->pool, team->n_members, member_task, plan);
+}
+
+/* Cuts images [0, n) into chunks as large as give all threads the same; returns the first image
+ * that is left over. */
+static int cut_batch(struct plan *plan, int n, int n_threads)
+{
+    int first = 0;
+
+    plan->n_chunks = 0;
+    for (int i = 0; i < plan->n_cuts; i++) {
+        const struct cut *cut = &plan->cuts[i];
+        int n_chunks = (n - first) / cut->grain;
+
+        if (plan->team)
+            n_chunks -= n_chunks % n_threads;
+        for (int j = 0; j < n_chunks; j++, first += cut->grain)
+            plan->chunks[plan->n_chunks++] = (struct chunk){cut, first};
+    }
+    return first;
 }
 
 int plan_run(struct plan *plan, int n, struct error *err)
 {
     struct pool *pool = device_base(plan->device)->pool;
-    int n_threads = pool_threads(pool);
+    int n_threads = pool_threads(pool), first;
 
-    if (n < 0 || n > plan->batch_max || (plan->sum_bytes && n % plan->grain))
+    if (n < 0 || n > plan->batch_max || (plan->sum_bytes && n % plan->cuts[0].grain))
         return error_set(err, -EINVAL, "a plan for %d images in chunks of %d cannot run %d",
-                         plan->batch_max, plan->grain, n);
-    plan->n_chunks = (n + plan->grain - 1) / plan->grain;
+                         plan->batch_max, plan->cuts[0].grain, n);
     for (int i = 0; i < n_threads; i++)
         plan->workers[i].code = 0;
+    first = cut_batch(plan, n, n_threads);
     if (plan->sum_bytes) {
         pool_run(pool, plan->n_workers < plan->n_chunks ? plan->n_workers : plan->n_chunks,
                  strand_task, plan);
         pool_run(pool, (int)((plan->sum_bytes / sizeof(float) + SUM_BLOCK - 1) / SUM_BLOCK),
                  sum_task, plan);
     } else {
-        int n_alone = plan->team ? plan->n_chunks - plan->n_chunks % n_threads : plan->n_chunks;
-
-        pool_run(pool, n_alone, chunk_task, plan);
-        for (int chunk = n_alone; chunk < plan->n_chunks; chunk++)
-            run_together(plan, chunk);
+        pool_run(pool, plan->n_chunks, chunk_task, plan);
+        for (; first < n; first++)
+            run_together(plan, first);
     }
     for (int i = 0; i < n_threads; i++) {
         if (plan->workers[i].code < 0)

@@ -6,7 +6,8 @@
  *   arena           one per worker, shared by values of disjoint lifetimes
  *   sum             unbatched outputs: one buffer per worker, added up after the run
  *
- * A step is an operation's kernel. Steps have been given rounds: a stage of a step belongs to one,
+ * A step is an operation's kernel, made for chunks of a certain size; a plan has as many sets of
+ * steps ("cuts") as sizes. Steps have been given rounds: a stage of a step belongs to one,
  * and what belongs to one round does not depend on each other. A thread by itself runs the steps
  * in their order; threads that share a chunk run the rounds in theirs.
  */
@@ -26,14 +27,14 @@ struct location {
     size_t count;  /* elements per image, or of the whole when unbatched */
     bool input;    /* written by the caller, even if nothing reads it */
     void *memory;  /* batch, constant: own memory of all images */
-    size_t offset; /* arena: of this value; sum: in the sums; bytes */
+    size_t offset; /* sum: in the sums; bytes */
 };
 
-/* One operand of a step: base plus chunk * stride, or an offset into the worker's arena or sums. */
+/* One operand of a step: base plus image * stride, or an offset into the worker's arena or sums. */
 struct operand {
     enum place place;
     const void *base;
-    size_t stride; /* bytes per chunk */
+    size_t stride; /* bytes per image */
     size_t offset;
     size_t bytes; /* sums: to be added ... */
     size_t spare; /* ... from this offset in the arena, after the worker's first chunk */
@@ -60,12 +61,31 @@ struct round {
     int n_parts; /* of all entries, counted on from one to the next */
 };
 
+/* The steps for chunks of one size. */
+struct cut {
+    int grain; /* images of a chunk */
+    int n_steps;
+    struct step *steps;
+    int n_rounds;
+    struct round *rounds;
+    struct round_entry *entries;
+    size_t scratch_offset; /* in the arena */
+    size_t arena_bytes;
+};
+
+struct chunk {
+    const struct cut *cut;
+    int first; /* image */
+};
+
 struct worker {
     void *arena; /* values, what stages share; then scratch */
     void *sums;
     int code;
     struct error error;
 };
+
+enum { CUTS_MAX = 16 };
 
 struct plan {
     struct device *device;
@@ -74,27 +94,24 @@ struct plan {
     struct program *program; /* after its passes */
     struct passes passes;
     enum precision precision;
-    int batch_max, grain;
+    int batch_max;
     int n_values;
     struct location *locations; /* [n_values] */
-    int n_steps;
-    struct step *steps;
-    int n_rounds;
-    struct round *rounds;
-    struct round_entry *entries;
-    struct team *team;     /* NULL: chunks are never shared */
-    size_t scratch_offset; /* in the arena */
-    size_t arena_bytes, sum_bytes;
+    size_t sum_bytes;
+    int n_cuts;
+    struct cut cuts[CUTS_MAX]; /* large chunks first */
+    struct team *team;         /* for chunks of the last cut; NULL: they are never shared */
     int n_workers;
     struct worker *workers;
     size_t memory_bytes;
     int n_chunks; /* of the run in progress */
+    struct chunk *chunks;
 };
 
 struct team;
 
-/* For chunks run by all threads of the device together. 0 or -ENOMEM. */
-int team_create(const struct plan *plan, struct team **out, struct error *err);
+/* For chunks of a cut that all n_members threads of the device run together. 0 or -ENOMEM. */
+int team_create(const struct cut *cut, int n_members, struct team **out, struct error *err);
 void team_destroy(struct team *team); /* NULL is fine */
 
 #endif

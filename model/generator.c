@@ -1,5 +1,5 @@
-/* One program holds the network and a sampler step of any kind; a plan with a grain of one image
- * runs it for the busy lanes, side by side.
+/* One program holds the network and a sampler step of any kind; a plan runs it for the busy lanes,
+ * side by side.
  */
 #include "model/generator.h"
 #include "engine/base/error.h"
@@ -8,6 +8,7 @@
 #include "engine/plan.h"
 #include "engine/program.h"
 #include "model/checkpoint.h"
+#include "model/ncsnpp.h"
 #include "model/step.h"
 
 #include <errno.h>
@@ -62,7 +63,11 @@ static int make_plan(struct generator *g, struct device *device, const struct ch
                      enum precision precision, struct error *err)
 {
     struct program *p = NULL;
-    struct plan_options options = {.precision = precision, .batch_max = g->slots, .grain = 1};
+    struct plan_options options = {
+        .precision = precision,
+        .batch_max = g->slots,
+        .grain = ncsnpp_grain(&g->formulation->architecture, g->slots),
+    };
     int rc = program_create(&p, err);
 
     if (rc == 0)

@@ -176,3 +176,13 @@ void ncsnpp_init(const struct architecture *a, struct parameters *parameters, ui
         }
     }
 }
+
+int ncsnpp_grain(const struct architecture *a, int n)
+{
+    enum { GRAIN_MAX = 8, ACTIVATION_BYTES = 2 << 20 };
+    long long image_bytes = 2LL * a->image_size * a->image_size * a->nf;
+    long long grain = ACTIVATION_BYTES / image_bytes;
+
+    grain = grain < 1 ? 1 : grain > GRAIN_MAX ? GRAIN_MAX : grain;
+    return grain < n ? (int)grain : n;
+}

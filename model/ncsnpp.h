@@ -40,4 +40,9 @@ int ncsnpp_append(struct program *p, const struct architecture *a, int x, int ti
  * parameters must come from a program with this network; call parameters_changed() after. */
 void ncsnpp_init(const struct architecture *a, struct parameters *parameters, uint64_t seed);
 
+/* Images per chunk of a plan that evaluates the network, 1 .. n (>= 1): as many as have their
+ * largest activations in about 2 MiB together. Measured on processors with 1 MiB of second-level
+ * cache; half or twice as many cost 5 %. */
+int ncsnpp_grain(const struct architecture *a, int n);
+
 #endif

@@ -84,13 +84,13 @@ static void machine_ticks(double *busy, double *total)
     fclose(file);
 }
 
-/* phi alone, an image per chunk as when serving. */
+/* phi alone, in chunks as when serving. */
 static int build_inference(const struct bench *b, struct bench_case *c, struct error *err)
 {
     const struct architecture *a = &b->formulation.architecture;
     struct plan_options options = {.precision = c->precision,
                                    .batch_max = c->batch,
-                                   .grain = 1,
+                                   .grain = ncsnpp_grain(a, c->batch),
                                    .n_outputs = 1};
     int x, time_cond, phi, rc;
 

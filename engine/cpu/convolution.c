@@ -26,10 +26,11 @@ struct convolution {
     struct onednn_call *call;
     struct onednn_call *reorder; /* between the plain weights and those of call */
     bool bias;
-    /* Forward: one image is cut into bands, several are one band. call serves the top one and all
-     * that are like it. */
+    /* Forward: an image is cut into bands. call serves the top one and all that are like it. */
     struct onednn_call *middle, *bottom; /* NULL: like call */
+    int n_bands;
     struct band bands[BANDS_MAX];
+    size_t x_bytes, y_bytes; /* of an image */
     /* OP_CONVOLUTION_ADD: a call leaves band_count sums in scratch, float32, to be added to. */
     bool residual;
     float scale;
@@ -56,33 +57,29 @@ static size_t align64(size_t bytes)
     return (bytes + 63) & ~(size_t)63;
 }
 
-/* A band, or all. Scratch: the sums if there is a residual, then scratch of the call. */
-static int band_run(const struct convolution *c, const struct band *band, const void *const *inputs,
-                    void *const *outputs, void *scratch, struct error *err)
+/* A band of an image. Scratch: its sums if there is a residual, then scratch of the call. */
+static int forward_run_part(const struct kernel *kernel, int stage, int part,
+                            const void *const *inputs, void *const *outputs, void *shared,
+                            void *scratch, struct error *err)
 {
-    char *y = (char *)outputs[0] + band->y_offset;
+    const struct convolution *c = (const struct convolution *)kernel;
+    const struct band *band = &c->bands[part % c->n_bands];
+    size_t image = (size_t)(part / c->n_bands), y_offset = image * c->y_bytes + band->y_offset;
+    const char *x = (const char *)inputs[0] + image * c->x_bytes + band->x_offset;
+    char *y = (char *)outputs[0] + y_offset;
     size_t sums_bytes = c->residual ? align64(c->band_count * sizeof(float)) : 0;
-    const void *const args[] = {(const char *)inputs[0] + band->x_offset, inputs[1],
-                                c->residual ? scratch : y, c->bias ? inputs[2] : NULL};
+    const void *const args[] = {x, inputs[1], c->residual ? scratch : y,
+                                c->bias ? inputs[2] : NULL};
     int rc = onednn_call_run(band->call, args, (char *)scratch + sums_bytes, err);
 
     if (rc == 0 && c->residual) {
-        const void *const terms[] = {scratch, (const char *)inputs[3] + band->y_offset};
+        const void *const terms[] = {scratch, (const char *)inputs[3] + y_offset};
         const enum dtype types[] = {DTYPE_F32, c->y_type};
         const float factors[] = {c->scale, c->scale};
 
         c->loops->combine(terms, types, factors, 2, c->band_count, y, c->y_type);
     }
     return rc;
-}
-
-static int forward_run_part(const struct kernel *kernel, int stage, int part,
-                            const void *const *inputs, void *const *outputs, void *shared,
-                            void *scratch, struct error *err)
-{
-    const struct convolution *c = (const struct convolution *)kernel;
-
-    return band_run(c, &c->bands[part], inputs, outputs, scratch, err);
 }
 
 static int backward_data_run(const struct kernel *kernel, const void *const *inputs,
@@ -257,7 +254,7 @@ static int count_bands(const struct convolution_shape *shape)
         (double)shape->y_h * shape->y_w * shape->x_c * shape->y_c * shape->side * shape->side;
     int n = BANDS_MAX;
 
-    while (n > 1 && (shape->n > 1 || shape->y_h % n != 0 || products < (double)n * BAND_PRODUCTS))
+    while (n > 1 && (shape->y_h % n != 0 || products < (double)n * BAND_PRODUCTS))
         n /= 2;
     return n;
 }
@@ -272,6 +269,7 @@ static struct convolution_shape band_shape(const struct convolution_shape *whole
     int end = (first_y + whole->y_h / n_bands - 1) * whole->stride - whole->pad + whole->side;
 
     *first_x = first > 0 ? first : 0;
+    shape.n = 1;
     shape.y_h = whole->y_h / n_bands;
     shape.x_h = (end < whole->x_h ? end : whole->x_h) - *first_x;
     shape.pad_top = *first_x - first;
@@ -292,7 +290,12 @@ static int bands_create(struct cpu_device *device, struct convolution *c,
     struct convolution_shape top = band_shape(whole, 0, n_bands, &first_x), middle = top;
 
     c->base.n_stages = 1;
-    c->base.n_parts[0] = n_bands;
+    c->base.n_parts[0] = whole->n * n_bands;
+    c->n_bands = n_bands;
+    c->x_bytes =
+        (size_t)whole->x_h * (size_t)whole->x_w * (size_t)whole->x_c * dtype_size(whole->x_type);
+    c->y_bytes =
+        (size_t)whole->y_h * (size_t)whole->y_w * (size_t)whole->y_c * dtype_size(whole->y_type);
     for (int i = 0; i < n_bands && rc == 0; i++) {
         struct convolution_shape shape = band_shape(whole, i, n_bands, &first_x);
         struct onednn_call **call = &c->call;
@@ -336,8 +339,7 @@ int convolution_forward_create(struct cpu_device *device, const struct convoluti
     c->residual = shape->residual;
     c->scale = shape->scale;
     c->y_type = shape->y_type;
-    c->band_count =
-        (size_t)shape->n * (size_t)(shape->y_h / n_bands) * (size_t)shape->y_w * (size_t)shape->y_c;
+    c->band_count = (size_t)(shape->y_h / n_bands) * (size_t)shape->y_w * (size_t)shape->y_c;
     c->loops = loops_best()->product;
     if (c->residual)
         c->base.scratch_bytes += align64(c->band_count * sizeof(float));
