@@ -148,7 +148,8 @@ def check(engines):
 def command(name, options, files):
     if name in OURS:
         program = pathlib.Path(options.build, "tools", "softdiff-inspect")
-        return [program, "run", "--paced", "--device", "cpu", "--precision", precision(name), *files]
+        return [program, "run", "--paced", "--device", "cpu", "--precision", precision(name),
+                *files]
     return [sys.executable, FOLDER / "peer.py", name, *files]
 
 
@@ -231,10 +232,11 @@ def print_summary(rows):
         peers = {name: ms for name, ms in medians.items() if name not in OURS}
         best = min(peers, key=peers.get)
         best_fp32 = min((name for name in peers if precision(name) == "fp32"), key=peers.get)
-        bf16, fp32 = medians["softdiff-bf16"], medians["softdiff-fp32"]
-        print(f"| {network}{' (loaded)' * loaded} | {batch} | {n_threads} "
-              f"| {bf16:.1f} | {best} | {peers[best]:.1f} | {bf16 / peers[best]:.2f} "
-              f"| {fp32:.1f} | {best_fp32} | {peers[best_fp32]:.1f} | {fp32 / peers[best_fp32]:.2f} |")
+        print(f"| {network}{' (loaded)' * loaded} | {batch} | {n_threads} ", end="")
+        for ours, peer in (("softdiff-bf16", best), ("softdiff-fp32", best_fp32)):
+            print(f"| {medians[ours]:.1f} | {peer} | {peers[peer]:.1f} "
+                  f"| {medians[ours] / peers[peer]:.2f} ", end="")
+        print("|")
 
 
 def print_machine():
