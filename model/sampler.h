@@ -1,12 +1,11 @@
 /* Samplers as tables of coefficients: one row per network evaluation.
  *
- * With h the predicted clean image at t, C and C' the corruption at `from` and `to`, and m one
- * image of memory per lane, every row does
- *     g  = h + extrapolate (h - m)
- *     x' = x_scale x + m_scale m + y_scale C g + y_next_scale C' g + eta_scale eta
+ * With h the predicted clean image at t, C_0, C_1 and C_2 the corruption at `from`, `middle` and
+ * `to`, and m one image of memory per lane, every row does
+ *     x' = x_scale x + m_scale m + eta_scale eta + sum_k C_k (h_scale[k] h + trend_scale[k] (h - m))
  *     m' = keep_x x + keep_h h
- * The grid is t_i = 1 - i/N; the last step goes to sigma 0 and the clean level, so that it returns
- * h. Names on the wire and sources:
+ * The last step goes to sigma 0 and the clean level, so that it returns h. The grid is t_i = 1 - i/N,
+ * but for sde-2m. Names on the wire and sources, with C, s and C', s' at both ends of a step:
  *     momentum            Daras et al. 2023, Alg. 2 (no noise in the last step)
  *     probability-flow    Eq. 44, last step denoised (x' = h)
  *     pf-literal          Eq. 44 to the letter: half of the remaining noise stays
@@ -17,6 +16,12 @@
  *                         pf-sigma on h + (h - h_prev)/2; plain in the first and the last step
  *     pf-heun             Heun, after Karras et al. 2022 (2206.00364): two evaluations per step;
  *                         the last step is pf-sigma, and so is the first where nfe is even
+ *     sde-2m              two steps and renewed noise. The flow of x/s is h d(C/s); noise that decays
+ *                         at the rate b, and is drawn anew as fast, makes it e^(-b t) h d(e^(b t) C/s)
+ *                         without changing the law of x_t (Song et al. 2021, 2011.13456, have
+ *                         such a flow and SDE for C = 1). h is a line through the last two
+ *                         predictions; C, of which every mode fades in its own time, a parabola
+ *                         through three values in t, where pf-2m has a line through two
  */
 #ifndef MODEL_SAMPLER_H
 #define MODEL_SAMPLER_H
@@ -25,6 +30,7 @@ struct error;
 struct schedule;
 
 enum sampler {
+    SAMPLER_SDE_2M,
     SAMPLER_PF_2M,
     SAMPLER_MOMENTUM,
     SAMPLER_PROBABILITY_FLOW,
@@ -37,12 +43,14 @@ enum sampler {
 };
 
 enum { SAMPLER_NFE_MAX = 10000 };
+enum { SAMPLER_CORRUPTIONS = 3 }; /* in a row */
 
 struct sampler_row {
-    double t;        /* where the network is evaluated */
-    double from, to; /* times of C and C'; to = 0 means the clean level, sigma 0 */
-    float x_scale, m_scale, y_scale, y_next_scale, eta_scale;
-    float extrapolate, keep_x, keep_h;
+    double t;                /* where the network is evaluated */
+    double from, middle, to; /* times of C_k; 0 means the clean level, sigma 0 */
+    float x_scale, m_scale, eta_scale;
+    float h_scale[SAMPLER_CORRUPTIONS], trend_scale[SAMPLER_CORRUPTIONS];
+    float keep_x, keep_h;
     int step; /* number of the draw of eta, counted from 0 */
 };
 

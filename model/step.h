@@ -1,4 +1,4 @@
-/* One row of a sampler as a piece of program: the network, the corruption at both ends of the step
+/* One row of a sampler as a piece of program: the network, the corruption at three times of the step
  * and the combination of model/sampler.h, for a batch whose images may be at different rows of
  * different samplers.
  */
@@ -6,14 +6,13 @@
 #define MODEL_STEP_H
 
 #include "model/denoiser.h"
-
-struct sampler_row;
+#include "model/sampler.h"
 
 struct step {
     struct denoiser denoiser;
-    int coefficients;                /* in [n,9] */
-    struct operator_values from, to; /* C and C' */
-    int next_x, next_m;              /* out, exact [n,h,w,c]: x' and m' */
+    int coefficients; /* in [n,14] */
+    struct operator_values c[SAMPLER_CORRUPTIONS];
+    int next_x, next_m; /* out, exact [n,h,w,c]: x' and m' */
 };
 
 /* Appends to p. x, m, eta: exact [n,h,w,c]. 0 or the program's first error. */

@@ -8,6 +8,7 @@ from softdiffd import png_text
 
 SAMPLERS = [
     "pf-2m", "momentum", "probability-flow", "pf-literal", "naive", "pf-sigma", "ancestral", "pf-heun",
+    "sde-2m",
 ]  # fmt: skip
 
 

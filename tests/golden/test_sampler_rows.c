@@ -99,12 +99,16 @@ static double c_at(const struct fixture *f, double t, int mode)
 static void row_scales(const struct fixture *f, const struct sampler_row *row, int mode,
                        double gain, double scale[2])
 {
-    double y = (double)row->y_scale * c_at(f, row->from, mode) +
-               (double)row->y_next_scale * c_at(f, row->to, mode);
-    double e = (double)row->extrapolate;
+    const double times[SAMPLER_CORRUPTIONS] = {row->from, row->middle, row->to};
 
-    scale[0] = (double)row->x_scale + y * (1 + e) * gain;
-    scale[1] = (double)row->m_scale - y * e;
+    scale[0] = (double)row->x_scale;
+    scale[1] = (double)row->m_scale;
+    for (int k = 0; k < SAMPLER_CORRUPTIONS; k++) {
+        double c = c_at(f, times[k], mode), trend = (double)row->trend_scale[k];
+
+        scale[0] += c * ((double)row->h_scale[k] + trend) * gain;
+        scale[1] -= c * trend;
+    }
 }
 
 static double final_variance(const struct fixture *f, const struct row_case *test,

@@ -41,7 +41,7 @@ def test_grid(sample, tmp_path):
 
 @pytest.mark.parametrize(
     "sampler",
-    ["momentum", "probability-flow", "naive", "pf-sigma", "ancestral", "pf-heun", "pf-2m"],
+    ["momentum", "probability-flow", "naive", "pf-sigma", "ancestral", "pf-heun", "pf-2m", "sde-2m"],
 )
 def test_samplers(sample, sampler):
     done = sample("--grid", "grid.png", "-n", 2, "--nfe", 3, "--sampler", sampler)

@@ -11,6 +11,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -70,8 +71,10 @@ static void rows_keep_a_clean_image(void **state)
             assert_int_equal(sampler_table((enum sampler)i, *state, nfe, rows, NULL), 0);
             for (int k = 0; k < nfe; k++) {
                 const struct sampler_row *r = &rows[k];
-                float sum = r->x_scale + r->m_scale + r->y_scale + r->y_next_scale;
+                float sum = r->x_scale + r->m_scale;
 
+                for (int j = 0; j < SAMPLER_CORRUPTIONS; j++)
+                    sum += r->h_scale[j];
                 if (!(fabsf(sum - 1) <= 1e-6f))
                     fail_msg("%s, nfe %d, row %d: %g", sampler_name((enum sampler)i), nfe, k,
                              (double)sum);
@@ -97,6 +100,7 @@ static void steps_follow_each_other(void **state)
                 assert_true(second ? rows[k].to == to : rows[k].from == to);
                 assert_true(rows[k].t == (second ? rows[k].to : rows[k].from));
                 assert_true(rows[k].to < rows[k].from);
+                assert_true(rows[k].to <= rows[k].middle && rows[k].middle < rows[k].from);
                 assert_true(!second || i == SAMPLER_PF_HEUN);
                 to = rows[k].to;
             }
@@ -115,9 +119,11 @@ static void the_last_row_returns_h(void **state)
             float rest = i == SAMPLER_PF_LITERAL ? 0.5f : 0;
 
             assert_int_equal(sampler_table((enum sampler)i, *state, nfe, rows, NULL), 0);
-            assert_true(last->x_scale == rest && last->y_scale == -rest);
-            assert_true(last->m_scale == 0 && last->eta_scale == 0 && last->extrapolate == 0);
-            assert_true(last->y_next_scale == 1);
+            assert_true(last->x_scale == rest && last->h_scale[0] == -rest);
+            assert_true(last->m_scale == 0 && last->eta_scale == 0);
+            assert_true(last->h_scale[1] == 0 && last->h_scale[2] == 1);
+            for (int j = 0; j < SAMPLER_CORRUPTIONS; j++)
+                assert_true(last->trend_scale[j] == 0);
         }
     }
 }
@@ -145,8 +151,60 @@ static void two_step_extrapolates_between_the_ends(void **state)
 
     assert_int_equal(sampler_table(SAMPLER_PF_2M, *state, 10, rows, NULL), 0);
     for (int k = 0; k < 10; k++) {
-        assert_true(rows[k].extrapolate == (k > 0 && k < 9 ? 0.5f : 0));
+        float extrapolate = k > 0 && k < 9 ? 0.5f : 0;
+
+        for (int j = 0; j < SAMPLER_CORRUPTIONS; j++)
+            assert_true(rows[k].trend_scale[j] == extrapolate * rows[k].h_scale[j]);
         assert_true(rows[k].keep_h == 1 && rows[k].keep_x == 0);
+    }
+}
+
+/* A Gaussian mode of one pixel, faded by C and with the exact h = gain x. The noise that sde-2m renews
+ * has to leave the variance of x_t as it is: how far off it is at the end of the grid is the error of
+ * the steps, and falls with the square of their length. */
+static double variance_error(const struct schedule *schedule, int nfe)
+{
+    const double prior = 0.3, frequency = 0.4;
+    struct sampler_row *rows = malloc((size_t)nfe * sizeof(*rows));
+    double xx = 0, xm = 0, mm = 0, exact = 0; /* E[x^2], E[x m], E[m^2] */
+
+    assert_non_null(rows);
+    assert_int_equal(sampler_table(SAMPLER_SDE_2M, schedule, nfe, rows, NULL), 0);
+    for (int i = 0; i < nfe; i++) {
+        const struct sampler_row *r = &rows[i];
+        const double times[SAMPLER_CORRUPTIONS] = {r->from, r->middle, r->to};
+        double sigma = schedule_sigma(schedule, r->t), gain, a = (double)r->x_scale, b = 0, next;
+        double c_t = exp(-0.5 * pow(frequency * schedule_level(schedule, r->t), 2));
+
+        exact = c_t * c_t * prior + sigma * sigma;
+        if (i == 0)
+            xx = exact;
+        if (i == nfe - 1) /* x before it becomes h */
+            break;
+        gain = c_t * prior / exact;
+        for (int k = 0; k < SAMPLER_CORRUPTIONS; k++) {
+            double c = exp(-0.5 * pow(frequency * schedule_level(schedule, times[k]), 2));
+
+            a += c * (double)(r->h_scale[k] + r->trend_scale[k]) * gain;
+            b -= c * (double)r->trend_scale[k];
+        }
+        next =
+            a * a * xx + 2 * a * b * xm + b * b * mm + (double)r->eta_scale * (double)r->eta_scale;
+        mm = gain * gain * xx;
+        xm = gain * (a * xx + b * xm);
+        xx = next;
+    }
+    free(rows);
+    return fabs(xx - exact);
+}
+
+static void sde_is_of_second_order(void **state)
+{
+    for (int nfe = 81; nfe <= 321; nfe = 2 * nfe - 1) {
+        double coarse = variance_error(*state, nfe), fine = variance_error(*state, 2 * nfe - 1);
+
+        if (!(coarse / fine >= 3.5 && coarse / fine <= 4.5))
+            fail_msg("nfe %d: %g, twice as many steps: %g", nfe, coarse, fine);
     }
 }
 
@@ -156,7 +214,7 @@ static void momentum_is_still_while_sigma_is(void **state)
     struct sampler_row rows[10];
 
     assert_int_equal(sampler_table(SAMPLER_MOMENTUM, *state, 10, rows, NULL), 0);
-    assert_true(rows[0].x_scale == 1 && rows[0].y_scale == -1 && rows[0].eta_scale == 0);
+    assert_true(rows[0].x_scale == 1 && rows[0].h_scale[0] == -1 && rows[0].eta_scale == 0);
     assert_true(rows[8].eta_scale > 0); /* t .2 to .1 */
 }
 
@@ -170,6 +228,7 @@ int main(void)
         cmocka_unit_test(the_last_row_returns_h),
         cmocka_unit_test(heun_takes_two_evaluations_a_step),
         cmocka_unit_test(two_step_extrapolates_between_the_ends),
+        cmocka_unit_test(sde_is_of_second_order),
         cmocka_unit_test(momentum_is_still_while_sigma_is),
     };
 
