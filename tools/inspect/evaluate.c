@@ -80,7 +80,12 @@ static int build_program(struct evaluation *e, bool gradients, struct error *err
 
 static int build_plan(struct evaluation *e, enum precision precision, struct error *err)
 {
-    struct plan_options options = {.precision = precision, .batch_max = e->n, .grain = 1};
+    /* Gradients are sums over whole chunks: any number of images divides into those of one. */
+    struct plan_options options = {
+        .precision = precision,
+        .batch_max = e->n,
+        .grain = e->n_gradients ? 1 : ncsnpp_grain(&e->architecture, e->n),
+    };
     int *outputs = calloc((size_t)e->n_gradients + 1, sizeof(*outputs)), rc;
 
     if (!outputs)
