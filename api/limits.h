@@ -5,7 +5,7 @@
 #ifndef API_LIMITS_H
 #define API_LIMITS_H
 
-#define LIMITS_SAMPLER_DEFAULT "pf-2m"
+#define LIMITS_SAMPLER_DEFAULT "sde-2m"
 
 enum {
     LIMITS_BODY_BYTES = 64 * 1024,

@@ -1,7 +1,7 @@
 /* The answer to POST /v1/samples: one PNG, or JSON with PNGs in base64.
  *
  *     {"model": "faces", "checkpoint": "3f2a9c0d17be", "precision": "bf16", "corruption": "blur",
- *      "sampler": "pf-2m", "nfe": 20, "seed": 7,
+ *      "sampler": "sde-2m", "nfe": 20, "seed": 7,
  *      "images": [{"seed": 7, "png": "<base64>"}, ..]}
  *
  * Every PNG carries the same fields without images, with its own seed, as the text

@@ -380,7 +380,7 @@ static int run_tasks(struct generator *g, const struct generator_task *tasks, in
 int generator_self_test(struct generator *g, struct error *err)
 {
     static const struct generator_task tasks[SELF_TEST_IMAGES] = {
-        {.id = 0, .seed = 1, .sampler = SAMPLER_PF_2M, .nfe = 3},
+        {.id = 0, .seed = 1, .sampler = SAMPLER_SDE_2M, .nfe = 3},
         {.id = 1, .seed = 2, .sampler = SAMPLER_MOMENTUM, .nfe = 2},
         {.id = 2, .seed = 1, .sampler = SAMPLER_PF_HEUN, .nfe = 3},
     };

@@ -34,9 +34,10 @@ int sampler_parse(const char *name, enum sampler *out, struct error *err)
 /* Positions of a row's corruptions. */
 enum { FROM, MIDDLE, TO };
 
-/* sde-2m: noise is renewed at this rate; the grid is t_i = (1 - (1 - SDE_LAST^(1/p)) i/(N - 1))^p with
- * the power p. All three were chosen by the Frechet distance at 5 to 20 evaluations. */
-static const double SDE_RATE = 6, SDE_LAST = 0.03, SDE_POWER = 1.2;
+/* sde-2m, all chosen by the Frechet distance at 5 to 20 evaluations: the rate at which noise is
+ * renewed is SDE_RATE N, and no more than SDE_RATE_MAX, so that many steps have a limit; the grid is
+ * t_i = (1 - (1 - SDE_LAST^(1/p)) i/(N - 1))^p with the power p. */
+static const double SDE_RATE = 0.9, SDE_RATE_MAX = 20, SDE_LAST = 0.03, SDE_POWER = 1.2;
 
 /* One step of the grid: times and noise levels; the last one goes to sigma 0. */
 struct grid_step {
@@ -147,12 +148,12 @@ static double sde_time(int i, int nfe)
 }
 
 /* With u from 0 to 1 within the step, h + r u (h - m) is the line through both predictions, r being
- * the ratio of this step to the one before. Let D be C a(u), a(u) what remains of x/s by the end,
- * and q the parabola through D_0, D_1, D_2: by parts, the part of the trend is
- * r (q(1) - integral of q) = r (D_2 - (D_0 + 4 D_1 + D_2) / 6). */
-static struct sampler_row row_sde(const struct grid_step *s, double ratio)
+ * the ratio of this step to the one before. Let q be the parabola through D C, divided by D at the
+ * end: by parts, the trend adds
+ * r (h - m) times the integral of u dq = q(1) - integral of q du = q_2 - (q_0 + 4 q_1 + q_2) / 6. */
+static struct sampler_row row_sde(const struct grid_step *s, double rate, double ratio)
 {
-    double kept = exp(-SDE_RATE * (s->from - s->to));
+    double kept = exp(-rate * (s->from - s->to));
     double a = kept * s->sigma_next / s->sigma;
     struct sampler_row row = row_toward(s, a, s->sigma_next * sqrt(1 - kept * kept));
 
@@ -165,14 +166,15 @@ static struct sampler_row row_sde(const struct grid_step *s, double ratio)
 
 static void table_sde(const struct schedule *schedule, int nfe, struct sampler_row *rows)
 {
+    double rate = fmin(SDE_RATE * nfe, SDE_RATE_MAX), before = INFINITY;
+
     for (int i = 0; i < nfe; i++) {
         struct grid_step s = step_between(schedule, sde_time(i, nfe), sde_time(i + 1, nfe));
+        double length = s.from - s.to;
 
-        if (i == 0 || i == nfe - 1)
-            rows[i] = row_sde(&s, 0);
-        else
-            rows[i] = row_sde(&s, (s.from - s.to) / (rows[i - 1].from - s.from));
+        rows[i] = row_sde(&s, rate, length / before); /* the first has no trend */
         rows[i].keep_h = 1;
+        before = length;
     }
 }
 

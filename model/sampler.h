@@ -4,8 +4,9 @@
  * `to`, and m one image of memory per lane, every row does
  *     x' = x_scale x + m_scale m + eta_scale eta + sum_k C_k (h_scale[k] h + trend_scale[k] (h - m))
  *     m' = keep_x x + keep_h h
- * The last step goes to sigma 0 and the clean level, so that it returns h. The grid is t_i = 1 - i/N,
- * but for sde-2m. Names on the wire and sources, with C, s and C', s' at both ends of a step:
+ * The last step goes to sigma 0 and the clean level, so that it returns h (sde-2m: with its trend).
+ * The grid is t_i = 1 - i/N, but for sde-2m. Names on the wire and sources, with C, s and C', s' at
+ * both ends of a step:
  *     momentum            Daras et al. 2023, Alg. 2 (no noise in the last step)
  *     probability-flow    Eq. 44, last step denoised (x' = h)
  *     pf-literal          Eq. 44 to the letter: half of the remaining noise stays
@@ -16,12 +17,14 @@
  *                         pf-sigma on h + (h - h_prev)/2; plain in the first and the last step
  *     pf-heun             Heun, after Karras et al. 2022 (2206.00364): two evaluations per step;
  *                         the last step is pf-sigma, and so is the first where nfe is even
- *     sde-2m              two steps and renewed noise. The flow of x/s is h d(C/s); noise that decays
- *                         at the rate b, and is drawn anew as fast, makes it e^(-b t) h d(e^(b t) C/s)
- *                         without changing the law of x_t (Song et al. 2021, 2011.13456, have
- *                         such a flow and SDE for C = 1). h is a line through the last two
- *                         predictions; C, of which every mode fades in its own time, a parabola
- *                         through three values in t, where pf-2m has a line through two
+ *     sde-2m              two steps and renewed noise: exponential integrator of
+ *                             d(D x) = h d(D C) + noise, D = e^(-b t)/s,
+ *                         the flow of pf-sigma (b = 0) with noise that decays at the rate b as t
+ *                         falls and is drawn anew as fast, which leaves the law of x_t as it is (as
+ *                         Song et al. 2021, 2011.13456, for C = 1) and corrects what went wrong
+ *                         before. h is the line through the last two predictions; D C, in which
+ *                         every mode appears at its own time, a parabola through three values,
+ *                         where pf-2m has a line through two
  */
 #ifndef MODEL_SAMPLER_H
 #define MODEL_SAMPLER_H

@@ -105,7 +105,7 @@ out:
 
 int main(int argc, char **argv)
 {
-    struct options o = {.sampler = "pf-2m",
+    struct options o = {.sampler = "sde-2m",
                         .device = "auto",
                         .precision = "auto",
                         .n = 1,
@@ -118,7 +118,7 @@ int main(int argc, char **argv)
         {"number", 'n', ARGUMENT_INT, &o.n, 1, 1000000, "N", "how many; default 1"},
         {"seed", 's', ARGUMENT_U64, &o.seed, 0, 0, "S", "of the first image, then S + 1, ..."},
         {"sampler", 0, ARGUMENT_TEXT, &o.sampler, 0, 0, "NAME",
-         "pf-2m (default), momentum, probability-flow, pf-heun, pf-sigma, ancestral, naive, ..."},
+         "sde-2m (default), pf-2m, momentum, probability-flow, pf-heun, pf-sigma, ancestral, naive, ..."},
         {"nfe", 0, ARGUMENT_INT, &o.nfe, 1, SAMPLER_NFE_MAX, "N",
          "network evaluations per image; default 20"},
         {"threads", 0, ARGUMENT_INT, &o.n_threads, 1, 4096, "N", "default: all processors"},
@@ -136,7 +136,7 @@ int main(int argc, char **argv)
         .n_operands_max = 1,
     };
     struct sigaction action = {.sa_handler = ask_to_stop};
-    enum sampler sampler = SAMPLER_PF_2M;
+    enum sampler sampler = SAMPLER_SDE_2M;
     enum precision precision = PRECISION_AUTO;
     struct error err;
     int code = arguments_parse(&arguments, argc, argv, &o.model), rc;

@@ -25,7 +25,7 @@ def test_json(daemon):
     images = body.pop("images")
     assert [image["seed"] for image in images] == [7, 8, 9]
     del body["checkpoint"], body["precision"]
-    assert body == {"model": "faces", "corruption": "noise", "sampler": "pf-2m", "nfe": 4, "seed": 7}
+    assert body == {"model": "faces", "corruption": "noise", "sampler": "sde-2m", "nfe": 4, "seed": 7}
 
 
 def test_png_carries_its_parameters(daemon):

@@ -206,7 +206,7 @@ static int distance_main(int argc, char **argv)
     return finish(rc, &err);
 }
 
-/* "pf-2m,momentum" to samplers; returns how many, or -EINVAL. */
+/* "sde-2m,momentum" to samplers; returns how many, or -EINVAL. */
 static int parse_samplers(const char *text, enum sampler *out, struct error *err)
 {
     char *copy = strdup(text), *rest = copy, *name;
@@ -245,14 +245,14 @@ static int curve_main(int argc, char **argv)
 {
     struct sets_options options = {.device = "auto", .stop = &stop};
     struct curve_options o = {.n = 2000, .stop = &stop};
-    const char *reference = NULL, *samplers = "pf-2m,momentum", *nfes = "5,10,20,40";
+    const char *reference = NULL, *samplers = "sde-2m,momentum", *nfes = "5,10,20,40";
     const char *precision = "auto";
     const struct argument table[] = {
         {"reference", 'r', ARGUMENT_TEXT, &reference, 0, 0, "FILE",
          "real pictures: stats or folder"},
         {"csv", 0, ARGUMENT_TEXT, &o.csv, 0, 0, "FILE", "gets a row per point; has what is done"},
         {"svg", 0, ARGUMENT_TEXT, &o.svg, 0, 0, "FILE", "gets the chart"},
-        {"samplers", 0, ARGUMENT_TEXT, &samplers, 0, 0, "NAMES", "default pf-2m,momentum"},
+        {"samplers", 0, ARGUMENT_TEXT, &samplers, 0, 0, "NAMES", "default sde-2m,momentum"},
         {"nfe", 0, ARGUMENT_TEXT, &nfes, 0, 0, "NUMBERS",
          "network evaluations per image; default 5,10,20,40"},
         {"number", 'n', ARGUMENT_INT, &o.n, 2, SAMPLES_MAX, "N", "samples per point; default 2000"},
