@@ -7,8 +7,8 @@ import pytest
 from softdiffd import png_text
 
 SAMPLERS = [
-    "pf-2m", "momentum", "probability-flow", "pf-literal", "naive", "pf-sigma", "ancestral", "pf-heun",
-    "sde-2m",
+    "sde-2m", "pf-2m", "momentum", "probability-flow", "pf-literal", "naive", "pf-sigma", "ancestral",
+    "pf-heun",
 ]  # fmt: skip
 
 
