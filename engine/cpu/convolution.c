@@ -298,15 +298,14 @@ static int bands_create(struct cpu_device *device, struct convolution *c,
         (size_t)whole->y_h * (size_t)whole->y_w * (size_t)whole->y_c * dtype_size(whole->y_type);
     for (int i = 0; i < n_bands && rc == 0; i++) {
         struct convolution_shape shape = band_shape(whole, i, n_bands, &first_x);
-        struct onednn_call **call = &c->call;
+        struct onednn_call **call = same_band(&shape, &top)                    ? &c->call
+                                    : !c->middle || same_band(&shape, &middle) ? &c->middle
+                                                                               : &c->bottom;
 
-        if (!same_band(&shape, &top) && !(c->middle && same_band(&shape, &middle))) {
-            call = c->middle ? &c->bottom : &c->middle;
+        if (!*call) {
+            rc = forward_call_create(device, c, &shape, weight, call, err);
             if (call == &c->middle)
                 middle = shape;
-            rc = forward_call_create(device, c, &shape, weight, call, err);
-        } else if (!same_band(&shape, &top)) {
-            call = &c->middle;
         }
         c->bands[i].call = *call;
         c->bands[i].x_offset =
