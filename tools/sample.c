@@ -118,7 +118,7 @@ int main(int argc, char **argv)
         {"number", 'n', ARGUMENT_INT, &o.n, 1, 1000000, "N", "how many; default 1"},
         {"seed", 's', ARGUMENT_U64, &o.seed, 0, 0, "S", "of the first image, then S + 1, ..."},
         {"sampler", 0, ARGUMENT_TEXT, &o.sampler, 0, 0, "NAME",
-         "sde-2m (default), pf-2m, momentum, probability-flow, pf-heun, pf-sigma, ancestral, naive, ..."},
+         "sde-2m (default), pf-2m, momentum, probability-flow, pf-heun, pf-sigma, ancestral, ..."},
         {"nfe", 0, ARGUMENT_INT, &o.nfe, 1, SAMPLER_NFE_MAX, "N",
          "network evaluations per image; default 20"},
         {"threads", 0, ARGUMENT_INT, &o.n_threads, 1, 4096, "N", "default: all processors"},
