@@ -243,7 +243,8 @@ static int draw_grid(struct training *t, uint64_t step, struct error *err)
         rc = error_set(err, -ENOMEM, "out of memory for a grid of images");
         goto out;
     }
-    rc = generate_images(g, GRID_IMAGES, 0, SAMPLER_SDE_2M, GRID_NFE, t->options->stop, pixels, err);
+    rc =
+        generate_images(g, GRID_IMAGES, 0, SAMPLER_SDE_2M, GRID_NFE, t->options->stop, pixels, err);
     if (rc == 0)
         rc = picture_write(path, GRID_IMAGES, side, 3, pixels, GRID_COLUMNS, err);
 
