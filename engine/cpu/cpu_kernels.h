@@ -36,8 +36,7 @@ cpu_create_fn cpu_attention_grad_create;          /* OP_ATTENTION_GRAD */
 /* Own loops. */
 cpu_create_fn cpu_group_norm_create;      /* OP_GROUP_NORM */
 cpu_create_fn cpu_group_norm_grad_create; /* OP_GROUP_NORM_GRAD */
-cpu_create_fn cpu_silu_create;            /* OP_SILU, OP_SILU_GRAD */
-cpu_create_fn cpu_relu_create;            /* OP_RELU */
+cpu_create_fn cpu_activation_create;      /* OP_SILU, OP_SILU_GRAD, OP_RELU */
 cpu_create_fn cpu_max_pool_create;        /* OP_MAX_POOL */
 cpu_create_fn cpu_mean_pool_create;       /* OP_MEAN_POOL */
 cpu_create_fn cpu_upfirdn_create;         /* OP_UPFIRDN */

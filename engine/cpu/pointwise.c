@@ -88,7 +88,6 @@ static int silu_run_part(const struct kernel *kernel, int stage, int part,
                          void *scratch, struct error *err)
 {
     const struct pointwise *p = (const struct pointwise *)kernel;
-
     size_t first, count = part_range(p, part, &first);
 
     p->loops->pointwise->silu(image_at(inputs[0], p->y_type, first),
@@ -106,32 +105,11 @@ static int silu_grad_run(const struct kernel *kernel, const void *const *inputs,
     return 0;
 }
 
-int cpu_silu_create(struct cpu_device *device, const struct kernel_spec *spec, struct kernel **out,
-                    struct error *err)
-{
-    static const struct kernel_ops forward = {.run_part = silu_run_part, .destroy = kernel_free};
-    static const struct kernel_ops backward = {.run = silu_grad_run, .destroy = kernel_free};
-    struct pointwise *p = NULL;
-    int rc;
-
-    if (!tensors_agree(spec))
-        return tensor_refuse(spec, "tensors must have one shape and type", err);
-    rc = pointwise_create(spec, spec->kind == OP_SILU ? &forward : &backward, &spec->inputs[0], &p,
-                          err);
-    if (rc < 0)
-        return rc;
-    if (spec->kind == OP_SILU)
-        pointwise_cut(p);
-    *out = &p->kernel;
-    return 0;
-}
-
 static int relu_run_part(const struct kernel *kernel, int stage, int part,
                          const void *const *inputs, void *const *outputs, void *shared,
                          void *scratch, struct error *err)
 {
     const struct pointwise *p = (const struct pointwise *)kernel;
-
     size_t first, count = part_range(p, part, &first);
 
     p->loops->pointwise->relu(image_at(inputs[0], p->y_type, first),
@@ -139,19 +117,25 @@ static int relu_run_part(const struct kernel *kernel, int stage, int part,
     return 0;
 }
 
-int cpu_relu_create(struct cpu_device *device, const struct kernel_spec *spec, struct kernel **out,
-                    struct error *err)
+int cpu_activation_create(struct cpu_device *device, const struct kernel_spec *spec,
+                          struct kernel **out, struct error *err)
 {
-    static const struct kernel_ops ops = {.run_part = relu_run_part, .destroy = kernel_free};
+    static const struct kernel_ops silu = {.run_part = silu_run_part, .destroy = kernel_free};
+    static const struct kernel_ops silu_grad = {.run = silu_grad_run, .destroy = kernel_free};
+    static const struct kernel_ops relu = {.run_part = relu_run_part, .destroy = kernel_free};
+    const struct kernel_ops *ops = spec->kind == OP_SILU        ? &silu
+                                   : spec->kind == OP_SILU_GRAD ? &silu_grad
+                                                                : &relu;
     struct pointwise *p = NULL;
     int rc;
 
     if (!tensors_agree(spec))
         return tensor_refuse(spec, "tensors must have one shape and type", err);
-    rc = pointwise_create(spec, &ops, &spec->inputs[0], &p, err);
+    rc = pointwise_create(spec, ops, &spec->inputs[0], &p, err);
     if (rc < 0)
         return rc;
-    pointwise_cut(p);
+    if (ops->run_part)
+        pointwise_cut(p);
     *out = &p->kernel;
     return 0;
 }
@@ -160,7 +144,6 @@ static int add_run_part(const struct kernel *kernel, int stage, int part, const 
                         void *const *outputs, void *shared, void *scratch, struct error *err)
 {
     const struct pointwise *p = (const struct pointwise *)kernel;
-
     size_t first, count = part_range(p, part, &first);
 
     p->loops->pointwise->add(image_at(inputs[0], p->y_type, first),
@@ -193,7 +176,6 @@ static int affine_run_part(const struct kernel *kernel, int stage, int part,
                            void *scratch, struct error *err)
 {
     const struct pointwise *p = (const struct pointwise *)kernel;
-
     size_t first, count = part_range(p, part, &first);
 
     p->loops->pointwise->affine(image_at(inputs[0], p->types[0], first), p->types[0],

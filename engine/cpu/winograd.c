@@ -221,10 +221,14 @@ static const struct kernel_ops backward_weight_ops = {
 
 bool winograd_suits(const struct cpu_device *device, const struct convolution_shape *shape)
 {
+    bool gradient = shape->kind == OP_CONVOLUTION_GRAD_WEIGHT;
+    int side = gradient ? WINOGRAD_GRADIENT_SIDE : WINOGRAD_SIDE;
+    int x_h_min = gradient ? 2 : 8; /* for a tile of 4x4, reading the weights takes too long */
+
     return loops_best()->winograd && !device->amx && shape->x_type == DTYPE_BF16 &&
            shape->y_type == DTYPE_BF16 && shape->side == 3 && shape->stride == 1 &&
-           shape->pad == 1 && shape->x_h >= 8 && shape->x_h % WINOGRAD_SIDE == 0 &&
-           shape->x_w % WINOGRAD_SIDE == 0 && shape->x_c % 32 == 0 && shape->y_c % 32 == 0 &&
+           shape->pad == 1 && shape->x_h >= x_h_min && shape->x_h % side == 0 &&
+           shape->x_w % side == 0 && shape->x_c % 32 == 0 && shape->y_c % 32 == 0 &&
            shape->x_c <= WINOGRAD_CHANNELS_MAX && shape->y_c <= WINOGRAD_CHANNELS_MAX;
 }
 
