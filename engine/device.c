@@ -95,16 +95,20 @@ const struct device_base *device_base(const struct device *device)
     return (const struct device_base *)device;
 }
 
-int kernel_run(const struct kernel *kernel, const void *const *inputs, void *const *outputs,
-               void *shared, void *scratch, struct error *err)
+void kernel_init(struct kernel *kernel, const struct kernel_ops *ops)
+{
+    kernel->ops = ops;
+    kernel->n_stages = 1;
+    kernel->n_parts[0] = 1;
+}
+
+int kernel_run(const struct kernel *kernel, const struct kernel_args *args, struct error *err)
 {
     int rc = 0;
 
-    if (kernel->n_stages == 0)
-        return kernel->ops->run(kernel, inputs, outputs, scratch, err);
     for (int stage = 0; stage < kernel->n_stages; stage++) {
         for (int part = 0; part < kernel->n_parts[stage] && rc == 0; part++)
-            rc = kernel->ops->run_part(kernel, stage, part, inputs, outputs, shared, scratch, err);
+            rc = kernel->ops->run(kernel, stage, part, args, err);
     }
     return rc;
 }

@@ -64,9 +64,10 @@ struct kernel {
     const struct kernel_ops *ops;
     size_t scratch_bytes; /* wanted by each thread, 64-byte aligned; contents not kept */
     size_t shared_bytes;  /* wanted once, likewise; kept from stage to stage of a run */
-    /* A kernel may be cut: a run is n_stages stages after each other, each of n_parts[stage] parts
-     * that may be run in any order and at a time. How it is cut depends on the shapes alone, so
-     * that the result does not depend on the number of threads. n_stages 0: ops->run does all. */
+    /* A run is n_stages >= 1 stages after each other, each of n_parts[stage] >= 1 parts that may be
+     * run in any order and at a time; one stage of one part where a kernel is not cut. How it is
+     * cut depends on the shapes alone, so that the result does not depend on the number of
+     * threads. */
     int n_stages;
     int n_parts[KERNEL_STAGES_MAX];
     /* How input i wants its parameter: 0 plain float32 in the layout of engine/op.h, else an
@@ -75,15 +76,22 @@ struct kernel {
     uint64_t packing[OP_INPUTS_MAX];
 };
 
+/* What a kernel runs on. */
+struct kernel_args {
+    /* Dense tensors as the spec says, or the packed copy where packing[i] is not 0; NULL where
+     * absent. Outputs do not overlap inputs, shared or scratch. */
+    const void *const *in;
+    void *const *out;
+    void *shared;  /* shared_bytes, kept from stage to stage of a run */
+    void *scratch; /* scratch_bytes, of this thread; contents not kept */
+    void *queue;   /* of a GPU: kernels enqueue there and return; NULL on hosts */
+};
+
 struct kernel_ops {
-    /* inputs[i], outputs[i]: dense tensors as the spec says, or the packed copy where packing[i]
-     * is not 0; NULL where absent. Outputs do not overlap inputs or scratch. Every element of
-     * every output is written. Returns 0 or -EIO. Allocates nothing. */
-    int (*run)(const struct kernel *kernel, const void *const *inputs, void *const *outputs,
-               void *scratch, struct error *err);
-    /* The same of one part of one stage, for kernels with n_stages > 0. */
-    int (*run_part)(const struct kernel *kernel, int stage, int part, const void *const *inputs,
-                    void *const *outputs, void *shared, void *scratch, struct error *err);
+    /* One part of one stage. When all parts of all stages have run, every element of every output
+     * is written. Returns 0 or -EIO. Allocates nothing. */
+    int (*run)(const struct kernel *kernel, int stage, int part, const struct kernel_args *args,
+               struct error *err);
     void (*destroy)(struct kernel *kernel);
     /* For inputs with packing[i] != 0: the size of the packed copy in bytes, and the packing of
      * plain float32 src into dst (64-byte aligned, that size). Optional if no kernel packs. */
@@ -92,9 +100,11 @@ struct kernel_ops {
                 struct error *err);
 };
 
-/* Runs a kernel whole, cut or not. 0 or -EIO. */
-int kernel_run(const struct kernel *kernel, const void *const *inputs, void *const *outputs,
-               void *shared, void *scratch, struct error *err);
+/* Makes kernel, zeroed before, one stage of one part; whoever cuts it counts its parts after. */
+void kernel_init(struct kernel *kernel, const struct kernel_ops *ops);
+
+/* Runs a kernel whole, in the calling thread. 0 or -EIO. */
+int kernel_run(const struct kernel *kernel, const struct kernel_args *args, struct error *err);
 
 struct device_ops {
     const char *name;

@@ -80,7 +80,7 @@ static int make_kernel(struct plan *plan, int grain, const struct op *op, struct
 /* The last round of a step. */
 static int last_round(const struct step *step)
 {
-    return step->round + (step->kernel->n_stages > 1 ? step->kernel->n_stages - 1 : 0);
+    return step->round + step->kernel->n_stages - 1;
 }
 
 /* Gives every step the first round after those of the steps it reads from, and none before that
@@ -126,12 +126,11 @@ static int make_rounds(struct cut *cut, struct error *err)
         cut->rounds[r].first_entry = n_entries;
         for (int i = 0; i < cut->n_steps; i++) {
             const struct step *step = &cut->steps[i];
-            struct round_entry entry = {.step = i, .stage = r - step->round, .n_parts = 1};
+            struct round_entry entry = {.step = i, .stage = r - step->round};
 
             if (entry.stage < 0 || r > last_round(step))
                 continue;
-            if (step->kernel->n_stages > 0)
-                entry.n_parts = step->kernel->n_parts[entry.stage];
+            entry.n_parts = step->kernel->n_parts[entry.stage];
             cut->rounds[r].n_parts += entry.n_parts;
             cut->entries[n_entries++] = entry;
         }
@@ -603,7 +602,7 @@ struct plan_step plan_step(const struct plan *plan, int i)
         .y_type = dtype_of(plan, y->type),
         .products = count_products(plan->program, op),
         .round = step->round,
-        .n_parts = step->kernel->n_stages > 0 ? step->kernel->n_parts[0] : 1,
+        .n_parts = step->kernel->n_parts[0],
     };
 }
 

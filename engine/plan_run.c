@@ -60,10 +60,15 @@ static void run_step(const struct chunk *chunk, const struct step *step, struct 
     char *arena = worker->arena;
     const void *inputs[OP_INPUTS_MAX];
     void *outputs[OP_OUTPUTS_MAX];
+    const struct kernel_args args = {
+        .in = inputs,
+        .out = outputs,
+        .shared = arena + step->shared_offset,
+        .scratch = arena + chunk->cut->scratch_offset,
+    };
 
     step_pointers(step, worker, chunk->first, first, inputs, outputs);
-    worker->code = kernel_run(step->kernel, inputs, outputs, arena + step->shared_offset,
-                              arena + chunk->cut->scratch_offset, &worker->error);
+    worker->code = kernel_run(step->kernel, &args, &worker->error);
     for (int j = 0; j < step->n_outputs && !first; j++) {
         const struct operand *operand = &step->outputs[j];
 
@@ -188,22 +193,20 @@ static void run_part(struct plan *plan, const struct round *round, int part, str
     const struct round_entry *entry = &cut->entries[round->first_entry];
     const struct worker *owner = &plan->workers[0];
     const struct step *step;
-    const struct kernel *kernel;
     const void *inputs[OP_INPUTS_MAX];
     void *outputs[OP_OUTPUTS_MAX];
-    void *scratch = (char *)member->arena + cut->scratch_offset;
+    struct kernel_args args = {
+        .in = inputs,
+        .out = outputs,
+        .scratch = (char *)member->arena + cut->scratch_offset,
+    };
 
     for (; part >= entry->n_parts; entry++)
         part -= entry->n_parts;
     step = &cut->steps[entry->step];
-    kernel = step->kernel;
     step_pointers(step, owner, plan->team->image, true, inputs, outputs);
-    if (kernel->n_stages == 0)
-        member->code = kernel->ops->run(kernel, inputs, outputs, scratch, &member->error);
-    else
-        member->code = kernel->ops->run_part(kernel, entry->stage, part, inputs, outputs,
-                                             (char *)owner->arena + step->shared_offset, scratch,
-                                             &member->error);
+    args.shared = (char *)owner->arena + step->shared_offset;
+    member->code = step->kernel->ops->run(step->kernel, entry->stage, part, &args, &member->error);
 }
 
 /* The first part of member's share of n. */

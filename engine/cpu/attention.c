@@ -57,57 +57,57 @@ static int product_run(struct onednn_call *call, const void *a, const void *b, v
 }
 
 /* A band of an image's queries. */
-static int attention_run_part(const struct kernel *kernel, int stage, int part,
-                              const void *const *inputs, void *const *outputs, void *shared,
-                              void *scratch, struct error *err)
+static int attention_run(const struct kernel *kernel, int stage, int part,
+                         const struct kernel_args *args, struct error *err)
 {
     const struct attention *a = (const struct attention *)kernel;
     size_t positions = (size_t)a->positions, n_rows = positions / (size_t)a->n_bands;
     size_t first = (size_t)part * n_rows; /* query, of the batch */
     size_t image = (size_t)(part / a->n_bands) * positions;
     size_t row = (size_t)a->channels * dtype_size(a->type);
-    const char *q = (const char *)inputs[0] + first * row;
-    const char *k = (const char *)inputs[1] + image * row;
-    const char *v = (const char *)inputs[2] + image * row;
-    char *o = (char *)outputs[0] + first * row;
-    char *p = (char *)outputs[1] + first * positions * dtype_size(a->type);
-    char *rest = (char *)scratch + a->scores_bytes;
-    int rc = product_run(a->products[FORWARD_S], q, k, scratch, rest, err);
+    const char *q = (const char *)args->in[0] + first * row;
+    const char *k = (const char *)args->in[1] + image * row;
+    const char *v = (const char *)args->in[2] + image * row;
+    char *o = (char *)args->out[0] + first * row;
+    char *p = (char *)args->out[1] + first * positions * dtype_size(a->type);
+    char *rest = (char *)args->scratch + a->scores_bytes;
+    int rc = product_run(a->products[FORWARD_S], q, k, args->scratch, rest, err);
 
     if (rc < 0)
         return rc;
-    a->loops->softmax(scratch, n_rows, positions, a->scale, p, a->type);
+    a->loops->softmax(args->scratch, n_rows, positions, a->scale, p, a->type);
     return product_run(a->products[FORWARD_O], p, v, o, rest, err);
 }
 
-static int attention_grad_run(const struct kernel *kernel, const void *const *inputs,
-                              void *const *outputs, void *scratch, struct error *err)
+static int attention_grad_run(const struct kernel *kernel, int stage, int part,
+                              const struct kernel_args *args, struct error *err)
 {
     const struct attention *a = (const struct attention *)kernel;
     size_t positions = (size_t)a->positions;
     size_t step = positions * (size_t)a->channels * dtype_size(a->type);
     size_t p_step = positions * positions * dtype_size(a->type);
-    char *ds = (char *)scratch + a->scores_bytes;
+    char *ds = (char *)args->scratch + a->scores_bytes;
     char *rest = ds + a->square_bytes;
 
     for (int i = 0; i < a->n; i++) {
-        const char *q = (const char *)inputs[0] + i * step;
-        const char *k = (const char *)inputs[1] + i * step;
-        const char *v = (const char *)inputs[2] + i * step;
-        const char *p = (const char *)inputs[3] + i * p_step;
-        const char *d_o = (const char *)inputs[4] + i * step;
-        int rc = product_run(a->products[GRAD_V], p, d_o, (char *)outputs[2] + i * step, rest, err);
+        const char *q = (const char *)args->in[0] + i * step;
+        const char *k = (const char *)args->in[1] + i * step;
+        const char *v = (const char *)args->in[2] + i * step;
+        const char *p = (const char *)args->in[3] + i * p_step;
+        const char *d_o = (const char *)args->in[4] + i * step;
+        int rc =
+            product_run(a->products[GRAD_V], p, d_o, (char *)args->out[2] + i * step, rest, err);
 
         if (rc < 0)
             return rc;
-        rc = product_run(a->products[GRAD_P], d_o, v, scratch, rest, err);
+        rc = product_run(a->products[GRAD_P], d_o, v, args->scratch, rest, err);
         if (rc < 0)
             return rc;
-        a->loops->softmax_grad(scratch, p, positions, positions, a->scale, ds, a->type);
-        rc = product_run(a->products[GRAD_Q], ds, k, (char *)outputs[0] + i * step, rest, err);
+        a->loops->softmax_grad(args->scratch, p, positions, positions, a->scale, ds, a->type);
+        rc = product_run(a->products[GRAD_Q], ds, k, (char *)args->out[0] + i * step, rest, err);
         if (rc < 0)
             return rc;
-        rc = product_run(a->products[GRAD_K], ds, q, (char *)outputs[1] + i * step, rest, err);
+        rc = product_run(a->products[GRAD_K], ds, q, (char *)args->out[1] + i * step, rest, err);
         if (rc < 0)
             return rc;
     }
@@ -115,7 +115,7 @@ static int attention_grad_run(const struct kernel *kernel, const void *const *in
 }
 
 static const struct kernel_ops attention_ops = {
-    .run_part = attention_run_part,
+    .run = attention_run,
     .destroy = attention_destroy,
 };
 
@@ -174,7 +174,7 @@ static struct attention *attention_alloc(const struct kernel_ops *ops,
 
     if (!a)
         return NULL;
-    a->base.ops = ops;
+    kernel_init(&a->base, ops);
     a->loops = loops_best()->row;
     a->n = q->n;
     a->positions = q->shape.dims[0] * q->shape.dims[1];
@@ -203,7 +203,6 @@ int cpu_attention_create(struct cpu_device *device, const struct kernel_spec *sp
         a->n_bands /= 2;
     n_rows = a->positions / a->n_bands;
     a->scores_bytes = align64((size_t)n_rows * (size_t)a->positions * sizeof(float));
-    a->base.n_stages = 1;
     a->base.n_parts[0] = a->n * a->n_bands;
     queries = (struct factor){n_rows, a->channels, false};
     turned = (struct factor){a->channels, a->positions, true};

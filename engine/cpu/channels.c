@@ -24,15 +24,14 @@ static size_t part_end(const struct channels *k, int part)
     return end < k->n_pixels ? end : k->n_pixels;
 }
 
-static int concat_run_part(const struct kernel *kernel, int stage, int part,
-                           const void *const *inputs, void *const *outputs, void *shared,
-                           void *scratch, struct error *err)
+static int concat_run(const struct kernel *kernel, int stage, int part,
+                      const struct kernel_args *args, struct error *err)
 {
     const struct channels *k = (const struct channels *)kernel;
     size_t first = (size_t)part * PART_PIXELS, end = part_end(k, part);
-    const char *a = (const char *)inputs[0] + first * k->a_bytes;
-    const char *b = (const char *)inputs[1] + first * k->b_bytes;
-    char *y = (char *)outputs[0] + first * k->y_bytes;
+    const char *a = (const char *)args->in[0] + first * k->a_bytes;
+    const char *b = (const char *)args->in[1] + first * k->b_bytes;
+    char *y = (char *)args->out[0] + first * k->y_bytes;
 
     for (size_t i = first; i < end; i++) {
         memcpy(y, a, k->a_bytes);
@@ -44,14 +43,13 @@ static int concat_run_part(const struct kernel *kernel, int stage, int part,
     return 0;
 }
 
-static int slice_run_part(const struct kernel *kernel, int stage, int part,
-                          const void *const *inputs, void *const *outputs, void *shared,
-                          void *scratch, struct error *err)
+static int slice_run(const struct kernel *kernel, int stage, int part,
+                     const struct kernel_args *args, struct error *err)
 {
     const struct channels *k = (const struct channels *)kernel;
     size_t first = (size_t)part * PART_PIXELS, end = part_end(k, part);
-    const char *x = (const char *)inputs[0] + first * k->a_bytes + k->first_bytes;
-    char *y = (char *)outputs[0] + first * k->y_bytes;
+    const char *x = (const char *)args->in[0] + first * k->a_bytes + k->first_bytes;
+    char *y = (char *)args->out[0] + first * k->y_bytes;
 
     for (size_t i = first; i < end; i++) {
         memcpy(y, x, k->y_bytes);
@@ -77,7 +75,6 @@ static int channels_create(const struct kernel_spec *spec, const struct kernel_o
     k->a_bytes = size * (size_t)a->shape.dims[a->shape.n_dims - 1];
     k->y_bytes = size * (size_t)y->shape.dims[y->shape.n_dims - 1];
     k->n_pixels = tensor_count(y) * size / k->y_bytes;
-    k->kernel.n_stages = 1;
     k->kernel.n_parts[0] = (int)((k->n_pixels + PART_PIXELS - 1) / PART_PIXELS);
     *out = k;
     return 0;
@@ -86,7 +83,7 @@ static int channels_create(const struct kernel_spec *spec, const struct kernel_o
 int cpu_concat_create(struct cpu_device *device, const struct kernel_spec *spec,
                       struct kernel **out, struct error *err)
 {
-    static const struct kernel_ops ops = {.run_part = concat_run_part, .destroy = kernel_free};
+    static const struct kernel_ops ops = {.run = concat_run, .destroy = kernel_free};
     const struct tensor_desc *a = &spec->inputs[0], *b = &spec->inputs[1], *y = &spec->outputs[0];
     struct channels *k = NULL;
     int rc;
@@ -105,7 +102,7 @@ int cpu_concat_create(struct cpu_device *device, const struct kernel_spec *spec,
 int cpu_slice_create(struct cpu_device *device, const struct kernel_spec *spec, struct kernel **out,
                      struct error *err)
 {
-    static const struct kernel_ops ops = {.run_part = slice_run_part, .destroy = kernel_free};
+    static const struct kernel_ops ops = {.run = slice_run, .destroy = kernel_free};
     struct channels *k = NULL;
     int rc = channels_create(spec, &ops, &k, err);
 

@@ -58,22 +58,21 @@ static size_t align64(size_t bytes)
 }
 
 /* A band of an image. Scratch: its sums if there is a residual, then scratch of the call. */
-static int forward_run_part(const struct kernel *kernel, int stage, int part,
-                            const void *const *inputs, void *const *outputs, void *shared,
-                            void *scratch, struct error *err)
+static int forward_run(const struct kernel *kernel, int stage, int part,
+                       const struct kernel_args *args, struct error *err)
 {
     const struct convolution *c = (const struct convolution *)kernel;
     const struct band *band = &c->bands[part % c->n_bands];
     size_t image = (size_t)(part / c->n_bands), y_offset = image * c->y_bytes + band->y_offset;
-    const char *x = (const char *)inputs[0] + image * c->x_bytes + band->x_offset;
-    char *y = (char *)outputs[0] + y_offset;
+    const char *x = (const char *)args->in[0] + image * c->x_bytes + band->x_offset;
+    char *y = (char *)args->out[0] + y_offset;
     size_t sums_bytes = c->residual ? align64(c->band_count * sizeof(float)) : 0;
-    const void *const args[] = {x, inputs[1], c->residual ? scratch : y,
-                                c->bias ? inputs[2] : NULL};
-    int rc = onednn_call_run(band->call, args, (char *)scratch + sums_bytes, err);
+    const void *const operands[] = {x, args->in[1], c->residual ? args->scratch : y,
+                                    c->bias ? args->in[2] : NULL};
+    int rc = onednn_call_run(band->call, operands, (char *)args->scratch + sums_bytes, err);
 
     if (rc == 0 && c->residual) {
-        const void *const terms[] = {scratch, (const char *)inputs[3] + y_offset};
+        const void *const terms[] = {args->scratch, (const char *)args->in[3] + y_offset};
         const enum dtype types[] = {DTYPE_F32, c->y_type};
         const float factors[] = {c->scale, c->scale};
 
@@ -82,29 +81,30 @@ static int forward_run_part(const struct kernel *kernel, int stage, int part,
     return rc;
 }
 
-static int backward_data_run(const struct kernel *kernel, const void *const *inputs,
-                             void *const *outputs, void *scratch, struct error *err)
+static int backward_data_run(const struct kernel *kernel, int stage, int part,
+                             const struct kernel_args *args, struct error *err)
 {
     const struct convolution *c = (const struct convolution *)kernel;
-    const void *const args[] = {inputs[0], inputs[1], outputs[0]};
+    const void *const operands[] = {args->in[0], args->in[1], args->out[0]};
 
-    return onednn_call_run(c->call, args, scratch, err);
+    return onednn_call_run(c->call, operands, args->scratch, err);
 }
 
 /* Scratch: the gradient in the primitive's format, then scratch of the call and of the reorder. */
-static int backward_weight_run(const struct kernel *kernel, const void *const *inputs,
-                               void *const *outputs, void *scratch, struct error *err)
+static int backward_weight_run(const struct kernel *kernel, int stage, int part,
+                               const struct kernel_args *args, struct error *err)
 {
     const struct convolution *c = (const struct convolution *)kernel;
     const dnnl_memory_desc_t *desc = onednn_call_desc(c->call, DNNL_ARG_DIFF_WEIGHTS);
-    char *rest = (char *)scratch + align64(dnnl_memory_desc_get_size(desc));
-    const void *const args[] = {inputs[0], inputs[1], scratch, c->bias ? outputs[1] : NULL};
-    const void *const reorder_args[] = {scratch, outputs[0]};
-    int rc = onednn_call_run(c->call, args, rest, err);
+    char *rest = (char *)args->scratch + align64(dnnl_memory_desc_get_size(desc));
+    const void *const operands[] = {args->in[0], args->in[1], args->scratch,
+                                    c->bias ? args->out[1] : NULL};
+    const void *const reordered[] = {args->scratch, args->out[0]};
+    int rc = onednn_call_run(c->call, operands, rest, err);
 
     if (rc < 0)
         return rc;
-    return onednn_call_run(c->reorder, reorder_args, rest, err);
+    return onednn_call_run(c->reorder, reordered, rest, err);
 }
 
 /* Behind the packed weights there is room for the scratch of the reorder, because pack() has
@@ -129,7 +129,7 @@ static int convolution_pack(const struct kernel *kernel, int input, const float 
 }
 
 static const struct kernel_ops forward_ops = {
-    .run_part = forward_run_part,
+    .run = forward_run,
     .destroy = convolution_destroy,
     .packed_bytes = convolution_packed_bytes,
     .pack = convolution_pack,
@@ -202,7 +202,7 @@ static struct convolution *convolution_alloc(const struct kernel_ops *ops, bool 
 
     if (!c)
         return NULL;
-    c->base.ops = ops;
+    kernel_init(&c->base, ops);
     c->bias = bias;
     return c;
 }
@@ -289,7 +289,6 @@ static int bands_create(struct cpu_device *device, struct convolution *c,
     int first_x, rc = 0;
     struct convolution_shape top = band_shape(whole, 0, n_bands, &first_x), middle = top;
 
-    c->base.n_stages = 1;
     c->base.n_parts[0] = whole->n * n_bands;
     c->n_bands = n_bands;
     c->x_bytes =

@@ -14,12 +14,12 @@ struct embedding {
     int half;             /* y has sines, then cosines, `half` of each */
 };
 
-static int fourier_run(const struct kernel *kernel, const void *const *inputs, void *const *outputs,
-                       void *scratch, struct error *err)
+static int fourier_run(const struct kernel *kernel, int stage, int part,
+                       const struct kernel_args *args, struct error *err)
 {
     const struct embedding *k = (const struct embedding *)kernel;
-    const float *time_cond = inputs[0], *weight = inputs[1];
-    float *y = outputs[0];
+    const float *time_cond = args->in[0], *weight = args->in[1];
+    float *y = args->out[0];
 
     for (int i = 0; i < k->n; i++) {
         float u = (float)log(time_cond[i]);
@@ -36,12 +36,12 @@ static int fourier_run(const struct kernel *kernel, const void *const *inputs, v
     return 0;
 }
 
-static int positional_run(const struct kernel *kernel, const void *const *inputs,
-                          void *const *outputs, void *scratch, struct error *err)
+static int positional_run(const struct kernel *kernel, int stage, int part,
+                          const struct kernel_args *args, struct error *err)
 {
     const struct embedding *k = (const struct embedding *)kernel;
-    const float *time_cond = inputs[0];
-    float *y = outputs[0];
+    const float *time_cond = args->in[0];
+    float *y = args->out[0];
     float rate = (float)(-log(10000.0) / (k->half - 1));
 
     for (int i = 0; i < k->n; i++) {

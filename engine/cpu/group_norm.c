@@ -212,24 +212,23 @@ static void band_apply(const struct group_norm *k, const void *x, void *y, int b
 
 /* Stages: the sums of a band, the statistics of an image, the results of a band. An image of one
  * band does all of it in one stage. */
-static int group_norm_run_part(const struct kernel *kernel, int stage, int part,
-                               const void *const *inputs, void *const *outputs, void *shared,
-                               void *scratch, struct error *err)
+static int group_norm_run(const struct kernel *kernel, int stage, int part,
+                          const struct kernel_args *args, struct error *err)
 {
     const struct group_norm *k = (const struct group_norm *)kernel;
     bool single = k->n_bands == 1;
     size_t i = (size_t)(stage == 1 ? part : part / k->n_bands);
     int band = stage == 1 ? 0 : part % k->n_bands;
-    const void *x = element_at(k, inputs[0], i * k->pixels * k->c);
-    void *y = element_at_mutable(k, outputs[0], i * k->pixels * k->c);
-    const float *shift = k->shifted ? (const float *)inputs[3] + i * k->c : NULL;
-    float *stats = (float *)outputs[1] + i * 2 * (size_t)k->groups;
+    const void *x = element_at(k, args->in[0], i * k->pixels * k->c);
+    void *y = element_at_mutable(k, args->out[0], i * k->pixels * k->c);
+    const float *shift = k->shifted ? (const float *)args->in[3] + i * k->c : NULL;
+    float *stats = (float *)args->out[1] + i * 2 * (size_t)k->groups;
+    void *shared = (char *)args->shared + i * image_shared_bytes(k);
 
-    shared = (char *)shared + i * image_shared_bytes(k);
     if (stage == 0)
         band_sum(k, x, band, shared);
     if (stage == 1 || single)
-        image_statistics(k, inputs[1], inputs[2], shift, stats, shared);
+        image_statistics(k, args->in[1], args->in[2], shift, stats, shared);
     if (stage == 2 || single)
         band_apply(k, x, y, band, shared);
     return 0;
@@ -342,26 +341,26 @@ static size_t totals_bytes(const struct group_norm *k)
     return scratch_align(2 * k->c * sizeof(double));
 }
 
-static int group_norm_grad_run(const struct kernel *kernel, const void *const *inputs,
-                               void *const *outputs, void *scratch, struct error *err)
+static int group_norm_grad_run(const struct kernel *kernel, int stage, int part,
+                               const struct kernel_args *args, struct error *err)
 {
     const struct group_norm *k = (const struct group_norm *)kernel;
-    const float *shift = k->shifted ? inputs[5] : NULL;
-    float *dgamma = outputs[1], *dbeta = outputs[2], *dshift = shift ? outputs[3] : NULL;
+    const float *shift = k->shifted ? args->in[5] : NULL;
+    float *dgamma = args->out[1], *dbeta = args->out[2], *dshift = shift ? args->out[3] : NULL;
     size_t count = k->pixels * k->c;
-    double *totals = scratch;
+    double *totals = args->scratch;
+    void *scratch = (char *)args->scratch + totals_bytes(k);
 
-    scratch = (char *)scratch + totals_bytes(k);
     memset(totals, 0, 2 * k->c * sizeof(*totals));
     for (int i = 0; i < k->n; i++) {
         struct grad_image image = {
-            .x = element_at(k, inputs[0], (size_t)i * count),
-            .gamma = inputs[1],
-            .beta = inputs[2],
-            .stats = (const float *)inputs[3] + (size_t)i * 2 * (size_t)k->groups,
-            .dy = element_at(k, inputs[4], (size_t)i * count),
+            .x = element_at(k, args->in[0], (size_t)i * count),
+            .gamma = args->in[1],
+            .beta = args->in[2],
+            .stats = (const float *)args->in[3] + (size_t)i * 2 * (size_t)k->groups,
+            .dy = element_at(k, args->in[4], (size_t)i * count),
             .shift = shift ? shift + (size_t)i * k->c : NULL,
-            .dx = element_at_mutable(k, outputs[0], (size_t)i * count),
+            .dx = element_at_mutable(k, args->out[0], (size_t)i * count),
             .dgamma = totals,
             .dbeta = totals + k->c,
             .dshift = dshift ? dshift + (size_t)i * k->c : NULL,
@@ -438,7 +437,7 @@ static const struct tensor_desc *optional_input(const struct kernel_spec *spec, 
 int cpu_group_norm_create(struct cpu_device *device, const struct kernel_spec *spec,
                           struct kernel **out, struct error *err)
 {
-    static const struct kernel_ops ops = {.run_part = group_norm_run_part, .destroy = kernel_free};
+    static const struct kernel_ops ops = {.run = group_norm_run, .destroy = kernel_free};
     struct group_norm *k = NULL;
     int rc = group_norm_create(spec, &ops, &spec->outputs[1], optional_input(spec, 3), &k, err);
     size_t n_bands;

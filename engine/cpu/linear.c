@@ -48,12 +48,12 @@ static void times_columns(const struct cpu_loops *loops, const float *rows, cons
     loops->product->matrix(x, 0, 1, rows, y, 1, (size_t)n_rows, (size_t)size);
 }
 
-static int vector_run(const struct kernel *kernel, const void *const *inputs, void *const *outputs,
-                      void *scratch, struct error *err)
+static int vector_run(const struct kernel *kernel, int stage, int part,
+                      const struct kernel_args *args, struct error *err)
 {
     const struct vector_linear *l = (const struct vector_linear *)kernel;
-    const float *x = inputs[0], *weight = inputs[1], *bias = l->bias ? inputs[2] : NULL;
-    float *y = outputs[0];
+    const float *x = args->in[0], *weight = args->in[1], *bias = l->bias ? args->in[2] : NULL;
+    float *y = args->out[0];
 
     for (int i = 0; i < l->n; i++, x += l->in, y += l->out) {
         if (l->in_first)
@@ -66,12 +66,12 @@ static int vector_run(const struct kernel *kernel, const void *const *inputs, vo
     return 0;
 }
 
-static int vector_grad_data_run(const struct kernel *kernel, const void *const *inputs,
-                                void *const *outputs, void *scratch, struct error *err)
+static int vector_grad_data_run(const struct kernel *kernel, int stage, int part,
+                                const struct kernel_args *args, struct error *err)
 {
     const struct vector_linear *l = (const struct vector_linear *)kernel;
-    const float *dy = inputs[0], *weight = inputs[1];
-    float *dx = outputs[0];
+    const float *dy = args->in[0], *weight = args->in[1];
+    float *dx = args->out[0];
 
     for (int i = 0; i < l->n; i++, dy += l->out, dx += l->in) {
         if (l->in_first)
@@ -82,12 +82,12 @@ static int vector_grad_data_run(const struct kernel *kernel, const void *const *
     return 0;
 }
 
-static int vector_grad_weight_run(const struct kernel *kernel, const void *const *inputs,
-                                  void *const *outputs, void *scratch, struct error *err)
+static int vector_grad_weight_run(const struct kernel *kernel, int stage, int part,
+                                  const struct kernel_args *args, struct error *err)
 {
     const struct vector_linear *l = (const struct vector_linear *)kernel;
-    const float *x = inputs[0], *dy = inputs[1];
-    float *dweight = outputs[0], *dbias = l->bias ? outputs[1] : NULL;
+    const float *x = args->in[0], *dy = args->in[1];
+    float *dweight = args->out[0], *dbias = l->bias ? args->out[1] : NULL;
     /* dweight = row^T column, with [n,n_rows] and [n,size] */
     const float *row = l->in_first ? x : dy, *column = l->in_first ? dy : x;
     size_t n_rows = (size_t)(l->in_first ? l->in : l->out);
@@ -129,7 +129,7 @@ static int vector_create(const struct kernel_ops *ops, const struct convolution_
 
     if (!l)
         return error_set(err, -ENOMEM, "out of memory for %s", op_name(shape->kind));
-    l->base.ops = ops;
+    kernel_init(&l->base, ops);
     l->loops = loops_best();
     l->n = shape->n * shape->x_h * shape->x_w;
     l->in = shape->x_c;

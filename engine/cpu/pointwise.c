@@ -43,7 +43,6 @@ static size_t part_range(const struct pointwise *p, int part, size_t *first)
 /* For kernels that may be cut anywhere. */
 static void pointwise_cut(struct pointwise *p)
 {
-    p->kernel.n_stages = 1;
     p->kernel.n_parts[0] = (int)(((size_t)p->n * p->count + PART_ELEMENTS - 1) / PART_ELEMENTS);
 }
 
@@ -83,46 +82,44 @@ static bool tensors_agree(const struct kernel_spec *spec)
     return true;
 }
 
-static int silu_run_part(const struct kernel *kernel, int stage, int part,
-                         const void *const *inputs, void *const *outputs, void *shared,
-                         void *scratch, struct error *err)
+static int silu_run(const struct kernel *kernel, int stage, int part,
+                    const struct kernel_args *args, struct error *err)
 {
     const struct pointwise *p = (const struct pointwise *)kernel;
     size_t first, count = part_range(p, part, &first);
 
-    p->loops->pointwise->silu(image_at(inputs[0], p->y_type, first),
-                              image_at_mutable(outputs[0], p->y_type, first), p->y_type, count);
+    p->loops->pointwise->silu(image_at(args->in[0], p->y_type, first),
+                              image_at_mutable(args->out[0], p->y_type, first), p->y_type, count);
     return 0;
 }
 
-static int silu_grad_run(const struct kernel *kernel, const void *const *inputs,
-                         void *const *outputs, void *scratch, struct error *err)
+static int silu_grad_run(const struct kernel *kernel, int stage, int part,
+                         const struct kernel_args *args, struct error *err)
 {
     const struct pointwise *p = (const struct pointwise *)kernel;
 
-    p->loops->pointwise->silu_grad(inputs[0], inputs[1], outputs[0], p->y_type,
+    p->loops->pointwise->silu_grad(args->in[0], args->in[1], args->out[0], p->y_type,
                                    (size_t)p->n * p->count);
     return 0;
 }
 
-static int relu_run_part(const struct kernel *kernel, int stage, int part,
-                         const void *const *inputs, void *const *outputs, void *shared,
-                         void *scratch, struct error *err)
+static int relu_run(const struct kernel *kernel, int stage, int part,
+                    const struct kernel_args *args, struct error *err)
 {
     const struct pointwise *p = (const struct pointwise *)kernel;
     size_t first, count = part_range(p, part, &first);
 
-    p->loops->pointwise->relu(image_at(inputs[0], p->y_type, first),
-                              image_at_mutable(outputs[0], p->y_type, first), p->y_type, count);
+    p->loops->pointwise->relu(image_at(args->in[0], p->y_type, first),
+                              image_at_mutable(args->out[0], p->y_type, first), p->y_type, count);
     return 0;
 }
 
 int cpu_activation_create(struct cpu_device *device, const struct kernel_spec *spec,
                           struct kernel **out, struct error *err)
 {
-    static const struct kernel_ops silu = {.run_part = silu_run_part, .destroy = kernel_free};
+    static const struct kernel_ops silu = {.run = silu_run, .destroy = kernel_free};
     static const struct kernel_ops silu_grad = {.run = silu_grad_run, .destroy = kernel_free};
-    static const struct kernel_ops relu = {.run_part = relu_run_part, .destroy = kernel_free};
+    static const struct kernel_ops relu = {.run = relu_run, .destroy = kernel_free};
     const struct kernel_ops *ops = spec->kind == OP_SILU        ? &silu
                                    : spec->kind == OP_SILU_GRAD ? &silu_grad
                                                                 : &relu;
@@ -134,21 +131,21 @@ int cpu_activation_create(struct cpu_device *device, const struct kernel_spec *s
     rc = pointwise_create(spec, ops, &spec->inputs[0], &p, err);
     if (rc < 0)
         return rc;
-    if (ops->run_part)
+    if (ops != &silu_grad)
         pointwise_cut(p);
     *out = &p->kernel;
     return 0;
 }
 
-static int add_run_part(const struct kernel *kernel, int stage, int part, const void *const *inputs,
-                        void *const *outputs, void *shared, void *scratch, struct error *err)
+static int add_run(const struct kernel *kernel, int stage, int part, const struct kernel_args *args,
+                   struct error *err)
 {
     const struct pointwise *p = (const struct pointwise *)kernel;
     size_t first, count = part_range(p, part, &first);
 
-    p->loops->pointwise->add(image_at(inputs[0], p->y_type, first),
-                             image_at(inputs[1], p->y_type, first),
-                             image_at_mutable(outputs[0], p->y_type, first), p->y_type, count,
+    p->loops->pointwise->add(image_at(args->in[0], p->y_type, first),
+                             image_at(args->in[1], p->y_type, first),
+                             image_at_mutable(args->out[0], p->y_type, first), p->y_type, count,
                              p->scale);
     return 0;
 }
@@ -156,7 +153,7 @@ static int add_run_part(const struct kernel *kernel, int stage, int part, const 
 int cpu_add_create(struct cpu_device *device, const struct kernel_spec *spec, struct kernel **out,
                    struct error *err)
 {
-    static const struct kernel_ops ops = {.run_part = add_run_part, .destroy = kernel_free};
+    static const struct kernel_ops ops = {.run = add_run, .destroy = kernel_free};
     struct pointwise *p = NULL;
     int rc;
 
@@ -171,15 +168,14 @@ int cpu_add_create(struct cpu_device *device, const struct kernel_spec *spec, st
     return 0;
 }
 
-static int affine_run_part(const struct kernel *kernel, int stage, int part,
-                           const void *const *inputs, void *const *outputs, void *shared,
-                           void *scratch, struct error *err)
+static int affine_run(const struct kernel *kernel, int stage, int part,
+                      const struct kernel_args *args, struct error *err)
 {
     const struct pointwise *p = (const struct pointwise *)kernel;
     size_t first, count = part_range(p, part, &first);
 
-    p->loops->pointwise->affine(image_at(inputs[0], p->types[0], first), p->types[0],
-                                image_at_mutable(outputs[0], p->y_type, first), p->y_type, count,
+    p->loops->pointwise->affine(image_at(args->in[0], p->types[0], first), p->types[0],
+                                image_at_mutable(args->out[0], p->y_type, first), p->y_type, count,
                                 p->scale, p->shift);
     return 0;
 }
@@ -187,7 +183,7 @@ static int affine_run_part(const struct kernel *kernel, int stage, int part,
 int cpu_affine_create(struct cpu_device *device, const struct kernel_spec *spec,
                       struct kernel **out, struct error *err)
 {
-    static const struct kernel_ops ops = {.run_part = affine_run_part, .destroy = kernel_free};
+    static const struct kernel_ops ops = {.run = affine_run, .destroy = kernel_free};
     struct pointwise *p = NULL;
     int rc;
 
@@ -203,22 +199,22 @@ int cpu_affine_create(struct cpu_device *device, const struct kernel_spec *spec,
     return 0;
 }
 
-static int mix_run(const struct kernel *kernel, const void *const *inputs, void *const *outputs,
-                   void *scratch, struct error *err)
+static int mix_run(const struct kernel *kernel, int stage, int part, const struct kernel_args *args,
+                   struct error *err)
 {
     const struct pointwise *p = (const struct pointwise *)kernel;
-    const float *coefficients = inputs[0];
+    const float *coefficients = args->in[0];
 
     for (int i = 0; i < p->n; i++) {
         size_t start = (size_t)i * p->count;
         const void *x[OP_INPUTS_MAX];
 
         for (int j = 0; j < p->n_terms; j++)
-            x[j] = image_at(inputs[j + 1], p->types[j + 1], start);
+            x[j] = image_at(args->in[j + 1], p->types[j + 1], start);
         p->loops->product->combine(x, p->types + 1,
                                    coefficients + (size_t)i * p->n_coefficients + p->first,
                                    p->n_terms, p->count,
-                                   image_at_mutable(outputs[0], p->y_type, start), p->y_type);
+                                   image_at_mutable(args->out[0], p->y_type, start), p->y_type);
     }
     return 0;
 }
@@ -250,18 +246,18 @@ int cpu_mix_create(struct cpu_device *device, const struct kernel_spec *spec, st
     return 0;
 }
 
-static int multiply_run(const struct kernel *kernel, const void *const *inputs,
-                        void *const *outputs, void *scratch, struct error *err)
+static int multiply_run(const struct kernel *kernel, int stage, int part,
+                        const struct kernel_args *args, struct error *err)
 {
     const struct pointwise *p = (const struct pointwise *)kernel;
     size_t count = (size_t)p->n * p->count;
 
     if (p->mask_rows)
-        p->loops->pointwise->multiply_rows(inputs[0], p->types[0], inputs[1], p->types[1],
-                                           outputs[0], p->mask_rows, count / p->mask_rows);
+        p->loops->pointwise->multiply_rows(args->in[0], p->types[0], args->in[1], p->types[1],
+                                           args->out[0], p->mask_rows, count / p->mask_rows);
     else
-        p->loops->pointwise->multiply(inputs[0], p->types[0], inputs[1], p->types[1], outputs[0],
-                                      count);
+        p->loops->pointwise->multiply(args->in[0], p->types[0], args->in[1], p->types[1],
+                                      args->out[0], count);
     return 0;
 }
 
@@ -289,12 +285,12 @@ int cpu_multiply_create(struct cpu_device *device, const struct kernel_spec *spe
     return 0;
 }
 
-static int half_square_run(const struct kernel *kernel, const void *const *inputs,
-                           void *const *outputs, void *scratch, struct error *err)
+static int half_square_run(const struct kernel *kernel, int stage, int part,
+                           const struct kernel_args *args, struct error *err)
 {
     const struct pointwise *p = (const struct pointwise *)kernel;
-    const float *x = inputs[0], *weight = inputs[1];
-    float *y = outputs[0];
+    const float *x = args->in[0], *weight = args->in[1];
+    float *y = args->out[0];
 
     for (int i = 0; i < p->n; i++) {
         double sum = p->loops->pointwise->sum_of_squares(x + (size_t)i * p->count, p->count);
@@ -304,12 +300,12 @@ static int half_square_run(const struct kernel *kernel, const void *const *input
     return 0;
 }
 
-static int half_square_grad_run(const struct kernel *kernel, const void *const *inputs,
-                                void *const *outputs, void *scratch, struct error *err)
+static int half_square_grad_run(const struct kernel *kernel, int stage, int part,
+                                const struct kernel_args *args, struct error *err)
 {
     const struct pointwise *p = (const struct pointwise *)kernel;
-    const float *x = inputs[0], *weight = inputs[1], *dy = inputs[2];
-    float *dx = outputs[0];
+    const float *x = args->in[0], *weight = args->in[1], *dy = args->in[2];
+    float *dx = args->out[0];
 
     for (int i = 0; i < p->n; i++) {
         size_t start = (size_t)i * p->count;

@@ -20,13 +20,13 @@ struct pooling {
     size_t pixel_bytes; /* of x */
 };
 
-static int max_pool_run(const struct kernel *kernel, const void *const *inputs,
-                        void *const *outputs, void *scratch, struct error *err)
+static int max_pool_run(const struct kernel *kernel, int stage, int part,
+                        const struct kernel_args *args, struct error *err)
 {
     const struct pooling *k = (const struct pooling *)kernel;
     const size_t row_bytes = (size_t)k->w * k->pixel_bytes;
-    const char *x = inputs[0];
-    char *row = scratch, *y = outputs[0];
+    const char *x = args->in[0];
+    char *row = args->scratch, *y = args->out[0];
 
     for (int i = 0; i < k->n; i++) {
         for (int r = 0; r < k->h_out; r++) {
@@ -47,13 +47,13 @@ static int max_pool_run(const struct kernel *kernel, const void *const *inputs,
     return 0;
 }
 
-static int mean_pool_run(const struct kernel *kernel, const void *const *inputs,
-                         void *const *outputs, void *scratch, struct error *err)
+static int mean_pool_run(const struct kernel *kernel, int stage, int part,
+                         const struct kernel_args *args, struct error *err)
 {
     const struct pooling *k = (const struct pooling *)kernel;
     const size_t n_pixels = (size_t)k->h * (size_t)k->w;
-    const char *x = inputs[0];
-    float *y = outputs[0];
+    const char *x = args->in[0];
+    float *y = args->out[0];
 
     for (int i = 0; i < k->n; i++) {
         k->loops->pooling->means(x, k->type, n_pixels, k->c, y);

@@ -18,24 +18,24 @@ struct random {
 };
 
 /* The host's own function, so that noise has the same bits on both sides. */
-static int normal_run(const struct kernel *kernel, const void *const *inputs, void *const *outputs,
-                      void *scratch, struct error *err)
+static int normal_run(const struct kernel *kernel, int stage, int part,
+                      const struct kernel_args *args, struct error *err)
 {
     const struct random *k = (const struct random *)kernel;
-    const struct philox_key *keys = inputs[0];
-    float *y = outputs[0];
+    const struct philox_key *keys = args->in[0];
+    float *y = args->out[0];
 
     for (int i = 0; i < k->n; i++)
         philox_normals(&keys[i], k->stream, k->count, y + (size_t)i * k->count);
     return 0;
 }
 
-static int dropout_mask_run(const struct kernel *kernel, const void *const *inputs,
-                            void *const *outputs, void *scratch, struct error *err)
+static int dropout_mask_run(const struct kernel *kernel, int stage, int part,
+                            const struct kernel_args *args, struct error *err)
 {
     const struct random *k = (const struct random *)kernel;
-    const struct philox_key *keys = inputs[0];
-    char *m = outputs[0];
+    const struct philox_key *keys = args->in[0];
+    char *m = args->out[0];
 
     for (int i = 0; i < k->n; i++) {
         k->loops->pointwise->dropout_mask(&keys[i], k->stream, k->rate, 1.0f / (1.0f - k->rate), m,

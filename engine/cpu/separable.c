@@ -26,13 +26,13 @@ struct separable {
     size_t scratch_floats; /* of each half of scratch */
 };
 
-static int separable_run(const struct kernel *kernel, const void *const *inputs,
-                         void *const *outputs, void *scratch, struct error *err)
+static int separable_run(const struct kernel *kernel, int stage, int part,
+                         const struct kernel_args *args, struct error *err)
 {
     const struct separable *k = (const struct separable *)kernel;
     const struct product_loops *loops = k->loops->product;
-    const float *x = inputs[0], *a = inputs[1], *b = inputs[2];
-    float *y = outputs[0], *one = scratch, *two = one + k->scratch_floats;
+    const float *x = args->in[0], *a = args->in[1], *b = args->in[2];
+    float *y = args->out[0], *one = args->scratch, *two = one + k->scratch_floats;
 
     for (int i = 0; i < k->n; i++) {
         loops->matrix(a, k->a.row, k->a.column, x, one, k->h_out, k->h, k->w * k->c);

@@ -58,7 +58,7 @@ void *kernel_allocate(const struct kernel_spec *spec, size_t size, const struct 
         error_set(err, -ENOMEM, "out of memory making a kernel for %s", op_name(spec->kind));
         return NULL;
     }
-    kernel->ops = ops;
+    kernel_init(kernel, ops);
     return kernel;
 }
 

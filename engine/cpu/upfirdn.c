@@ -148,24 +148,23 @@ static void row_general(const struct upfirdn *k, const char *image, const struct
 }
 
 /* A part is some rows of an image of y. */
-static int upfirdn_run_part(const struct kernel *kernel, int stage, int part,
-                            const void *const *inputs, void *const *outputs, void *shared,
-                            void *scratch, struct error *err)
+static int upfirdn_run(const struct kernel *kernel, int stage, int part,
+                       const struct kernel_args *args, struct error *err)
 {
     const struct upfirdn *k = (const struct upfirdn *)kernel;
     size_t row_bytes = (size_t)k->w_out * k->c * dtype_size(k->type);
     int n_parts = (k->h_out + PART_ROWS - 1) / PART_ROWS; /* of an image */
     int image = part / n_parts, first = part % n_parts * PART_ROWS;
     int end = first + PART_ROWS < k->h_out ? first + PART_ROWS : k->h_out;
-    const char *x = row_at(k, inputs[0], image * k->h);
-    const float *bias = k->bias ? inputs[1] : NULL;
-    char *y = (char *)outputs[0] + (size_t)(image * k->h_out + first) * row_bytes;
+    const char *x = row_at(k, args->in[0], image * k->h);
+    const float *bias = k->bias ? args->in[1] : NULL;
+    char *y = (char *)args->out[0] + (size_t)(image * k->h_out + first) * row_bytes;
 
     for (int row = first; row < end; row++, y += row_bytes) {
         if (k->separable)
-            row_separable(k, x, &k->rows[row], bias, y, scratch);
+            row_separable(k, x, &k->rows[row], bias, y, args->scratch);
         else
-            row_general(k, x, &k->rows[row], bias, y, scratch);
+            row_general(k, x, &k->rows[row], bias, y, args->scratch);
     }
     return 0;
 }
@@ -173,7 +172,7 @@ static int upfirdn_run_part(const struct kernel *kernel, int stage, int part,
 int cpu_upfirdn_create(struct cpu_device *device, const struct kernel_spec *spec,
                        struct kernel **out, struct error *err)
 {
-    static const struct kernel_ops ops = {.run_part = upfirdn_run_part, .destroy = upfirdn_destroy};
+    static const struct kernel_ops ops = {.run = upfirdn_run, .destroy = upfirdn_destroy};
     const struct tensor_desc *x = &spec->inputs[0], *y = &spec->outputs[0];
     const float *kernel = spec->attributes.upfirdn.kernel;
     const int *pad = spec->attributes.upfirdn.pad;
@@ -200,7 +199,6 @@ int cpu_upfirdn_create(struct cpu_device *device, const struct kernel_spec *spec
     k->h_out = y->shape.dims[0];
     k->w_out = y->shape.dims[1];
     k->up = up;
-    k->kernel.n_stages = 1;
     k->kernel.n_parts[0] = k->n * ((k->h_out + PART_ROWS - 1) / PART_ROWS);
     for (int i = 0; i < SIDE * SIDE; i++)
         k->flipped[i / SIDE][i % SIDE] = kernel[SIDE * SIDE - 1 - i];

@@ -106,39 +106,37 @@ static void convolve_block(const struct winograd *w, const int16_t *v, const flo
 }
 
 /* A strip. Scratch: its transformed values, then m of convolve_block(). */
-static int strip_run_part(const struct kernel *kernel, int stage, int part,
-                          const void *const *inputs, void *const *outputs, void *shared,
-                          void *scratch, struct error *err)
+static int strip_run(const struct kernel *kernel, int stage, int part,
+                     const struct kernel_args *args, struct error *err)
 {
     const struct winograd *w = (const struct winograd *)kernel;
     int first = part * w->strip, n_tiles = min(w->strip, w->n_tiles - first);
-    int16_t *v = scratch;
+    int16_t *v = args->scratch;
     float *unit = strip_units(w, v);
-    float *m = (float *)(void *)((char *)scratch + strip_input_bytes(w));
+    float *m = (float *)(void *)((char *)args->scratch + strip_input_bytes(w));
 
-    w->loops->input(inputs[0], &w->src, first, n_tiles, v, v_step(w), unit);
+    w->loops->input(args->in[0], &w->src, first, n_tiles, v, v_step(w), unit);
     for (int channel = 0; channel < w->dst.c; channel += WINOGRAD_COLUMNS)
-        convolve_block(w, v, unit, first, n_tiles, channel, inputs, outputs[0], m);
+        convolve_block(w, v, unit, first, n_tiles, channel, args->in, args->out[0], m);
     return 0;
 }
 
 /* The only strip: a few of its tiles are transformed, then 64 output channels computed. */
-static int block_run_part(const struct kernel *kernel, int stage, int part,
-                          const void *const *inputs, void *const *outputs, void *shared,
-                          void *scratch, struct error *err)
+static int block_run(const struct kernel *kernel, int stage, int part,
+                     const struct kernel_args *args, struct error *err)
 {
     const struct winograd *w = (const struct winograd *)kernel;
-    int16_t *v = shared;
+    int16_t *v = args->shared;
     float *unit = strip_units(w, v);
 
     if (stage == 0) {
         int first = part * TILES_PER_PART;
 
-        w->loops->input(inputs[0], &w->src, first, min(TILES_PER_PART, w->n_tiles - first),
+        w->loops->input(args->in[0], &w->src, first, min(TILES_PER_PART, w->n_tiles - first),
                         v + (size_t)first * (size_t)w->src.c, v_step(w), unit + first);
     } else {
-        convolve_block(w, v, unit, 0, w->n_tiles, part * WINOGRAD_COLUMNS, inputs, outputs[0],
-                       scratch);
+        convolve_block(w, v, unit, 0, w->n_tiles, part * WINOGRAD_COLUMNS, args->in, args->out[0],
+                       args->scratch);
     }
     return 0;
 }
@@ -167,17 +165,17 @@ static size_t gradient_points(int n_tiles, int c)
 }
 
 /* Scratch: the points of a strip of x, of dy, and the gradient's; then the sum of a strip of dy. */
-static int backward_weight_run(const struct kernel *kernel, const void *const *inputs,
-                               void *const *outputs, void *scratch, struct error *err)
+static int backward_weight_run(const struct kernel *kernel, int stage, int part,
+                               const struct kernel_args *args, struct error *err)
 {
     const struct winograd *w = (const struct winograd *)kernel;
     const struct winograd_gradient_loops *loops = w->gradient_loops;
     size_t n_in = (size_t)w->src.c, n_out = (size_t)w->dst.c;
-    uint16_t *v = scratch;
+    uint16_t *v = args->scratch;
     uint16_t *z = v + gradient_points(STRIP_GRADIENT, w->src.c);
     float *du = (float *)(void *)(z + gradient_points(STRIP_GRADIENT, w->dst.c));
     float *sum = du + gradient_points(w->src.c, w->dst.c);
-    float *dbias = w->bias ? outputs[1] : NULL;
+    float *dbias = w->bias ? args->out[1] : NULL;
 
     if (dbias)
         memset(dbias, 0, n_out * sizeof(*dbias));
@@ -187,8 +185,8 @@ static int backward_weight_run(const struct kernel *kernel, const void *const *i
 
         if (dbias)
             memset(sum, 0, n_out * sizeof(*sum));
-        loops->input_pairs(inputs[0], &w->src, first, n_tiles, v);
-        loops->output_pairs(inputs[1], &w->dst, first, n_tiles, z, dbias ? sum : NULL);
+        loops->input_pairs(args->in[0], &w->src, first, n_tiles, v);
+        loops->output_pairs(args->in[1], &w->dst, first, n_tiles, z, dbias ? sum : NULL);
         for (size_t p = 0; p < WINOGRAD_GRADIENT_POINTS; p++)
             loops->product_pairs(v + p * (size_t)n_pairs * n_in * 2,
                                  z + p * (size_t)n_pairs * n_out * 2, n_pairs, w->src.c, w->dst.c,
@@ -196,19 +194,19 @@ static int backward_weight_run(const struct kernel *kernel, const void *const *i
         for (size_t i = 0; i < n_out && dbias; i++)
             dbias[i] += sum[i];
     }
-    loops->weight_grad(du, &w->weight, outputs[0]);
+    loops->weight_grad(du, &w->weight, args->out[0]);
     return 0;
 }
 
 static const struct kernel_ops strip_ops = {
-    .run_part = strip_run_part,
+    .run = strip_run,
     .destroy = winograd_destroy,
     .packed_bytes = winograd_packed_bytes,
     .pack = winograd_pack,
 };
 
 static const struct kernel_ops block_ops = {
-    .run_part = block_run_part,
+    .run = block_run,
     .destroy = winograd_destroy,
     .packed_bytes = winograd_packed_bytes,
     .pack = winograd_pack,
@@ -266,12 +264,11 @@ static void convolve_init(struct winograd *w, uint64_t packing)
     w->strip = min(w->n_tiles, is_long ? STRIP_LONG : STRIP);
     m_bytes = WINOGRAD_POINTS * m_step(w->strip, WINOGRAD_COLUMNS) * sizeof(float);
     if (w->strip < w->n_tiles) {
-        w->base.ops = &strip_ops;
-        w->base.n_stages = 1;
+        kernel_init(&w->base, &strip_ops);
         w->base.n_parts[0] = (w->n_tiles + w->strip - 1) / w->strip;
         w->base.scratch_bytes = strip_input_bytes(w) + m_bytes;
     } else {
-        w->base.ops = &block_ops;
+        kernel_init(&w->base, &block_ops);
         w->base.n_stages = 2;
         w->base.n_parts[0] = (w->n_tiles + TILES_PER_PART - 1) / TILES_PER_PART;
         w->base.n_parts[1] = (w->dst.c + WINOGRAD_COLUMNS - 1) / WINOGRAD_COLUMNS;
@@ -323,7 +320,7 @@ int winograd_backward_weight_create(const struct convolution_shape *shape, struc
 
     if (!w)
         return error_set(err, -ENOMEM, "out of memory for %s", op_name(shape->kind));
-    w->base.ops = &backward_weight_ops;
+    kernel_init(&w->base, &backward_weight_ops);
     w->n_tiles =
         shape->n * (shape->x_h / WINOGRAD_GRADIENT_SIDE) * (shape->x_w / WINOGRAD_GRADIENT_SIDE);
     w->base.scratch_bytes =

@@ -50,12 +50,12 @@ static const struct reference_op *const ops[OP_KINDS] = {
     [OP_HALF_SQUARE_GRAD] = &reference_half_square_grad,
 };
 
-static int reference_run(const struct kernel *kernel, const void *const *inputs,
-                         void *const *outputs, void *scratch, struct error *err)
+static int reference_run(const struct kernel *kernel, int stage, int part,
+                         const struct kernel_args *args, struct error *err)
 {
     const struct reference_kernel *k = (const struct reference_kernel *)kernel;
 
-    ops[k->spec.kind]->run(&k->spec, inputs, outputs, scratch);
+    ops[k->spec.kind]->run(&k->spec, args->in, args->out, args->scratch);
     return 0;
 }
 
@@ -84,7 +84,7 @@ static int reference_kernel_create(struct device *device, const struct kernel_sp
     k = calloc(1, sizeof(*k));
     if (!k)
         return error_set(err, -ENOMEM, "out of memory for a kernel of %s", op_name(spec->kind));
-    k->kernel.ops = &kernel_ops;
+    kernel_init(&k->kernel, &kernel_ops);
     k->spec = *spec;
     if (ops[spec->kind]->scratch_bytes)
         k->kernel.scratch_bytes = ops[spec->kind]->scratch_bytes(spec);

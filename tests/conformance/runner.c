@@ -193,8 +193,14 @@ void runner_destroy(struct runner *r)
 
 int runner_run(struct runner *r, struct error *err)
 {
-    return kernel_run(r->kernel, r->input_pointers, r->output_pointers, buffer_data(&r->shared),
-                      buffer_data(&r->scratch), err);
+    const struct kernel_args args = {
+        .in = r->input_pointers,
+        .out = r->output_pointers,
+        .shared = buffer_data(&r->shared),
+        .scratch = buffer_data(&r->scratch),
+    };
+
+    return kernel_run(r->kernel, &args, err);
 }
 
 int runner_run_checked(struct runner *r, struct tensor_set *set, struct error *err)
