@@ -10,12 +10,14 @@
 
 #include <stdint.h>
 
-struct corruption;
-struct error;
 struct philox_key;
-struct schedule;
 
-enum { PRIOR_MODES = 5 };
+enum {
+    PRIOR_MODES = 5,
+    PRIOR_CHANNELS_MAX = 16,
+    PRIOR_PAIRS = PRIOR_MODES * (PRIOR_MODES + 1) / 2, /* modes (i, j) with i + j < PRIOR_MODES */
+    PRIOR_COEFFICIENTS_MAX = PRIOR_CHANNELS_MAX * PRIOR_PAIRS,
+};
 
 struct prior {
     int side;           /* image side_px */
@@ -27,9 +29,6 @@ struct prior {
     float *chol;        /* [n_coefficients, n_coefficients], lower triangle, row major */
 };
 
-/* images [n, side, side, channels] in [0,1]. 0, -EINVAL (no images), -ENOMEM, -EIO (LAPACK). */
-int prior_fit(const struct corruption *c, const struct schedule *s, int side, int channels, int n,
-              const float *images, struct prior *out, struct error *err);
 void prior_fini(struct prior *prior);
 
 /* Draws x_1 for (seed, image) of the key with sigma = sigma_1; out [side, side, channels]. Uses

@@ -8,7 +8,6 @@
 #ifndef MODEL_SCHEDULE_H
 #define MODEL_SCHEDULE_H
 
-struct corruption;
 struct error;
 struct json_t;
 
@@ -44,23 +43,5 @@ int schedule_noise_then_levels(double sigma_min, double sigma_max, double t_nois
  * sigma = 1 - a^2. Song et al. 2021, Eq. 29-31. beta 0.1, 20. The first sigma knot is at t 1e-3's
  * value so that it stays positive. */
 int schedule_vp(double beta_min, double beta_max, int sub, struct schedule *out, struct error *err);
-
-/* Distances between the laws of C_i x_0: D(i,j) = sqrt(mean ||C_i x - C_j x||^2), the Wasserstein
- * distance when C_j C_i^-1 is symmetric positive (identity coupling), an upper bound otherwise.
- * images [n,h,w,channels] in [0,1]; levels: n_levels; out: [n_levels, n_levels]. Everything in
- * double, or mild levels lie about their distances. 0 or -ENOMEM. */
-int schedule_distances(const struct corruption *c, int n, int channels, const float *images,
-                       int n_levels, const double *levels, double *out, struct error *err);
-
-/* The cheapest path 0 -> n_levels-1 over hops with D <= eps; cost = sum of D. path: room for
- * n_levels indices. Of equally cheap paths the one with fewer nodes. Returns the number of nodes, or
- * -ENOENT when there is no path, -ENOMEM. */
-int schedule_shortest_path(int n_levels, const double *distances, double eps, int *path,
-                           double *cost, struct error *err);
-
-/* The levels of a path with exactly n_nodes nodes, for the largest eps among the distances that
- * gives so many. nodes: room for n_nodes indices. 0, -ENOENT when no eps gives that many, -ENOMEM. */
-int schedule_path_of_length(int n_levels, const double *distances, int n_nodes, int *nodes,
-                            double *eps, struct error *err);
 
 #endif

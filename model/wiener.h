@@ -14,10 +14,6 @@
 #ifndef MODEL_WIENER_H
 #define MODEL_WIENER_H
 
-struct corruption;
-struct error;
-struct schedule;
-
 enum { WIENER_TIMES = 129 };
 
 struct wiener {
@@ -28,10 +24,6 @@ struct wiener {
     float *scale;  /* [WIENER_TIMES, 2]: c_in, c_out, both > 0 */
 };
 
-/* images [n, side, side, channels] in [0,1], n >= 2; a few hundred suffice, and of more than 1,000
- * the first are taken. 0, -EINVAL, -ENOMEM, -EIO (LAPACK). */
-int wiener_fit(const struct corruption *c, const struct schedule *s, int side, int channels, int n,
-               const float *images, struct wiener *out, struct error *err);
 void wiener_fini(struct wiener *w);
 
 /* The numbers at one t: gain [side, side, channels], c_in, c_out. */

@@ -1,7 +1,7 @@
 /* Distances between blur levels and the cheapest paths over them, against exact optimal transport
  * and another implementation of the search.
  */
-#include "model/schedule.h"
+#include "model/fit/schedule_path.h"
 #include "engine/base/error.h"
 #include "model/corruption.h"
 #include "model/safetensors.h"

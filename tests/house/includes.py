@@ -16,13 +16,16 @@ MAY_INCLUDE = {
     "engine/cuda": ("engine", "engine/base"),
     "engine/reference": ("engine", "engine/base"),
     "model": ("engine", "engine/base"),
+    # What the daemon does not have: the server is not among those that may include it.
+    "model/fit": ("model", "engine", "engine/base"),
     "config": ("engine/base",),
     "api": ("engine/base",),
     "server": ("api", "config", "model", "engine", "engine/base"),
     "tools": ("api", "config", "model", "engine", "engine/base", "tools/train"),
     # The daemon's own queue decides in the simulation, too.
     "tools/simulate": ("tools", "server", "model", "engine", "engine/base"),
-    "tools/train": ("tools", "api", "config", "model", "engine", "engine/base"),
+    "tools/train": ("tools", "api", "config", "model", "model/fit", "engine", "engine/base"),
+    "tools/eval": ("tools", "tools/train", "api", "model", "model/fit", "engine", "engine/base"),
 }
 
 # The one list of tables: it names every device.
@@ -38,9 +41,10 @@ LIBRARIES = {
     "cuda": ("engine/cuda",),
     "cudnn": ("engine/cuda",),
     "nccl": ("engine/cuda",),
-    "lapack": ("model",),
+    "lapack": ("model/fit",),
     "nettle": ("api", "model"),
-    "jansson.h": ("model", "config", "api", "server", "tools", "tools/simulate", "tools/train"),
+    "jansson.h": ("model", "config", "api", "server", "tools", "tools/eval", "tools/simulate",
+                  "tools/train"),
     "png.h": ("api",),
     "jpeglib.h": ("tools/train",),
     "uv.h": ("server",),

@@ -1,6 +1,6 @@
 #include "tools/eval/distance.h"
 #include "engine/base/error.h"
-#include "model/lapack.h"
+#include "model/fit/lapack.h"
 #include "tools/eval/products.h"
 
 #include <errno.h>

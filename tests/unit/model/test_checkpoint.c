@@ -5,6 +5,8 @@
 #include "engine/device.h"
 #include "engine/program.h"
 #include "model/corruption.h"
+#include "model/fit/prior_fit.h"
+#include "model/fit/wiener_fit.h"
 #include "model/ncsnpp.h"
 #include "model/safetensors.h"
 #include "tests/unit/model/files.h"

@@ -1,8 +1,8 @@
 /* The routines of LAPACK that fitting calls: column-major, in place. The trailing lengths of
  * character arguments are gfortran's.
  */
-#ifndef MODEL_LAPACK_H
-#define MODEL_LAPACK_H
+#ifndef MODEL_FIT_LAPACK_H
+#define MODEL_FIT_LAPACK_H
 
 #include <stddef.h>
 

@@ -1,10 +1,11 @@
 /* The linear estimate: its tables against their definition, computed image by image with mirror
  * images and all, for one corruption of each kind.
  */
-#include "model/wiener.h"
+#include "model/fit/wiener_fit.h"
 #include "engine/base/error.h"
 #include "model/corruption.h"
 #include "model/schedule.h"
+#include "model/wiener.h"
 #include "tests/unit/model/pictures.h"
 
 #include <errno.h>

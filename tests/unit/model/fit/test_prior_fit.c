@@ -1,8 +1,9 @@
 /* The prior: its modes and moments against what they are defined to be, and its samples. */
-#include "model/prior.h"
+#include "model/fit/prior_fit.h"
 #include "engine/base/error.h"
 #include "engine/base/philox.h"
 #include "model/corruption.h"
+#include "model/prior.h"
 #include "model/schedule.h"
 #include "tests/unit/model/pictures.h"
 

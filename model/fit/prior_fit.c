@@ -1,0 +1,194 @@
+#include "model/fit/prior_fit.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/base/error.h"
+#include "model/corruption.h"
+#include "model/fit/lapack.h"
+#include "model/prior.h"
+#include "model/schedule.h"
+
+/* Leading eigenvectors of the blur C_1 along one axis: basis [side,PRIOR_MODES], values. */
+static int leading_modes(const struct corruption *c, double level, int side, double *basis,
+                         double values[PRIOR_MODES], struct error *err)
+{
+    size_t pixels = (size_t)side * (size_t)side;
+    int work_size = 34 * side, info = 0, rc = 0;
+    float *factors = malloc(2 * pixels * sizeof(*factors));
+    double *a = malloc(pixels * sizeof(*a));
+    double *all = malloc((size_t)side * sizeof(*all));
+    double *work = malloc((size_t)work_size * sizeof(*work));
+
+    if (!factors || !a || !all || !work) {
+        rc = error_set(err, -ENOMEM, "out of memory for the modes of the prior");
+        goto done;
+    }
+    corruption_operator(c, level, factors, factors + pixels);
+    for (size_t i = 0; i < pixels; i++)
+        a[i] = (double)factors[i];
+    dsyev_("V", "U", &side, a, &side, all, work, &work_size, &info, 1, 1);
+    if (info != 0) {
+        rc =
+            error_set(err, -EIO, "could not find the modes of the strongest blur (dsyev %d)", info);
+        goto done;
+    }
+    for (int k = 0; k < PRIOR_MODES; k++) { /* eigenvalues rise; vectors are columns */
+        const double *vector = a + (size_t)(side - 1 - k) * (size_t)side;
+
+        values[k] = all[side - 1 - k];
+        for (int i = 0; i < side; i++)
+            basis[i * PRIOR_MODES + k] = vector[i];
+    }
+
+done:
+    free(factors);
+    free(a);
+    free(all);
+    free(work);
+    return rc;
+}
+
+/* Coefficients of C_1 x, values_i values_j v_i^T X v_j per channel, for an image and for its mirror
+ * image. rows: [PRIOR_MODES,side] of scratch. */
+static void project(int side, int channels, const double *basis, const double *values,
+                    const float *image, double *rows, double out[2][PRIOR_COEFFICIENTS_MAX])
+{
+    int n = 0;
+
+    for (int ch = 0; ch < channels; ch++) {
+        memset(rows, 0, (size_t)PRIOR_MODES * (size_t)side * sizeof(*rows));
+        for (int i = 0; i < side * side; i++) {
+            double pixel = (double)image[(size_t)i * (size_t)channels + (size_t)ch];
+
+            for (int k = 0; k < PRIOR_MODES; k++)
+                rows[k * side + i % side] += basis[i / side * PRIOR_MODES + k] * pixel;
+        }
+        for (int i = 0; i < PRIOR_MODES; i++) {
+            for (int j = 0; i + j < PRIOR_MODES; j++, n++) {
+                out[0][n] = out[1][n] = 0;
+                for (int x = 0; x < side; x++) {
+                    double row = values[i] * values[j] * rows[i * side + x];
+
+                    out[0][n] += row * basis[x * PRIOR_MODES + j];
+                    out[1][n] += row * basis[(side - 1 - x) * PRIOR_MODES + j];
+                }
+            }
+        }
+    }
+}
+
+/* Sums of the coefficients and of their products (lower triangle) over images and mirror images,
+ * to mean and covariance. */
+static void moments(int side, int channels, int n, const float *images, const double *basis,
+                    const double *values, double *rows, int count, double *mean, double *covariance)
+{
+    size_t size = (size_t)side * (size_t)side * (size_t)channels;
+    double coefficients[2][PRIOR_COEFFICIENTS_MAX];
+
+    for (int image = 0; image < n; image++) {
+        project(side, channels, basis, values, images + (size_t)image * size, rows, coefficients);
+        for (int m = 0; m < 2; m++) {
+            for (int i = 0; i < count; i++) {
+                mean[i] += coefficients[m][i];
+                for (int j = 0; j <= i; j++)
+                    covariance[i * count + j] += coefficients[m][i] * coefficients[m][j];
+            }
+        }
+    }
+    for (int i = 0; i < count; i++)
+        mean[i] /= 2.0 * n;
+    for (int i = 0; i < count; i++) {
+        for (int j = 0; j <= i; j++)
+            covariance[i * count + j] = covariance[i * count + j] / (2.0 * n) - mean[i] * mean[j];
+    }
+}
+
+/* Cholesky factor in place, [count,count] lower triangle by rows. Few images, or grey ones, leave
+ * the covariance singular: a 1e-8th of the mean variance on the diagonal, far below the noise. */
+static int factorise(int count, double *covariance, struct error *err)
+{
+    double trace = 0;
+    int info = 0;
+
+    for (int i = 0; i < count; i++)
+        trace += covariance[i * count + i];
+    for (int i = 0; i < count; i++)
+        covariance[i * count + i] += 1e-8 * trace / count + 1e-20;
+    /* LAPACK's upper triangle by columns is our lower one by rows. */
+    dpotrf_("U", &count, covariance, &count, &info, 1);
+    if (info != 0)
+        return error_set(err, -EIO, "could not factorise the prior's covariance (dpotrf %d)", info);
+    return 0;
+}
+
+static int prior_init(struct prior *prior, int side, int channels, struct error *err)
+{
+    size_t n = (size_t)(channels * PRIOR_PAIRS);
+
+    *prior = (struct prior){.side = side, .channels = channels};
+    prior->n_modes = PRIOR_MODES;
+    prior->n_coefficients = (int)n;
+    prior->basis = calloc((size_t)side * PRIOR_MODES, sizeof(*prior->basis));
+    prior->mean = calloc(n, sizeof(*prior->mean));
+    prior->chol = calloc(n * n, sizeof(*prior->chol));
+    if (prior->basis && prior->mean && prior->chol)
+        return 0;
+    prior_fini(prior);
+    return error_set(err, -ENOMEM, "out of memory for the prior");
+}
+
+int prior_fit(const struct corruption *c, const struct schedule *s, int side, int channels, int n,
+              const float *images, struct prior *out, struct error *err)
+{
+    int count = channels * PRIOR_PAIRS, rc;
+    double values[PRIOR_MODES];
+    double *basis, *rows, *mean, *covariance;
+    struct prior prior;
+
+    if (n < 1)
+        return error_set(err, -EINVAL, "could not fit the prior to no images");
+    if (corruption_kind(c) != CORRUPTION_SEPARABLE) {
+        *out = (struct prior){.side = side, .channels = channels};
+        return 0;
+    }
+    if (side < PRIOR_MODES || channels < 1 || channels > PRIOR_CHANNELS_MAX)
+        return error_set(err, -EINVAL, "could not fit the prior to images of %d x %d x %d", side,
+                         side, channels);
+    rc = prior_init(&prior, side, channels, err);
+    if (rc < 0)
+        return rc;
+    basis = calloc((size_t)side * PRIOR_MODES, sizeof(*basis));
+    rows = calloc((size_t)side * PRIOR_MODES, sizeof(*rows));
+    mean = calloc((size_t)count, sizeof(*mean));
+    covariance = calloc((size_t)count * (size_t)count, sizeof(*covariance));
+    if (!basis || !rows || !mean || !covariance) {
+        rc = error_set(err, -ENOMEM, "out of memory fitting the prior");
+        goto done;
+    }
+    rc = leading_modes(c, schedule_level(s, 1), side, basis, values, err);
+    if (rc < 0)
+        goto done;
+    moments(side, channels, n, images, basis, values, rows, count, mean, covariance);
+    rc = factorise(count, covariance, err);
+    if (rc < 0)
+        goto done;
+    for (int i = 0; i < side * PRIOR_MODES; i++)
+        prior.basis[i] = (float)basis[i];
+    for (int i = 0; i < count; i++) {
+        prior.mean[i] = (float)mean[i];
+        for (int j = 0; j <= i; j++)
+            prior.chol[i * count + j] = (float)covariance[i * count + j];
+    }
+    *out = prior;
+
+done:
+    if (rc < 0)
+        prior_fini(&prior);
+    free(basis);
+    free(rows);
+    free(mean);
+    free(covariance);
+    return rc;
+}

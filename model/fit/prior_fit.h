@@ -1,0 +1,14 @@
+/* The prior of a training set: the moments of the leading eigenmodes of the strongest blur. */
+#ifndef MODEL_FIT_PRIOR_FIT_H
+#define MODEL_FIT_PRIOR_FIT_H
+
+struct corruption;
+struct error;
+struct prior;
+struct schedule;
+
+/* images [n, side, side, channels] in [0,1]. 0, -EINVAL (no images), -ENOMEM, -EIO (LAPACK). */
+int prior_fit(const struct corruption *c, const struct schedule *s, int side, int channels, int n,
+              const float *images, struct prior *out, struct error *err);
+
+#endif

@@ -1,0 +1,15 @@
+/* The tables of the best linear estimate (wiener.h) of a training set. */
+#ifndef MODEL_FIT_WIENER_FIT_H
+#define MODEL_FIT_WIENER_FIT_H
+
+struct corruption;
+struct error;
+struct schedule;
+struct wiener;
+
+/* images [n, side, side, channels] in [0,1], n >= 2; a few hundred suffice, and of more than 1,000
+ * the first are taken. 0, -EINVAL, -ENOMEM, -EIO (LAPACK). */
+int wiener_fit(const struct corruption *c, const struct schedule *s, int side, int channels, int n,
+               const float *images, struct wiener *out, struct error *err);
+
+#endif
