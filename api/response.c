@@ -1,6 +1,6 @@
 #include "api/response.h"
 
-#include "api/png.h"
+#include "api/pictures/png.h"
 #include "engine/base/error.h"
 
 #include <errno.h>

@@ -22,10 +22,10 @@ def program(build_dir):
     """Finds a built program by its name: program("softdiffd") is its path."""
 
     def find(name):
-        for folder in ("server", "tools", "tools/eval", "tools/simulate", "tools/train"):
-            path = build_dir / folder / name
-            if path.is_file():
-                return path
-        raise FileNotFoundError(f'"{name}" is not built in "{build_dir}"')
+        folder = "server" if name == "softdiffd" else f"tools/{name.removeprefix('softdiff-')}"
+        path = build_dir / folder / name
+        if not path.is_file():
+            raise FileNotFoundError(f'"{name}" is not built in "{build_dir}"')
+        return path
 
     return find

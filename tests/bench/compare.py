@@ -147,7 +147,7 @@ def check(engines):
 
 def command(name, options, files):
     if name in OURS:
-        program = pathlib.Path(options.build, "tools", "softdiff-inspect")
+        program = pathlib.Path(options.build, "tools", "inspect", "softdiff-inspect")
         return [program, "run", "--paced", "--device", "cpu", "--precision", precision(name),
                 *files]
     return [sys.executable, FOLDER / "peer.py", name, *files]

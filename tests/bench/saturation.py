@@ -34,7 +34,7 @@ def bare_rate(build, model, images, nfe):
     """Images per second of the generator alone, its loading not counted."""
     with tempfile.TemporaryDirectory() as folder:
         out = subprocess.run(
-            [build / "tools/softdiff-sample", model, "--number", str(images), "--nfe", str(nfe),
+            [build / "tools/sample/softdiff-sample", model, "--number", str(images), "--nfe", str(nfe),
              "--grid", f"{folder}/grid.png"],
             check=True, capture_output=True, text=True,
         ).stdout  # fmt: skip

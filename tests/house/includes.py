@@ -19,13 +19,19 @@ MAY_INCLUDE = {
     # What the daemon does not have: the server is not among those that may include it.
     "model/fit": ("model", "engine", "engine/base"),
     "config": ("engine/base",),
-    "api": ("engine/base",),
-    "server": ("api", "config", "model", "engine", "engine/base"),
-    "tools": ("api", "config", "model", "engine", "engine/base", "tools/train"),
+    "api": ("api/pictures", "engine/base"),
+    "api/pictures": ("engine/base",),
+    "server": ("api", "api/pictures", "config", "model", "engine", "engine/base"),
+    "tools": ("model", "engine", "engine/base"),
+    "tools/bench": ("tools", "model", "engine", "engine/base"),
+    "tools/eval": ("tools", "tools/pictures", "api/pictures", "model", "model/fit", "engine",
+                   "engine/base"),
+    "tools/inspect": ("tools", "model", "engine", "engine/base"),
+    "tools/pictures": ("api/pictures", "engine/base"),
+    "tools/sample": ("tools", "tools/pictures", "model", "engine", "engine/base"),
     # The daemon's own queue decides in the simulation, too.
     "tools/simulate": ("tools", "server", "model", "engine", "engine/base"),
-    "tools/train": ("tools", "api", "config", "model", "model/fit", "engine", "engine/base"),
-    "tools/eval": ("tools", "tools/train", "api", "model", "model/fit", "engine", "engine/base"),
+    "tools/train": ("tools", "tools/pictures", "model", "model/fit", "engine", "engine/base"),
 }
 
 # The one list of tables: it names every device.
@@ -43,10 +49,10 @@ LIBRARIES = {
     "nccl": ("engine/cuda",),
     "lapack": ("model/fit",),
     "nettle": ("api", "model"),
-    "jansson.h": ("model", "config", "api", "server", "tools", "tools/eval", "tools/simulate",
-                  "tools/train"),
-    "png.h": ("api",),
-    "jpeglib.h": ("tools/train",),
+    "jansson.h": ("model", "config", "api", "server", "tools", "tools/bench", "tools/eval",
+                  "tools/inspect", "tools/simulate", "tools/train"),
+    "png.h": ("api/pictures",),
+    "jpeglib.h": ("api/pictures",),
     "uv.h": ("server",),
     "microhttpd.h": ("server",),
 }

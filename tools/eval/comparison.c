@@ -3,7 +3,7 @@
 #include "tools/eval/distance.h"
 #include "tools/eval/squeezenet.h"
 #include "tools/eval/statistics.h"
-#include "tools/train/examples.h"
+#include "tools/pictures/order.h"
 
 #include <errno.h>
 #include <math.h>
@@ -23,7 +23,7 @@ static double *shuffled_features(const struct statistics *s)
         free(order);
         return NULL;
     }
-    examples_order(ORDER_SEED, 0, s->n, order);
+    order_shuffled(ORDER_SEED, 0, s->n, order);
     for (int i = 0; i < s->n; i++)
         memcpy(shuffled + (size_t)i * WIDTH, s->features + (size_t)order[i] * WIDTH,
                WIDTH * sizeof(*shuffled));

@@ -10,8 +10,8 @@
 #include "tools/eval/statistics.h"
 #include "tools/generate.h"
 #include "tools/plot.h"
-#include "tools/train/dataset.h"
-#include "tools/train/resize.h"
+#include "tools/pictures/dataset.h"
+#include "api/pictures/resize.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -7,7 +7,7 @@
 #include "engine/program.h"
 #include "model/safetensors.h"
 #include "tools/eval/squeezenet.h"
-#include "tools/train/resize.h"
+#include "api/pictures/resize.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -4,7 +4,7 @@
 #include "tools/eval/distance.h"
 #include "tools/eval/extractor.h"
 #include "tools/eval/squeezenet.h"
-#include "tools/train/dataset.h"
+#include "tools/pictures/dataset.h"
 
 #include <errno.h>
 #include <jansson.h>

@@ -1,5 +1,6 @@
 #include "tools/train/examples.h"
 #include "engine/base/error.h"
+#include "tools/pictures/order.h"
 
 #include <errno.h>
 #include <math.h>
@@ -41,24 +42,6 @@ void examples_destroy(struct examples *e)
     free(e);
 }
 
-void examples_order(uint64_t seed, uint32_t epoch, int n, int *out)
-{
-    /* No example has this number, so the draws of flips never meet those of the order. */
-    struct philox_key key = philox_key(seed, UINT32_MAX, epoch);
-    uint32_t words[4] = {0};
-
-    for (int i = 0; i < n; i++) {
-        int j;
-
-        /* Inside-out shuffle; the multiplication maps a word to [0, i], biased by 2^-32 i. */
-        if (i % 4 == 0)
-            philox_block(&key, PHILOX_STREAM_DATA, (uint32_t)i / 4, words);
-        j = (int)((uint64_t)words[i % 4] * ((uint64_t)i + 1) >> 32);
-        out[i] = out[j];
-        out[j] = i;
-    }
-}
-
 void examples_of_step(struct examples *e, uint64_t step, struct example *out)
 {
     const struct examples_options *o = &e->options;
@@ -74,7 +57,7 @@ void examples_of_step(struct examples *e, uint64_t step, struct example *out)
         double t;
 
         if (!e->ready || e->epoch != epoch) {
-            examples_order(o->seed, epoch, o->n_images, e->order);
+            order_shuffled(o->seed, epoch, o->n_images, e->order);
             e->epoch = epoch;
             e->ready = true;
         }

@@ -40,7 +40,4 @@ void examples_destroy(struct examples *e);
 /* The examples of a step, counted from 0: out [batch]. */
 void examples_of_step(struct examples *e, uint64_t step, struct example *out);
 
-/* The order of an epoch: out [n] holds each of 0 .. n-1 once. */
-void examples_order(uint64_t seed, uint32_t epoch, int n, int *out);
-
 #endif

@@ -6,8 +6,8 @@
 #include "model/fit/prior_fit.h"
 #include "model/fit/schedule_path.h"
 #include "model/fit/wiener_fit.h"
-#include "tools/train/dataset.h"
-#include "tools/train/examples.h"
+#include "tools/pictures/dataset.h"
+#include "tools/pictures/order.h"
 #include "tools/train/recipe.h"
 
 #include <errno.h>
@@ -30,7 +30,7 @@ static float *sample_images(const struct dataset *d, uint64_t seed, int *n)
         *n = d->n;
     images = malloc((size_t)*n * count * sizeof(*images));
     if (order && images) {
-        examples_order(seed, UINT32_MAX, d->n, order);
+        order_shuffled(seed, UINT32_MAX, d->n, order);
         for (int i = 0; i < *n; i++)
             dataset_image(d, order[i], false, images + (size_t)i * count);
     } else {

@@ -7,7 +7,7 @@
 #include "engine/program.h"
 #include "model/ncsnpp.h"
 #include "model/objective.h"
-#include "tools/train/dataset.h"
+#include "tools/pictures/dataset.h"
 #include "tools/train/examples.h"
 #include "tools/train/recipe.h"
 

@@ -7,8 +7,8 @@
 #include "model/generator.h"
 #include "model/safetensors.h"
 #include "tools/generate.h"
-#include "tools/picture.h"
-#include "tools/train/dataset.h"
+#include "tools/pictures/sheet.h"
+#include "tools/pictures/dataset.h"
 #include "tools/train/examples.h"
 #include "tools/train/fit.h"
 #include "tools/train/progress.h"
@@ -246,7 +246,7 @@ static int draw_grid(struct training *t, uint64_t step, struct error *err)
     rc =
         generate_images(g, GRID_IMAGES, 0, SAMPLER_SDE_2M, GRID_NFE, t->options->stop, pixels, err);
     if (rc == 0)
-        rc = picture_write(path, GRID_IMAGES, side, 3, pixels, GRID_COLUMNS, err);
+        rc = sheet_write(path, GRID_IMAGES, side, 3, pixels, GRID_COLUMNS, err);
 
 out:
     free(path);

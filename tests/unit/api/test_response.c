@@ -1,7 +1,7 @@
 /* Answers: the JSON, its PNGs, and that an image is the same bytes wherever it stands. */
 #include "api/response.h"
 
-#include "api/png.h"
+#include "api/pictures/png.h"
 
 #include <jansson.h>
 #include <nettle/base64.h>

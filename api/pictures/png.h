@@ -4,8 +4,8 @@
  * libpng and zlib (level 3, the Sub filter on every row, no time stamp, no gamma).
  * Thread: any; there is no state.
  */
-#ifndef API_PNG_H
-#define API_PNG_H
+#ifndef API_PICTURES_PNG_H
+#define API_PICTURES_PNG_H
 
 #include <stddef.h>
 #include <stdint.h>

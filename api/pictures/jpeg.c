@@ -1,4 +1,4 @@
-#include "tools/train/jpeg.h"
+#include "api/pictures/jpeg.h"
 #include "engine/base/error.h"
 
 #include <errno.h>

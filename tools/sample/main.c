@@ -6,7 +6,7 @@
 #include "model/generator.h"
 #include "tools/arguments.h"
 #include "tools/generate.h"
-#include "tools/picture.h"
+#include "tools/pictures/sheet.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -50,7 +50,7 @@ static int write_files(const struct options *o, int side, int channels, const ui
 
         if (asprintf(&path, "%s/%llu.png", o->out, (unsigned long long)(o->seed + (uint64_t)i)) < 0)
             return error_set(err, -ENOMEM, "out of memory for a path");
-        rc = picture_write(path, 1, side, channels, pixels + (size_t)i * image_bytes, 1, err);
+        rc = sheet_write(path, 1, side, channels, pixels + (size_t)i * image_bytes, 1, err);
         free(path);
     }
     return rc;
@@ -88,7 +88,7 @@ static int sample(const struct options *o, enum sampler sampler, enum precision 
     if (rc < 0)
         goto out;
     seconds = clock_seconds() - seconds;
-    rc = o->grid ? picture_write(o->grid, o->n, side, channels, pixels, o->columns, err)
+    rc = o->grid ? sheet_write(o->grid, o->n, side, channels, pixels, o->columns, err)
                  : write_files(o, side, channels, pixels, err);
     if (rc == 0)
         printf("%d images of %dx%d, %s at %d evaluations, %s: %.2f s, %.2f images/s\n", o->n, side,

@@ -16,7 +16,7 @@
 #include "model/objective.h"
 #include "tools/architecture_file.h"
 #include "tools/arguments.h"
-#include "tools/plan_table.h"
+#include "tools/bench/plan_table.h"
 
 #include <errno.h>
 #include <jansson.h>

@@ -1,5 +1,5 @@
-#include "tools/picture.h"
-#include "api/png.h"
+#include "tools/pictures/sheet.h"
+#include "api/pictures/png.h"
 #include "engine/base/error.h"
 
 #include <errno.h>
@@ -39,8 +39,8 @@ out:
     return rc;
 }
 
-int picture_write(const char *path, int n, int side, int channels, const uint8_t *pixels,
-                  int columns, struct error *err)
+int sheet_write(const char *path, int n, int side, int channels, const uint8_t *pixels, int columns,
+                struct error *err)
 {
     int rows, w, h, rc;
     size_t line = (size_t)side * (size_t)channels, stride, size;

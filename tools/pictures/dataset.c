@@ -1,10 +1,10 @@
-#include "tools/train/dataset.h"
-#include "api/png.h"
+#include "tools/pictures/dataset.h"
+#include "api/pictures/png.h"
 #include "engine/base/error.h"
 #include "engine/base/log.h"
 #include "engine/base/pool.h"
-#include "tools/train/jpeg.h"
-#include "tools/train/resize.h"
+#include "api/pictures/jpeg.h"
+#include "api/pictures/resize.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -1,4 +1,4 @@
-#include "tools/train/resize.h"
+#include "api/pictures/resize.h"
 #include "engine/base/error.h"
 
 #include <errno.h>

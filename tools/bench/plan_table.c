@@ -1,4 +1,4 @@
-#include "tools/plan_table.h"
+#include "tools/bench/plan_table.h"
 #include "engine/base/error.h"
 #include "engine/plan.h"
 #include "engine/program.h"

@@ -3,8 +3,8 @@
  * The filter is a triangle as wide as the pixels of the coarser grid (antialiased bilinear, as in
  * the preparation of CelebA-64), normalised at the border, computed in float and rounded once.
  */
-#ifndef TOOLS_TRAIN_RESIZE_H
-#define TOOLS_TRAIN_RESIZE_H
+#ifndef API_PICTURES_RESIZE_H
+#define API_PICTURES_RESIZE_H
 
 #include <stdint.h>
 

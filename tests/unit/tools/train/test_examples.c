@@ -1,6 +1,7 @@
 /* The order of training examples: every image once per epoch, times and draws from counters. */
 #include "tools/train/examples.h"
 #include "engine/base/error.h"
+#include "tools/pictures/order.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -49,9 +50,9 @@ static void test_orders_differ(void **state)
 {
     int first[IMAGES], second[IMAGES], other[IMAGES];
 
-    examples_order(3, 0, IMAGES, first);
-    examples_order(3, 1, IMAGES, second);
-    examples_order(4, 0, IMAGES, other);
+    order_shuffled(3, 0, IMAGES, first);
+    order_shuffled(3, 1, IMAGES, second);
+    order_shuffled(4, 0, IMAGES, other);
     assert_memory_not_equal(first, second, sizeof(first));
     assert_memory_not_equal(first, other, sizeof(first));
 }

@@ -3,8 +3,8 @@
  * PNG and JPEG files (by their suffix, in any case) anywhere below the folder, in the order of
  * their paths; other files are passed over. Each becomes RGB of side x side px (resize.h).
  */
-#ifndef TOOLS_TRAIN_DATASET_H
-#define TOOLS_TRAIN_DATASET_H
+#ifndef TOOLS_PICTURES_DATASET_H
+#define TOOLS_PICTURES_DATASET_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -3,8 +3,8 @@
  * Stricter than most viewers: a file that ends early or has broken data is an error and not a
  * picture with a grey part.
  */
-#ifndef TOOLS_TRAIN_JPEG_H
-#define TOOLS_TRAIN_JPEG_H
+#ifndef API_PICTURES_JPEG_H
+#define API_PICTURES_JPEG_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,7 +1,7 @@
 /* libpng reports errors by longjmp. Each direction therefore runs inside one function that keeps
  * everything it changes behind a pointer, so that nothing is lost with the registers.
  */
-#include "api/png.h"
+#include "api/pictures/png.h"
 
 #include "engine/base/error.h"
 

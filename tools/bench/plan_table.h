@@ -2,8 +2,8 @@
  *
  * Thread: one at a time.
  */
-#ifndef TOOLS_PLAN_TABLE_H
-#define TOOLS_PLAN_TABLE_H
+#ifndef TOOLS_BENCH_PLAN_TABLE_H
+#define TOOLS_BENCH_PLAN_TABLE_H
 
 struct error;
 struct plan;

@@ -1,5 +1,5 @@
 /* PNG: what goes in comes out, for every type a data set may hold; damage is an error. */
-#include "api/png.h"
+#include "api/pictures/png.h"
 
 #include "engine/base/error.h"
 
