@@ -3,8 +3,7 @@
 #   docker build --target cpu  -t softdiff:cpu .
 #   docker build --target cuda -t softdiff:cuda --build-arg CUDA_BASE=IMAGE .
 #
-# The stage build types what a developer types; an image exists only if the tests pass. It needs
-# Debian 12: later versions of oneDNN have another interface.
+# The stage build types what a developer types; an image exists only if the tests pass.
 ARG DEBIAN_BASE=debian:12-slim
 # A Debian 12 with the CUDA 12 runtime and cuDNN. The default is one without them, since there is
 # no such image that everybody can fetch.

@@ -124,44 +124,17 @@ static const struct kernel_ops attention_grad_ops = {
     .destroy = attention_destroy,
 };
 
-/* A matrix as a product reads it. */
-struct factor {
-    int rows, columns;
-    bool transposed; /* in memory [columns,rows] */
-};
-
-static dnnl_memory_desc_t factor_desc(struct factor f, enum dtype type)
-{
-    dnnl_dims_t dims = {f.rows, f.columns};
-    dnnl_dims_t plain = {f.columns, 1};
-    dnnl_dims_t transposed = {1, f.rows};
-
-    return onednn_desc(2, dims, type, f.transposed ? transposed : plain);
-}
-
 /* c = a b; a and b of the kernel's type, c of c_type. Widens the kernel's scratch. */
 static int product_create(struct cpu_device *device, struct attention *attention, int product,
-                          struct factor a, struct factor b, enum dtype c_type, const char *what,
-                          struct error *err)
+                          struct onednn_matrix a, struct onednn_matrix b, enum dtype c_type,
+                          const char *what, struct error *err)
 {
-    static const int args[] = {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST};
     struct onednn_call **call = &attention->products[product];
-    struct factor c = {a.rows, b.columns, false};
-    dnnl_memory_desc_t a_desc = factor_desc(a, attention->type);
-    dnnl_memory_desc_t b_desc = factor_desc(b, attention->type);
-    dnnl_memory_desc_t c_desc = factor_desc(c, c_type);
-    dnnl_matmul_desc_t desc;
-    dnnl_status_t status = dnnl_matmul_desc_init(&desc, &a_desc, &b_desc, NULL, &c_desc);
-    int rc;
+    int rc = onednn_product_create(device, a, b, attention->type, c_type, what, call, err);
 
-    if (status != dnnl_success)
-        return onednn_error(status, what, err);
-    rc = onednn_call_create(device, &desc, NULL, 3, args, what, call, err);
-    if (rc < 0)
-        return rc;
-    if (attention->base.scratch_bytes < onednn_call_scratch(*call))
+    if (rc == 0 && attention->base.scratch_bytes < onednn_call_scratch(*call))
         attention->base.scratch_bytes = onednn_call_scratch(*call);
-    return 0;
+    return rc;
 }
 
 /* NULL when out of memory. */
@@ -192,7 +165,7 @@ int cpu_attention_create(struct cpu_device *device, const struct kernel_spec *sp
 {
     const char *what = op_name(spec->kind);
     struct attention *a = attention_alloc(&attention_ops, spec);
-    struct factor queries, turned, scores, rows;
+    struct onednn_matrix queries, turned, scores, rows;
     int n_rows, rc;
 
     if (!a)
@@ -204,10 +177,10 @@ int cpu_attention_create(struct cpu_device *device, const struct kernel_spec *sp
     n_rows = a->positions / a->n_bands;
     a->scores_bytes = align64((size_t)n_rows * (size_t)a->positions * sizeof(float));
     a->base.n_parts[0] = a->n * a->n_bands;
-    queries = (struct factor){n_rows, a->channels, false};
-    turned = (struct factor){a->channels, a->positions, true};
-    scores = (struct factor){n_rows, a->positions, false};
-    rows = (struct factor){a->positions, a->channels, false};
+    queries = (struct onednn_matrix){n_rows, a->channels, false};
+    turned = (struct onednn_matrix){a->channels, a->positions, true};
+    scores = (struct onednn_matrix){n_rows, a->positions, false};
+    rows = (struct onednn_matrix){a->positions, a->channels, false};
     rc = product_create(device, a, FORWARD_S, queries, turned, DTYPE_F32, what, err);
     if (rc < 0)
         goto fail;
@@ -228,15 +201,15 @@ int cpu_attention_grad_create(struct cpu_device *device, const struct kernel_spe
 {
     const char *what = op_name(spec->kind);
     struct attention *a = attention_alloc(&attention_grad_ops, spec);
-    struct factor rows, turned, square, turned_square;
+    struct onednn_matrix rows, turned, square, turned_square;
     int rc;
 
     if (!a)
         return error_set(err, -ENOMEM, "out of memory for %s", what);
-    rows = (struct factor){a->positions, a->channels, false};
-    turned = (struct factor){a->channels, a->positions, true};
-    square = (struct factor){a->positions, a->positions, false};
-    turned_square = (struct factor){a->positions, a->positions, true};
+    rows = (struct onednn_matrix){a->positions, a->channels, false};
+    turned = (struct onednn_matrix){a->channels, a->positions, true};
+    square = (struct onednn_matrix){a->positions, a->positions, false};
+    turned_square = (struct onednn_matrix){a->positions, a->positions, true};
     rc = product_create(device, a, GRAD_V, turned_square, rows, a->type, what, err);
     if (rc < 0)
         goto fail;

@@ -95,8 +95,7 @@ static int backward_weight_run(const struct kernel *kernel, int stage, int part,
                                const struct kernel_args *args, struct error *err)
 {
     const struct convolution *c = (const struct convolution *)kernel;
-    const dnnl_memory_desc_t *desc = onednn_call_desc(c->call, DNNL_ARG_DIFF_WEIGHTS);
-    char *rest = (char *)args->scratch + align64(dnnl_memory_desc_get_size(desc));
+    char *rest = (char *)args->scratch + align64(onednn_call_bytes(c->reorder, 0));
     const void *const operands[] = {args->in[0], args->in[1], args->scratch,
                                     c->bias ? args->out[1] : NULL};
     const void *const reordered[] = {args->scratch, args->out[0]};
@@ -112,20 +111,18 @@ static int backward_weight_run(const struct kernel *kernel, int stage, int part,
 static size_t convolution_packed_bytes(const struct kernel *kernel, int input)
 {
     const struct convolution *c = (const struct convolution *)kernel;
-    const dnnl_memory_desc_t *desc = onednn_call_desc(c->reorder, DNNL_ARG_TO);
 
-    return align64(dnnl_memory_desc_get_size(desc)) + onednn_call_scratch(c->reorder);
+    return align64(onednn_call_bytes(c->reorder, 1)) + onednn_call_scratch(c->reorder);
 }
 
 static int convolution_pack(const struct kernel *kernel, int input, const float *src, void *dst,
                             struct error *err)
 {
     const struct convolution *c = (const struct convolution *)kernel;
-    const dnnl_memory_desc_t *desc = onednn_call_desc(c->reorder, DNNL_ARG_TO);
     const void *const args[] = {src, dst};
 
-    return onednn_call_run(c->reorder, args, (char *)dst + align64(dnnl_memory_desc_get_size(desc)),
-                           err);
+    return onednn_call_run(c->reorder, args,
+                           (char *)dst + align64(onednn_call_bytes(c->reorder, 1)), err);
 }
 
 static const struct kernel_ops forward_ops = {
@@ -147,54 +144,6 @@ static const struct kernel_ops backward_weight_ops = {
     .destroy = convolution_destroy,
 };
 
-/* What all three primitives of a convolution are described with. */
-struct convolution_descs {
-    dnnl_memory_desc_t x, y, bias;
-    dnnl_memory_desc_t plain;      /* float32 weights in the layout of engine/op.h */
-    dnnl_memory_desc_t weight;     /* any format, the type of x or y */
-    dnnl_memory_desc_t weight_f32; /* any format */
-    dnnl_dims_t strides, pads, pads_end;
-};
-
-static void descs_init(struct convolution_descs *d, const struct convolution_shape *s)
-{
-    dnnl_dims_t weight_dims = {s->y_c, s->x_c, s->side, s->side};
-    dnnl_dim_t area = (dnnl_dim_t)s->side * s->side;
-    dnnl_dims_t plain_strides = {s->x_c * area, area, s->side, 1};
-    dnnl_dims_t in_first_strides = {1, s->y_c, 1, 1};
-    dnnl_dims_t bias_dims = {s->y_c};
-    dnnl_dims_t bias_strides = {1};
-    int extents[2][2] = {{s->x_h, s->y_h}, {s->x_w, s->y_w}};
-    /* bf16 weights unless everything is float32 */
-    bool bf16 = s->x_type == DTYPE_BF16 || s->y_type == DTYPE_BF16;
-
-    d->x = onednn_nhwc(s->n, s->x_c, s->x_h, s->x_w, s->x_type);
-    d->y = onednn_nhwc(s->n, s->y_c, s->y_h, s->y_w, s->y_type);
-    d->bias = onednn_desc(1, bias_dims, DTYPE_F32, bias_strides);
-    d->plain =
-        onednn_desc(4, weight_dims, DTYPE_F32, s->in_first ? in_first_strides : plain_strides);
-    d->weight = onednn_desc(4, weight_dims, bf16 ? DTYPE_BF16 : DTYPE_F32, NULL);
-    d->weight_f32 = onednn_desc(4, weight_dims, DTYPE_F32, NULL);
-    for (int i = 0; i < 2; i++) {
-        d->strides[i] = s->stride;
-        d->pads[i] = i == 0 ? s->pad_top : s->pad;
-        /* what the last window reaches over the end; negative if it stops short of it */
-        d->pads_end[i] =
-            (dnnl_dim_t)(extents[i][1] - 1) * s->stride + s->side - extents[i][0] - d->pads[i];
-    }
-}
-
-static int forward_desc_init(dnnl_convolution_desc_t *out, const struct convolution_descs *d,
-                             bool bias, const char *what, struct error *err)
-{
-    dnnl_status_t status =
-        dnnl_convolution_forward_desc_init(out, dnnl_forward_training, dnnl_convolution_direct,
-                                           &d->x, &d->weight, bias ? &d->bias : NULL, &d->y,
-                                           d->strides, d->pads, d->pads_end);
-
-    return status == dnnl_success ? 0 : onednn_error(status, what, err);
-}
-
 /* NULL when out of memory. */
 static struct convolution *convolution_alloc(const struct kernel_ops *ops, bool bias)
 {
@@ -209,39 +158,27 @@ static struct convolution *convolution_alloc(const struct kernel_ops *ops, bool 
 
 /* Gives input 1 the packed format that the primitive wants. */
 static int packing_init(struct cpu_device *device, struct convolution *c,
-                        const dnnl_memory_desc_t *plain, const char *what, struct error *err)
+                        const struct convolution_shape *shape, struct error *err)
 {
-    const dnnl_memory_desc_t *packed = onednn_call_desc(c->call, DNNL_ARG_WEIGHTS);
-    int rc = onednn_reorder_create(device, plain, packed, what, &c->reorder, err);
+    int rc = onednn_pack_create(device, shape, c->call, &c->reorder, err);
 
     if (rc < 0)
         return rc;
-    c->base.packing[1] = onednn_packing(plain, packed);
+    c->base.packing[1] = onednn_packing(c->reorder);
     if (c->base.scratch_bytes < onednn_call_scratch(c->call))
         c->base.scratch_bytes = onednn_call_scratch(c->call);
     return 0;
 }
 
-/* weight: its format, NULL for the one oneDNN likes best. Widens the kernel's scratch. */
+/* like: a call with the weights' format, NULL for the one oneDNN likes best. Widens the kernel's
+ * scratch. */
 static int forward_call_create(struct cpu_device *device, struct convolution *c,
                                const struct convolution_shape *shape,
-                               const dnnl_memory_desc_t *weight, struct onednn_call **out,
+                               const struct onednn_call *like, struct onednn_call **out,
                                struct error *err)
 {
-    static const int args[] = {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST, DNNL_ARG_BIAS};
-    const char *what = op_name(shape->kind);
-    struct convolution_descs descs;
-    dnnl_convolution_desc_t desc;
-    int rc;
+    int rc = onednn_forward_create(device, shape, like, out, err);
 
-    descs_init(&descs, shape);
-    if (weight)
-        descs.weight = *weight;
-    if (shape->residual)
-        descs.y = onednn_nhwc(shape->n, shape->y_c, shape->y_h, shape->y_w, DTYPE_F32);
-    rc = forward_desc_init(&desc, &descs, shape->bias, what, err);
-    if (rc == 0)
-        rc = onednn_call_create(device, &desc, NULL, shape->bias ? 4 : 3, args, what, out, err);
     if (rc == 0 && c->base.scratch_bytes < onednn_call_scratch(*out))
         c->base.scratch_bytes = onednn_call_scratch(*out);
     return rc;
@@ -285,7 +222,6 @@ static bool same_band(const struct convolution_shape *a, const struct convolutio
 static int bands_create(struct cpu_device *device, struct convolution *c,
                         const struct convolution_shape *whole, int n_bands, struct error *err)
 {
-    const dnnl_memory_desc_t *weight = onednn_call_desc(c->call, DNNL_ARG_WEIGHTS);
     int first_x, rc = 0;
     struct convolution_shape top = band_shape(whole, 0, n_bands, &first_x), middle = top;
 
@@ -302,7 +238,7 @@ static int bands_create(struct cpu_device *device, struct convolution *c,
                                                                                : &c->bottom;
 
         if (!*call) {
-            rc = forward_call_create(device, c, &shape, weight, call, err);
+            rc = forward_call_create(device, c, &shape, c->call, call, err);
             if (call == &c->middle)
                 middle = shape;
         }
@@ -321,15 +257,13 @@ int convolution_forward_create(struct cpu_device *device, const struct convoluti
     struct convolution *c = convolution_alloc(&forward_ops, shape->bias);
     int n_bands = count_bands(shape), first_x, rc;
     struct convolution_shape top = band_shape(shape, 0, n_bands, &first_x);
-    struct convolution_descs descs;
 
     if (!c)
         return error_set(err, -ENOMEM, "out of memory for %s", op_name(shape->kind));
     rc = forward_call_create(device, c, &top, NULL, &c->call, err);
     if (rc < 0)
         goto fail;
-    descs_init(&descs, shape);
-    rc = packing_init(device, c, &descs.plain, op_name(shape->kind), err);
+    rc = packing_init(device, c, shape, err);
     if (rc == 0)
         rc = bands_create(device, c, shape, n_bands, err);
     if (rc < 0)
@@ -353,99 +287,45 @@ int convolution_backward_data_create(struct cpu_device *device,
                                      const struct convolution_shape *shape, struct kernel **out,
                                      struct error *err)
 {
-    static const int args[] = {DNNL_ARG_DIFF_DST, DNNL_ARG_WEIGHTS, DNNL_ARG_DIFF_SRC};
-    const char *what = op_name(shape->kind);
-    dnnl_primitive_desc_t hint = NULL;
-    struct convolution_descs d;
-    dnnl_convolution_desc_t desc;
-    dnnl_status_t status;
     struct convolution *c = convolution_alloc(&backward_data_ops, shape->bias);
     int rc;
 
     if (!c)
-        return error_set(err, -ENOMEM, "out of memory for %s", what);
-    descs_init(&d, shape);
-    rc = forward_desc_init(&desc, &d, false, what, err);
-    if (rc < 0)
-        goto fail;
-    rc = onednn_hint_create(device, &desc, what, &hint, err);
-    if (rc < 0)
-        goto fail;
-    status =
-        dnnl_convolution_backward_data_desc_init(&desc, dnnl_convolution_direct, &d.x, &d.weight,
-                                                 &d.y, d.strides, d.pads, d.pads_end);
-    if (status != dnnl_success) {
-        rc = onednn_error(status, what, err);
-        goto fail;
+        return error_set(err, -ENOMEM, "out of memory for %s", op_name(shape->kind));
+    rc = onednn_backward_data_create(device, shape, &c->call, err);
+    if (rc == 0)
+        rc = packing_init(device, c, shape, err);
+    if (rc < 0) {
+        convolution_destroy(&c->base);
+        return rc;
     }
-    rc = onednn_call_create(device, &desc, hint, 3, args, what, &c->call, err);
-    if (rc < 0)
-        goto fail;
-    rc = packing_init(device, c, &d.plain, what, err);
-    if (rc < 0)
-        goto fail;
-    onednn_hint_destroy(hint);
     *out = &c->base;
     return 0;
-
-fail:
-    onednn_hint_destroy(hint);
-    convolution_destroy(&c->base);
-    return rc;
 }
 
 int convolution_backward_weight_create(struct cpu_device *device,
                                        const struct convolution_shape *shape, struct kernel **out,
                                        struct error *err)
 {
-    static const int args[] = {DNNL_ARG_SRC, DNNL_ARG_DIFF_DST, DNNL_ARG_DIFF_WEIGHTS,
-                               DNNL_ARG_DIFF_BIAS};
-    const char *what = op_name(shape->kind);
-    dnnl_primitive_desc_t hint = NULL;
-    const dnnl_memory_desc_t *gradient;
-    struct convolution_descs d;
-    dnnl_convolution_desc_t desc;
-    dnnl_status_t status;
     struct convolution *c = convolution_alloc(&backward_weight_ops, shape->bias);
     size_t call_bytes, reorder_bytes;
     int rc;
 
     if (!c)
-        return error_set(err, -ENOMEM, "out of memory for %s", what);
-    descs_init(&d, shape);
-    rc = forward_desc_init(&desc, &d, shape->bias, what, err);
-    if (rc < 0)
-        goto fail;
-    rc = onednn_hint_create(device, &desc, what, &hint, err);
-    if (rc < 0)
-        goto fail;
-    status =
-        dnnl_convolution_backward_weights_desc_init(&desc, dnnl_convolution_direct, &d.x,
-                                                    &d.weight_f32, shape->bias ? &d.bias : NULL,
-                                                    &d.y, d.strides, d.pads, d.pads_end);
-    if (status != dnnl_success) {
-        rc = onednn_error(status, what, err);
-        goto fail;
+        return error_set(err, -ENOMEM, "out of memory for %s", op_name(shape->kind));
+    rc = onednn_backward_weight_create(device, shape, &c->call, err);
+    if (rc == 0)
+        rc = onednn_unpack_create(device, shape, c->call, &c->reorder, err);
+    if (rc < 0) {
+        convolution_destroy(&c->base);
+        return rc;
     }
-    rc = onednn_call_create(device, &desc, hint, shape->bias ? 4 : 3, args, what, &c->call, err);
-    if (rc < 0)
-        goto fail;
-    gradient = onednn_call_desc(c->call, DNNL_ARG_DIFF_WEIGHTS);
-    rc = onednn_reorder_create(device, gradient, &d.plain, what, &c->reorder, err);
-    if (rc < 0)
-        goto fail;
     call_bytes = onednn_call_scratch(c->call);
     reorder_bytes = onednn_call_scratch(c->reorder);
-    c->base.scratch_bytes = align64(dnnl_memory_desc_get_size(gradient)) +
+    c->base.scratch_bytes = align64(onednn_call_bytes(c->reorder, 0)) +
                             (call_bytes > reorder_bytes ? call_bytes : reorder_bytes);
-    onednn_hint_destroy(hint);
     *out = &c->base;
     return 0;
-
-fail:
-    onednn_hint_destroy(hint);
-    convolution_destroy(&c->base);
-    return rc;
 }
 
 /* x and y are the tensors in their places, w the weight or its gradient. */

@@ -11,11 +11,11 @@
 
 #include <stdbool.h>
 
-struct dnnl_engine;
+struct onednn_engine;
 
 struct cpu_device {
     struct device_base base; /* first: engine/ reads it */
-    struct dnnl_engine *engine;
+    struct onednn_engine *engine;
     bool native_bf16; /* the processor multiplies bfloat16 (AVX512-BF16, AMX) */
     bool amx;         /* with AMX's tiles */
 };

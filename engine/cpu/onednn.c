@@ -1,83 +1,54 @@
-/* oneDNN's primitives are stateless once their scratchpad is the caller's, but a memory object is
- * not: it holds the pointer. So each call owns a set of memory objects per thread of the device;
- * a run claims a free set, and only stores the pointers that changed. Storing one makes oneDNN
- * write zeros to the padding of a blocked format; packed parameters have zeros there already, so
- * threads that share a packed copy write what is there.
- */
 #include "engine/cpu/onednn.h"
 #include "engine/base/error.h"
-#include "engine/base/pool.h"
+#include "engine/cpu/convolution.h"
 #include "engine/cpu/cpu_kernels.h"
+#include "engine/cpu/onednn_call.h"
+#include "engine/cpu/onednn_version.h"
 
-#include <assert.h>
 #include <errno.h>
-#include <sched.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-struct call_set {
-    atomic_bool busy;
-    dnnl_stream_t stream;
-    int n_made;                                /* exec[0 .. n_made) hold a memory */
-    dnnl_exec_arg_t exec[ONEDNN_ARGS_MAX + 1]; /* the last is the scratchpad, if there is one */
-};
-
-struct onednn_call {
-    const char *what;
-    dnnl_primitive_t primitive;
-    size_t scratch_bytes;
-    int n_args;
-    int n_sets;
-    struct call_set sets[];
-};
-
-int onednn_error(dnnl_status_t status, const char *what, struct error *err)
+void onednn_engine_destroy(struct onednn_engine *engine)
 {
-    switch (status) {
-    case dnnl_out_of_memory:
-        return error_set(err, -ENOMEM, "out of memory in oneDNN for %s", what);
-    case dnnl_unimplemented:
-        return error_set(err, -ENOTSUP, "the cpu device has no %s of these types and shapes", what);
-    default:
-        return error_set(err, -EIO, "oneDNN could not run %s: status %d", what, (int)status);
+    if (!engine)
+        return;
+    if (engine->attr)
+        dnnl_primitive_attr_destroy(engine->attr);
+    if (engine->engine)
+        dnnl_engine_destroy(engine->engine);
+    free(engine);
+}
+
+int onednn_engine_create(struct onednn_engine **out, struct error *err)
+{
+    struct onednn_engine *engine = calloc(1, sizeof(*engine));
+    dnnl_status_t status;
+
+    if (!engine)
+        return error_set(err, -ENOMEM, "out of memory for oneDNN's engine");
+    status = dnnl_engine_create(&engine->engine, dnnl_cpu, 0);
+    if (status == dnnl_success)
+        status = dnnl_primitive_attr_create(&engine->attr);
+    /* The scratchpad comes from the caller: oneDNN's own belongs to a thread and grows. */
+    if (status == dnnl_success)
+        status = dnnl_primitive_attr_set_scratchpad_mode(engine->attr, dnnl_scratchpad_mode_user);
+    if (status != dnnl_success) {
+        onednn_engine_destroy(engine);
+        return onednn_error(status, "a cpu engine", err);
     }
-}
-
-int onednn_engine_create(dnnl_engine_t *out, struct error *err)
-{
-    dnnl_status_t status = dnnl_engine_create(out, dnnl_cpu, 0);
-
-    return status == dnnl_success ? 0 : onednn_error(status, "a cpu engine", err);
-}
-
-void onednn_engine_destroy(dnnl_engine_t engine)
-{
-    if (engine)
-        dnnl_engine_destroy(engine);
+    *out = engine;
+    return 0;
 }
 
 const char *onednn_isa(void)
 {
-    static const struct {
-        dnnl_cpu_isa_t isa;
-        const char *name;
-    } isas[] = {
-        {dnnl_cpu_isa_sse41, "sse41"},
-        {dnnl_cpu_isa_avx, "avx"},
-        {dnnl_cpu_isa_avx2, "avx2"},
-        {dnnl_cpu_isa_avx2_vnni, "avx2_vnni"},
-        {dnnl_cpu_isa_avx512_core, "avx512_core"},
-        {dnnl_cpu_isa_avx512_core_vnni, "avx512_core_vnni"},
-        {dnnl_cpu_isa_avx512_core_bf16, "avx512_core_bf16"},
-        {dnnl_cpu_isa_avx512_core_amx, "avx512_core_amx"},
-    };
     dnnl_cpu_isa_t isa = dnnl_get_effective_cpu_isa();
 
-    for (size_t i = 0; i < sizeof(isas) / sizeof(isas[0]); i++) {
-        if (isas[i].isa == isa)
-            return isas[i].name;
+    for (const struct onednn_isa_name *known = onednn_isa_names; known->name; known++) {
+        if (known->isa == isa)
+            return known->name;
     }
     return "unknown instruction set";
 }
@@ -110,30 +81,155 @@ static dnnl_data_type_t data_type(enum dtype dtype)
     return dtype == DTYPE_BF16 ? dnnl_bf16 : dnnl_f32;
 }
 
-dnnl_memory_desc_t onednn_desc(int n_dims, const dnnl_dims_t dims, enum dtype dtype,
-                               const dnnl_dims_t strides)
+static struct onednn_tensor nhwc(int n, int c, int h, int w, enum dtype dtype)
 {
-    dnnl_memory_desc_t desc;
-    dnnl_status_t status;
+    dnnl_dim_t row = (dnnl_dim_t)w * c;
 
-    if (strides)
-        status = dnnl_memory_desc_init_by_strides(&desc, n_dims, dims, data_type(dtype), strides);
-    else
-        status = dnnl_memory_desc_init_by_tag(&desc, n_dims, dims, data_type(dtype),
-                                              dnnl_format_tag_any);
-    /* Only sizes below 1 or too many of them are refused, which a kernel_spec does not have. */
-    assert(status == dnnl_success);
-    (void)status;
-    return desc;
+    return (struct onednn_tensor){
+        .n_dims = 4,
+        .dims = {n, c, h, w},
+        .strides = {h * row, 1, row, c},
+        .type = data_type(dtype),
+    };
 }
 
-dnnl_memory_desc_t onednn_nhwc(int n, int c, int h, int w, enum dtype dtype)
+static struct onednn_tensor weight_any(const struct convolution_shape *s, enum dtype dtype)
 {
-    dnnl_dims_t dims = {n, c, h, w};
-    dnnl_dim_t row = (dnnl_dim_t)w * c;
-    dnnl_dims_t strides = {h * row, 1, row, c};
+    return (struct onednn_tensor){
+        .n_dims = 4,
+        .dims = {s->y_c, s->x_c, s->side, s->side},
+        .any = true,
+        .type = data_type(dtype),
+    };
+}
 
-    return onednn_desc(4, dims, dtype, strides);
+static struct onednn_tensor weight_plain(const struct convolution_shape *s)
+{
+    dnnl_dim_t area = (dnnl_dim_t)s->side * s->side;
+    dnnl_dims_t in_first = {1, s->y_c, 1, 1}, out_first = {s->x_c * area, area, s->side, 1};
+    struct onednn_tensor plain = weight_any(s, DTYPE_F32);
+
+    plain.any = false;
+    memcpy(plain.strides, s->in_first ? in_first : out_first, sizeof(plain.strides));
+    return plain;
+}
+
+static struct onednn_convolution convolution_of(const struct convolution_shape *s)
+{
+    int extents[2][2] = {{s->x_h, s->y_h}, {s->x_w, s->y_w}};
+    /* bf16 weights unless everything is float32 */
+    bool bf16 = s->x_type == DTYPE_BF16 || s->y_type == DTYPE_BF16;
+    struct onednn_convolution c = {
+        .x = nhwc(s->n, s->x_c, s->x_h, s->x_w, s->x_type),
+        .y = nhwc(s->n, s->y_c, s->y_h, s->y_w, s->residual ? DTYPE_F32 : s->y_type),
+        .weight = weight_any(s, bf16 ? DTYPE_BF16 : DTYPE_F32),
+        .bias = {.n_dims = 1, .dims = {s->y_c}, .strides = {1}, .type = dnnl_f32},
+        .has_bias = s->bias,
+    };
+
+    for (int i = 0; i < 2; i++) {
+        c.strides[i] = s->stride;
+        c.pads[i] = i == 0 ? s->pad_top : s->pad;
+        /* what the last window reaches over the end; negative if it stops short of it */
+        c.pads_end[i] =
+            (dnnl_dim_t)(extents[i][1] - 1) * s->stride + s->side - extents[i][0] - c.pads[i];
+    }
+    return c;
+}
+
+int onednn_forward_create(struct cpu_device *device, const struct convolution_shape *shape,
+                          const struct onednn_call *like, struct onednn_call **out,
+                          struct error *err)
+{
+    static const int args[] = {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST, DNNL_ARG_BIAS};
+    struct onednn_convolution convolution = convolution_of(shape);
+    dnnl_primitive_desc_t desc;
+    dnnl_status_t status = onednn_forward_describe(device->engine, &convolution,
+                                                   like ? onednn_call_desc(like) : NULL, &desc);
+
+    if (status != dnnl_success)
+        return onednn_error(status, op_name(shape->kind), err);
+    return onednn_call_create(device, desc, shape->bias ? 4 : 3, args, op_name(shape->kind), out,
+                              err);
+}
+
+typedef dnnl_status_t describe_fn(const struct onednn_engine *engine,
+                                  const struct onednn_convolution *convolution,
+                                  const_dnnl_primitive_desc_t hint, dnnl_primitive_desc_t *out);
+
+/* A gradient, with the forward primitive's description as its hint. */
+static dnnl_status_t describe_backward(const struct cpu_device *device, describe_fn *describe,
+                                       const struct onednn_convolution *convolution,
+                                       dnnl_primitive_desc_t *out)
+{
+    dnnl_primitive_desc_t hint;
+    dnnl_status_t status = onednn_forward_describe(device->engine, convolution, NULL, &hint);
+
+    if (status != dnnl_success)
+        return status;
+    status = describe(device->engine, convolution, hint, out);
+    dnnl_primitive_desc_destroy(hint);
+    return status;
+}
+
+int onednn_backward_data_create(struct cpu_device *device, const struct convolution_shape *shape,
+                                struct onednn_call **out, struct error *err)
+{
+    static const int args[] = {DNNL_ARG_DIFF_DST, DNNL_ARG_WEIGHTS, DNNL_ARG_DIFF_SRC};
+    struct onednn_convolution convolution = convolution_of(shape);
+    dnnl_primitive_desc_t desc;
+    dnnl_status_t status;
+
+    convolution.has_bias = false;
+    status = describe_backward(device, onednn_backward_data_describe, &convolution, &desc);
+    if (status != dnnl_success)
+        return onednn_error(status, op_name(shape->kind), err);
+    return onednn_call_create(device, desc, 3, args, op_name(shape->kind), out, err);
+}
+
+int onednn_backward_weight_create(struct cpu_device *device, const struct convolution_shape *shape,
+                                  struct onednn_call **out, struct error *err)
+{
+    static const int args[] = {DNNL_ARG_SRC, DNNL_ARG_DIFF_DST, DNNL_ARG_DIFF_WEIGHTS,
+                               DNNL_ARG_DIFF_BIAS};
+    struct onednn_convolution convolution = convolution_of(shape);
+    dnnl_primitive_desc_t desc;
+    dnnl_status_t status =
+        describe_backward(device, onednn_backward_weight_describe, &convolution, &desc);
+
+    if (status != dnnl_success)
+        return onednn_error(status, op_name(shape->kind), err);
+    return onednn_call_create(device, desc, shape->bias ? 4 : 3, args, op_name(shape->kind), out,
+                              err);
+}
+
+static const int reorder_args[] = {DNNL_ARG_FROM, DNNL_ARG_TO};
+
+int onednn_pack_create(struct cpu_device *device, const struct convolution_shape *shape,
+                       const struct onednn_call *call, struct onednn_call **out, struct error *err)
+{
+    struct onednn_tensor plain = weight_plain(shape);
+    dnnl_primitive_desc_t desc;
+    dnnl_status_t status = onednn_pack_describe(device->engine, &plain, onednn_call_desc(call),
+                                                DNNL_ARG_WEIGHTS, &desc);
+
+    if (status != dnnl_success)
+        return onednn_error(status, op_name(shape->kind), err);
+    return onednn_call_create(device, desc, 2, reorder_args, op_name(shape->kind), out, err);
+}
+
+int onednn_unpack_create(struct cpu_device *device, const struct convolution_shape *shape,
+                         const struct onednn_call *call, struct onednn_call **out,
+                         struct error *err)
+{
+    struct onednn_tensor plain = weight_plain(shape);
+    dnnl_primitive_desc_t desc;
+    dnnl_status_t status = onednn_unpack_describe(device->engine, onednn_call_desc(call),
+                                                  DNNL_ARG_DIFF_WEIGHTS, &plain, &desc);
+
+    if (status != dnnl_success)
+        return onednn_error(status, op_name(shape->kind), err);
+    return onednn_call_create(device, desc, 2, reorder_args, op_name(shape->kind), out, err);
 }
 
 static uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t size)
@@ -145,232 +241,58 @@ static uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t size)
     return hash;
 }
 
-/* Field by field: the descriptor has bytes that nobody sets. */
-static uint64_t hash_desc(uint64_t hash, const dnnl_memory_desc_t *desc)
+/* Field by field: a descriptor has bytes that nobody sets. */
+static uint64_t hash_arg(uint64_t hash, const struct onednn_call *call, int arg)
 {
-    const dnnl_blocking_desc_t *blocking = &desc->format_desc.blocking;
-    size_t dims_bytes = (size_t)desc->ndims * sizeof(desc->dims[0]);
-    size_t blocks_bytes = (size_t)blocking->inner_nblks * sizeof(blocking->inner_blks[0]);
+    struct onednn_layout layout;
+    size_t dims_bytes, blocks_bytes;
 
-    hash = hash_bytes(hash, &desc->ndims, sizeof(desc->ndims));
-    hash = hash_bytes(hash, desc->dims, dims_bytes);
-    hash = hash_bytes(hash, &desc->data_type, sizeof(desc->data_type));
-    hash = hash_bytes(hash, desc->padded_dims, dims_bytes);
-    hash = hash_bytes(hash, &desc->format_kind, sizeof(desc->format_kind));
-    hash = hash_bytes(hash, blocking->strides, dims_bytes);
-    hash = hash_bytes(hash, &blocking->inner_nblks, sizeof(blocking->inner_nblks));
-    hash = hash_bytes(hash, blocking->inner_blks, blocks_bytes);
-    return hash_bytes(hash, blocking->inner_idxs, blocks_bytes);
+    onednn_arg_layout(onednn_call_desc(call), arg, &layout);
+    dims_bytes = (size_t)layout.n_dims * sizeof(*layout.dims);
+    blocks_bytes = (size_t)layout.n_blocks * sizeof(*layout.blocks);
+    hash = hash_bytes(hash, &layout.n_dims, sizeof(layout.n_dims));
+    hash = hash_bytes(hash, layout.dims, dims_bytes);
+    hash = hash_bytes(hash, &layout.type, sizeof(layout.type));
+    hash = hash_bytes(hash, layout.padded_dims, dims_bytes);
+    hash = hash_bytes(hash, &layout.kind, sizeof(layout.kind));
+    hash = hash_bytes(hash, layout.strides, dims_bytes);
+    hash = hash_bytes(hash, &layout.n_blocks, sizeof(layout.n_blocks));
+    hash = hash_bytes(hash, layout.blocks, blocks_bytes);
+    return hash_bytes(hash, layout.block_dims, blocks_bytes);
 }
 
-uint64_t onednn_packing(const dnnl_memory_desc_t *from, const dnnl_memory_desc_t *to)
+uint64_t onednn_packing(const struct onednn_call *pack)
 {
-    uint64_t hash = hash_desc(hash_desc(UINT64_C(0xCBF29CE484222325), from), to);
+    uint64_t hash = hash_arg(UINT64_C(0xCBF29CE484222325), pack, DNNL_ARG_FROM);
 
+    hash = hash_arg(hash, pack, DNNL_ARG_TO);
     return hash ? hash : 1;
 }
 
-static const_dnnl_primitive_desc_t call_pd(const struct onednn_call *call)
+static struct onednn_tensor matrix_of(struct onednn_matrix m, enum dtype dtype)
 {
-    const_dnnl_primitive_desc_t pd = NULL;
+    dnnl_dims_t plain = {m.columns, 1}, transposed = {1, m.rows};
+    struct onednn_tensor t = {
+        .n_dims = 2,
+        .dims = {m.rows, m.columns},
+        .type = data_type(dtype),
+    };
 
-    dnnl_primitive_get_primitive_desc(call->primitive, &pd);
-    return pd;
+    memcpy(t.strides, m.transposed ? transposed : plain, sizeof(t.strides));
+    return t;
 }
 
-const dnnl_memory_desc_t *onednn_call_desc(const struct onednn_call *call, int arg)
+int onednn_product_create(struct cpu_device *device, struct onednn_matrix a, struct onednn_matrix b,
+                          enum dtype type, enum dtype c_type, const char *what,
+                          struct onednn_call **out, struct error *err)
 {
-    return dnnl_primitive_desc_query_md(call_pd(call), dnnl_query_exec_arg_md, arg);
-}
-
-size_t onednn_call_scratch(const struct onednn_call *call)
-{
-    return call->scratch_bytes;
-}
-
-void onednn_call_destroy(struct onednn_call *call)
-{
-    if (!call)
-        return;
-    for (int i = 0; i < call->n_sets; i++) {
-        struct call_set *set = &call->sets[i];
-
-        for (int j = 0; j < set->n_made; j++)
-            dnnl_memory_destroy(set->exec[j].memory);
-        if (set->stream)
-            dnnl_stream_destroy(set->stream);
-    }
-    if (call->primitive)
-        dnnl_primitive_destroy(call->primitive);
-    free(call);
-}
-
-static dnnl_status_t set_add(struct call_set *set, dnnl_engine_t engine, int arg,
-                             const dnnl_memory_desc_t *desc)
-{
-    dnnl_exec_arg_t *exec = &set->exec[set->n_made];
-    dnnl_status_t status = dnnl_memory_create(&exec->memory, desc, engine, DNNL_MEMORY_NONE);
-
-    if (status != dnnl_success)
-        return status;
-    exec->arg = arg;
-    set->n_made++;
-    return dnnl_success;
-}
-
-static dnnl_status_t set_init(struct onednn_call *call, struct call_set *set, dnnl_engine_t engine,
-                              const int *args)
-{
-    dnnl_status_t status = dnnl_stream_create(&set->stream, engine, dnnl_stream_default_flags);
-
-    for (int i = 0; i < call->n_args && status == dnnl_success; i++)
-        status = set_add(set, engine, args[i], onednn_call_desc(call, args[i]));
-    if (status == dnnl_success && call->scratch_bytes)
-        status =
-            set_add(set, engine, DNNL_ARG_SCRATCHPAD, onednn_call_desc(call, DNNL_ARG_SCRATCHPAD));
-    return status;
-}
-
-/* Takes nothing: pd stays the caller's. */
-static int call_create(struct cpu_device *device, const_dnnl_primitive_desc_t pd, int n_args,
-                       const int *args, const char *what, struct onednn_call **out,
-                       struct error *err)
-{
-    int n_sets = pool_threads(device->base.pool);
-    struct onednn_call *call;
-    dnnl_status_t status;
-
-    assert(n_args <= ONEDNN_ARGS_MAX);
-    call = calloc(1, sizeof(*call) + (size_t)n_sets * sizeof(call->sets[0]));
-    if (!call)
-        return error_set(err, -ENOMEM, "out of memory for %s", what);
-    call->what = what;
-    call->n_args = n_args;
-    call->n_sets = n_sets;
-    status = dnnl_primitive_create(&call->primitive, pd);
-    if (status == dnnl_success)
-        call->scratch_bytes =
-            dnnl_memory_desc_get_size(onednn_call_desc(call, DNNL_ARG_SCRATCHPAD));
-    for (int i = 0; i < n_sets && status == dnnl_success; i++)
-        status = set_init(call, &call->sets[i], device->engine, args);
-    if (status != dnnl_success) {
-        onednn_call_destroy(call);
-        return onednn_error(status, what, err);
-    }
-    *out = call;
-    return 0;
-}
-
-/* The scratchpad comes from the caller: oneDNN's own belongs to a thread and grows. */
-static dnnl_status_t attr_create(dnnl_primitive_attr_t *out)
-{
-    dnnl_status_t status = dnnl_primitive_attr_create(out);
-
-    if (status != dnnl_success)
-        return status;
-    status = dnnl_primitive_attr_set_scratchpad_mode(*out, dnnl_scratchpad_mode_user);
-    if (status != dnnl_success)
-        dnnl_primitive_attr_destroy(*out);
-    return status;
-}
-
-static int pd_create(struct cpu_device *device, const_dnnl_op_desc_t op_desc,
-                     const_dnnl_primitive_desc_t hint, const char *what, dnnl_primitive_desc_t *out,
-                     struct error *err)
-{
-    dnnl_primitive_attr_t attr;
-    dnnl_status_t status = attr_create(&attr);
+    static const int args[] = {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST};
+    struct onednn_tensor x = matrix_of(a, type), w = matrix_of(b, type);
+    struct onednn_tensor y = matrix_of((struct onednn_matrix){a.rows, b.columns, false}, c_type);
+    dnnl_primitive_desc_t desc;
+    dnnl_status_t status = onednn_product_describe(device->engine, &x, &w, &y, &desc);
 
     if (status != dnnl_success)
         return onednn_error(status, what, err);
-    status = dnnl_primitive_desc_create(out, op_desc, attr, device->engine, hint);
-    dnnl_primitive_attr_destroy(attr);
-    return status == dnnl_success ? 0 : onednn_error(status, what, err);
-}
-
-int onednn_hint_create(struct cpu_device *device, const_dnnl_op_desc_t op_desc, const char *what,
-                       dnnl_primitive_desc_t *out, struct error *err)
-{
-    return pd_create(device, op_desc, NULL, what, out, err);
-}
-
-void onednn_hint_destroy(dnnl_primitive_desc_t hint)
-{
-    if (hint)
-        dnnl_primitive_desc_destroy(hint);
-}
-
-int onednn_call_create(struct cpu_device *device, const_dnnl_op_desc_t op_desc,
-                       const_dnnl_primitive_desc_t hint, int n_args, const int *args,
-                       const char *what, struct onednn_call **out, struct error *err)
-{
-    dnnl_primitive_desc_t pd;
-    int rc = pd_create(device, op_desc, hint, what, &pd, err);
-
-    if (rc < 0)
-        return rc;
-    rc = call_create(device, pd, n_args, args, what, out, err);
-    dnnl_primitive_desc_destroy(pd);
-    return rc;
-}
-
-int onednn_reorder_create(struct cpu_device *device, const dnnl_memory_desc_t *from,
-                          const dnnl_memory_desc_t *to, const char *what, struct onednn_call **out,
-                          struct error *err)
-{
-    static const int args[] = {DNNL_ARG_FROM, DNNL_ARG_TO};
-    dnnl_primitive_attr_t attr;
-    dnnl_primitive_desc_t pd;
-    dnnl_status_t status = attr_create(&attr);
-    int rc;
-
-    if (status != dnnl_success)
-        return onednn_error(status, what, err);
-    status =
-        dnnl_reorder_primitive_desc_create(&pd, from, device->engine, to, device->engine, attr);
-    dnnl_primitive_attr_destroy(attr);
-    if (status != dnnl_success)
-        return onednn_error(status, what, err);
-    rc = call_create(device, pd, 2, args, what, out, err);
-    dnnl_primitive_desc_destroy(pd);
-    return rc;
-}
-
-static struct call_set *set_claim(struct onednn_call *call)
-{
-    for (;;) {
-        for (int i = 0; i < call->n_sets; i++) {
-            if (!atomic_exchange_explicit(&call->sets[i].busy, true, memory_order_acquire))
-                return &call->sets[i];
-        }
-        sched_yield(); /* more threads than the device has: none of our plans does that */
-    }
-}
-
-static dnnl_status_t memory_point(dnnl_memory_t memory, const void *pointer)
-{
-    void *old;
-    dnnl_status_t status = dnnl_memory_get_data_handle(memory, &old);
-
-    if (status != dnnl_success || old == pointer)
-        return status;
-    return dnnl_memory_set_data_handle(memory, (void *)pointer);
-}
-
-int onednn_call_run(struct onednn_call *call, const void *const *pointers, void *scratch,
-                    struct error *err)
-{
-    struct call_set *set = set_claim(call);
-    dnnl_status_t status = dnnl_success;
-
-    for (int i = 0; i < call->n_args && status == dnnl_success; i++)
-        status = memory_point(set->exec[i].memory, pointers[i]);
-    if (call->scratch_bytes && status == dnnl_success)
-        status = memory_point(set->exec[call->n_args].memory, scratch);
-    if (status == dnnl_success)
-        status = dnnl_primitive_execute(call->primitive, set->stream, set->n_made, set->exec);
-    if (status == dnnl_success)
-        status = dnnl_stream_wait(set->stream);
-    atomic_store_explicit(&set->busy, false, memory_order_release);
-    return status == dnnl_success ? 0 : onednn_error(status, call->what, err);
+    return onednn_call_create(device, desc, 3, args, what, out, err);
 }

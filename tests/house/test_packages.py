@@ -82,6 +82,19 @@ def test_as_root(place):
     assert "libdnnl2" in done.stdout and "libcmocka-dev" in done.stdout
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="not root")
+@pytest.mark.parametrize("known, chosen", [("libdnnl2", "libdnnl2"), ("libdnnl3.6", "libdnnl3.6"),
+                                           ("nothing", "libdnnl2")])
+def test_either_name(place, known, chosen):
+    """Of the names that a library's package has in two Debians, the one that apt knows."""
+    write_command(place, "apt-cache", f'[ "$2" != {known} ] || echo "Package: $2"')
+    done = run(place, "run")
+    assert done.returncode == 0
+    install = [line for line in done.stdout.splitlines() if "apt-get install" in line][0]
+    assert [word for word in install.split() if word.startswith("libdnnl")] == [chosen]
+    assert "|" not in install
+
+
 def test_without_an_update(place):
     """A network that is down does not keep it from packages that are at hand."""
     write_command(place, "apt-get", '[ "$1" = install ]')
