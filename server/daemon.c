@@ -4,7 +4,8 @@
 #include "config/settings.h"
 #include "engine/base/error.h"
 #include "engine/base/log.h"
-#include "server/http.h"
+#include "server/admission.h"
+#include "server/listener.h"
 #include "server/routes.h"
 #include "server/samples.h"
 
@@ -58,10 +59,11 @@ bool daemon_serves(const struct daemon *d)
 static void finish(struct daemon *d)
 {
     uv_timer_stop(&d->drain);
-    http_destroy(d->public);
-    http_destroy(d->admin);
+    listener_destroy(d->public);
+    listener_destroy(d->admin);
     engine_thread_stop(d->engine);
     samples_destroy(d->samples);
+    admission_destroy(d->admission);
     uv_close((uv_handle_t *)&d->wake, NULL);
     uv_close((uv_handle_t *)&d->sigterm, NULL);
     uv_close((uv_handle_t *)&d->sigint, NULL);
@@ -75,7 +77,7 @@ static void on_drain_look(uv_timer_t *timer)
     uint64_t limit_ms = (uint64_t)d->settings->drain_timeout_ms;
 
     if (samples_in_progress(d->samples) == 0) {
-        if (http_exchanges(d->public) == 0 || elapsed_ms > limit_ms + ANSWER_SENDING_MS)
+        if (listener_exchanges(d->public) == 0 || elapsed_ms > limit_ms + ANSWER_SENDING_MS)
             finish(d);
         return;
     }
@@ -96,7 +98,7 @@ static void drain(struct daemon *d)
 {
     d->phase = DAEMON_DRAINING;
     d->drain_started_ns = uv_hrtime();
-    http_quiesce(d->public);
+    listener_quiesce(d->public);
     uv_timer_start(&d->drain, on_drain_look, 1, DRAIN_LOOK_MS);
 }
 
@@ -175,20 +177,21 @@ static void raise_file_limit(const struct settings *s)
 }
 
 static int open_listener(struct daemon *d, const char *name, const char *address,
-                         const struct http_options *options, struct http **out, struct error *err)
+                         const struct listener_options *options, struct listener **out,
+                         struct error *err)
 {
-    struct http_options o = *options;
+    struct listener_options o = *options;
     char bound[ADDRESS_TEXT_BYTES];
     int rc;
 
-    o.name = name;
-    o.header_timeout_ms = d->settings->header_timeout_ms;
-    o.idle_timeout_ms = d->settings->idle_timeout_ms;
-    o.body_bytes_max = LIMITS_BODY_BYTES;
-    o.arg = d;
-    rc = http_listen(address, &o.socket, bound, err);
+    o.exchange.name = name;
+    o.exchange.header_timeout_ms = d->settings->header_timeout_ms;
+    o.exchange.idle_timeout_ms = d->settings->idle_timeout_ms;
+    o.exchange.body_bytes_max = LIMITS_BODY_BYTES;
+    o.exchange.arg = d;
+    rc = listener_bind(address, &o.socket, bound, err);
     if (rc == 0)
-        rc = http_create(&d->loop, &o, out, err);
+        rc = listener_create(&d->loop, &o, out, err);
     if (rc == 0)
         log_write(LOG_INFO, "event=listen listener=%s address=%s", name, bound);
     return rc;
@@ -196,18 +199,18 @@ static int open_listener(struct daemon *d, const char *name, const char *address
 
 static int open_listeners(struct daemon *d, struct error *err)
 {
-    const struct http_options public = {
+    const struct listener_options public = {
         .connections_max = d->settings->max_connections,
         .connections_per_ip_max = d->settings->max_connections_per_ip,
-        .log_level = LOG_INFO,
-        .begin = routes_public_begin,
-        .complete = routes_public_complete,
+        .exchange.log_level = LOG_INFO,
+        .exchange.begin = routes_public_begin,
+        .exchange.complete = routes_complete,
     };
-    const struct http_options admin = {
+    const struct listener_options admin = {
         .connections_max = ADMIN_CONNECTIONS,
-        .log_level = LOG_DEBUG,
-        .begin = routes_admin_begin,
-        .complete = routes_admin_complete,
+        .exchange.log_level = LOG_DEBUG,
+        .exchange.begin = routes_admin_begin,
+        .exchange.complete = routes_complete,
     };
     int rc;
 
@@ -238,7 +241,9 @@ static int start(struct daemon *d, struct error *err)
     if (rc == 0)
         rc = engine_thread_start(d->settings, wake, d, &d->engine, err);
     if (rc == 0)
-        rc = samples_create(&d->loop, d->settings, d->engine, &d->samples, err);
+        rc = admission_create(d->settings, d->engine, &d->admission, err);
+    if (rc == 0)
+        rc = samples_create(&d->loop, d->admission, d->engine, &d->samples, err);
     return rc;
 }
 

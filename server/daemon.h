@@ -16,8 +16,9 @@
 #include <stdbool.h>
 #include <uv.h>
 
+struct admission;
 struct error;
-struct http;
+struct listener;
 struct samples;
 struct settings;
 
@@ -36,8 +37,9 @@ struct daemon {
     uv_timer_t drain; /* ends the delay, then looks whether all is finished */
     uint64_t started_ns, drain_started_ns;
     bool cancelled; /* the requests left over at the end of the drain */
-    struct http *public, *admin;
+    struct listener *public, *admin;
     struct engine_thread *engine;
+    struct admission *admission;
     struct samples *samples;
 };
 

@@ -3,8 +3,10 @@
 #include "api/limits.h"
 #include "config/settings.h"
 #include "model/sampler.h"
+#include "server/admission.h"
 #include "server/daemon.h"
-#include "server/http.h"
+#include "server/engine_model.h"
+#include "server/listener.h"
 #include "server/samples.h"
 
 #include <jansson.h>
@@ -23,7 +25,7 @@ static char *to_text(json_t *json)
 char *describe_version(void)
 {
     return to_text(json_pack("{s:s, s:s, s:s, s:s}", "name", "softdiffd", "version",
-                             SOFTDIFF_VERSION, "libmicrohttpd", http_library_version(), "libuv",
+                             SOFTDIFF_VERSION, "libmicrohttpd", listener_library_version(), "libuv",
                              uv_version_string()));
 }
 
@@ -107,7 +109,7 @@ static json_t *determinism_to_json(const struct daemon *d)
 
 char *describe_capabilities(const struct daemon *d)
 {
-    const struct samples_limits *limits = samples_limits(d->samples);
+    const struct samples_limits *limits = admission_limits(d->admission);
     int nfe = LIMITS_NFE_DEFAULT < limits->nfe_max ? LIMITS_NFE_DEFAULT : limits->nfe_max;
     struct engine_stats stats;
     json_t *json;
@@ -135,6 +137,6 @@ char *describe_queue(const struct daemon *d)
                              "slots_busy", stats.busy, "images_waiting", (json_int_t)stats.waiting,
                              "evaluations", (json_int_t)stats.evaluations, "evaluations_per_s",
                              stats.evaluations_per_s, "retry_after_s",
-                             samples_retry_after_s(d->samples), "requests",
+                             admission_retry_after_s(d->admission), "requests",
                              samples_to_json(d->samples)));
 }

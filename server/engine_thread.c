@@ -3,9 +3,8 @@
 #include "config/settings.h"
 #include "engine/base/log.h"
 #include "engine/device.h"
-#include "model/checkpoint.h"
-#include "model/corruption.h"
 #include "model/generator.h"
+#include "server/engine_model.h"
 #include "server/job.h"
 #include "server/queue.h"
 
@@ -21,9 +20,7 @@
 enum { FAILURES_MAX = 3 };
 
 struct model {
-    struct engine_model described;
-    struct checkpoint *checkpoint;
-    struct generator *generator;
+    struct engine_model loaded;
     struct queue queue;
 };
 
@@ -70,24 +67,6 @@ static void publish_state(struct engine_thread *e, enum engine_state state,
 
 /* Loading */
 
-static void describe_model(struct model *m, const char *name)
-{
-    const struct formulation *f = &m->checkpoint->formulation;
-    struct engine_model *d = &m->described;
-
-    snprintf(d->name, sizeof(d->name), "%s", name);
-    snprintf(d->digest, sizeof(d->digest), "%s", m->checkpoint->digest);
-    snprintf(d->licence, sizeof(d->licence), "%s",
-             m->checkpoint->licence ? m->checkpoint->licence : "");
-    d->corruption = corruption_name(f->corruption);
-    d->output = output_name(f->output);
-    d->time_embed = time_embed_name(f->time_embed);
-    d->precision = precision_name(generator_precision(m->generator));
-    d->side_px = generator_side(m->generator);
-    d->channels = generator_channels(m->generator);
-    d->memory_bytes = generator_memory_bytes(m->generator);
-}
-
 /* Loading takes a while, and a daemon that is told to end should not see it through. */
 static bool stop_wanted(struct engine_thread *e)
 {
@@ -103,30 +82,26 @@ static int load_model(struct engine_thread *e, const struct settings_model *sett
                       const struct generator_options *options, struct error *err)
 {
     struct model *m = &e->models[e->n_models];
+    const struct engine_model *loaded = &m->loaded;
     uint64_t start_ns = uv_hrtime();
     int rc;
 
-    rc = checkpoint_load(setting->path, &m->checkpoint, err);
-    if (rc == 0)
-        rc = generator_create(e->device, m->checkpoint, options, &m->generator, err);
-    if (rc < 0) {
-        error_prefix(err, "model \"%s\": ", setting->name);
+    rc = engine_model_load(e->device, setting, options, &m->loaded, err);
+    if (rc < 0)
         return rc;
-    }
-    describe_model(m, setting->name);
     if (stop_wanted(e))
         return error_set(err, -ECANCELED, "told to stop");
     m->queue.parked_max = options->slots;
-    m->described.batch_invariant = generator_self_test(m->generator, &m->described.self_test) == 0;
-    if (!m->described.batch_invariant)
-        log_write(LOG_WARN, "event=self_test model=%s error=\"%s\"", setting->name,
-                  m->described.self_test.text);
+    engine_model_test(&m->loaded);
+    if (!loaded->batch_invariant)
+        log_write(LOG_WARN, "event=self_test model=%s error=\"%s\"", loaded->name,
+                  loaded->self_test.text);
     e->n_models++;
     log_write(LOG_INFO,
               "event=model name=%s checkpoint=%.12s corruption=%s side=%d precision=%s "
               "batch_invariant=%d memory_bytes=%zu ms=%.0f",
-              setting->name, m->described.digest, m->described.corruption, m->described.side_px,
-              m->described.precision, m->described.batch_invariant, m->described.memory_bytes,
+              loaded->name, loaded->digest, loaded->corruption, loaded->side_px, loaded->precision,
+              loaded->batch_invariant, loaded->memory_bytes,
               (double)(uv_hrtime() - start_ns) / 1e6);
     return 0;
 }
@@ -159,8 +134,7 @@ static void unload(struct engine_thread *e)
     int i;
 
     for (i = 0; i < SETTINGS_MODELS_MAX; i++) {
-        generator_destroy(e->models[i].generator);
-        checkpoint_destroy(e->models[i].checkpoint);
+        engine_model_unload(&e->models[i].loaded);
     }
     free(e->images);
     device_close(e->device);
@@ -177,7 +151,7 @@ static void write_stats(struct engine_thread *e)
     e->stats.busy = 0;
     for (i = 0; i < e->n_models; i++) {
         e->stats.waiting += e->models[i].queue.n_images;
-        e->stats.busy += generator_busy(e->models[i].generator);
+        e->stats.busy += generator_busy(e->models[i].loaded.generator);
     }
     e->stats.evaluations = e->evaluations;
     e->stats.evaluations_per_s = e->evaluations_per_s;
@@ -208,7 +182,7 @@ static void abandon_job(struct engine_thread *e, struct job *job, int status)
     struct model *m = &e->models[job->model];
 
     queue_remove(&m->queue, job);
-    generator_cancel(m->generator, job->id);
+    generator_cancel(m->loaded.generator, job->id);
     finish_job(e, job, status);
 }
 
@@ -231,7 +205,7 @@ static void start_image(struct engine_thread *e, struct model *m, struct job *jo
     int rc;
 
     if (parked) {
-        rc = generator_resume(m->generator, job->id, &error);
+        rc = generator_resume(m->loaded.generator, job->id, &error);
     } else {
         if (job->n_started == 1)
             job->started_ns = uv_hrtime();
@@ -239,7 +213,7 @@ static void start_image(struct engine_thread *e, struct model *m, struct job *jo
         task.seed = job->seed + (uint64_t)(job->n_started - 1);
         task.sampler = job->sampler;
         task.nfe = job->nfe;
-        rc = generator_submit(m->generator, &task, &error);
+        rc = generator_submit(m->loaded.generator, &task, &error);
     }
     if (rc < 0) {
         job->error = error;
@@ -255,11 +229,11 @@ static void share_lanes(struct engine_thread *e, struct model *m)
     int rc;
 
     for (;;) {
-        if (generator_busy(m->generator) == generator_slots(m->generator)) {
+        if (generator_busy(m->loaded.generator) == generator_slots(m->loaded.generator)) {
             job = queue_park(&m->queue);
             if (!job)
                 return;
-            rc = generator_park(m->generator, job->id, &error);
+            rc = generator_park(m->loaded.generator, job->id, &error);
             if (rc < 0) {
                 job->error = error;
                 abandon_job(e, job, rc);
@@ -275,7 +249,7 @@ static void share_lanes(struct engine_thread *e, struct model *m)
 static void deliver(struct engine_thread *e, struct model *m, const struct generator_image *image)
 {
     size_t bytes =
-        (size_t)m->described.side_px * (size_t)m->described.side_px * (size_t)m->described.channels;
+        (size_t)m->loaded.side_px * (size_t)m->loaded.side_px * (size_t)m->loaded.channels;
     struct job *job = e->active;
 
     while (job->id != image->id)
@@ -291,7 +265,7 @@ static void fail_model(struct engine_thread *e, const struct model *m, int statu
 {
     struct job *job, *next;
 
-    log_write(LOG_ERROR, "event=tick_failed model=%s error=\"%s\"", m->described.name, error->text);
+    log_write(LOG_ERROR, "event=tick_failed model=%s error=\"%s\"", m->loaded.name, error->text);
     for (job = e->active; job; job = next) {
         next = job->next;
         if (&e->models[job->model] != m || job->n_lanes == 0)
@@ -304,13 +278,13 @@ static void fail_model(struct engine_thread *e, const struct model *m, int statu
 /* One network evaluation of a model's busy lanes. */
 static void tick(struct engine_thread *e, struct model *m)
 {
-    int busy = generator_busy(m->generator), n = 0, rc, i;
+    int busy = generator_busy(m->loaded.generator), n = 0, rc, i;
     uint64_t start_ns = uv_hrtime();
     struct error error;
     double rate;
 
     atomic_store(&e->tick_started_ns, start_ns);
-    rc = generator_tick(m->generator, e->images, &n, &error);
+    rc = generator_tick(m->loaded.generator, e->images, &n, &error);
     atomic_store(&e->tick_started_ns, 0);
     if (rc < 0) {
         e->n_failures++;
@@ -365,7 +339,7 @@ static void compute(struct engine_thread *e)
         for (i = 0; i < e->n_models; i++) {
             share_lanes(e, &e->models[i]);
             publish_stats(e);
-            if (generator_busy(e->models[i].generator) > 0)
+            if (generator_busy(e->models[i].loaded.generator) > 0)
                 tick(e, &e->models[i]);
         }
         if (e->n_failures >= FAILURES_MAX)
@@ -458,9 +432,14 @@ void engine_thread_stats(struct engine_thread *e, struct engine_stats *out)
         started_ns && uv_hrtime() - started_ns > (uint64_t)e->settings->stall_timeout_ms * 1000000;
 }
 
+int engine_thread_models(const struct engine_thread *e)
+{
+    return e->n_models;
+}
+
 const struct engine_model *engine_thread_model(const struct engine_thread *e, int i)
 {
-    return &e->models[i].described;
+    return &e->models[i].loaded;
 }
 
 const char *engine_thread_device(const struct engine_thread *e)

@@ -17,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct engine_model;
 struct engine_thread;
 struct job;
 struct settings;
@@ -25,20 +26,6 @@ enum engine_state {
     ENGINE_LOADING,
     ENGINE_READY,
     ENGINE_FAILED, /* it could not load, or the device keeps failing: nothing comes any more */
-};
-
-/* What was loaded; constant once ready. */
-struct engine_model {
-    char name[65];
-    const char *corruption; /* borrowed from the checkpoint */
-    char digest[65];        /* SHA-256 of the checkpoint, hex */
-    const char *output, *time_embed;
-    char licence[256]; /* empty: none is stated */
-    const char *precision;
-    int side_px, channels;
-    size_t memory_bytes;
-    bool batch_invariant;   /* the self-test's result */
-    struct error self_test; /* what differed, if it did */
 };
 
 struct engine_stats {
@@ -64,6 +51,7 @@ void engine_thread_stop(struct engine_thread *e);
 void engine_thread_stats(struct engine_thread *e, struct engine_stats *out);
 
 /* Only while ready: the models of settings in their order, and a line about the device. */
+int engine_thread_models(const struct engine_thread *e); /* how many */
 const struct engine_model *engine_thread_model(const struct engine_thread *e, int i);
 const char *engine_thread_device(const struct engine_thread *e);
 

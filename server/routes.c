@@ -4,7 +4,7 @@
 #include "server/assets.h"
 #include "server/daemon.h"
 #include "server/describe.h"
-#include "server/http.h"
+#include "server/exchange.h"
 #include "server/samples.h"
 
 #include <stdbool.h>
@@ -143,18 +143,19 @@ static void begin(const struct route *routes, struct daemon *d, struct exchange 
     r = find_route(routes, x);
     if (!r || (r->needs_engine && refuse_unless_ready(d, x)))
         return;
+    exchange_set_context(x, r);
     if (r->begin)
         r->begin(d, x);
 }
 
-/* The daemon may have changed its state while the body came in. */
-static void complete(const struct route *routes, struct daemon *d, struct exchange *x)
+void routes_complete(struct exchange *x, void *arg)
 {
-    const struct route *r = find_route(routes, x);
+    const struct route *r = exchange_context(x);
+    struct daemon *d = arg;
 
-    if (!r || (r->needs_engine && refuse_unless_ready(d, x)))
-        return;
-    r->complete(d, x);
+    /* The daemon may have changed its state while the body came in. */
+    if (!r->needs_engine || !refuse_unless_ready(d, x))
+        r->complete(d, x);
 }
 
 void routes_public_begin(struct exchange *x, void *arg)
@@ -162,17 +163,7 @@ void routes_public_begin(struct exchange *x, void *arg)
     begin(public_routes, arg, x);
 }
 
-void routes_public_complete(struct exchange *x, void *arg)
-{
-    complete(public_routes, arg, x);
-}
-
 void routes_admin_begin(struct exchange *x, void *arg)
 {
     begin(admin_routes, arg, x);
-}
-
-void routes_admin_complete(struct exchange *x, void *arg)
-{
-    complete(admin_routes, arg, x);
 }

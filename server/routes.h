@@ -1,6 +1,7 @@
 /* Which address is answered by what, on both listeners.
  *
- * arg is the struct daemon; the functions are callbacks of struct http_options. Thread: loop.
+ * arg is the struct daemon; the functions are callbacks of struct exchange_options. An address is
+ * looked up once, when the head is there. Thread: loop.
  */
 #ifndef SERVER_ROUTES_H
 #define SERVER_ROUTES_H
@@ -8,8 +9,7 @@
 struct exchange;
 
 void routes_public_begin(struct exchange *x, void *arg);
-void routes_public_complete(struct exchange *x, void *arg);
 void routes_admin_begin(struct exchange *x, void *arg);
-void routes_admin_complete(struct exchange *x, void *arg);
+void routes_complete(struct exchange *x, void *arg);
 
 #endif

@@ -5,19 +5,19 @@
 
 #include "api/accept.h"
 #include "api/problem.h"
-#include "api/request.h"
 #include "api/response.h"
-#include "config/settings.h"
 #include "engine/base/error.h"
 #include "engine/base/log.h"
+#include "server/admission.h"
+#include "server/engine_model.h"
 #include "server/engine_thread.h"
-#include "server/http.h"
+#include "server/exchange.h"
 #include "server/job.h"
+#include "server/selection.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
-#include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,20 +25,13 @@
 #include <strings.h>
 #include <sys/random.h>
 
-enum { RETRY_AFTER_MAX_S = 60 };
-
-static const double RETRY_JITTER = 0.2;
-
 struct samples {
     uv_loop_t *loop;
-    const struct settings *settings;
+    struct admission *admission;
     struct engine_thread *engine;
-    struct samples_limits limits;
     uint64_t last_id;
     struct request *requests;
     int n_requests;
-    int n_images[SETTINGS_MODELS_MAX]; /* admitted and not yet taken back, per model */
-    double n_evaluations;              /* that these still need, at most */
 };
 
 struct request {
@@ -210,8 +203,7 @@ static void take_back(struct request *r)
     struct job *job = &r->job;
 
     r->with_engine = false;
-    s->n_images[job->model] -= job->n;
-    s->n_evaluations -= (double)job->n * job->nfe;
+    admission_leave(s->admission, job);
     if (job->status == 0 && r->exchange) {
         r->encoding.data = r;
         r->with_pool = true;
@@ -241,7 +233,7 @@ void samples_cancel_all(struct samples *s)
         fail(r, 503, 1, "the daemon is shutting down; try another one");
 }
 
-/* Admission */
+/* Beginning */
 
 void samples_begin(struct samples *s, struct exchange *x)
 {
@@ -260,101 +252,6 @@ void samples_begin(struct samples *s, struct exchange *x)
         exchange_respond_problem(x, &problem);
 }
 
-/* Whether the answer is a bare PNG. 0, or -EINVAL with a 406. */
-static int choose_type(const char *accept, int n, bool *bare_png, struct problem *problem)
-{
-    int json = accept_weight(accept, "application/json");
-    int png = accept_weight(accept, "image/png");
-
-    if (n > 1 && json == 0)
-        return problem_set(problem, 406,
-                           "image/png carries one image; ask for n = 1 or accept application/json");
-    *bare_png = n == 1 && png > json;
-    return 0;
-}
-
-/* The names of models or of their corruptions, for texts: "a", "b". */
-static void list_models(const struct samples *s, bool corruptions, char *out, size_t size)
-{
-    const struct engine_model *m;
-    size_t used = 0;
-    int i;
-
-    out[0] = '\0';
-    for (i = 0; i < s->settings->n_models && used < size; i++) {
-        m = engine_thread_model(s->engine, i);
-        used += (size_t)snprintf(out + used, size - used, "%s\"%s\"", i ? ", " : "",
-                                 corruptions ? m->corruption : m->name);
-    }
-}
-
-static int find_model(const struct samples *s, const struct samples_request *wanted, int *out,
-                      struct problem *problem)
-{
-    const struct engine_model *m;
-    bool known = false;
-    char names[256];
-    int i;
-
-    for (i = 0; i < s->settings->n_models; i++) {
-        m = engine_thread_model(s->engine, i);
-        if (*wanted->model && strcmp(wanted->model, m->name))
-            continue;
-        known = true;
-        if (*wanted->corruption && strcmp(wanted->corruption, m->corruption))
-            continue;
-        *out = i;
-        return 0;
-    }
-    list_models(s, known, names, sizeof(names));
-    if (!known && problem->status == 0)
-        return problem_set(problem, 404, "there is no model \"%s\"; there are: %s", wanted->model,
-                           names);
-    if (!known)
-        problem_add_field(problem, "model", "there is no such model; there are: %s", names);
-    else if (*wanted->model)
-        problem_add_field(problem, "corruption", "model \"%s\" was not trained on \"%s\"",
-                          wanted->model, wanted->corruption);
-    else
-        problem_add_field(problem, "corruption",
-                          "no model here was trained on \"%s\"; there are: %s", wanted->corruption,
-                          names);
-    return -EINVAL;
-}
-
-static void find_sampler(const char *name, enum sampler *out, struct problem *problem)
-{
-    char names[256] = "";
-    size_t used = 0;
-    int i;
-
-    if (sampler_parse(name, out, NULL) == 0)
-        return;
-    for (i = 0; i < SAMPLERS && used < sizeof(names); i++)
-        used += (size_t)snprintf(names + used, sizeof(names) - used, "%s\"%s\"", i ? ", " : "",
-                                 sampler_name((enum sampler)i));
-    problem_add_field(problem, "sampler", "there is no such sampler; there are: %s", names);
-}
-
-/* Everything that a request can get wrong, in one problem. */
-static int read_request(struct samples *s, struct exchange *x, struct samples_request *wanted,
-                        struct request *r, struct problem *problem)
-{
-    const char *body;
-    size_t size;
-
-    body = exchange_body(x, &size);
-    samples_request_parse(body, size, &s->limits, wanted, problem);
-    if (problem->status == 400)
-        return -EINVAL;
-    if (*wanted->sampler)
-        find_sampler(wanted->sampler, &r->job.sampler, problem);
-    find_model(s, wanted, &r->job.model, problem);
-    if (!problem->status)
-        choose_type(exchange_header(x, "Accept"), wanted->n, &r->bare_png, problem);
-    return problem->status ? -EINVAL : 0;
-}
-
 static uint64_t draw_seed(void)
 {
     uint64_t seed;
@@ -362,29 +259,6 @@ static uint64_t draw_seed(void)
     if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
         seed = uv_hrtime();
     return seed >> 11; /* below 2^53: a number in every client's JSON */
-}
-
-/* Within 20 % of the estimate, so that those who were refused together do not come back together.
- * Where the estimate is more than may be told they all had the same: hence the limit before. */
-static int retry_after_s(const struct samples *s)
-{
-    double most_s = RETRY_AFTER_MAX_S / (1 + RETRY_JITTER), seconds = samples_retry_after_s(s);
-    double jitter = 1 + RETRY_JITTER * (2 * (double)draw_seed() / 0x1p53 - 1);
-
-    return (int)ceil((seconds < most_s ? seconds : most_s) * jitter);
-}
-
-static int admit(struct samples *s, int model, int n, struct problem *problem)
-{
-    int room = s->settings->slots + s->settings->max_queue - s->n_images[model];
-
-    if (n <= room)
-        return 0;
-    problem->retry_after_s = retry_after_s(s);
-    return problem_set(problem, 503,
-                       "the queue is full: %d images were asked for, there is room "
-                       "for %d",
-                       n, room);
 }
 
 static void start(struct samples *s, struct request *r, const struct samples_request *wanted,
@@ -407,8 +281,7 @@ static void start(struct samples *s, struct request *r, const struct samples_req
         r->next->previous = r;
     s->requests = r;
     s->n_requests++;
-    s->n_images[job->model] += job->n;
-    s->n_evaluations += (double)job->n * job->nfe;
+    admission_enter(s->admission, job);
     uv_timer_init(s->loop, &r->deadline);
     r->deadline.data = r;
     r->with_timer = true;
@@ -418,48 +291,59 @@ static void start(struct samples *s, struct request *r, const struct samples_req
     engine_thread_submit(s->engine, job);
 }
 
+/* The request with the memory for its images; NULL without. */
+static struct request *request_create(const struct samples *s, const struct selection *chosen)
+{
+    const struct engine_model *model = engine_thread_model(s->engine, chosen->model);
+    size_t side = (size_t)model->side_px;
+    struct request *r = calloc(1, sizeof(*r));
+
+    if (!r)
+        return NULL;
+    r->model = model;
+    r->bare_png = chosen->bare_png;
+    r->job.model = chosen->model;
+    r->job.sampler = chosen->sampler;
+    r->job.pixels = malloc((size_t)chosen->request.n * side * side * (size_t)model->channels);
+    if (!r->job.pixels) {
+        free(r);
+        return NULL;
+    }
+    return r;
+}
+
 void samples_handle(struct samples *s, struct exchange *x)
 {
     struct problem problem = {0};
-    struct samples_request wanted;
-    struct request *r = calloc(1, sizeof(*r));
+    struct selection chosen = {.model = 0};
+    struct request *r = NULL;
+    const char *body;
+    size_t size;
 
-    if (!r) {
-        problem_set(&problem, 503, "out of memory");
-        goto fail;
+    body = exchange_body(x, &size);
+    if (selection_read(s->engine, admission_limits(s->admission), body, size,
+                       exchange_header(x, "Accept"), &chosen, &problem) == 0 &&
+        admission_check(s->admission, chosen.model, chosen.request.n, &problem) == 0) {
+        r = request_create(s, &chosen);
+        if (!r)
+            problem_set(&problem, 503, "out of memory");
     }
-    if (read_request(s, x, &wanted, r, &problem) < 0 ||
-        admit(s, r->job.model, wanted.n, &problem) < 0)
-        goto fail;
-    r->model = engine_thread_model(s->engine, r->job.model);
-    r->job.pixels = malloc((size_t)wanted.n * (size_t)r->model->side_px *
-                           (size_t)r->model->side_px * (size_t)r->model->channels);
-    if (!r->job.pixels) {
-        problem_set(&problem, 503, "out of memory");
-        goto fail;
-    }
-    start(s, r, &wanted, x);
-    return;
-
-fail:
-    free(r);
-    exchange_respond_problem(x, &problem);
+    if (r)
+        start(s, r, &chosen.request, x);
+    else
+        exchange_respond_problem(x, &problem);
 }
 
-int samples_create(uv_loop_t *loop, const struct settings *settings, struct engine_thread *engine,
+int samples_create(uv_loop_t *loop, struct admission *admission, struct engine_thread *engine,
                    struct samples **out, struct error *err)
 {
-    int room = settings->slots + settings->max_queue;
     struct samples *s = calloc(1, sizeof(*s));
 
     if (!s)
         return error_set(err, -ENOMEM, "out of memory");
     s->loop = loop;
-    s->settings = settings;
+    s->admission = admission;
     s->engine = engine;
-    s->limits.n_max = settings->max_images < room ? settings->max_images : room;
-    s->limits.nfe_max = settings->max_nfe;
-    s->limits.timeout_max_ms = settings->request_timeout_ms;
     *out = s;
     return 0;
 }
@@ -469,25 +353,9 @@ void samples_destroy(struct samples *s)
     free(s);
 }
 
-const struct samples_limits *samples_limits(const struct samples *s)
-{
-    return &s->limits;
-}
-
 int samples_in_progress(const struct samples *s)
 {
     return s->n_requests;
-}
-
-int samples_retry_after_s(const struct samples *s)
-{
-    struct engine_stats stats;
-    double seconds = 1;
-
-    engine_thread_stats(s->engine, &stats);
-    if (stats.evaluations_per_s > 0)
-        seconds = ceil(s->n_evaluations / stats.evaluations_per_s);
-    return seconds < 1 ? 1 : seconds > RETRY_AFTER_MAX_S ? RETRY_AFTER_MAX_S : (int)seconds;
 }
 
 struct json_t *samples_to_json(const struct samples *s)

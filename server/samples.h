@@ -2,36 +2,30 @@
  *
  *     received -> admitted -> waiting -> computed -> encoding -> answered
  *
- * Admission counts images: a model takes on as many as it has slots and max_queue more; a request
- * that does not fit is refused whole with 503 and a Retry-After from the measured speed. From then
- * on it ends in one of: the images, an error of the device (500), the deadline (504), the client
- * gone, the daemon's end (503). Whichever comes first, its lanes are free within one tick.
+ * Once admitted (admission.h) a request ends in one of: the images, an error of the device (500),
+ * the deadline (504), the client gone, the daemon's end (503). Whichever comes first, its lanes are
+ * free within one tick.
  *
  * Thread: loop.
  */
 #ifndef SERVER_SAMPLES_H
 #define SERVER_SAMPLES_H
 
-#include "api/limits.h"
-
 #include <uv.h>
 
+struct admission;
 struct engine_thread;
 struct error;
 struct exchange;
 struct json_t;
 struct samples;
-struct settings;
 
 /* All arguments are borrowed. 0 or -ENOMEM. */
-int samples_create(uv_loop_t *loop, const struct settings *settings, struct engine_thread *engine,
+int samples_create(uv_loop_t *loop, struct admission *admission, struct engine_thread *engine,
                    struct samples **out, struct error *err);
 
 /* No request may be in progress. NULL is fine. */
 void samples_destroy(struct samples *s);
-
-/* What this daemon allows per request. */
-const struct samples_limits *samples_limits(const struct samples *s);
 
 /* Refuses by the head alone what cannot become a sample: 415, 406. */
 void samples_begin(struct samples *s, struct exchange *x);
@@ -46,10 +40,6 @@ void samples_collect(struct samples *s);
 void samples_cancel_all(struct samples *s);
 
 int samples_in_progress(const struct samples *s); /* requests, their jobs and encodings included */
-
-/* The seconds until what was admitted is computed, 1 .. 60. Refused clients are told a moment around
- * it, each another one. */
-int samples_retry_after_s(const struct samples *s);
 
 /* New array of the requests in progress, for the view of the queue; NULL without memory. */
 struct json_t *samples_to_json(const struct samples *s);

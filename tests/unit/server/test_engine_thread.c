@@ -1,6 +1,7 @@
 /* The engine's thread with a real model and a device that fails or hangs when told to: the linker
  * puts __wrap_generator_tick() in front of the real one.
  */
+#include "server/engine_model.h"
 #include "server/engine_thread.h"
 
 #include "config/settings.h"

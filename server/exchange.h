@@ -1,6 +1,4 @@
-/* HTTP/1.1 on libmicrohttpd, driven by the libuv loop: the only file that knows the library.
- *
- * A listener owns a socket and its connections. An exchange is one request and its answer:
+/* One request and its answer, from head to last byte:
  *
  *     head read -> guard -> begin() -> body read -> complete() -> answer sent
  *
@@ -14,27 +12,21 @@
  *
  * Thread: loop.
  */
-#ifndef SERVER_HTTP_H
-#define SERVER_HTTP_H
+#ifndef SERVER_EXCHANGE_H
+#define SERVER_EXCHANGE_H
 
-#include "config/address.h"
 #include "engine/base/log.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <uv.h>
 
-struct error;
 struct exchange;
-struct http;
 struct problem;
 
-struct http_options {
-    const char *name; /* in logs */
-    int socket;       /* from http_listen(); taken, also on failure */
-    int connections_max;
-    int connections_per_ip_max; /* 0: no limit */
+/* How the exchanges of a listener go. */
+struct exchange_options {
+    const char *name; /* of the listener, in logs */
     int header_timeout_ms, idle_timeout_ms;
     size_t body_bytes_max;
     enum log_level log_level; /* of the line per request */
@@ -45,23 +37,6 @@ struct http_options {
     void (*complete)(struct exchange *x, void *arg);
     void *arg;
 };
-
-/* Binds and listens. bound: the address, with the port chosen by the system where it was 0.
- * 0, -EINVAL or -errno. */
-int http_listen(const char *address, int *out, char bound[ADDRESS_TEXT_BYTES], struct error *err);
-
-/* Starts to accept. Strings of options are borrowed. 0, -ENOMEM or -EIO. */
-int http_create(uv_loop_t *loop, const struct http_options *options, struct http **out,
-                struct error *err);
-
-/* Accepts what is waiting and then no more; open connections go on. */
-void http_quiesce(struct http *http);
-
-int http_exchanges(const struct http *http); /* requests not yet answered in full */
-
-/* Closes all connections. Every exchange must have been answered. NULL is fine. The memory goes
- * once the loop has run the close callbacks. */
-void http_destroy(struct http *http);
 
 /* What the client sent; valid until the exchange is answered. */
 const char *exchange_id(const struct exchange *x); /* X-Request-ID, taken over or made */
@@ -75,6 +50,10 @@ uint64_t exchange_started_ns(const struct exchange *x); /* uv_hrtime() at its he
 
 /* The name of the route, static, for the log. */
 void exchange_set_route(struct exchange *x, const char *route);
+
+/* Whatever begin() wants complete() to know; borrowed, NULL at first. */
+void exchange_set_context(struct exchange *x, const void *context);
+const void *exchange_context(const struct exchange *x);
 
 /* Adds a header to the answer to come. name static; value copied, cut at 255 bytes. At most 8. */
 void exchange_add_header(struct exchange *x, const char *name, const char *value);
@@ -94,7 +73,5 @@ void exchange_respond_problem(struct exchange *x, const struct problem *problem)
 /* Set by complete() when the answer comes later: called when the client went away, after which the
  * exchange is not to be used. Not called after exchange_respond(). */
 void exchange_on_gone(struct exchange *x, void (*gone)(void *arg), void *arg);
-
-const char *http_library_version(void);
 
 #endif

@@ -1,0 +1,101 @@
+#include "server/admission.h"
+
+#include "api/problem.h"
+#include "config/settings.h"
+#include "engine/base/error.h"
+#include "server/engine_thread.h"
+#include "server/job.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+enum { RETRY_AFTER_MAX_S = 60 };
+
+static const double RETRY_JITTER = 0.2;
+
+struct admission {
+    const struct settings *settings;
+    struct engine_thread *engine;
+    struct samples_limits limits;
+    int n_images[SETTINGS_MODELS_MAX]; /* admitted and not yet taken back, per model */
+    double n_evaluations;              /* that these still need, at most */
+};
+
+int admission_create(const struct settings *settings, struct engine_thread *engine,
+                     struct admission **out, struct error *err)
+{
+    int room = settings->slots + settings->max_queue;
+    struct admission *a = calloc(1, sizeof(*a));
+
+    if (!a)
+        return error_set(err, -ENOMEM, "out of memory");
+    a->settings = settings;
+    a->engine = engine;
+    a->limits.n_max = settings->max_images < room ? settings->max_images : room;
+    a->limits.nfe_max = settings->max_nfe;
+    a->limits.timeout_max_ms = settings->request_timeout_ms;
+    *out = a;
+    return 0;
+}
+
+void admission_destroy(struct admission *a)
+{
+    free(a);
+}
+
+const struct samples_limits *admission_limits(const struct admission *a)
+{
+    return &a->limits;
+}
+
+int admission_retry_after_s(const struct admission *a)
+{
+    struct engine_stats stats;
+    double seconds = 1;
+
+    engine_thread_stats(a->engine, &stats);
+    if (stats.evaluations_per_s > 0)
+        seconds = ceil(a->n_evaluations / stats.evaluations_per_s);
+    return seconds < 1 ? 1 : seconds > RETRY_AFTER_MAX_S ? RETRY_AFTER_MAX_S : (int)seconds;
+}
+
+/* Within 20 % of the estimate, so that those who were refused together do not come back together.
+ * Where the estimate is more than may be told they all had the same: hence the limit before. */
+static int jittered_retry_after_s(const struct admission *a)
+{
+    double most_s = RETRY_AFTER_MAX_S / (1 + RETRY_JITTER), seconds = admission_retry_after_s(a);
+    uint32_t random;
+    double jitter = 0;
+
+    if (getrandom(&random, sizeof(random), 0) == sizeof(random))
+        jitter = RETRY_JITTER * (2 * (double)random / UINT32_MAX - 1);
+    return (int)ceil((seconds < most_s ? seconds : most_s) * (1 + jitter));
+}
+
+int admission_check(const struct admission *a, int model, int n, struct problem *problem)
+{
+    int room = a->settings->slots + a->settings->max_queue - a->n_images[model];
+
+    if (n <= room)
+        return 0;
+    problem->retry_after_s = jittered_retry_after_s(a);
+    return problem_set(problem, 503,
+                       "the queue is full: %d images were asked for, there is room "
+                       "for %d",
+                       n, room);
+}
+
+void admission_enter(struct admission *a, const struct job *job)
+{
+    a->n_images[job->model] += job->n;
+    a->n_evaluations += (double)job->n * job->nfe;
+}
+
+void admission_leave(struct admission *a, const struct job *job)
+{
+    a->n_images[job->model] -= job->n;
+    a->n_evaluations -= (double)job->n * job->nfe;
+}

@@ -1,0 +1,39 @@
+/* Admission: how much work the daemon takes on, and when those who are refused may come back.
+ *
+ * A model takes on as many images as it has slots and max_queue more. A request that does not fit
+ * is refused whole, with 503 and a Retry-After from the measured speed of the engine.
+ *
+ * Thread: loop.
+ */
+#ifndef SERVER_ADMISSION_H
+#define SERVER_ADMISSION_H
+
+#include "api/limits.h"
+
+struct admission;
+struct engine_thread;
+struct error;
+struct job;
+struct problem;
+struct settings;
+
+/* All arguments are borrowed. 0 or -ENOMEM. */
+int admission_create(const struct settings *settings, struct engine_thread *engine,
+                     struct admission **out, struct error *err);
+void admission_destroy(struct admission *a);
+
+/* What this daemon allows per request. */
+const struct samples_limits *admission_limits(const struct admission *a);
+
+/* Whether a model takes on n more images. 0, or -EINVAL with a 503 in the problem. */
+int admission_check(const struct admission *a, int model, int n, struct problem *problem);
+
+/* Counts a job that was let in, and out again once it holds no lane and no place in the queue. */
+void admission_enter(struct admission *a, const struct job *job);
+void admission_leave(struct admission *a, const struct job *job);
+
+/* The seconds until what was admitted is computed, 1 .. 60. Refused clients are told a moment around
+ * it, each another one. */
+int admission_retry_after_s(const struct admission *a);
+
+#endif

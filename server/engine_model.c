@@ -1,0 +1,54 @@
+#include "server/engine_model.h"
+
+#include "config/settings.h"
+#include "engine/device.h"
+#include "model/checkpoint.h"
+#include "model/corruption.h"
+#include "model/generator.h"
+
+#include <stdio.h>
+
+static void describe(struct engine_model *m, const char *name)
+{
+    const struct formulation *f = &m->checkpoint->formulation;
+
+    snprintf(m->name, sizeof(m->name), "%s", name);
+    snprintf(m->digest, sizeof(m->digest), "%s", m->checkpoint->digest);
+    snprintf(m->licence, sizeof(m->licence), "%s",
+             m->checkpoint->licence ? m->checkpoint->licence : "");
+    m->corruption = corruption_name(f->corruption);
+    m->output = output_name(f->output);
+    m->time_embed = time_embed_name(f->time_embed);
+    m->precision = precision_name(generator_precision(m->generator));
+    m->side_px = generator_side(m->generator);
+    m->channels = generator_channels(m->generator);
+    m->memory_bytes = generator_memory_bytes(m->generator);
+}
+
+int engine_model_load(struct device *device, const struct settings_model *setting,
+                      const struct generator_options *options, struct engine_model *out,
+                      struct error *err)
+{
+    int rc;
+
+    rc = checkpoint_load(setting->path, &out->checkpoint, err);
+    if (rc == 0)
+        rc = generator_create(device, out->checkpoint, options, &out->generator, err);
+    if (rc < 0) {
+        error_prefix(err, "model \"%s\": ", setting->name);
+        return rc;
+    }
+    describe(out, setting->name);
+    return 0;
+}
+
+void engine_model_unload(struct engine_model *m)
+{
+    generator_destroy(m->generator);
+    checkpoint_destroy(m->checkpoint);
+}
+
+void engine_model_test(struct engine_model *m)
+{
+    m->batch_invariant = generator_self_test(m->generator, &m->self_test) == 0;
+}

@@ -1,0 +1,44 @@
+/* A model on a device: what was loaded, for the engine's thread that computes with it and for
+ * everybody who tells about it. --check loads it in the same way.
+ */
+#ifndef SERVER_ENGINE_MODEL_H
+#define SERVER_ENGINE_MODEL_H
+
+#include "engine/base/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct checkpoint;
+struct device;
+struct generator;
+struct generator_options;
+struct settings_model;
+
+/* All zero: nothing is loaded. Constant once loaded and tested. */
+struct engine_model {
+    struct checkpoint *checkpoint; /* owned; the engine's thread's */
+    struct generator *generator;   /* owned; the engine's thread's */
+    char name[65];
+    const char *corruption; /* borrowed from the checkpoint */
+    char digest[65];        /* SHA-256 of the checkpoint, hex */
+    const char *output, *time_embed;
+    char licence[256]; /* empty: none is stated */
+    const char *precision;
+    int side_px, channels;
+    size_t memory_bytes;
+    bool batch_invariant;   /* the self-test's result */
+    struct error self_test; /* what differed, if it did */
+};
+
+/* Reads the checkpoint and makes its generator. out is to be unloaded in any case.
+ * 0, or the code of checkpoint_load() or generator_create(); the text names the model. */
+int engine_model_load(struct device *device, const struct settings_model *setting,
+                      const struct generator_options *options, struct engine_model *out,
+                      struct error *err);
+void engine_model_unload(struct engine_model *m);
+
+/* Generates a few images: fills in batch_invariant and self_test. */
+void engine_model_test(struct engine_model *m);
+
+#endif

@@ -1,0 +1,104 @@
+#include "server/selection.h"
+
+#include "api/accept.h"
+#include "api/problem.h"
+#include "server/engine_model.h"
+#include "server/engine_thread.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Whether the answer is a bare PNG. 0, or -EINVAL with a 406. */
+static int choose_type(const char *accept, int n, bool *bare_png, struct problem *problem)
+{
+    int json = accept_weight(accept, "application/json");
+    int png = accept_weight(accept, "image/png");
+
+    if (n > 1 && json == 0)
+        return problem_set(problem, 406,
+                           "image/png carries one image; ask for n = 1 or accept application/json");
+    *bare_png = n == 1 && png > json;
+    return 0;
+}
+
+/* The names of models or of their corruptions, for texts: "a", "b". */
+static void list_models(const struct engine_thread *engine, bool corruptions, char *out,
+                        size_t size)
+{
+    const struct engine_model *m;
+    size_t used = 0;
+    int i;
+
+    out[0] = '\0';
+    for (i = 0; i < engine_thread_models(engine) && used < size; i++) {
+        m = engine_thread_model(engine, i);
+        used += (size_t)snprintf(out + used, size - used, "%s\"%s\"", i ? ", " : "",
+                                 corruptions ? m->corruption : m->name);
+    }
+}
+
+static int find_model(const struct engine_thread *engine, const struct samples_request *wanted,
+                      int *out, struct problem *problem)
+{
+    const struct engine_model *m;
+    bool known = false;
+    char names[256];
+    int i;
+
+    for (i = 0; i < engine_thread_models(engine); i++) {
+        m = engine_thread_model(engine, i);
+        if (*wanted->model && strcmp(wanted->model, m->name))
+            continue;
+        known = true;
+        if (*wanted->corruption && strcmp(wanted->corruption, m->corruption))
+            continue;
+        *out = i;
+        return 0;
+    }
+    list_models(engine, known, names, sizeof(names));
+    if (!known && problem->status == 0)
+        return problem_set(problem, 404, "there is no model \"%s\"; there are: %s", wanted->model,
+                           names);
+    if (!known)
+        problem_add_field(problem, "model", "there is no such model; there are: %s", names);
+    else if (*wanted->model)
+        problem_add_field(problem, "corruption", "model \"%s\" was not trained on \"%s\"",
+                          wanted->model, wanted->corruption);
+    else
+        problem_add_field(problem, "corruption",
+                          "no model here was trained on \"%s\"; there are: %s", wanted->corruption,
+                          names);
+    return -EINVAL;
+}
+
+static void find_sampler(const char *name, enum sampler *out, struct problem *problem)
+{
+    char names[256] = "";
+    size_t used = 0;
+    int i;
+
+    if (sampler_parse(name, out, NULL) == 0)
+        return;
+    for (i = 0; i < SAMPLERS && used < sizeof(names); i++)
+        used += (size_t)snprintf(names + used, sizeof(names) - used, "%s\"%s\"", i ? ", " : "",
+                                 sampler_name((enum sampler)i));
+    problem_add_field(problem, "sampler", "there is no such sampler; there are: %s", names);
+}
+
+int selection_read(const struct engine_thread *engine, const struct samples_limits *limits,
+                   const char *body, size_t size, const char *accept, struct selection *out,
+                   struct problem *problem)
+{
+    struct samples_request *wanted = &out->request;
+
+    samples_request_parse(body, size, limits, wanted, problem);
+    if (problem->status == 400)
+        return -EINVAL;
+    if (*wanted->sampler)
+        find_sampler(wanted->sampler, &out->sampler, problem);
+    find_model(engine, wanted, &out->model, problem);
+    if (!problem->status)
+        choose_type(accept, wanted->n, &out->bare_png, problem);
+    return problem->status ? -EINVAL : 0;
+}

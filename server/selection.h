@@ -1,0 +1,31 @@
+/* What a request for samples asks for: the model, the sampler and the type of the answer, found
+ * among those that there are. Everything that a request can get wrong ends in one problem.
+ *
+ * Thread: loop.
+ */
+#ifndef SERVER_SELECTION_H
+#define SERVER_SELECTION_H
+
+#include "api/request.h"
+#include "model/sampler.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct engine_thread;
+struct problem;
+
+struct selection {
+    struct samples_request request;
+    int model; /* index of the engine's models */
+    enum sampler sampler;
+    bool bare_png; /* or JSON */
+};
+
+/* body and accept as the client sent them, accept may be NULL. 0, or -EINVAL with the problem filled
+ * in: 400, 404, 406 or 422. */
+int selection_read(const struct engine_thread *engine, const struct samples_limits *limits,
+                   const char *body, size_t size, const char *accept, struct selection *out,
+                   struct problem *problem);
+
+#endif
