@@ -16,11 +16,6 @@ static const struct device_ops *const devices[] = {
 
 enum { N_DEVICES = sizeof(devices) / sizeof(devices[0]) };
 
-size_t dtype_size(enum dtype dtype)
-{
-    return dtype == DTYPE_BF16 ? 2 : 4;
-}
-
 const char *precision_name(enum precision p)
 {
     static const char *const names[] = {"auto", "fp32", "bf16"};
@@ -37,25 +32,6 @@ int precision_parse(const char *name, enum precision *out, struct error *err)
         }
     }
     return error_set(err, -EINVAL, "unknown precision \"%s\": known are auto, fp32, bf16", name);
-}
-
-uint16_t bf16_from_float(float x)
-{
-    uint32_t bits;
-
-    memcpy(&bits, &x, sizeof(bits));
-    if (x != x)
-        return (uint16_t)(bits >> 16 | 0x40);
-    return (uint16_t)((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
-}
-
-float bf16_to_float(uint16_t x)
-{
-    uint32_t bits = (uint32_t)x << 16;
-    float y;
-
-    memcpy(&y, &bits, sizeof(y));
-    return y;
 }
 
 int device_open(const char *name, int n_threads, struct device **out, struct error *err)
@@ -100,6 +76,14 @@ void kernel_init(struct kernel *kernel, const struct kernel_ops *ops)
     kernel->ops = ops;
     kernel->n_stages = 1;
     kernel->n_parts[0] = 1;
+}
+
+int kernel_create(struct device *device, const struct kernel_spec *spec, struct kernel **out,
+                  struct error *err)
+{
+    int rc = op_check(spec, err);
+
+    return rc < 0 ? rc : device_base(device)->ops->kernel_create(device, spec, out, err);
 }
 
 int kernel_run(const struct kernel *kernel, const struct kernel_args *args, struct error *err)

@@ -21,39 +21,14 @@
 struct error;
 struct pool;
 
-enum dtype { DTYPE_F32, DTYPE_BF16, DTYPE_U32 };
-
 enum precision {
     PRECISION_AUTO, /* bf16 where the processor computes it natively, else fp32 */
     PRECISION_FP32,
     PRECISION_BF16,
 };
 
-size_t dtype_size(enum dtype dtype);          /* bytes */
 const char *precision_name(enum precision p); /* "auto", "fp32", "bf16" */
 int precision_parse(const char *name, enum precision *out, struct error *err); /* or -EINVAL */
-
-/* bfloat16 as its 16 bits; rounded to nearest even, NaN stays NaN. */
-uint16_t bf16_from_float(float x);
-float bf16_to_float(uint16_t x);
-
-/* A concrete tensor: dense, in the memory order of engine/op.h. */
-struct tensor_desc {
-    enum dtype dtype;
-    bool parameter; /* may be handed over packed, see packing below */
-    bool absent;    /* an optional input that was left out; its pointer is NULL */
-    struct shape shape;
-    int n; /* images; 1 if unbatched */
-};
-
-/* What a kernel is made from. Inputs and outputs in the order of engine/op.h. */
-struct kernel_spec {
-    enum op_kind kind;
-    struct op_attributes attributes;
-    int n_inputs, n_outputs;
-    struct tensor_desc inputs[OP_INPUTS_MAX];
-    struct tensor_desc outputs[OP_OUTPUTS_MAX];
-};
 
 struct device; /* opaque to callers; each table defines its own, see struct device_base */
 
@@ -103,6 +78,10 @@ struct kernel_ops {
 /* Makes kernel, zeroed before, one stage of one part; whoever cuts it counts its parts after. */
 void kernel_init(struct kernel *kernel, const struct kernel_ops *ops);
 
+/* Makes a kernel of a spec that does not come from a program, which has checked its own.
+ * -EINVAL from op_check(), or what kernel_create() of the device returns. */
+int kernel_create(struct device *device, const struct kernel_spec *spec, struct kernel **out,
+                  struct error *err);
 /* Runs a kernel whole, in the calling thread. 0 or -EIO. */
 int kernel_run(const struct kernel *kernel, const struct kernel_args *args, struct error *err);
 
@@ -116,8 +95,8 @@ struct device_ops {
                      struct error *err);
     /* One line on what runs underneath, e.g. "oneDNN 2.6.3, avx512_core_bf16". */
     void (*describe)(struct device *device, char *text, size_t size);
-    /* 0, -ENOTSUP naming what is not supported (asked when a plan is made, never later),
-     * -ENOMEM or -EIO. Does not keep spec. */
+    /* For a spec that passes op_check(). 0, -ENOTSUP naming what is not supported (asked when a plan
+     * is made, never later), -ENOMEM or -EIO. Does not keep spec. */
     int (*kernel_create)(struct device *device, const struct kernel_spec *spec, struct kernel **out,
                          struct error *err);
     /* Called by a thread before it runs kernels or packs; cheap. Optional. */

@@ -10,7 +10,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 struct reverse {
     struct program *p;
@@ -18,16 +17,6 @@ struct reverse {
     int *gradient; /* [n_values] the sum so far, or -1 */
     bool *needed;  /* [n_values] leads to one of wrt */
 };
-
-/* Appends an operation with up to OP_OUTPUTS_MAX outputs; outputs[i] receives the i-th. */
-static void append(struct program *p, const struct op *op, const struct shape *shapes,
-                   const enum value_type *types, int *outputs)
-{
-    int first = program_append(p, op, shapes, types);
-
-    for (int i = 0; i < op->n_outputs; i++)
-        outputs[i] = first < 0 ? -1 : first + i;
-}
 
 /* Adds a contribution to the gradient of a value. */
 static void accumulate(struct reverse *r, int value, int contribution)
@@ -61,62 +50,52 @@ static int as_type(struct reverse *r, int dy, enum value_type type)
     return type_of(r, dy) == type ? dy : program_affine(r->p, dy, 1.0f, 0.0f, type);
 }
 
+/* Adds output i of an operation to the gradient of values[i], for those that want one. */
+static void accumulate_all(struct reverse *r, int first, int n, const int *values)
+{
+    for (int i = 0; i < n; i++) {
+        if (first >= 0 && wants(r, values[i]))
+            accumulate(r, values[i], first + i);
+    }
+}
+
 /* Convolution and linear have one form: y = x * weight + bias. */
 static void reverse_layer(struct reverse *r, const struct op *op, int dy, enum op_kind grad_data,
                           enum op_kind grad_weight)
 {
-    int x = op->inputs[0], weight = op->inputs[1], bias = op->inputs[2];
+    int x = op->inputs[0], weight = op->inputs[1];
+    struct op grad = {.n_inputs = 2, .attributes = op->attributes};
 
+    if (op->kind == OP_CONVOLUTION) {
+        grad.attributes.window.in[0] = shape_of(r, x).dims[0];
+        grad.attributes.window.in[1] = shape_of(r, x).dims[1];
+        grad.attributes.window.side = shape_of(r, weight).dims[2];
+    }
     dy = as_type(r, dy, type_of(r, x));
     if (wants(r, x)) {
-        struct op data = {.kind = grad_data,
-                          .n_inputs = 2,
-                          .inputs = {dy, weight},
-                          .n_outputs = 1,
-                          .attributes = op->attributes};
-        struct shape shape = shape_of(r, x);
-        enum value_type type = type_of(r, x);
-
-        accumulate(r, x, program_append(r->p, &data, &shape, &type));
+        grad.kind = grad_data;
+        grad.inputs[0] = dy;
+        grad.inputs[1] = weight;
+        accumulate(r, x, program_append(r->p, &grad));
     }
-    if (wants(r, weight) || wants(r, bias)) {
-        struct op sums = {.kind = grad_weight,
-                          .n_inputs = 2,
-                          .inputs = {x, dy},
-                          .n_outputs = 2,
-                          .attributes = op->attributes};
-        struct shape shapes[2] = {shape_of(r, weight), shape_of(r, dy)};
-        enum value_type types[2] = {VALUE_EXACT, VALUE_EXACT};
-        int outputs[2];
-
-        shapes[1] = shape_constant(1, &shapes[1].dims[shapes[1].n_dims - 1]);
-        append(r->p, &sums, shapes, types, outputs);
-        if (wants(r, weight))
-            accumulate(r, weight, outputs[0]);
-        if (wants(r, bias))
-            accumulate(r, bias, outputs[1]);
+    if (wants(r, weight) || wants(r, op->inputs[2])) {
+        grad.kind = grad_weight;
+        grad.inputs[0] = x;
+        grad.inputs[1] = dy;
+        accumulate_all(r, program_append(r->p, &grad), 2, &op->inputs[1]);
     }
 }
 
 static void reverse_group_norm(struct reverse *r, const struct op *op, int dy)
 {
     int x = op->inputs[0], gamma = op->inputs[1], beta = op->inputs[2], shift = op->inputs[3];
-    int outputs[4] = {-1, -1, -1, -1};
     struct op grad = {.kind = OP_GROUP_NORM_GRAD,
                       .n_inputs = 6,
                       .inputs = {x, gamma, beta, op->outputs[1], dy, shift},
                       .n_outputs = shift >= 0 ? 4 : 3,
                       .attributes = op->attributes};
-    struct shape shapes[4] = {shape_of(r, x), shape_of(r, gamma), shape_of(r, beta)};
-    enum value_type types[4] = {VALUE_COMPUTE, VALUE_EXACT, VALUE_EXACT, VALUE_EXACT};
 
-    if (shift >= 0)
-        shapes[3] = shape_of(r, shift);
-    append(r->p, &grad, shapes, types, outputs);
-    for (int i = 0; i < 4; i++) {
-        if (wants(r, op->inputs[i]))
-            accumulate(r, op->inputs[i], outputs[i]);
-    }
+    accumulate_all(r, program_append(r->p, &grad), grad.n_outputs, op->inputs);
 }
 
 /* The adjoint of an upfirdn is an upfirdn: factors exchanged, kernel flipped, pads such that the
@@ -143,29 +122,9 @@ static void reverse_attention(struct reverse *r, const struct op *op, int dy)
     struct op grad = {.kind = OP_ATTENTION_GRAD,
                       .n_inputs = 5,
                       .inputs = {op->inputs[0], op->inputs[1], op->inputs[2], op->outputs[1], dy},
-                      .n_outputs = 3,
                       .attributes = op->attributes};
-    struct shape shape = shape_of(r, dy);
-    struct shape shapes[3] = {shape, shape, shape};
-    enum value_type types[3] = {VALUE_COMPUTE, VALUE_COMPUTE, VALUE_COMPUTE};
-    int outputs[3];
 
-    append(r->p, &grad, shapes, types, outputs);
-    for (int i = 0; i < 3; i++) {
-        if (wants(r, op->inputs[i]))
-            accumulate(r, op->inputs[i], outputs[i]);
-    }
-}
-
-/* An operation of one output shaped like its first input, from the given inputs. */
-static int append_like(struct reverse *r, enum op_kind kind, int like, int n, const int *inputs)
-{
-    struct op op = {.kind = kind, .n_inputs = n, .n_outputs = 1};
-    struct shape shape = shape_of(r, like);
-    enum value_type type = type_of(r, like);
-
-    memcpy(op.inputs, inputs, (size_t)n * sizeof(*inputs));
-    return program_append(r->p, &op, &shape, &type);
+    accumulate_all(r, program_append(r->p, &grad), 3, op->inputs);
 }
 
 /* Appends the derivative of one operation whose output has the gradient dy. */
@@ -185,7 +144,10 @@ static int reverse_op(struct reverse *r, const struct op *op, int dy, struct err
         reverse_group_norm(r, op, dy);
         return 0;
     case OP_SILU:
-        accumulate(r, in[0], append_like(r, OP_SILU_GRAD, in[0], 2, (const int[]){in[0], dy}));
+        accumulate(r, in[0],
+                   program_append(p, &(struct op){.kind = OP_SILU_GRAD,
+                                                  .n_inputs = 2,
+                                                  .inputs = {in[0], dy}}));
         return 0;
     case OP_UPFIRDN:
         reverse_upfirdn(r, op, dy);
@@ -239,30 +201,12 @@ static int reverse_op(struct reverse *r, const struct op *op, int dy, struct err
         return 0;
     case OP_HALF_SQUARE:
         accumulate(r, in[0],
-                   append_like(r, OP_HALF_SQUARE_GRAD, in[0], 3, (const int[]){in[0], in[1], dy}));
+                   program_append(p, &(struct op){.kind = OP_HALF_SQUARE_GRAD,
+                                                  .n_inputs = 3,
+                                                  .inputs = {in[0], in[1], dy}}));
         return 0;
     default:
         return error_set(err, -EINVAL, "%s has no derivative", op_name(op->kind));
-    }
-}
-
-/* Input j of an operation is something it can be differentiated with respect to. */
-static bool differentiable(const struct op *op, int j)
-{
-    switch (op->kind) {
-    case OP_FOURIER:
-    case OP_POSITIONAL:
-    case OP_NORMAL:
-    case OP_DROPOUT_MASK:
-        return false;
-    case OP_MIX:
-        return j > 0;
-    case OP_MULTIPLY:
-    case OP_SEPARABLE:
-    case OP_HALF_SQUARE:
-        return j == 0;
-    default:
-        return true;
     }
 }
 
@@ -289,7 +233,7 @@ int gradient_append(struct program *p, int y, int dy, int n, const int *wrt, int
         const struct op *op = program_op(p, i);
 
         for (int j = 0; j < op->n_inputs; j++) {
-            if (wants(&r, op->inputs[j]) && differentiable(op, j)) {
+            if (wants(&r, op->inputs[j]) && !(op_info[op->kind].constant >> j & 1)) {
                 for (int k = 0; k < op->n_outputs; k++)
                     r.needed[op->outputs[k]] = true;
             }

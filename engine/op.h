@@ -15,8 +15,13 @@
 #ifndef ENGINE_OP_H
 #define ENGINE_OP_H
 
+#include "engine/tensor.h"
+
 #include <stdbool.h>
 #include <stdint.h>
+
+struct error;
+struct signature;
 
 /* What a value holds. */
 enum value_type {
@@ -25,18 +30,13 @@ enum value_type {
     VALUE_KEY,     /* uint32 [n,4], a struct philox_key per image */
 };
 
-enum { SHAPE_DIMS_MAX = 4, OP_INPUTS_MAX = 8, OP_OUTPUTS_MAX = 4 };
-
-struct shape {
-    bool batched;             /* a leading dimension n, not counted in dims */
-    int n_dims;               /* 1 .. SHAPE_DIMS_MAX */
-    int dims[SHAPE_DIMS_MAX]; /* each >= 1 */
-};
+enum { OP_INPUTS_MAX = 8, OP_OUTPUTS_MAX = 4 };
 
 /* Inputs -> outputs. Optional inputs are marked ?. E: exact, C: compute, K: key, a: exact or
- * compute, P: an exact, unbatched parameter. Gradients marked "sum" are exact and unbatched. */
+ * compute, all a of an operation alike, f: the same, each for itself, P: an exact, unbatched
+ * parameter. Gradients marked "sum" are exact and unbatched. engine/op.c has the same as a table. */
 enum op_kind {
-    /* x:C [n,h,w,i], weight:P [o,i,k,k], bias:P? [o] -> y:a [n,h',w',o]
+    /* x:C [n,h,w,i], weight:P [o,i,k,k], bias:P? [o] -> y:f [n,h',w',o]
      * Cross-correlation, zero padding, k in {1, 3}, stride in {1, 2}. attributes: window. */
     OP_CONVOLUTION,
     /* x:C, weight:P, bias:P?, residual:C [n,h',w',o] -> y:C = (convolution + bias + residual)
@@ -98,7 +98,7 @@ enum op_kind {
     /* q, k, v, p, do -> dq, dk, dv */
     OP_ATTENTION_GRAD,
 
-    /* time_cond:E [n,1], W:P [nf] -> y:E [n,2nf] = [sin a, cos a], a = log(time_cond) W 2 pi.
+    /* time_cond:E [n,1], W:E [nf] -> y:E [n,2nf] = [sin a, cos a], a = log(time_cond) W 2 pi.
      * Rounded as the reference does: fl(fl(fl(u W) 2) fl(pi)) in float32. Not differentiated. */
     OP_FOURIER,
     /* time_cond:E [n,1] -> y:E [n,dim] = [sin(t f), cos(t f)],
@@ -108,13 +108,13 @@ enum op_kind {
 
     /* a, b of one shape and type -> y = (a + b) add.scale */
     OP_ADD,
-    /* x:a -> y:a = x affine.scale + affine.shift. Types may differ: this is also the cast. */
+    /* x:f -> y:f = x affine.scale + affine.shift. Types may differ: this is also the cast. */
     OP_AFFINE,
-    /* coefficients:E [n,k], x_0 .. x_{m-1}:a of one shape -> y:a,
+    /* coefficients:E [n,k], x_0 .. x_{m-1}:f of one shape -> y:f,
      * y = sum_j coefficients[:, mix.first + j] x_j, accumulated in float32.
      * Differentiated with respect to x_j only. */
     OP_MIX,
-    /* x:a [n,h,w,c], m:a [n,h,w,c] or [n,h,w,1] -> y = x m of x's type.
+    /* x:a [n,h,w,c], m:f [n,h,w,c] or [n,h,w,1] -> y = x m of x's type.
      * Differentiated with respect to x only. */
     OP_MULTIPLY,
 
@@ -180,7 +180,43 @@ struct op_attributes {
     } draw;
 };
 
-/* "convolution", "group_norm_grad", ...; for messages. */
+/* An operation on concrete tensors, in the order above: what a kernel is made from. */
+struct kernel_spec {
+    enum op_kind kind;
+    struct op_attributes attributes;
+    int n_inputs, n_outputs;
+    struct tensor_desc inputs[OP_INPUTS_MAX];
+    struct tensor_desc outputs[OP_OUTPUTS_MAX];
+};
+
+/* What programs, plans and gradients ask about an operation. */
+struct op_info {
+    const char *name;       /* "convolution", "group_norm_grad", ...; for messages */
+    const char *signature;  /* see engine/signature.h */
+    const char *transposed; /* the same with linear.in_first or separable.transposed */
+    /* Checks attributes, and binds letters of outputs that follow from them. Optional.
+     * 0 or -EINVAL. */
+    int (*rule)(const struct kernel_spec *spec, struct signature *s, struct error *err);
+    /* Bit j: input j is held constant where a loss is differentiated; no gradient leaves by it. */
+    unsigned constant;
+    const char *products; /* multiply-adds of an image as a product of letters; NULL: few */
+};
+
+extern const struct op_info op_info[OP_KINDS];
+
 const char *op_name(enum op_kind kind);
+
+/* Whether tensors and attributes are what engine/op.c says. float32 tensors stand for exact values
+ * and, where none is bfloat16, for compute ones. 0, or -EINVAL naming what does not fit. */
+int op_check(const struct kernel_spec *spec, struct error *err);
+
+/* The same of a spec whose outputs are still to come: gives all that are missing or have no
+ * dimensions their shapes and dtypes. What is left open is taken from the spec: the shapes of
+ * OP_NORMAL, OP_DROPOUT_MASK, OP_POSITIONAL, and dtypes marked f. compute: dtype of values
+ * marked C. */
+int op_infer(struct kernel_spec *spec, enum dtype compute, struct error *err);
+
+/* Multiply-adds of one image of a spec that fits; 0 where they are not what counts. */
+double op_products(const struct kernel_spec *spec);
 
 #endif

@@ -62,7 +62,6 @@ static int up_after(struct rewriting *r, int at, struct error *err)
  * residual may be made after it. */
 static void add_into(struct rewriting *r, int at)
 {
-    static const struct op nothing = {.n_outputs = 0};
     const struct op *add = program_op(r->p, at);
 
     if (add->kind != OP_ADD || value_of(r, add->outputs[0])->type != VALUE_COMPUTE)
@@ -82,7 +81,7 @@ static void add_into(struct rewriting *r, int at)
         op.outputs[0] = add->outputs[0];
         op.attributes.add = add->attributes.add;
         program_replace(r->p, at, &op);
-        program_replace(r->p, from, &nothing);
+        program_remove(r->p, from);
         r->done->n_add_into++;
         return;
     }
@@ -126,6 +125,8 @@ int passes_run(const struct program *p, int n_outputs, const int *outputs, struc
         rc = up_after(&r, i, err);
     for (int i = 0; rc == 0 && i < program_n_ops(r.p); i++)
         add_into(&r, i);
+    if (rc == 0)
+        rc = program_check(r.p, err);
     free(r.n_readers);
     free(r.maker);
     if (rc < 0)

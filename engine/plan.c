@@ -1,5 +1,6 @@
 /* Making plans, and what goes in and comes out of them. */
 #include "engine/plan_steps.h"
+#include "engine/base/bf16.h"
 #include "engine/base/error.h"
 #include "engine/base/pool.h"
 #include "engine/layout.h"
@@ -46,34 +47,12 @@ static void mark_needed(const struct program *p, const struct plan_options *opti
     }
 }
 
-static struct tensor_desc describe(const struct plan *plan, int grain, int value)
-{
-    const struct program *p = plan->program;
-    struct tensor_desc desc = {.absent = value < 0, .n = 1};
-
-    if (value >= 0) {
-        const struct value *v = program_value(p, value);
-
-        desc.dtype = dtype_of(plan, v->type);
-        desc.parameter = v->role == VALUE_PARAMETER;
-        desc.shape = v->shape;
-        desc.n = v->shape.batched ? grain : 1;
-    }
-    return desc;
-}
-
 static int make_kernel(struct plan *plan, int grain, const struct op *op, struct kernel **out,
                        struct error *err)
 {
-    struct kernel_spec spec = {.kind = op->kind,
-                               .attributes = op->attributes,
-                               .n_inputs = op->n_inputs,
-                               .n_outputs = op->n_outputs};
+    struct kernel_spec spec;
 
-    for (int i = 0; i < op->n_inputs; i++)
-        spec.inputs[i] = describe(plan, grain, op->inputs[i]);
-    for (int i = 0; i < op->n_outputs; i++)
-        spec.outputs[i] = describe(plan, grain, op->outputs[i]);
+    program_describe(plan->program, op, grain, dtype_of(plan, VALUE_COMPUTE), &spec);
     return plan->ops->kernel_create(plan->device, &spec, out, err);
 }
 
@@ -555,52 +534,22 @@ struct passes plan_passes(const struct plan *plan)
     return plan->passes;
 }
 
-/* Multiply-adds of an operation for one image. */
-static double count_products(const struct program *p, const struct op *op)
-{
-    const struct shape *x = &program_value(p, op->inputs[0])->shape;
-    const struct shape *y = &program_value(p, op->outputs[0])->shape;
-    const struct shape *weight;
-
-    switch (op->kind) {
-    case OP_CONVOLUTION:
-    case OP_CONVOLUTION_ADD:
-    case OP_LINEAR:
-        weight = &program_value(p, op->inputs[1])->shape;
-        return (double)shape_count(y) * (double)shape_count(weight) / y->dims[y->n_dims - 1];
-    case OP_CONVOLUTION_GRAD_DATA:
-    case OP_LINEAR_GRAD_DATA:
-        weight = &program_value(p, op->inputs[1])->shape;
-        return (double)shape_count(x) * (double)shape_count(weight) / x->dims[x->n_dims - 1];
-    case OP_CONVOLUTION_GRAD_WEIGHT:
-    case OP_LINEAR_GRAD_WEIGHT: {
-        const struct shape *dy = &program_value(p, op->inputs[1])->shape;
-
-        return (double)shape_count(dy) * (double)shape_count(y) / dy->dims[dy->n_dims - 1];
-    }
-    case OP_ATTENTION:
-        return 2.0 * (double)shape_count(x) * x->dims[0] * x->dims[1];
-    case OP_ATTENTION_GRAD:
-        return 4.0 * (double)shape_count(x) * x->dims[0] * x->dims[1];
-    default:
-        return 0;
-    }
-}
-
 struct plan_step plan_step(const struct plan *plan, int i)
 {
     const struct step *step = &plan->cuts[0].steps[i];
     const struct op *op = program_op(plan->program, step->op);
     const struct value *x = program_value(plan->program, op->inputs[0]);
     const struct value *y = program_value(plan->program, op->outputs[0]);
+    struct kernel_spec spec;
 
+    program_describe(plan->program, op, 1, dtype_of(plan, VALUE_COMPUTE), &spec);
     return (struct plan_step){
         .op = op,
         .x = x->shape,
         .y = y->shape,
         .x_type = dtype_of(plan, x->type),
         .y_type = dtype_of(plan, y->type),
-        .products = count_products(plan->program, op),
+        .products = op_products(&spec),
         .round = step->round,
         .n_parts = step->kernel->n_parts[0],
     };

@@ -1,7 +1,8 @@
 /* A program: operations over values in single-assignment form, built once by calls.
  *
- * Values are indices >= 0, valid within their program. A builder call checks shapes and types,
- * appends one operation and returns its output. After a mistake or lack of memory every further
+ * Values are indices >= 0, valid within their program. A builder call appends one operation, checked
+ * against the table of engine/op.c, which tells shape and type of its outputs too, and returns the
+ * first output; the others follow it. After a mistake or lack of memory every further
  * call returns -1 and does nothing; program_check() tells the first error, so that a network can
  * be written down without a test after every line.
  *
@@ -55,14 +56,6 @@ int program_input(struct program *p, const char *name, struct shape shape, enum 
 /* Exact and unbatched; names are unique in a program. */
 int program_parameter(struct program *p, const char *name, struct shape shape);
 
-struct shape shape_batched(int n_dims, const int *dims);
-struct shape shape_images(int h, int w, int c); /* [n,h,w,c] */
-struct shape shape_vectors(int c);              /* [n,c] */
-struct shape shape_constant(int n_dims, const int *dims);
-size_t shape_count(
-    const struct shape *shape); /* elements per image, or of the whole if unbatched */
-bool shape_equal(const struct shape *a, const struct shape *b);
-
 int program_convolution(struct program *p, int x, int weight, int bias, int stride, int pad,
                         enum value_type type);
 int program_linear(struct program *p, int x, int weight, int bias, bool in_first);
@@ -90,17 +83,26 @@ int program_dropout_mask(struct program *p, int key, struct shape shape, uint32_
                          float rate);
 int program_half_square(struct program *p, int x, int weight);
 
-/* Appends an operation as it stands, with outputs of the given shapes and types; returns the
- * first output, the others follow it. For engine/gradient.c; networks use the calls above. */
-int program_append(struct program *p, const struct op *op, const struct shape *shapes,
-                   const enum value_type *types);
+/* Appends an operation as it stands but for its outputs. n_outputs: 0, or 4 for a group_norm_grad
+ * with a shift. For engine/gradient.c; networks use the calls above. */
+int program_append(struct program *p, const struct op *op);
+/* The same where shape (NULL: it is not) or type of the first output is left open: op_infer(). */
+int program_append_as(struct program *p, const struct op *op, const struct shape *shape,
+                      enum value_type type);
+
+/* The tensors of an operation, in a run of n images with compute values of the given dtype. */
+void program_describe(const struct program *p, const struct op *op, int n, enum dtype compute,
+                      struct kernel_spec *out);
 
 /* For engine/passes.c, which rewrites a finished program. A copy has the numbers of the original.
  * 0, -ENOMEM, or the error that p is in. */
 int program_copy(const struct program *p, struct program **out, struct error *err);
 /* A value that no operation makes yet; -1 when out of memory. */
 int program_computed(struct program *p, struct shape shape, enum value_type type);
-/* Puts another operation, made of values of p, in the place of one. without outputs: none. */
+/* Puts another operation, made of values of p, in the place of one; an error like those of the
+ * builder calls if it does not fit them. */
 void program_replace(struct program *p, int op, const struct op *with);
+/* Leaves nothing in the place of an operation: one without inputs and outputs. */
+void program_remove(struct program *p, int op);
 
 #endif

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/base/bf16.h"
 #include "engine/base/error.h"
 #include "engine/device.h"
 #include "engine/program.h"

@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "engine/base/bf16.h"
 #include "engine/base/error.h"
 #include "engine/device.h"
 #include "model/json_fields.h"

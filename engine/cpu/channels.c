@@ -1,7 +1,7 @@
 /* Kernels that move channels: concat and slice. A pixel of an output takes a run of bytes from
  * a pixel of each input. */
 #include "engine/cpu/cpu_kernels.h"
-#include "engine/cpu/tensors.h"
+#include "engine/cpu/kernel_memory.h"
 #include "engine/base/error.h"
 
 #include <errno.h>
@@ -59,41 +59,31 @@ static int slice_run(const struct kernel *kernel, int stage, int part,
     return 0;
 }
 
-static int channels_create(const struct kernel_spec *spec, const struct kernel_ops *ops,
-                           struct channels **out, struct error *err)
+/* NULL with err set when out of memory. */
+static struct channels *channels_create(const struct kernel_spec *spec,
+                                        const struct kernel_ops *ops, struct error *err)
 {
     const struct tensor_desc *a = &spec->inputs[0], *y = &spec->outputs[0];
     size_t size = dtype_size(y->dtype);
-    struct channels *k = NULL;
+    struct channels *k = kernel_allocate(spec, sizeof(*k), ops, err);
 
-    if (a->shape.n_dims < 1 || y->shape.n_dims != a->shape.n_dims || a->n != y->n ||
-        a->dtype != y->dtype)
-        return tensor_refuse(spec, "tensors must be alike but for their channels", err);
-    k = kernel_allocate(spec, sizeof(*k), ops, err);
     if (!k)
-        return -ENOMEM;
+        return NULL;
     k->a_bytes = size * (size_t)a->shape.dims[a->shape.n_dims - 1];
     k->y_bytes = size * (size_t)y->shape.dims[y->shape.n_dims - 1];
     k->n_pixels = tensor_count(y) * size / k->y_bytes;
     k->kernel.n_parts[0] = (int)((k->n_pixels + PART_PIXELS - 1) / PART_PIXELS);
-    *out = k;
-    return 0;
+    return k;
 }
 
 int cpu_concat_create(struct cpu_device *device, const struct kernel_spec *spec,
                       struct kernel **out, struct error *err)
 {
     static const struct kernel_ops ops = {.run = concat_run, .destroy = kernel_free};
-    const struct tensor_desc *a = &spec->inputs[0], *b = &spec->inputs[1], *y = &spec->outputs[0];
-    struct channels *k = NULL;
-    int rc;
+    struct channels *k = channels_create(spec, &ops, err);
 
-    if (b->dtype != a->dtype || b->n != a->n ||
-        tensor_count(a) + tensor_count(b) != tensor_count(y))
-        return tensor_refuse(spec, "tensors must be alike but for their channels", err);
-    rc = channels_create(spec, &ops, &k, err);
-    if (rc < 0)
-        return rc;
+    if (!k)
+        return -ENOMEM;
     k->b_bytes = k->y_bytes - k->a_bytes;
     *out = &k->kernel;
     return 0;
@@ -103,16 +93,11 @@ int cpu_slice_create(struct cpu_device *device, const struct kernel_spec *spec, 
                      struct error *err)
 {
     static const struct kernel_ops ops = {.run = slice_run, .destroy = kernel_free};
-    struct channels *k = NULL;
-    int rc = channels_create(spec, &ops, &k, err);
+    struct channels *k = channels_create(spec, &ops, err);
 
-    if (rc < 0)
-        return rc;
+    if (!k)
+        return -ENOMEM;
     k->first_bytes = dtype_size(spec->inputs[0].dtype) * (size_t)spec->attributes.slice.first;
-    if (spec->attributes.slice.first < 0 || k->first_bytes + k->y_bytes > k->a_bytes) {
-        kernel_free(&k->kernel);
-        return tensor_refuse(spec, "the slice lies outside the channels", err);
-    }
     *out = &k->kernel;
     return 0;
 }

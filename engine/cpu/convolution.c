@@ -7,7 +7,6 @@
 #include "engine/cpu/cpu_kernels.h"
 #include "engine/cpu/loops.h"
 #include "engine/cpu/onednn.h"
-#include "engine/cpu/tensors.h"
 #include "engine/cpu/winograd.h"
 
 #include <errno.h>
@@ -360,9 +359,6 @@ int cpu_convolution_create(struct cpu_device *device, const struct kernel_spec *
     shape.bias = spec->n_inputs > 2 && !spec->inputs[2].absent;
     shape.residual = spec->kind == OP_CONVOLUTION_ADD;
     shape.scale = spec->attributes.add.scale;
-    if (shape.residual && (!tensor_same_shape(&spec->inputs[3], &spec->outputs[0]) ||
-                           spec->inputs[3].dtype != spec->outputs[0].dtype))
-        return tensor_refuse(spec, "the residual must be like the output", err);
     if (winograd_suits(device, &shape))
         return winograd_forward_create(&shape, out, err);
     return convolution_forward_create(device, &shape, out, err);

@@ -1,7 +1,7 @@
 /* Embeddings of the noise level: fourier and positional. A few hundred numbers an image, so the
  * exact functions of the C library serve. */
 #include "engine/cpu/cpu_kernels.h"
-#include "engine/cpu/tensors.h"
+#include "engine/cpu/kernel_memory.h"
 #include "engine/base/error.h"
 
 #include <errno.h>
@@ -63,20 +63,14 @@ int cpu_embedding_create(struct cpu_device *device, const struct kernel_spec *sp
     static const struct kernel_ops fourier = {.run = fourier_run, .destroy = kernel_free};
     static const struct kernel_ops positional = {.run = positional_run, .destroy = kernel_free};
     const struct tensor_desc *y = &spec->outputs[0];
-    size_t count = tensor_image_count(y);
     bool is_fourier = spec->kind == OP_FOURIER;
     struct embedding *k;
 
-    if (!tensor_is_f32(&spec->inputs[0], 1) || spec->inputs[0].n != y->n || count % 2 != 0 ||
-        (!is_fourier && count < 4) || !tensor_is_f32(y, count) ||
-        (is_fourier && !tensor_is_f32(&spec->inputs[1], count / 2)))
-        return tensor_refuse(spec, "tensors must be float32, one time an image, even features",
-                             err);
     k = kernel_allocate(spec, sizeof(*k), is_fourier ? &fourier : &positional, err);
     if (!k)
         return -ENOMEM;
     k->n = y->n;
-    k->half = (int)(count / 2);
+    k->half = y->shape.dims[0] / 2;
     *out = &k->kernel;
     return 0;
 }

@@ -10,7 +10,7 @@
  * a row fills vectors; sums over such columns are added up per channel afterwards. */
 #include "engine/cpu/cpu_kernels.h"
 #include "engine/cpu/loops.h"
-#include "engine/cpu/tensors.h"
+#include "engine/cpu/kernel_memory.h"
 #include "engine/base/error.h"
 
 #include <errno.h>
@@ -392,58 +392,39 @@ static size_t choose_fold(size_t pixels, size_t c)
     return fold < pixels ? fold : pixels;
 }
 
-/* What forward and backward share. shift: NULL if left out. */
-static int group_norm_create(const struct kernel_spec *spec, const struct kernel_ops *ops,
-                             const struct tensor_desc *stats, const struct tensor_desc *shift,
-                             struct group_norm **out, struct error *err)
+/* What forward and backward share. shift: which input it is. NULL with err set when out of
+ * memory. */
+static struct group_norm *group_norm_create(const struct kernel_spec *spec,
+                                            const struct kernel_ops *ops, int shift,
+                                            struct error *err)
 {
-    const struct tensor_desc *x = &spec->inputs[0], *y = &spec->outputs[0];
-    int groups = spec->attributes.group_norm.groups;
-    struct group_norm *k = NULL;
-    size_t c;
+    const struct tensor_desc *x = &spec->inputs[0];
+    struct group_norm *k = kernel_allocate(spec, sizeof(*k), ops, err);
 
-    if (!tensor_is_image(x) || !tensor_same_shape(x, y) || x->dtype != y->dtype)
-        return tensor_refuse(spec, "images must have one shape and type", err);
-    c = (size_t)x->shape.dims[2];
-    if (groups < 1 || c % (size_t)groups != 0)
-        return tensor_refuse(spec, "the groups must divide the channels", err);
-    if (!tensor_is_f32(&spec->inputs[1], c) || !tensor_is_f32(&spec->inputs[2], c) ||
-        !tensor_is_f32(stats, 2 * (size_t)groups) || stats->n != x->n ||
-        (shift && (!tensor_is_f32(shift, c) || shift->n != x->n)))
-        return tensor_refuse(spec, "gamma, beta, stats and shift must be float32", err);
-    k = kernel_allocate(spec, sizeof(*k), ops, err);
     if (!k)
-        return -ENOMEM;
+        return NULL;
     k->loops = loops_best();
     k->type = x->dtype;
     k->n = x->n;
-    k->groups = groups;
-    k->c = c;
-    k->pixels = tensor_image_count(x) / c;
-    k->fold = choose_fold(k->pixels, c);
+    k->groups = spec->attributes.group_norm.groups;
+    k->c = (size_t)x->shape.dims[2];
+    k->pixels = shape_count(&x->shape) / k->c;
+    k->fold = choose_fold(k->pixels, k->c);
     k->eps = spec->attributes.group_norm.eps;
     k->silu = spec->attributes.group_norm.silu;
-    k->shifted = shift != NULL;
-    *out = k;
-    return 0;
-}
-
-/* Optional input i, or NULL where it was left out. */
-static const struct tensor_desc *optional_input(const struct kernel_spec *spec, int i)
-{
-    return i < spec->n_inputs && !spec->inputs[i].absent ? &spec->inputs[i] : NULL;
+    k->shifted = shift < spec->n_inputs && !spec->inputs[shift].absent;
+    return k;
 }
 
 int cpu_group_norm_create(struct cpu_device *device, const struct kernel_spec *spec,
                           struct kernel **out, struct error *err)
 {
     static const struct kernel_ops ops = {.run = group_norm_run, .destroy = kernel_free};
-    struct group_norm *k = NULL;
-    int rc = group_norm_create(spec, &ops, &spec->outputs[1], optional_input(spec, 3), &k, err);
+    struct group_norm *k = group_norm_create(spec, &ops, 3, err);
     size_t n_bands;
 
-    if (rc < 0)
-        return rc;
+    if (!k)
+        return -ENOMEM;
     n_bands = k->pixels * k->c / BAND_ELEMENTS;
     k->n_bands = n_bands < 1 ? 1 : n_bands < BANDS_MAX ? (int)n_bands : BANDS_MAX;
     k->kernel.n_stages = k->n_bands > 1 ? 3 : 1;
@@ -458,18 +439,10 @@ int cpu_group_norm_grad_create(struct cpu_device *device, const struct kernel_sp
                                struct kernel **out, struct error *err)
 {
     static const struct kernel_ops ops = {.run = group_norm_grad_run, .destroy = kernel_free};
-    const struct tensor_desc *x = &spec->inputs[0], *dy = &spec->inputs[4];
-    const struct tensor_desc *shift = optional_input(spec, 5);
-    struct group_norm *k = NULL;
-    int rc;
+    struct group_norm *k = group_norm_create(spec, &ops, 5, err);
 
-    if (!tensor_same_shape(x, dy) || x->dtype != dy->dtype)
-        return tensor_refuse(spec, "images must have one shape and type", err);
-    if (shift && spec->n_outputs < 4)
-        return tensor_refuse(spec, "a shift needs its gradient", err);
-    rc = group_norm_create(spec, &ops, &spec->inputs[3], shift, &k, err);
-    if (rc < 0)
-        return rc;
+    if (!k)
+        return -ENOMEM;
     k->kernel.scratch_bytes = totals_bytes(k) + BACKWARD_ARRAYS * columns_bytes(k);
     if (k->silu)
         k->kernel.scratch_bytes += scratch_align(k->pixels * k->c * sizeof(float));

@@ -145,12 +145,6 @@ static bool by_rows(const struct tensor_desc *x, const struct tensor_desc *y, bo
     return (x->shape.n_dims == 1 || !packed) && x->dtype == DTYPE_F32 && y->dtype == DTYPE_F32;
 }
 
-static int refuse_constant(const struct kernel_spec *spec, struct error *err)
-{
-    return error_set(err, -ENOTSUP, "%s by a constant matrix computes exact values only",
-                     op_name(spec->kind));
-}
-
 static struct convolution_shape shape_of(const struct kernel_spec *spec,
                                          const struct tensor_desc *x, const struct tensor_desc *y)
 {
@@ -183,8 +177,6 @@ int cpu_linear_create(struct cpu_device *device, const struct kernel_spec *spec,
     shape.bias = spec->n_inputs > 2 && !spec->inputs[2].absent;
     if (by_rows(x, y, spec->inputs[1].parameter))
         return vector_create(&vector_ops, &shape, out, err);
-    if (!spec->inputs[1].parameter)
-        return refuse_constant(spec, err);
     return convolution_forward_create(device, &shape, out, err);
 }
 
@@ -196,8 +188,6 @@ int cpu_linear_grad_data_create(struct cpu_device *device, const struct kernel_s
 
     if (by_rows(x, y, spec->inputs[1].parameter))
         return vector_create(&vector_grad_data_ops, &shape, out, err);
-    if (!spec->inputs[1].parameter)
-        return refuse_constant(spec, err);
     return convolution_backward_data_create(device, &shape, out, err);
 }
 

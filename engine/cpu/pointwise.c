@@ -1,7 +1,7 @@
 /* Kernels that work element by element: silu, relu, add, affine, mix, multiply, half_square. */
 #include "engine/cpu/cpu_kernels.h"
 #include "engine/cpu/loops.h"
-#include "engine/cpu/tensors.h"
+#include "engine/cpu/kernel_memory.h"
 #include "engine/base/error.h"
 
 #include <errno.h>
@@ -46,40 +46,22 @@ static void pointwise_cut(struct pointwise *p)
     p->kernel.n_parts[0] = (int)(((size_t)p->n * p->count + PART_ELEMENTS - 1) / PART_ELEMENTS);
 }
 
-/* Fills what all of these kernels share, from the first and the image inputs of spec. */
-static int pointwise_create(const struct kernel_spec *spec, const struct kernel_ops *ops,
-                            const struct tensor_desc *x, struct pointwise **out, struct error *err)
+/* What all of these kernels share. x: the image input. NULL with err set when out of memory. */
+static struct pointwise *pointwise_create(const struct kernel_spec *spec,
+                                          const struct kernel_ops *ops, const struct tensor_desc *x,
+                                          struct error *err)
 {
-    struct pointwise *p = NULL;
+    struct pointwise *p = kernel_allocate(spec, sizeof(*p), ops, err);
 
-    for (int i = 0; i < spec->n_inputs; i++) {
-        if (spec->inputs[i].absent || !tensor_is_real(&spec->inputs[i]))
-            return tensor_refuse(spec, "inputs must be float32 or bfloat16", err);
-    }
-    if (!tensor_is_real(&spec->outputs[0]))
-        return tensor_refuse(spec, "the output must be float32 or bfloat16", err);
-    p = kernel_allocate(spec, sizeof(*p), ops, err);
     if (!p)
-        return -ENOMEM;
+        return NULL;
     p->loops = loops_best();
     p->n = x->n;
-    p->count = tensor_image_count(x);
+    p->count = shape_count(&x->shape);
     for (int i = 0; i < spec->n_inputs; i++)
         p->types[i] = spec->inputs[i].dtype;
     p->y_type = spec->outputs[0].dtype;
-    *out = p;
-    return 0;
-}
-
-/* All inputs and the output of one shape and type. */
-static bool tensors_agree(const struct kernel_spec *spec)
-{
-    for (int i = 0; i < spec->n_inputs; i++) {
-        if (!tensor_same_shape(&spec->inputs[i], &spec->outputs[0]) ||
-            spec->inputs[i].dtype != spec->outputs[0].dtype)
-            return false;
-    }
-    return true;
+    return p;
 }
 
 static int silu_run(const struct kernel *kernel, int stage, int part,
@@ -123,14 +105,10 @@ int cpu_activation_create(struct cpu_device *device, const struct kernel_spec *s
     const struct kernel_ops *ops = spec->kind == OP_SILU        ? &silu
                                    : spec->kind == OP_SILU_GRAD ? &silu_grad
                                                                 : &relu;
-    struct pointwise *p = NULL;
-    int rc;
+    struct pointwise *p = pointwise_create(spec, ops, &spec->inputs[0], err);
 
-    if (!tensors_agree(spec))
-        return tensor_refuse(spec, "tensors must have one shape and type", err);
-    rc = pointwise_create(spec, ops, &spec->inputs[0], &p, err);
-    if (rc < 0)
-        return rc;
+    if (!p)
+        return -ENOMEM;
     if (ops != &silu_grad)
         pointwise_cut(p);
     *out = &p->kernel;
@@ -154,14 +132,10 @@ int cpu_add_create(struct cpu_device *device, const struct kernel_spec *spec, st
                    struct error *err)
 {
     static const struct kernel_ops ops = {.run = add_run, .destroy = kernel_free};
-    struct pointwise *p = NULL;
-    int rc;
+    struct pointwise *p = pointwise_create(spec, &ops, &spec->inputs[0], err);
 
-    if (!tensors_agree(spec))
-        return tensor_refuse(spec, "tensors must have one shape and type", err);
-    rc = pointwise_create(spec, &ops, &spec->inputs[0], &p, err);
-    if (rc < 0)
-        return rc;
+    if (!p)
+        return -ENOMEM;
     p->scale = spec->attributes.add.scale;
     pointwise_cut(p);
     *out = &p->kernel;
@@ -184,14 +158,10 @@ int cpu_affine_create(struct cpu_device *device, const struct kernel_spec *spec,
                       struct kernel **out, struct error *err)
 {
     static const struct kernel_ops ops = {.run = affine_run, .destroy = kernel_free};
-    struct pointwise *p = NULL;
-    int rc;
+    struct pointwise *p = pointwise_create(spec, &ops, &spec->inputs[0], err);
 
-    if (!tensor_same_shape(&spec->inputs[0], &spec->outputs[0]))
-        return tensor_refuse(spec, "tensors must have one shape", err);
-    rc = pointwise_create(spec, &ops, &spec->inputs[0], &p, err);
-    if (rc < 0)
-        return rc;
+    if (!p)
+        return -ENOMEM;
     p->scale = spec->attributes.affine.scale;
     p->shift = spec->attributes.affine.shift;
     pointwise_cut(p);
@@ -223,25 +193,13 @@ int cpu_mix_create(struct cpu_device *device, const struct kernel_spec *spec, st
                    struct error *err)
 {
     static const struct kernel_ops ops = {.run = mix_run, .destroy = kernel_free};
-    const struct tensor_desc *coefficients = &spec->inputs[0];
-    int n_terms = spec->n_inputs - 1, first = spec->attributes.mix.first;
-    struct pointwise *p = NULL;
-    int rc;
+    struct pointwise *p = pointwise_create(spec, &ops, &spec->inputs[1], err);
 
-    if (n_terms < 1 || first < 0 || coefficients->dtype != DTYPE_F32 ||
-        coefficients->shape.n_dims != 1 || first + n_terms > coefficients->shape.dims[0] ||
-        coefficients->n != spec->outputs[0].n)
-        return tensor_refuse(spec, "coefficients must be float32, one per image and input", err);
-    for (int i = 1; i <= n_terms; i++) {
-        if (!tensor_same_shape(&spec->inputs[i], &spec->outputs[0]))
-            return tensor_refuse(spec, "tensors must have one shape", err);
-    }
-    rc = pointwise_create(spec, &ops, &spec->inputs[1], &p, err);
-    if (rc < 0)
-        return rc;
-    p->n_terms = n_terms;
-    p->n_coefficients = coefficients->shape.dims[0];
-    p->first = first;
+    if (!p)
+        return -ENOMEM;
+    p->n_terms = spec->n_inputs - 1;
+    p->n_coefficients = spec->inputs[0].shape.dims[0];
+    p->first = spec->attributes.mix.first;
     *out = &p->kernel;
     return 0;
 }
@@ -266,20 +224,11 @@ int cpu_multiply_create(struct cpu_device *device, const struct kernel_spec *spe
 {
     static const struct kernel_ops ops = {.run = multiply_run, .destroy = kernel_free};
     const struct tensor_desc *x = &spec->inputs[0], *m = &spec->inputs[1];
-    const int last = x->shape.n_dims - 1;
-    struct tensor_desc thin = *x; /* x with one channel */
-    struct pointwise *p = NULL;
-    int rc;
+    struct pointwise *p = pointwise_create(spec, &ops, x, err);
 
-    thin.shape.dims[last] = 1;
-    if (!tensor_same_shape(x, &spec->outputs[0]) || x->dtype != spec->outputs[0].dtype)
-        return tensor_refuse(spec, "x and y must have one shape and type", err);
-    if (!tensor_same_shape(x, m) && !tensor_same_shape(&thin, m))
-        return tensor_refuse(spec, "the mask must have x's shape or one channel", err);
-    rc = pointwise_create(spec, &ops, x, &p, err);
-    if (rc < 0)
-        return rc;
-    if (!tensor_same_shape(x, m))
+    if (!p)
+        return -ENOMEM;
+    if (!shape_equal(&x->shape, &m->shape))
         p->mask_rows = tensor_count(m);
     *out = &p->kernel;
     return 0;
@@ -321,19 +270,11 @@ int cpu_half_square_create(struct cpu_device *device, const struct kernel_spec *
 {
     static const struct kernel_ops forward = {.run = half_square_run, .destroy = kernel_free};
     static const struct kernel_ops backward = {.run = half_square_grad_run, .destroy = kernel_free};
-    const struct tensor_desc *x = &spec->inputs[0];
-    bool grad = spec->kind == OP_HALF_SQUARE_GRAD;
-    struct pointwise *p = NULL;
-    int rc;
+    const struct kernel_ops *ops = spec->kind == OP_HALF_SQUARE ? &forward : &backward;
+    struct pointwise *p = pointwise_create(spec, ops, &spec->inputs[0], err);
 
-    if (!tensor_is_f32(x, tensor_image_count(x)) || !tensor_is_f32(&spec->inputs[1], 1) ||
-        spec->inputs[1].n != x->n || (grad && !tensor_is_f32(&spec->inputs[2], 1)) ||
-        !tensor_is_f32(&spec->outputs[0], grad ? tensor_image_count(x) : 1) ||
-        spec->outputs[0].n != x->n)
-        return tensor_refuse(spec, "tensors must be float32, with one weight per image", err);
-    rc = pointwise_create(spec, grad ? &backward : &forward, x, &p, err);
-    if (rc < 0)
-        return rc;
+    if (!p)
+        return -ENOMEM;
     *out = &p->kernel;
     return 0;
 }

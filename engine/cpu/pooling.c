@@ -2,7 +2,7 @@
  * first: the largest of whole rows of pixels, then, of that, the largest of neighbours. */
 #include "engine/cpu/cpu_kernels.h"
 #include "engine/cpu/loops.h"
-#include "engine/cpu/tensors.h"
+#include "engine/cpu/kernel_memory.h"
 #include "engine/base/error.h"
 
 #include <errno.h>
@@ -63,15 +63,15 @@ static int mean_pool_run(const struct kernel *kernel, int stage, int part,
     return 0;
 }
 
-/* For an x that is an image. */
-static int pooling_create(const struct kernel_spec *spec, const struct kernel_ops *ops,
-                          struct pooling **out, struct error *err)
+/* NULL with err set when out of memory. */
+static struct pooling *pooling_create(const struct kernel_spec *spec, const struct kernel_ops *ops,
+                                      struct error *err)
 {
     const struct tensor_desc *x = &spec->inputs[0];
     struct pooling *k = kernel_allocate(spec, sizeof(*k), ops, err);
 
     if (!k)
-        return -ENOMEM;
+        return NULL;
     k->loops = loops_best();
     k->type = x->dtype;
     k->n = x->n;
@@ -79,33 +79,21 @@ static int pooling_create(const struct kernel_spec *spec, const struct kernel_op
     k->w = x->shape.dims[1];
     k->c = (size_t)x->shape.dims[2];
     k->pixel_bytes = k->c * dtype_size(x->dtype);
-    *out = k;
-    return 0;
+    return k;
 }
 
 int cpu_max_pool_create(struct cpu_device *device, const struct kernel_spec *spec,
                         struct kernel **out, struct error *err)
 {
     static const struct kernel_ops ops = {.run = max_pool_run, .destroy = kernel_free};
-    const struct tensor_desc *x = &spec->inputs[0], *y = &spec->outputs[0];
-    const int side = spec->attributes.window.side, stride = spec->attributes.window.stride;
-    struct pooling *k = NULL;
-    int rc;
+    struct pooling *k = pooling_create(spec, &ops, err);
 
-    if (!tensor_is_image(x) || !tensor_is_image(y) || x->dtype != y->dtype || x->n != y->n ||
-        x->shape.dims[2] != y->shape.dims[2])
-        return tensor_refuse(spec, "x and y must be images of one type", err);
-    if (side < 2 || side > SIDE_MAX || stride < 1 || stride > 2 || x->shape.dims[0] < side ||
-        x->shape.dims[1] < side || y->shape.dims[0] != (x->shape.dims[0] - side) / stride + 1 ||
-        y->shape.dims[1] != (x->shape.dims[1] - side) / stride + 1)
-        return tensor_refuse(spec, "the image sizes do not fit the window", err);
-    rc = pooling_create(spec, &ops, &k, err);
-    if (rc < 0)
-        return rc;
-    k->side = side;
-    k->stride = stride;
-    k->h_out = y->shape.dims[0];
-    k->w_out = y->shape.dims[1];
+    if (!k)
+        return -ENOMEM;
+    k->side = spec->attributes.window.side;
+    k->stride = spec->attributes.window.stride;
+    k->h_out = spec->outputs[0].shape.dims[0];
+    k->w_out = spec->outputs[0].shape.dims[1];
     k->kernel.scratch_bytes = scratch_align((size_t)k->w * k->pixel_bytes);
     *out = &k->kernel;
     return 0;
@@ -115,15 +103,10 @@ int cpu_mean_pool_create(struct cpu_device *device, const struct kernel_spec *sp
                          struct kernel **out, struct error *err)
 {
     static const struct kernel_ops ops = {.run = mean_pool_run, .destroy = kernel_free};
-    const struct tensor_desc *x = &spec->inputs[0], *y = &spec->outputs[0];
-    struct pooling *k = NULL;
-    int rc;
+    struct pooling *k = pooling_create(spec, &ops, err);
 
-    if (!tensor_is_image(x) || !tensor_is_f32(y, (size_t)x->shape.dims[2]) || x->n != y->n)
-        return tensor_refuse(spec, "x must be images, y a float32 vector of their channels", err);
-    rc = pooling_create(spec, &ops, &k, err);
-    if (rc < 0)
-        return rc;
+    if (!k)
+        return -ENOMEM;
     *out = &k->kernel;
     return 0;
 }

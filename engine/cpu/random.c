@@ -1,7 +1,7 @@
 /* Random tensors: normal and dropout_mask. */
 #include "engine/cpu/cpu_kernels.h"
 #include "engine/cpu/loops.h"
-#include "engine/cpu/tensors.h"
+#include "engine/cpu/kernel_memory.h"
 #include "engine/base/error.h"
 #include "engine/base/philox.h"
 
@@ -50,19 +50,15 @@ int cpu_random_create(struct cpu_device *device, const struct kernel_spec *spec,
 {
     static const struct kernel_ops normal = {.run = normal_run, .destroy = kernel_free};
     static const struct kernel_ops mask = {.run = dropout_mask_run, .destroy = kernel_free};
-    const struct tensor_desc *key = &spec->inputs[0], *y = &spec->outputs[0];
-    bool is_mask = spec->kind == OP_DROPOUT_MASK;
-    struct random *k;
+    const struct tensor_desc *y = &spec->outputs[0];
+    struct random *k =
+        kernel_allocate(spec, sizeof(*k), spec->kind == OP_NORMAL ? &normal : &mask, err);
 
-    if (key->dtype != DTYPE_U32 || tensor_image_count(key) != 4 || key->n != y->n ||
-        !tensor_is_real(y) || (!is_mask && y->dtype != DTYPE_F32))
-        return tensor_refuse(spec, "needs a key of four words an image", err);
-    k = kernel_allocate(spec, sizeof(*k), is_mask ? &mask : &normal, err);
     if (!k)
         return -ENOMEM;
     k->loops = loops_best();
     k->n = y->n;
-    k->count = tensor_image_count(y);
+    k->count = shape_count(&y->shape);
     k->stream = spec->attributes.draw.stream;
     k->rate = spec->attributes.draw.rate;
     k->type = y->dtype;

@@ -5,7 +5,7 @@
  * mix whole rows. */
 #include "engine/cpu/cpu_kernels.h"
 #include "engine/cpu/loops.h"
-#include "engine/cpu/tensors.h"
+#include "engine/cpu/kernel_memory.h"
 #include "engine/base/error.h"
 
 #include <errno.h>
@@ -47,20 +47,15 @@ static int separable_run(const struct kernel *kernel, int stage, int part,
     return 0;
 }
 
-/* Reads a matrix [n_out,n_in], or [n_in,n_out] to be transposed. */
-static bool factor_init(struct factor *f, const struct tensor_desc *tensor, int n, size_t n_out,
-                        size_t n_in, bool transposed)
+/* A matrix [n_out,n_in], or [n_in,n_out] to be transposed. */
+static struct factor factor_of(const struct tensor_desc *tensor, size_t n_out, size_t n_in,
+                               bool transposed)
 {
-    const int *dims = tensor->shape.dims;
-
-    if (tensor->dtype != DTYPE_F32 || tensor->absent || tensor->shape.n_dims != 2 ||
-        (size_t)dims[transposed ? 1 : 0] != n_out || (size_t)dims[transposed ? 0 : 1] != n_in ||
-        (tensor->shape.batched && tensor->n != n))
-        return false;
-    f->row = transposed ? 1 : n_in;
-    f->column = transposed ? n_out : 1;
-    f->image = tensor->shape.batched ? n_in * n_out : 0;
-    return true;
+    return (struct factor){
+        .row = transposed ? 1 : n_in,
+        .column = transposed ? n_out : 1,
+        .image = tensor->shape.batched ? n_in * n_out : 0,
+    };
 }
 
 int cpu_separable_create(struct cpu_device *device, const struct kernel_spec *spec,
@@ -69,12 +64,8 @@ int cpu_separable_create(struct cpu_device *device, const struct kernel_spec *sp
     static const struct kernel_ops ops = {.run = separable_run, .destroy = kernel_free};
     const struct tensor_desc *x = &spec->inputs[0], *y = &spec->outputs[0];
     bool transposed = spec->attributes.separable.transposed;
-    struct separable *k;
+    struct separable *k = kernel_allocate(spec, sizeof(*k), &ops, err);
 
-    if (!tensor_is_image(x) || !tensor_is_image(y) || x->dtype != DTYPE_F32 ||
-        y->dtype != DTYPE_F32 || x->n != y->n || x->shape.dims[2] != y->shape.dims[2])
-        return tensor_refuse(spec, "x and y must be float32 images", err);
-    k = kernel_allocate(spec, sizeof(*k), &ops, err);
     if (!k)
         return -ENOMEM;
     k->loops = loops_best();
@@ -84,11 +75,8 @@ int cpu_separable_create(struct cpu_device *device, const struct kernel_spec *sp
     k->c = (size_t)x->shape.dims[2];
     k->h_out = (size_t)y->shape.dims[0];
     k->w_out = (size_t)y->shape.dims[1];
-    if (!factor_init(&k->a, &spec->inputs[1], k->n, k->h_out, k->h, transposed) ||
-        !factor_init(&k->b, &spec->inputs[2], k->n, k->w_out, k->w, transposed)) {
-        kernel_free(&k->kernel);
-        return tensor_refuse(spec, "the matrices do not fit the images", err);
-    }
+    k->a = factor_of(&spec->inputs[1], k->h_out, k->h, transposed);
+    k->b = factor_of(&spec->inputs[2], k->w_out, k->w, transposed);
     /* `one` holds [h',w,c], then [w',h',c]; `two` holds [w,h',c]. */
     k->scratch_floats = k->h_out * k->c * (k->w > k->w_out ? k->w : k->w_out);
     k->scratch_floats = scratch_align(k->scratch_floats * sizeof(float)) / sizeof(float);

@@ -6,7 +6,7 @@
  * Others sum up to sixteen pixels for each pixel. */
 #include "engine/cpu/cpu_kernels.h"
 #include "engine/cpu/loops.h"
-#include "engine/cpu/tensors.h"
+#include "engine/cpu/kernel_memory.h"
 #include "engine/base/error.h"
 
 #include <errno.h>
@@ -178,16 +178,8 @@ int cpu_upfirdn_create(struct cpu_device *device, const struct kernel_spec *spec
     const int *pad = spec->attributes.upfirdn.pad;
     int up = spec->attributes.upfirdn.up, down = spec->attributes.upfirdn.down;
     float column[SIDE], row[SIDE];
-    struct upfirdn *k;
+    struct upfirdn *k = kernel_allocate(spec, sizeof(*k), &ops, err);
 
-    if (!tensor_is_image(x) || !tensor_is_image(y) || x->dtype != y->dtype || x->n != y->n ||
-        x->shape.dims[2] != y->shape.dims[2])
-        return tensor_refuse(spec, "x and y must be images of one type", err);
-    if (up < 1 || down < 1 ||
-        y->shape.dims[0] != (x->shape.dims[0] * up + pad[0] + pad[1] - SIDE) / down + 1 ||
-        y->shape.dims[1] != (x->shape.dims[1] * up + pad[2] + pad[3] - SIDE) / down + 1)
-        return tensor_refuse(spec, "the image sizes do not fit the padding", err);
-    k = kernel_allocate(spec, sizeof(*k), &ops, err);
     if (!k)
         return -ENOMEM;
     k->loops = loops_best();

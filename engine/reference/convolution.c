@@ -1,5 +1,4 @@
 #include "engine/reference/reference_ops.h"
-#include "engine/reference/signature.h"
 
 /* The sizes of a convolution x [n,h,w,i], weight [o,i,k,k] -> y [n,yh,yw,o]. */
 struct window {
@@ -23,38 +22,6 @@ static struct window window_of(const struct kernel_spec *spec, const struct tens
     };
 
     return s;
-}
-
-static int window_check(const struct kernel_spec *spec, const struct window *s, struct error *err)
-{
-    if (s->k != 1 && s->k != 3)
-        return signature_mismatch(spec, err, "a window of side %d, not 1 or 3", s->k);
-    if (s->stride != 1 && s->stride != 2)
-        return signature_mismatch(spec, err, "stride %d, not 1 or 2", s->stride);
-    if (s->pad != 0 && s->pad != 1)
-        return signature_mismatch(spec, err, "padding %d, not 0 or 1", s->pad);
-    if (s->h + 2 * s->pad < s->k || s->w + 2 * s->pad < s->k ||
-        s->yh != (s->h + 2 * s->pad - s->k) / s->stride + 1 ||
-        s->yw != (s->w + 2 * s->pad - s->k) / s->stride + 1)
-        return signature_mismatch(spec, err,
-                                  "a window of side %d, stride %d, padding %d over %dx%d does not "
-                                  "give %dx%d",
-                                  s->k, s->stride, s->pad, s->h, s->w, s->yh, s->yw);
-    return 0;
-}
-
-static int forward_check(const struct kernel_spec *spec, struct error *err)
-{
-    bool add = spec->kind == OP_CONVOLUTION_ADD;
-    struct signature letters;
-    struct window s;
-    int rc = signature_match(spec, add ? "nhwi oikk ?o nHWo -> nHWo" : "nhwi oikk ?o -> nHWo",
-                             &letters, err);
-
-    if (rc < 0)
-        return rc;
-    s = window_of(spec, &spec->inputs[0], &spec->inputs[1], &spec->outputs[0]);
-    return window_check(spec, &s, err);
 }
 
 static void forward_run(const struct kernel_spec *spec, const void *const *in, void *const *out,
@@ -92,22 +59,6 @@ static void forward_run(const struct kernel_spec *spec, const void *const *in, v
     }
 }
 
-static int grad_data_check(const struct kernel_spec *spec, struct error *err)
-{
-    struct signature letters;
-    struct window s;
-    int rc = signature_match(spec, "nHWo oikk -> nhwi", &letters, err);
-
-    if (rc < 0)
-        return rc;
-    s = window_of(spec, &spec->outputs[0], &spec->inputs[1], &spec->inputs[0]);
-    if (spec->attributes.window.in[0] != s.h || spec->attributes.window.in[1] != s.w)
-        return signature_mismatch(spec, err, "window.in is %dx%d, the output %dx%d",
-                                  spec->attributes.window.in[0], spec->attributes.window.in[1], s.h,
-                                  s.w);
-    return window_check(spec, &s, err);
-}
-
 static void grad_data_run(const struct kernel_spec *spec, const void *const *in, void *const *out,
                           void *scratch)
 {
@@ -142,21 +93,6 @@ static void grad_data_run(const struct kernel_spec *spec, const void *const *in,
             }
         }
     }
-}
-
-static int grad_weight_check(const struct kernel_spec *spec, struct error *err)
-{
-    struct signature letters;
-    struct window s;
-    int rc = signature_match(spec, "nhwi nHWo -> oikk o", &letters, err);
-
-    if (rc < 0)
-        return rc;
-    s = window_of(spec, &spec->inputs[0], &spec->outputs[0], &spec->inputs[1]);
-    if (spec->attributes.window.side != s.k)
-        return signature_mismatch(spec, err, "window.side is %d, the output has %d",
-                                  spec->attributes.window.side, s.k);
-    return window_check(spec, &s, err);
 }
 
 static double grad_weight_at(const struct window *s, const float *x, const float *dy, int o, int i,
@@ -205,7 +141,6 @@ static void grad_weight_run(const struct kernel_spec *spec, const void *const *i
 }
 
 /* OP_CONVOLUTION and OP_CONVOLUTION_ADD */
-const struct reference_op reference_convolution = {forward_check, forward_run, NULL};
-const struct reference_op reference_convolution_grad_data = {grad_data_check, grad_data_run, NULL};
-const struct reference_op reference_convolution_grad_weight = {grad_weight_check, grad_weight_run,
-                                                               NULL};
+const struct reference_op reference_convolution = {forward_run, NULL};
+const struct reference_op reference_convolution_grad_data = {grad_data_run, NULL};
+const struct reference_op reference_convolution_grad_weight = {grad_weight_run, NULL};

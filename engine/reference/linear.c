@@ -1,5 +1,4 @@
 #include "engine/reference/reference_ops.h"
-#include "engine/reference/signature.h"
 
 /* x [rows,i], y [rows,o]; rows counts images and positions. */
 struct product {
@@ -15,20 +14,10 @@ static struct product product_of(const struct kernel_spec *spec, const struct te
         .o = y->shape.dims[y->shape.n_dims - 1],
     };
 
-    s.rows = (int)(reference_count(x) / (size_t)s.i);
+    s.rows = (int)(tensor_count(x) / (size_t)s.i);
     s.weight_i = spec->attributes.linear.in_first ? s.o : 1;
     s.weight_o = spec->attributes.linear.in_first ? 1 : s.i;
     return s;
-}
-
-static int forward_check(const struct kernel_spec *spec, struct error *err)
-{
-    struct signature letters;
-
-    return signature_match(spec,
-                           spec->attributes.linear.in_first ? "n*i io ?o -> n*o"
-                                                            : "n*i oi ?o -> n*o",
-                           &letters, err);
 }
 
 static void forward_run(const struct kernel_spec *spec, const void *const *in, void *const *out,
@@ -49,15 +38,6 @@ static void forward_run(const struct kernel_spec *spec, const void *const *in, v
     }
 }
 
-static int grad_data_check(const struct kernel_spec *spec, struct error *err)
-{
-    struct signature letters;
-
-    return signature_match(spec,
-                           spec->attributes.linear.in_first ? "n*o io -> n*i" : "n*o oi -> n*i",
-                           &letters, err);
-}
-
 static void grad_data_run(const struct kernel_spec *spec, const void *const *in, void *const *out,
                           void *scratch)
 {
@@ -74,15 +54,6 @@ static void grad_data_run(const struct kernel_spec *spec, const void *const *in,
             dx[row * s.i + i] = (float)sum;
         }
     }
-}
-
-static int grad_weight_check(const struct kernel_spec *spec, struct error *err)
-{
-    struct signature letters;
-
-    return signature_match(spec,
-                           spec->attributes.linear.in_first ? "n*i n*o -> io o" : "n*i n*o -> oi o",
-                           &letters, err);
 }
 
 static void grad_weight_run(const struct kernel_spec *spec, const void *const *in, void *const *out,
@@ -110,6 +81,6 @@ static void grad_weight_run(const struct kernel_spec *spec, const void *const *i
     }
 }
 
-const struct reference_op reference_linear = {forward_check, forward_run, NULL};
-const struct reference_op reference_linear_grad_data = {grad_data_check, grad_data_run, NULL};
-const struct reference_op reference_linear_grad_weight = {grad_weight_check, grad_weight_run, NULL};
+const struct reference_op reference_linear = {forward_run, NULL};
+const struct reference_op reference_linear_grad_data = {grad_data_run, NULL};
+const struct reference_op reference_linear_grad_weight = {grad_weight_run, NULL};

@@ -1,24 +1,4 @@
 #include "engine/reference/reference_ops.h"
-#include "engine/reference/signature.h"
-
-static int max_pool_check(const struct kernel_spec *spec, struct error *err)
-{
-    const int side = spec->attributes.window.side, stride = spec->attributes.window.stride;
-    struct signature letters;
-    int rc = signature_match(spec, "nhwc -> nHWc", &letters, err);
-
-    if (rc < 0)
-        return rc;
-    if (side < 2 || side > 3 || stride < 1 || stride > 2)
-        return signature_mismatch(spec, err, "a window of %d and a stride of %d", side, stride);
-    if (letters.size['h'] < side || letters.size['w'] < side ||
-        letters.size['H'] != (letters.size['h'] - side) / stride + 1 ||
-        letters.size['W'] != (letters.size['w'] - side) / stride + 1)
-        return signature_mismatch(spec, err, "windows of %d in %dx%d do not give %dx%d", side,
-                                  letters.size['h'], letters.size['w'], letters.size['H'],
-                                  letters.size['W']);
-    return 0;
-}
 
 static void max_pool_run(const struct kernel_spec *spec, const void *const *in, void *const *out,
                          void *scratch)
@@ -51,13 +31,6 @@ static void max_pool_run(const struct kernel_spec *spec, const void *const *in, 
     }
 }
 
-static int mean_pool_check(const struct kernel_spec *spec, struct error *err)
-{
-    struct signature letters;
-
-    return signature_match(spec, "nhwc -> nc", &letters, err);
-}
-
 static void mean_pool_run(const struct kernel_spec *spec, const void *const *in, void *const *out,
                           void *scratch)
 {
@@ -77,5 +50,5 @@ static void mean_pool_run(const struct kernel_spec *spec, const void *const *in,
     }
 }
 
-const struct reference_op reference_max_pool = {max_pool_check, max_pool_run, NULL};
-const struct reference_op reference_mean_pool = {mean_pool_check, mean_pool_run, NULL};
+const struct reference_op reference_max_pool = {max_pool_run, NULL};
+const struct reference_op reference_mean_pool = {mean_pool_run, NULL};

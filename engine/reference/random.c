@@ -1,6 +1,5 @@
 #include "engine/base/philox.h"
 #include "engine/reference/reference_ops.h"
-#include "engine/reference/signature.h"
 
 static struct philox_key key_of(const void *keys, int n)
 {
@@ -10,17 +9,10 @@ static struct philox_key key_of(const void *keys, int n)
     return key;
 }
 
-static int normal_check(const struct kernel_spec *spec, struct error *err)
-{
-    struct signature letters;
-
-    return signature_match(spec, "K4 -> n*", &letters, err);
-}
-
 static void normal_run(const struct kernel_spec *spec, const void *const *in, void *const *out,
                        void *scratch)
 {
-    const size_t count = reference_image_count(&spec->outputs[0]);
+    const size_t count = shape_count(&spec->outputs[0].shape);
     float *y = out[0];
 
     for (int n = 0; n < spec->outputs[0].n; n++) {
@@ -30,22 +22,10 @@ static void normal_run(const struct kernel_spec *spec, const void *const *in, vo
     }
 }
 
-static int dropout_mask_check(const struct kernel_spec *spec, struct error *err)
-{
-    int rc = normal_check(spec, err);
-
-    if (rc < 0)
-        return rc;
-    if (!(spec->attributes.draw.rate >= 0 && spec->attributes.draw.rate < 1))
-        return signature_mismatch(spec, err, "rate %g is not in [0, 1)",
-                                  (double)spec->attributes.draw.rate);
-    return 0;
-}
-
 static void dropout_mask_run(const struct kernel_spec *spec, const void *const *in,
                              void *const *out, void *scratch)
 {
-    const size_t count = reference_image_count(&spec->outputs[0]);
+    const size_t count = shape_count(&spec->outputs[0].shape);
     const float rate = spec->attributes.draw.rate, kept = (float)(1 / (1 - (double)rate));
     float *mask = out[0];
 
@@ -59,5 +39,5 @@ static void dropout_mask_run(const struct kernel_spec *spec, const void *const *
     }
 }
 
-const struct reference_op reference_normal = {normal_check, normal_run, NULL};
-const struct reference_op reference_dropout_mask = {dropout_mask_check, dropout_mask_run, NULL};
+const struct reference_op reference_normal = {normal_run, NULL};
+const struct reference_op reference_dropout_mask = {dropout_mask_run, NULL};

@@ -13,9 +13,7 @@
 struct error;
 
 struct reference_op {
-    /* 0, -EINVAL if shapes or attributes do not fit, -ENOTSUP for a dtype other than float32. */
-    int (*check)(const struct kernel_spec *spec, struct error *err);
-    /* The whole operation on the tensors of struct kernel_args, for a spec that passed check(). */
+    /* The whole operation on the tensors of struct kernel_args, without bfloat16. */
     void (*run)(const struct kernel_spec *spec, const void *const *in, void *const *out,
                 void *scratch);
     size_t (*scratch_bytes)(const struct kernel_spec *spec); /* NULL: none */

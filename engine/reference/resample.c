@@ -1,28 +1,6 @@
 #include "engine/reference/reference_ops.h"
-#include "engine/reference/signature.h"
 
 enum { SIDE = 4 }; /* of the kernel */
-
-static int upfirdn_check(const struct kernel_spec *spec, struct error *err)
-{
-    const int up = spec->attributes.upfirdn.up, down = spec->attributes.upfirdn.down;
-    const int *pad = spec->attributes.upfirdn.pad;
-    struct signature letters;
-    int rc = signature_match(spec, "nhwc ?c -> nHWc", &letters, err);
-    int padded_h, padded_w;
-
-    if (rc < 0)
-        return rc;
-    if ((up != 1 && up != 2) || (down != 1 && down != 2))
-        return signature_mismatch(spec, err, "up %d and down %d, not 1 or 2", up, down);
-    padded_h = letters.size['h'] * up + pad[0] + pad[1];
-    padded_w = letters.size['w'] * up + pad[2] + pad[3];
-    if (padded_h < SIDE || padded_w < SIDE || letters.size['H'] != (padded_h - SIDE) / down + 1 ||
-        letters.size['W'] != (padded_w - SIDE) / down + 1)
-        return signature_mismatch(spec, err, "a padded grid of %dx%d, down %d does not give %dx%d",
-                                  padded_h, padded_w, down, letters.size['H'], letters.size['W']);
-    return 0;
-}
 
 static void upfirdn_run(const struct kernel_spec *spec, const void *const *in, void *const *out,
                         void *scratch)
@@ -61,4 +39,4 @@ static void upfirdn_run(const struct kernel_spec *spec, const void *const *in, v
     }
 }
 
-const struct reference_op reference_upfirdn = {upfirdn_check, upfirdn_run, NULL};
+const struct reference_op reference_upfirdn = {upfirdn_run, NULL};

@@ -1,15 +1,4 @@
 #include "engine/reference/reference_ops.h"
-#include "engine/reference/signature.h"
-
-static int separable_check(const struct kernel_spec *spec, struct error *err)
-{
-    struct signature letters;
-
-    return signature_match(spec,
-                           spec->attributes.separable.transposed ? "nHWc mHh mWw -> nhwc"
-                                                                 : "nhwc mHh mWw -> nHWc",
-                           &letters, err);
-}
 
 /* Scratch: a X of one image in double, [rows of y, columns of x, c]. */
 static size_t separable_scratch_bytes(const struct kernel_spec *spec)
@@ -31,7 +20,7 @@ static struct matrix matrix_of(const struct kernel_spec *spec, int input, const 
     const int n_columns = desc->shape.dims[1];
     const bool transposed = spec->attributes.separable.transposed;
     struct matrix m = {
-        .data = data + (desc->shape.batched ? (size_t)n * reference_image_count(desc) : 0),
+        .data = data + (desc->shape.batched ? (size_t)n * shape_count(&desc->shape) : 0),
         .step_y = transposed ? 1 : n_columns,
         .step_x = transposed ? n_columns : 1,
     };
@@ -74,5 +63,4 @@ static void separable_run(const struct kernel_spec *spec, const void *const *in,
     }
 }
 
-const struct reference_op reference_separable = {separable_check, separable_run,
-                                                 separable_scratch_bytes};
+const struct reference_op reference_separable = {separable_run, separable_scratch_bytes};

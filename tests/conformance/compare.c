@@ -82,7 +82,7 @@ bool within(const struct difference *difference, const struct limit *limit)
 
 struct difference compare(const struct tensor *got, const struct tensor *want, double floor)
 {
-    const size_t count = tensor_elements(&want->desc);
+    const size_t count = tensor_count(&want->desc);
     struct difference d = {0};
     double scale = floor, squares = 0, wanted_squares = 0, worst = 0;
 

@@ -113,8 +113,10 @@ static bool run_op(const struct subject *s, const struct options *options, enum 
     if (options->bench || options->index >= 0)
         return ran;
     invariance_check(s, kind);
-    if (s->device == s->reference)
+    if (s->device == s->reference) {
+        contract_check(kind);
         refusal_check(s, kind);
+    }
     return ran;
 }
 

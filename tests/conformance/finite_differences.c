@@ -26,7 +26,7 @@ enum {
 static bool is_small(const struct kernel_spec *spec)
 {
     for (int i = 0; i < spec->n_inputs; i++) {
-        if (tensor_elements(&spec->inputs[i]) > ELEMENTS_MAX)
+        if (tensor_count(&spec->inputs[i]) > ELEMENTS_MAX)
             return false;
     }
     return true;
@@ -38,7 +38,7 @@ static double cotangent_product(const struct kernel_spec *spec, const struct ten
     double sum = 0;
 
     /* Only output 0 is differentiated: the others are kept for the gradient. */
-    for (size_t i = 0; i < tensor_elements(&spec->outputs[0]); i++)
+    for (size_t i = 0; i < tensor_count(&spec->outputs[0]); i++)
         sum += tensor_at(&set->outputs[0], i) * tensor_at(cotangent, i);
     return sum;
 }
@@ -77,7 +77,7 @@ static int probe(struct runner *runner, const struct kernel_spec *spec, struct t
                  const struct tensor *gradient, double floor, uint64_t seed, double *worst,
                  struct error *err)
 {
-    const size_t count = tensor_elements(&gradient->desc);
+    const size_t count = tensor_count(&gradient->desc);
     const struct philox_key key = philox_key(seed, (uint32_t)input, 1);
     double largest = floor;
 

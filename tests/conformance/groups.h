@@ -26,7 +26,11 @@ void invariance_check(const struct subject *s, enum op_kind kind);
  * none if kind is no gradient. */
 void gradient_check(const struct subject *s, enum op_kind kind, int index);
 
-/* The reference refuses specs that do not fit, naming the operation: one line. */
+/* op_check() takes a case and refuses it with a tensor or an attribute changed, naming the operation:
+ * one line. */
+void contract_check(enum op_kind kind);
+
+/* A device of fp32 alone refuses bf16, naming the operation: one line, none if it has no bf16. */
 void refusal_check(const struct subject *s, enum op_kind kind);
 
 /* Prints the median time of a case. */

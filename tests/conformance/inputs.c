@@ -1,4 +1,5 @@
 #include "tests/conformance/inputs.h"
+#include "engine/base/bf16.h"
 #include "engine/base/error.h"
 #include "engine/base/philox.h"
 #include "tests/conformance/runner.h"
@@ -20,7 +21,7 @@ static void draw(const struct tensor_desc *desc, const struct fill *fill, bool a
                  uint32_t stream, int index, uint64_t seed, struct tensor *out)
 {
     const struct philox_key key = philox_key(seed, (uint32_t)index, 0);
-    const size_t count = tensor_elements(desc);
+    const size_t count = tensor_count(desc);
 
     tensor_init(out, desc);
     for (size_t first = 0; first < count; first += 4) {

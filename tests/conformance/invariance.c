@@ -19,7 +19,7 @@ struct part {
 static void take(const struct tensor *whole, const struct part *part, struct tensor *out)
 {
     struct tensor_desc desc = whole->desc;
-    const size_t image_bytes = tensor_image_elements(&desc) * dtype_size(desc.dtype);
+    const size_t image_bytes = shape_count(&desc.shape) * dtype_size(desc.dtype);
 
     if (desc.shape.batched)
         desc.n = part->n;

@@ -146,7 +146,7 @@ int runner_create(struct device *device, const struct kernel_spec *spec,
     r->device = device;
     r->ops = device_base(device)->ops;
     r->spec = *spec;
-    rc = r->ops->kernel_create(device, spec, &r->kernel, err);
+    rc = kernel_create(device, spec, &r->kernel, err);
     if (rc < 0)
         goto fail;
     for (int i = 0; i < spec->n_inputs; i++) {

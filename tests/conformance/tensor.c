@@ -1,26 +1,13 @@
 #include "tests/conformance/tensor.h"
+#include "engine/base/bf16.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-size_t tensor_image_elements(const struct tensor_desc *desc)
-{
-    size_t count = 1;
-
-    for (int i = 0; i < desc->shape.n_dims; i++)
-        count *= (size_t)desc->shape.dims[i];
-    return count;
-}
-
-size_t tensor_elements(const struct tensor_desc *desc)
-{
-    return desc->absent ? 0 : (size_t)desc->n * tensor_image_elements(desc);
-}
-
 size_t tensor_bytes(const struct tensor_desc *desc)
 {
-    return tensor_elements(desc) * dtype_size(desc->dtype);
+    return tensor_count(desc) * dtype_size(desc->dtype);
 }
 
 double tensor_at(const struct tensor *tensor, size_t i)
@@ -63,7 +50,7 @@ void tensor_init_copy(struct tensor *tensor, const struct tensor *src, enum dtyp
         memcpy(tensor->data, src->data, tensor_bytes(&desc));
         return;
     }
-    for (size_t i = 0; i < tensor_elements(&desc); i++)
+    for (size_t i = 0; i < tensor_count(&desc); i++)
         tensor_store(tensor, i, (float)tensor_at(src, i));
 }
 

@@ -15,8 +15,6 @@ struct tensor_set {
     struct tensor outputs[OP_OUTPUTS_MAX];
 };
 
-size_t tensor_image_elements(const struct tensor_desc *desc);
-size_t tensor_elements(const struct tensor_desc *desc);
 size_t tensor_bytes(const struct tensor_desc *desc);
 
 /* Element i as a number; float32 and bfloat16 only. */

@@ -1,3 +1,4 @@
+#include "engine/base/bf16.h"
 #include "engine/base/error.h"
 #include "engine/base/philox.h"
 #include "engine/base/pool.h"

@@ -2,6 +2,7 @@
  * tests see only the best one. */
 #include "engine/cpu/loops.h"
 
+#include "engine/base/bf16.h"
 #include "engine/base/philox.h"
 
 #include <math.h>

@@ -44,7 +44,8 @@ static void test_first_error_stays(void **state)
     assert_int_equal(program_add(p, x, y, 1.0f), -1);
     assert_int_equal(program_input(p, "x", shape_vectors(1), VALUE_EXACT), -1);
     assert_int_equal(program_check(p, &err), -EINVAL);
-    assert_string_equal(err.text, "add needs two batched values of one shape and type");
+    assert_string_equal(err.text,
+                        "add: input 1, exact [n,5,4,4], does not fit a:n* with * = 4,4,4");
     program_destroy(p);
 }
 
@@ -79,7 +80,7 @@ static void test_refusals(void **state)
     program_convolution(p, program_input(p, "x", shape_images(4, 4, 3), VALUE_COMPUTE),
                         program_parameter(p, "w", shape_constant(4, (const int[]){8, 4, 3, 3})), -1,
                         1, 1, VALUE_COMPUTE);
-    expect_refused(p, "takes 4 channels, not 3");
+    expect_refused(p, "input 1, parameter [8,4,3,3], does not fit P:oikk with i = 3 (with \"w\")");
 
     p = new_program();
     program_upfirdn(p, program_input(p, "x", shape_images(2, 2, 3), VALUE_COMPUTE), kernel, 1, 2,
@@ -89,11 +90,41 @@ static void test_refusals(void **state)
     p = new_program();
     program_normal(p, program_input(p, "x", shape_vectors(4), VALUE_EXACT), shape_images(2, 2, 3),
                    0);
-    expect_refused(p, "needs a key");
+    expect_refused(p, "input 0, exact [n,4], does not fit K:n4");
 
     p = new_program();
     program_silu(p, 3);
-    expect_refused(p, "missing");
+    expect_refused(p, "input 0 of silu is not a value of the program");
+}
+
+/* The calls of engine/gradient.c and engine/passes.c are checked as the builders are. */
+static void test_raw_operations_are_checked(void **state)
+{
+    struct program *p = new_program();
+    int x = program_input(p, "x", shape_images(4, 4, C), VALUE_COMPUTE);
+    int small = program_input(p, "small", shape_images(2, 4, C), VALUE_COMPUTE);
+    int y = program_silu(p, x);
+    struct op op = {.kind = OP_SILU_GRAD, .n_inputs = 2, .inputs = {x, y}};
+    struct op other = {.kind = OP_ADD, .n_inputs = 2, .inputs = {x, x}, .n_outputs = 1};
+    int dx = program_append(p, &op);
+
+    check_ok(p);
+    assert_true(shape_equal(&program_value(p, dx)->shape, &program_value(p, x)->shape));
+    assert_int_equal(program_value(p, dx)->type, VALUE_COMPUTE);
+
+    other.outputs[0] = dx;
+    program_replace(p, 1, &other);
+    check_ok(p);
+    assert_int_equal(program_op(p, 1)->kind, OP_ADD);
+    other.inputs[1] = small;
+    program_replace(p, 1, &other);
+    expect_refused(p, "add: input 1, compute [n,2,4,4], does not fit");
+
+    p = new_program();
+    op.inputs[0] = program_input(p, "x", shape_images(4, 4, C), VALUE_COMPUTE);
+    op.inputs[1] = program_input(p, "dy", shape_images(4, 4, C), VALUE_EXACT);
+    assert_int_equal(program_append(p, &op), -1);
+    expect_refused(p, "silu_grad: input 1, exact [n,4,4,4], does not fit");
 }
 
 /* loss_i = 1/2 w_i ||2 x_i W^T + x_i||^2: x is used twice, W is a parameter. */
@@ -283,8 +314,11 @@ static void test_no_derivative(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_first_error_stays),   cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_gradients_in_chunks), cmocka_unit_test(test_plan_refusals),
+        cmocka_unit_test(test_first_error_stays),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_raw_operations_are_checked),
+        cmocka_unit_test(test_gradients_in_chunks),
+        cmocka_unit_test(test_plan_refusals),
         cmocka_unit_test(test_no_derivative),
     };
 

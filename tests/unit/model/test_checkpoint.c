@@ -1,5 +1,6 @@
 /* Checkpoints: saved and loaded without a change, and refused by name when anything is amiss. */
 #include "model/checkpoint.h"
+#include "engine/base/bf16.h"
 #include "engine/base/error.h"
 #include "engine/base/philox.h"
 #include "engine/device.h"

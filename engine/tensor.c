@@ -1,0 +1,54 @@
+#include "engine/tensor.h"
+
+#include <string.h>
+
+size_t dtype_size(enum dtype dtype)
+{
+    return dtype == DTYPE_BF16 ? 2 : 4;
+}
+
+struct shape shape_batched(int n_dims, const int *dims)
+{
+    struct shape shape = {.batched = true, .n_dims = n_dims};
+
+    memcpy(shape.dims, dims, (size_t)n_dims * sizeof(*dims));
+    return shape;
+}
+
+struct shape shape_images(int h, int w, int c)
+{
+    return shape_batched(3, (const int[]){h, w, c});
+}
+
+struct shape shape_vectors(int c)
+{
+    return shape_batched(1, &c);
+}
+
+struct shape shape_constant(int n_dims, const int *dims)
+{
+    struct shape shape = shape_batched(n_dims, dims);
+
+    shape.batched = false;
+    return shape;
+}
+
+bool shape_equal(const struct shape *a, const struct shape *b)
+{
+    return a->batched == b->batched && a->n_dims == b->n_dims &&
+           memcmp(a->dims, b->dims, (size_t)a->n_dims * sizeof(a->dims[0])) == 0;
+}
+
+size_t shape_count(const struct shape *shape)
+{
+    size_t count = 1;
+
+    for (int i = 0; i < shape->n_dims; i++)
+        count *= (size_t)shape->dims[i];
+    return count;
+}
+
+size_t tensor_count(const struct tensor_desc *tensor)
+{
+    return tensor->absent ? 0 : (size_t)tensor->n * shape_count(&tensor->shape);
+}

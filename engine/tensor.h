@@ -1,0 +1,41 @@
+/* Tensors as programs and devices speak of them: dense, in the memory order of engine/op.h. */
+#ifndef ENGINE_TENSOR_H
+#define ENGINE_TENSOR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum dtype { DTYPE_F32, DTYPE_BF16, DTYPE_U32 };
+
+size_t dtype_size(enum dtype dtype); /* bytes */
+
+enum { SHAPE_DIMS_MAX = 4 };
+
+struct shape {
+    bool batched;             /* a leading dimension n, not counted in dims */
+    int n_dims;               /* 1 .. SHAPE_DIMS_MAX */
+    int dims[SHAPE_DIMS_MAX]; /* each >= 1 */
+};
+
+struct shape shape_batched(int n_dims, const int *dims);
+struct shape shape_images(int h, int w, int c); /* [n,h,w,c] */
+struct shape shape_vectors(int c);              /* [n,c] */
+struct shape shape_constant(int n_dims, const int *dims);
+bool shape_equal(const struct shape *a, const struct shape *b);
+/* Elements per image, or of the whole if unbatched. */
+size_t shape_count(const struct shape *shape);
+
+/* A concrete tensor. */
+struct tensor_desc {
+    enum dtype dtype;
+    bool parameter; /* may be handed over packed, see struct kernel */
+    bool absent;    /* an optional input that was left out; its pointer is NULL */
+    struct shape shape;
+    int n; /* images; 1 if unbatched */
+};
+
+/* Elements of all images; 0 if absent. */
+size_t tensor_count(const struct tensor_desc *tensor);
+
+#endif
