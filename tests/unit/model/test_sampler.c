@@ -219,6 +219,60 @@ static void momentum_is_still_while_sigma_is(void **state)
     assert_true(rows[8].eta_scale > 0); /* t .2 to .1 */
 }
 
+/* FNV-1a over the numbers of a table as float32, low byte first. */
+static uint64_t hash_rows(const struct sampler_row *rows, int n)
+{
+    uint64_t hash = 0xcbf29ce484222325;
+
+    for (int i = 0; i < n; i++) {
+        const struct sampler_row *r = &rows[i];
+        float numbers[] = {
+            (float)r->t,       (float)r->from, (float)r->middle,  (float)r->to,
+            r->x_scale,        r->m_scale,     r->eta_scale,      r->h_scale[0],
+            r->h_scale[1],     r->h_scale[2],  r->trend_scale[0], r->trend_scale[1],
+            r->trend_scale[2], r->keep_x,      r->keep_h,         (float)r->step,
+        };
+        unsigned char bytes[sizeof(numbers)];
+
+        memcpy(bytes, numbers, sizeof(numbers));
+        for (size_t k = 0; k < sizeof(bytes); k++)
+            hash = (hash ^ bytes[k]) * 0x100000001b3;
+    }
+    return hash;
+}
+
+/* Checkpoints of format 1 draw the same bytes for ever, so their tables may not change. The hash
+ * is over all tables of a sampler, one after the other. */
+static void tables_of_format_1_stay_as_they_are(void **state)
+{
+    static const int nfes[] = {1, 2, 3, 5, 8, 10, 20, 41, 100, 280};
+    static const struct {
+        const char *sampler;
+        uint64_t hash;
+    } pinned[] = {
+        {"sde-2m", 0xc3806a4389791195},     {"pf-2m", 0xde9c88cb1e5ac6fa},
+        {"momentum", 0x93081216eec5ecdd},   {"probability-flow", 0x3e64eef70da82e03},
+        {"pf-literal", 0xf3005f2911ee5163}, {"naive", 0xe8ffdaf40d9aaac1},
+        {"pf-sigma", 0x21915b8ae757e06f},   {"ancestral", 0x10f8c507bfa912b1},
+        {"pf-heun", 0xf92d49f99aaeba10},
+    };
+
+    for (size_t i = 0; i < sizeof(pinned) / sizeof(pinned[0]); i++) {
+        uint64_t hash = 0;
+        enum sampler s;
+
+        assert_int_equal(sampler_parse(pinned[i].sampler, &s, NULL), 0);
+        for (size_t k = 0; k < sizeof(nfes) / sizeof(nfes[0]); k++) {
+            struct sampler_row rows[280];
+
+            assert_int_equal(sampler_table(s, *state, nfes[k], rows, NULL), 0);
+            hash = 31 * hash + hash_rows(rows, nfes[k]);
+        }
+        if (hash != pinned[i].hash)
+            fail_msg("%s: 0x%016llx", pinned[i].sampler, (unsigned long long)hash);
+    }
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -231,6 +285,7 @@ int main(void)
         cmocka_unit_test(two_step_extrapolates_between_the_ends),
         cmocka_unit_test(sde_is_of_second_order),
         cmocka_unit_test(momentum_is_still_while_sigma_is),
+        cmocka_unit_test(tables_of_format_1_stay_as_they_are),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);
