@@ -8,7 +8,9 @@
 #define ENGINE_BASE_ERROR_H
 
 struct error {
-    char text[256]; /* lower case, no full stop, NUL terminated, cut when longer */
+    /* Lower case, no full stop, NUL terminated, cut when longer. Names in it may come from hostile
+     * files: it holds printable characters only (printable.h). */
+    char text[256];
 };
 
 /* Stores the text and returns code, so that "return error_set(err, -EINVAL, ...)" reads well. */

@@ -1,4 +1,5 @@
 #include "engine/base/log.h"
+#include "engine/base/printable.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -15,12 +16,11 @@ void log_set_level(enum log_level level)
 void log_write(enum log_level level, const char *fmt, ...)
 {
     static const char *const names[] = {"debug", "info", "warn", "error"};
-    char line[1024];
+    char text[1024], line[1024];
     struct timespec now;
     struct tm utc;
     va_list args;
     size_t used;
-    int n;
 
     if (level < minimum)
         return;
@@ -30,11 +30,9 @@ void log_write(enum log_level level, const char *fmt, ...)
     used += (size_t)snprintf(line + used, sizeof(line) - used, ".%03ldZ level=%s ",
                              now.tv_nsec / 1000000, names[level]);
     va_start(args, fmt);
-    n = vsnprintf(line + used, sizeof(line) - used - 1, fmt, args);
+    vsnprintf(text, sizeof(text), fmt, args);
     va_end(args);
-    used += n < 0 ? 0 : (size_t)n;
-    if (used > sizeof(line) - 2)
-        used = sizeof(line) - 2;
+    used += printable_copy(text, line + used, sizeof(line) - used - 1);
     line[used++] = '\n';
     /* A log that cannot be written has nowhere to complain to. */
     if (write(STDERR_FILENO, line, used) < 0)

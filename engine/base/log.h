@@ -1,6 +1,8 @@
 /* Log lines for programs: "time level key=value ..." on standard error.
  *
  * server/ and tools/ log, once, where an error stops travelling; library folders stay silent.
+ * What cannot be printed is escaped (printable.h), so that no name from a file or a client can end
+ * a line or drive a terminal.
  * Thread: any. A line is written with one call, so lines never mix.
  */
 #ifndef ENGINE_BASE_LOG_H
