@@ -1,16 +1,13 @@
-/* What a client may ask for: the bounds and defaults of the wire contract.
+/* What a client may ask for: the bounds of the wire contract.
  *
  * Constants hold for every daemon; struct samples_limits is what one daemon was configured for.
  */
 #ifndef API_LIMITS_H
 #define API_LIMITS_H
 
-#define LIMITS_SAMPLER_DEFAULT "sde-2m"
-
 enum {
     LIMITS_BODY_BYTES = 64 * 1024,
     LIMITS_IMAGES_MAX = 64, /* per request */
-    LIMITS_NFE_DEFAULT = 20,
     LIMITS_NAME_BYTES = 64, /* of a model, sampler or corruption */
     LIMITS_REQUEST_ID_BYTES = 128,
 };

@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <jansson.h>
-#include <stdio.h>
 #include <string.h>
 
 static int read_decimal(const char *text, size_t size, uint64_t *out)
@@ -72,9 +71,7 @@ int samples_request_parse(const char *body, size_t size, const struct samples_li
 
     memset(out, 0, sizeof(*out));
     out->n = 1;
-    out->nfe = LIMITS_NFE_DEFAULT < limits->nfe_max ? LIMITS_NFE_DEFAULT : limits->nfe_max;
     out->timeout_ms = limits->timeout_max_ms;
-    snprintf(out->sampler, sizeof(out->sampler), "%s", LIMITS_SAMPLER_DEFAULT);
     if (size == 0)
         return 0;
 

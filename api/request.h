@@ -2,8 +2,8 @@
  *
  *     seed        0 .. 2^64-1; a number below 2^63 or a decimal string; absent: drawn by the daemon
  *     n           images, 1 .. limits.n_max; default 1. Image i has the seed seed + i (mod 2^64)
- *     sampler     name; default LIMITS_SAMPLER_DEFAULT
- *     nfe         network evaluations per image, 1 .. limits.nfe_max; default LIMITS_NFE_DEFAULT
+ *     sampler     name; default: that of the model
+ *     nfe         network evaluations per image, 1 .. limits.nfe_max; default: that of the model
  *     corruption  name; default: that of the model
  *     model       name; default: the first with that corruption
  *     timeout_ms  1 .. limits.timeout_max_ms, which is also the default
@@ -25,9 +25,9 @@ struct samples_request {
     bool has_seed;
     uint64_t seed;
     int n;
-    int nfe;
+    int nfe; /* 0: absent */
     int timeout_ms;
-    char sampler[LIMITS_NAME_BYTES + 1];    /* not checked against what exists */
+    char sampler[LIMITS_NAME_BYTES + 1];    /* empty: absent; not checked against what exists */
     char corruption[LIMITS_NAME_BYTES + 1]; /* empty: absent */
     char model[LIMITS_NAME_BYTES + 1];      /* empty: absent */
 };

@@ -30,6 +30,7 @@ static int read_fields(const json_t *json, struct architecture *a, struct error 
     json_fields_number(&f, "fourier_scale", JSON_OPTIONAL, 1e-3, 1e3, &fourier_scale);
     json_fields_bool(&f, "centered", JSON_OPTIONAL, &a->centered);
     json_fields_number(&f, "dropout", JSON_OPTIONAL, 0, 0.999, &dropout);
+    json_fields_int(&f, "n_labels", JSON_OPTIONAL, 0, ARCHITECTURE_LABELS_MAX, &a->n_labels);
     a->embedding_type = (enum embedding_type)embedding;
     a->fourier_scale = (float)fourier_scale;
     a->dropout = (float)dropout;
@@ -86,7 +87,7 @@ static json_t *integers(const int *values, int n)
 struct json_t *architecture_to_json(const struct architecture *a)
 {
     /* clang-format off */
-    return json_pack("{s:i, s:i, s:i, s:o, s:i, s:o, s:s, s:o, s:b, s:o}",
+    json_t *json = json_pack("{s:i, s:i, s:i, s:o, s:i, s:o, s:s, s:o, s:b, s:o}",
                      "image_size", a->image_size,
                      "num_channels", a->num_channels,
                      "nf", a->nf,
@@ -98,4 +99,10 @@ struct json_t *architecture_to_json(const struct architecture *a)
                      "centered", a->centered,
                      "dropout", json_from_float(a->dropout));
     /* clang-format on */
+
+    if (a->n_labels > 0 && json_object_set_new(json, "n_labels", json_integer(a->n_labels)) < 0) {
+        json_decref(json);
+        return NULL;
+    }
+    return json;
 }

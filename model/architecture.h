@@ -2,7 +2,7 @@
  *
  * JSON keys are the field names of yang-song/score_sde_pytorch (cb1f359), configs/: image_size,
  * num_channels, nf, ch_mult, num_res_blocks, attn_resolutions, embedding_type ("fourier" or
- * "positional"), fourier_scale, centered, dropout. What all our networks share is not a field:
+ * "positional"), fourier_scale, centered, dropout; and n_labels, which is ours. What all our networks share is not a field:
  * resblock biggan, fir [1,3,3,1], progressive_input residual, skip_rescale, ddpm attention.
  */
 #ifndef MODEL_ARCHITECTURE_H
@@ -13,7 +13,7 @@
 struct error;
 struct json_t;
 
-enum { ARCHITECTURE_LEVELS_MAX = 8 };
+enum { ARCHITECTURE_LEVELS_MAX = 8, ARCHITECTURE_LABELS_MAX = 1000 };
 
 enum embedding_type {
     EMBEDDING_FOURIER,    /* features of log(time_cond), frozen random frequencies */
@@ -33,17 +33,19 @@ struct architecture {
     float fourier_scale; /* std of the random frequencies, EMBEDDING_FOURIER only; 1e-3 .. 1e3 */
     bool centered;       /* false: the network itself maps x to 2x - 1 */
     float dropout;       /* rate in training, 0 .. 0.999 */
+    int n_labels;        /* classes that images belong to; 0: none, .. ARCHITECTURE_LABELS_MAX */
 };
 
 /* Reads a JSON object. Strict: unknown keys, wrong types and numbers out of range are -EINVAL and
  * the text names the key. Optional, with defaults: num_channels 3, attn_resolutions [16],
- * embedding_type "fourier", fourier_scale 16, centered false, dropout 0.1. */
+ * embedding_type "fourier", fourier_scale 16, centered false, dropout 0.1, n_labels 0. */
 int architecture_from_json(const struct json_t *json, struct architecture *out, struct error *err);
 
 /* The same from text, e.g. a file's content. */
 int architecture_parse(const char *text, struct architecture *out, struct error *err);
 
-/* New JSON object with every field, owned by the caller; NULL without memory. */
+/* New JSON object with every field, but n_labels only where there are some; owned by the caller;
+ * NULL without memory. */
 struct json_t *architecture_to_json(const struct architecture *a);
 
 #endif

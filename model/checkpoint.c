@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <jansson.h>
 #include <math.h>
-#include <nettle/sha2.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,12 +12,12 @@
 #include "engine/base/error.h"
 #include "engine/device.h"
 #include "engine/program.h"
-#include "model/corruption.h"
-#include "model/json_fields.h"
+#include "model/digest.h"
+#include "model/document.h"
 #include "model/ncsnpp.h"
 #include "model/safetensors.h"
 
-enum { FORMAT = 1, NAME_SIZE = 128, TABLES_MAX = 6 };
+enum { NAME_SIZE = 128, TABLES_MAX = 6 };
 
 /* Metadata key of the JSON document. */
 static const char document_key[] = "softdiff";
@@ -30,6 +29,8 @@ void checkpoint_destroy(struct checkpoint *c)
     formulation_fini(&c->formulation);
     free(c->licence);
     json_decref(c->provenance);
+    json_decref(c->labels);
+    json_decref(c->evidence);
     free(c->weights);
     free(c);
 }
@@ -104,13 +105,18 @@ static void add_table(struct layout *l, const char *name, float **table, int n_d
     e->table = table;
 }
 
-static void add_tables(struct layout *l, struct formulation *f, bool prior)
+/* The tensors of a prior. */
+enum prior_tensors { PRIOR_NONE, PRIOR_WITH_START, PRIOR_WITH_MODES };
+
+static void add_tables(struct layout *l, struct formulation *f, enum prior_tensors prior)
 {
     size_t side = (size_t)f->architecture.image_size;
     size_t channels = (size_t)f->architecture.num_channels;
     size_t n = channels * PRIOR_MODES * (PRIOR_MODES + 1) / 2;
 
-    if (prior) {
+    if (prior == PRIOR_WITH_START)
+        add_table(l, "prior.start", &f->prior.start, 3, (size_t[]){side, side, channels});
+    if (prior == PRIOR_WITH_MODES) {
         add_table(l, "prior.basis", &f->prior.basis, 2, (size_t[]){side, PRIOR_MODES});
         add_table(l, "prior.mean", &f->prior.mean, 1, (size_t[]){n});
         add_table(l, "prior.chol", &f->prior.chol, 2, (size_t[]){n, n});
@@ -124,8 +130,8 @@ static void add_tables(struct layout *l, struct formulation *f, bool prior)
     }
 }
 
-/* prior: whether the prior has modes. */
-static int layout_init(struct layout *l, struct formulation *f, bool prior, struct error *err)
+static int layout_init(struct layout *l, struct formulation *f, enum prior_tensors prior,
+                       struct error *err)
 {
     struct program *p = NULL;
     int rc = network_create(&f->architecture, &p, err);
@@ -232,13 +238,13 @@ static int read_tensors(const struct safetensors *file, const struct layout *l,
 }
 
 /* The numbers of prior and wiener that are no tensors; and c_in, c_out must be usable. */
-static int complete_tables(struct formulation *f, bool prior, struct error *err)
+static int complete_tables(struct formulation *f, enum prior_tensors prior, struct error *err)
 {
     int side = f->architecture.image_size, channels = f->architecture.num_channels;
 
     f->prior.side = f->wiener.side = side;
     f->prior.channels = f->wiener.channels = channels;
-    if (prior) {
+    if (prior == PRIOR_WITH_MODES) {
         f->prior.n_modes = PRIOR_MODES;
         f->prior.n_coefficients = channels * PRIOR_MODES * (PRIOR_MODES + 1) / 2;
     }
@@ -249,56 +255,25 @@ static int complete_tables(struct formulation *f, bool prior, struct error *err)
     return 0;
 }
 
-static int read_document(const char *text, struct checkpoint *c, struct error *err)
+/* By what is there; what should be there and is not is found missing later. Format 1 has no start. */
+static enum prior_tensors prior_tensors_of_file(const struct safetensors *file,
+                                                const struct formulation *f)
 {
-    const json_t *provenance = NULL;
-    const char *licence = NULL;
-    struct json_fields fields;
-    json_error_t where;
-    json_t *json;
-    int format, rc;
-
-    if (!text)
-        return error_set(err, -EINVAL, "there is no \"%s\" in its metadata", document_key);
-    json = json_loads(text, JSON_REJECT_DUPLICATES, &where);
-    if (!json)
-        return error_set(err, -EINVAL, "\"%s\" is not valid JSON: %.100s", document_key,
-                         where.text);
-    json_fields_begin(&fields, json, document_key, err);
-    json_fields_int(&fields, "format", JSON_REQUIRED, FORMAT, FORMAT, &format);
-    json_fields_value(&fields, "provenance", JSON_OPTIONAL, &provenance);
-    json_fields_string(&fields, "licence", JSON_OPTIONAL, &licence);
-    rc = formulation_from_fields(&fields, &c->formulation, err);
-    if (rc == 0 && provenance && !json_is_object(provenance))
-        rc = error_set(err, -EINVAL, "\"provenance\" is not a JSON object");
-    if (rc == 0 && licence && !(c->licence = strdup(licence)))
-        rc = error_set(err, -ENOMEM, "out of memory for a licence");
-    if (rc == 0)
-        c->provenance = json_incref((json_t *)provenance);
-    json_decref(json);
-    return rc;
-}
-
-static void digest(const struct safetensors *file, char out[65])
-{
-    struct sha256_ctx context;
-    uint8_t hash[SHA256_DIGEST_SIZE];
-    size_t size;
-    const void *bytes = safetensors_bytes(file, &size);
-
-    sha256_init(&context);
-    sha256_update(&context, size, bytes);
-    sha256_digest(&context, sizeof(hash), hash);
-    for (size_t i = 0; i < sizeof(hash); i++)
-        snprintf(out + 2 * i, 3, "%02x", hash[i]);
+    if (safetensors_find(file, "prior.basis") || safetensors_find(file, "prior.mean") ||
+        safetensors_find(file, "prior.chol"))
+        return PRIOR_WITH_MODES;
+    return f->sampling.refining_grid && safetensors_find(file, "prior.start") ? PRIOR_WITH_START
+                                                                              : PRIOR_NONE;
 }
 
 int checkpoint_load(const char *path, struct checkpoint **out, struct error *err)
 {
     struct safetensors *file = NULL;
     struct layout layout = {0};
+    const void *bytes;
+    size_t size;
+    enum prior_tensors prior;
     struct checkpoint *c;
-    bool prior;
     int rc = safetensors_open(path, &file, err);
 
     if (rc < 0)
@@ -308,9 +283,8 @@ int checkpoint_load(const char *path, struct checkpoint **out, struct error *err
         safetensors_close(file);
         return error_set(err, -ENOMEM, "out of memory for checkpoint \"%s\"", path);
     }
-    rc = read_document(safetensors_metadata(file, document_key), c, err);
-    prior = safetensors_find(file, "prior.basis") || safetensors_find(file, "prior.mean") ||
-            safetensors_find(file, "prior.chol");
+    rc = document_read(safetensors_metadata(file, document_key), c, err);
+    prior = prior_tensors_of_file(file, &c->formulation);
     if (rc == 0)
         rc = layout_init(&layout, &c->formulation, prior, err);
     if (rc == 0)
@@ -318,7 +292,8 @@ int checkpoint_load(const char *path, struct checkpoint **out, struct error *err
     if (rc == 0)
         rc = complete_tables(&c->formulation, prior, err);
     if (rc == 0) {
-        digest(file, c->digest);
+        bytes = safetensors_bytes(file, &size);
+        digest_of(bytes, size, c->digest);
         *out = c;
     } else {
         error_prefix(err, "checkpoint \"%s\": ", path);
@@ -365,21 +340,9 @@ static int list_tensors(const struct layout *l, const float *weights, uint16_t *
     return 0;
 }
 
-/* The JSON document as text, to be freed; NULL without memory. */
-static char *document_text(const struct checkpoint *c)
+static enum prior_tensors prior_tensors_of(const struct prior *prior)
 {
-    json_t *json = formulation_to_json(&c->formulation);
-    char *text = NULL;
-
-    json_object_set_new(json, "format", json_integer(FORMAT));
-    if (c->provenance)
-        json_object_set(json, "provenance", c->provenance);
-    if (c->licence)
-        json_object_set_new(json, "licence", json_string(c->licence));
-    if (json_object_size(json) == (size_t)6 + !!c->provenance + !!c->licence)
-        text = json_dumps(json, JSON_COMPACT);
-    json_decref(json);
-    return text;
+    return prior->n_modes > 0 ? PRIOR_WITH_MODES : prior->start ? PRIOR_WITH_START : PRIOR_NONE;
 }
 
 int checkpoint_save(const char *path, const struct checkpoint *c, int bf16, struct error *err)
@@ -388,32 +351,29 @@ int checkpoint_save(const char *path, const struct checkpoint *c, int bf16, stru
     struct safetensors_tensor *tensors = NULL;
     uint16_t *rounded = NULL;
     struct layout layout = {0};
-    char *document = document_text(c);
-    int rc;
+    char *document = NULL;
+    int rc = document_write(c, &document, err);
 
-    rc = layout_init(&layout, &formulation, c->formulation.prior.n_modes > 0, err);
+    if (rc == 0)
+        rc = layout_init(&layout, &formulation, prior_tensors_of(&formulation.prior), err);
+    if (rc == 0 && layout.n_weights != c->n_weights)
+        rc = error_set(err, -EINVAL, "%zu weights, the network has %zu", c->n_weights,
+                       layout.n_weights);
     if (rc < 0)
         goto done;
-    if (layout.n_weights != c->n_weights) {
-        rc = error_set(err, -EINVAL, "could not save \"%s\": %zu weights, the network has %zu",
-                       path, c->n_weights, layout.n_weights);
-        goto done;
-    }
     tensors = calloc((size_t)layout.n, sizeof(*tensors));
     rounded = bf16 ? malloc(c->n_weights * sizeof(*rounded)) : NULL;
-    if (!document || !tensors || (bf16 && !rounded)) {
-        rc = error_set(err, -ENOMEM, "could not save \"%s\": out of memory", path);
-        goto done;
-    }
-    rc = list_tensors(&layout, c->weights, rounded, tensors, err);
-    if (rc < 0) {
-        error_prefix(err, "could not save \"%s\": ", path);
-        goto done;
-    }
-    rc = safetensors_write(path, layout.n, tensors, 1,
-                           (const char *const[][2]){{document_key, document}}, err);
+    if (!tensors || (bf16 && !rounded))
+        rc = error_set(err, -ENOMEM, "out of memory");
+    else
+        rc = list_tensors(&layout, c->weights, rounded, tensors, err);
 
 done:
+    if (rc < 0)
+        error_prefix(err, "could not save \"%s\": ", path);
+    else
+        rc = safetensors_write(path, layout.n, tensors, 1,
+                               (const char *const[][2]){{document_key, document}}, err);
     layout_fini(&layout);
     free(tensors);
     free(rounded);

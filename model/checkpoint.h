@@ -1,18 +1,28 @@
 /* A checkpoint: everything that generation needs, in one safetensors file.
  *
  * Metadata key "softdiff" holds one JSON document:
- *   {"format": 1, "architecture": {..}, "corruption": {..}, "schedule": {..},
+ *   {"format": 2, "architecture": {..}, "corruption": {..}, "schedule": {..},
  *    "output": "residual" | "wiener", "time_embed": "fourier_t" | "positional_999t" |
- *    "fourier_log_sigma", "provenance": {..}, "licence": "..."}
+ *    "fourier_log_sigma", "provenance": {..}, "licence": "...",
+ *    "defaults": {..}, "solvers": [..], "labels": ["..", ..], "evidence": {..}}
+ * of which those from provenance on are optional, defaults and solvers are of model/sampling.h,
+ * labels names what architecture.n_labels counts, and evidence says how the defaults were chosen.
  * Tensors: "net.<reference name>" (the EMA weights that serve; F32 or BF16), "prior.basis",
- * "prior.mean", "prior.chol" (absent when the prior has no modes), and with output wiener
- * "wiener.mean", "wiener.colors", "wiener.gain", "wiener.scale". Tables are F32.
+ * "prior.mean", "prior.chol" where the prior has modes, "prior.start" where it has none and does
+ * not start at 0, and with output wiener "wiener.mean", "wiener.colors", "wiener.gain",
+ * "wiener.scale". Tables are F32.
+ *
+ * Format 1 has neither the last four members nor prior.start, and the step grids that
+ * formulation.sampling.refining_grid turns off. What a file draws depends on its format, so a
+ * checkpoint is saved in the format it was loaded in, whether it uses what is new or not; new ones
+ * are of format 2, and only softdiff-convert makes a new one from an old one.
  *
  * Loading is strict: an unknown, missing, misshapen or non-finite tensor is an error that names it.
  */
 #ifndef MODEL_CHECKPOINT_H
 #define MODEL_CHECKPOINT_H
 
+#include "model/digest.h"
 #include "model/formulation.h"
 
 #include <stddef.h>
@@ -24,7 +34,9 @@ struct checkpoint {
     struct formulation formulation;
     char *licence;             /* owned, may be NULL */
     struct json_t *provenance; /* owned object, may be NULL: dataset, steps, images, seed, ... */
-    char digest[65];           /* SHA-256 of the file in hex; set by loading */
+    struct json_t *labels;     /* owned array of names, may be NULL (model/document.h) */
+    struct json_t *evidence;   /* owned object, may be NULL */
+    char digest[DIGEST_TEXT];  /* SHA-256 of the file in hex; set by loading */
     /* Weights in the order of the network's parameters (model/ncsnpp.h), float32, all in one. */
     float *weights;
     size_t n_weights;
@@ -35,8 +47,8 @@ int checkpoint_load(const char *path, struct checkpoint **out, struct error *err
 void checkpoint_destroy(struct checkpoint *c);
 
 /* Writes atomically (model/safetensors.h); bf16 rounds the network's weights. digest is not used.
- * 0, -EINVAL (a number is not finite; the text names the tensor; nothing is written), -ENOMEM or
- * -errno of the system. */
+ * 0, -EINVAL (a number is not finite: the text names the tensor; something that format 1 cannot say;
+ * nothing is written), -ENOMEM or -errno of the system. */
 int checkpoint_save(const char *path, const struct checkpoint *c, int bf16, struct error *err);
 
 #endif

@@ -58,6 +58,7 @@ void formulation_fini(struct formulation *f)
 {
     corruption_destroy(f->corruption);
     schedule_fini(&f->schedule);
+    sampling_fini(&f->sampling);
     prior_fini(&f->prior);
     wiener_fini(&f->wiener);
     *f = (struct formulation){0};

@@ -5,6 +5,7 @@
 
 #include "model/architecture.h"
 #include "model/prior.h"
+#include "model/sampling.h"
 #include "model/schedule.h"
 #include "model/wiener.h"
 
@@ -31,6 +32,7 @@ struct formulation {
     struct schedule schedule;
     enum output output;
     enum time_embed time_embed;
+    struct sampling sampling;
     struct prior prior;
     struct wiener wiener; /* empty unless OUTPUT_WIENER */
 };
@@ -41,7 +43,7 @@ void formulation_fini(struct formulation *f);
 float formulation_time_cond(const struct formulation *f, double t);
 
 /* The part of a checkpoint's JSON document that describes the formulation: architecture,
- * corruption, schedule, output, time_embed. Reading leaves prior and wiener empty, and refuses a
+ * corruption, schedule, output, time_embed. Reading leaves sampling, prior and wiener empty, and refuses a
  * time_embed that does not go with the architecture's embedding_type. 0, -EINVAL, -ENOMEM. */
 struct json_fields;
 int formulation_from_fields(struct json_fields *fields, struct formulation *out, struct error *err);

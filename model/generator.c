@@ -203,7 +203,7 @@ int generator_submit(struct generator *g, const struct generator_task *task, str
         return error_set(err, -EBUSY, "all %d slots are busy", g->slots);
     while (lane->state != LANE_FREE)
         lane++;
-    rc = sampler_table(task->sampler, &g->formulation->schedule, task->nfe, lane->rows, err);
+    rc = sampler_table(task->sampler, g->formulation, task->nfe, lane->rows, err);
     if (rc < 0)
         return rc;
     prior_sample(&g->formulation->prior, schedule_sigma(&g->formulation->schedule, 1.0), &key,

@@ -144,6 +144,32 @@ void json_fields_ints(struct json_fields *f, const char *key, enum json_need nee
     *n_out = (int)n;
 }
 
+void json_fields_numbers(struct json_fields *f, const char *key, enum json_need need, int n,
+                         double min, double max, double *out)
+{
+    const json_t *value = ask(f, key, need);
+
+    if (!value)
+        return;
+    if (!json_is_array(value) || json_array_size(value) != (size_t)n) {
+        f->rc =
+            error_set(f->err, -EINVAL, "%s: \"%s\" is not an array of %d numbers", f->what, key, n);
+        return;
+    }
+    for (int i = 0; i < n; i++) {
+        const json_t *item = json_array_get(value, (size_t)i);
+        double number = json_number_value(item);
+
+        if (!json_is_number(item) || !(number >= min && number <= max)) {
+            f->rc =
+                error_set(f->err, -EINVAL, "%s: \"%s\": element %d is not a number within %g .. %g",
+                          f->what, key, i, min, max);
+            return;
+        }
+        out[i] = number;
+    }
+}
+
 void json_fields_choice(struct json_fields *f, const char *key, enum json_need need, int n,
                         const char *const *names, int *out)
 {

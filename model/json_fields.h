@@ -44,6 +44,10 @@ void json_fields_string(struct json_fields *f, const char *key, enum json_need n
 /* n_min .. n_max integers, each within min .. max; out has room for n_max. */
 void json_fields_ints(struct json_fields *f, const char *key, enum json_need need, int n_min,
                       int n_max, int min, int max, int *out, int *n_out);
+/* Exactly n numbers, each within min .. max; out has room for them and is written in part on an
+ * error. */
+void json_fields_numbers(struct json_fields *f, const char *key, enum json_need need, int n,
+                         double min, double max, double *out);
 /* One of n names; *out is its index. */
 void json_fields_choice(struct json_fields *f, const char *key, enum json_need need, int n,
                         const char *const *names, int *out);

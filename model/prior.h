@@ -2,14 +2,17 @@
  *
  * x_1 = V c V^T per channel + sigma_1 eta, with c Gaussian: mean and full covariance of the
  * leading eigenmodes of the strongest blur, fitted on the training set with its mirror images.
- * Modes (i, j) with i + j < n_modes; n_modes (n_modes + 1) / 2 per channel. Corruptions whose C_1
- * leaves nothing (noise, mask, vp) have n_modes 0: x_1 = sigma_1 eta.
+ * Modes (i, j) with i + j < n_modes; n_modes (n_modes + 1) / 2 per channel. Other corruptions (noise,
+ * mask, vp) have n_modes 0 and x_1 = C_1 mu + sigma_1 eta with mu the mean image, or sigma_1 eta
+ * alone where there is no start: in checkpoints of format 1, and where C_1 mu is 0.
  */
 #ifndef MODEL_PRIOR_H
 #define MODEL_PRIOR_H
 
 #include <stdint.h>
 
+struct corruption;
+struct error;
 struct philox_key;
 
 enum {
@@ -26,10 +29,16 @@ struct prior {
     int n_coefficients; /* channels n_modes (n_modes + 1) / 2 */
     float *basis;       /* [side, n_modes] orthonormal columns V */
     float *mean;        /* [n_coefficients], channel-major, then i, then j */
+    float *start;       /* C_1 mu [side, side, channels], only with n_modes 0; or NULL */
     float *chol;        /* [n_coefficients, n_coefficients], lower triangle, row major */
 };
 
 void prior_fini(struct prior *prior);
+
+/* Lets a prior without modes, and without a start, begin at C(level) mean; where that is 0 it stays
+ * without. mean [side, side, channels]. 0 or -ENOMEM. */
+int prior_start_at(struct prior *prior, const struct corruption *c, double level, const float *mean,
+                   struct error *err);
 
 /* Draws x_1 for (seed, image) of the key with sigma = sigma_1; out [side, side, channels]. Uses
  * PHILOX_STREAM_PRIOR and PHILOX_STREAM_START. No allocation. */

@@ -5,14 +5,14 @@
 #include <string.h>
 
 #include "engine/base/error.h"
-#include "model/schedule.h"
+#include "model/formulation.h"
 
 static const char *const names[SAMPLERS] = {
     [SAMPLER_SDE_2M] = "sde-2m",         [SAMPLER_PF_2M] = "pf-2m",
     [SAMPLER_MOMENTUM] = "momentum",     [SAMPLER_PROBABILITY_FLOW] = "probability-flow",
     [SAMPLER_PF_LITERAL] = "pf-literal", [SAMPLER_NAIVE] = "naive",
     [SAMPLER_PF_SIGMA] = "pf-sigma",     [SAMPLER_ANCESTRAL] = "ancestral",
-    [SAMPLER_PF_HEUN] = "pf-heun",
+    [SAMPLER_PF_HEUN] = "pf-heun",       [SAMPLER_TUNED] = "tuned",
 };
 
 const char *sampler_name(enum sampler s)
@@ -36,7 +36,8 @@ enum { FROM, MIDDLE, TO };
 
 /* sde-2m, all chosen by the Frechet distance at 5 to 20 evaluations: the rate at which noise is
  * renewed is SDE_RATE N, and no more than SDE_RATE_MAX, so that many steps have a limit; the grid is
- * t_i = (1 - (1 - SDE_LAST^(1/p)) i/(N - 1))^p with the power p. */
+ * t_i = (1 - i/N)^p with the power p. In format 1 it is
+ * t_i = (1 - (1 - SDE_LAST^(1/p)) i/(N - 1))^p, whose last step does not shrink. */
 static const double SDE_RATE = 0.9, SDE_RATE_MAX = 20, SDE_LAST = 0.03, SDE_POWER = 1.2;
 
 /* One step of the grid: times and noise levels; the last one goes to sigma 0. */
@@ -138,13 +139,15 @@ static void table_two_step(const struct schedule *schedule, int nfe, struct samp
     }
 }
 
-static double sde_time(int i, int nfe)
+static double sde_time(bool refining, int i, int nfe)
 {
     double last = pow(SDE_LAST, 1 / SDE_POWER);
 
     if (i == 0)
         return 1;
-    return i == nfe ? 0 : pow(1 - (1 - last) * i / (nfe - 1), SDE_POWER);
+    if (i == nfe)
+        return 0;
+    return pow(refining ? 1 - (double)i / nfe : 1 - (1 - last) * i / (nfe - 1), SDE_POWER);
 }
 
 /* With u from 0 to 1 within the step, h + r u (h - m) is the line through both predictions, r being
@@ -164,12 +167,14 @@ static struct sampler_row row_sde(const struct grid_step *s, double rate, double
     return row;
 }
 
-static void table_sde(const struct schedule *schedule, int nfe, struct sampler_row *rows)
+static void table_sde(const struct formulation *f, int nfe, struct sampler_row *rows)
 {
     double rate = fmin(SDE_RATE * nfe, SDE_RATE_MAX), before = INFINITY;
+    bool refining = f->sampling.refining_grid;
 
     for (int i = 0; i < nfe; i++) {
-        struct grid_step s = step_between(schedule, sde_time(i, nfe), sde_time(i + 1, nfe));
+        struct grid_step s =
+            step_between(&f->schedule, sde_time(refining, i, nfe), sde_time(refining, i + 1, nfe));
         double length = s.from - s.to;
 
         rows[i] = row_sde(&s, rate, length / before); /* the first has no trend */
@@ -178,29 +183,72 @@ static void table_sde(const struct schedule *schedule, int nfe, struct sampler_r
     }
 }
 
-int sampler_table(enum sampler s, const struct schedule *schedule, int nfe,
-                  struct sampler_row *rows, struct error *err)
+static void table_tuned(const struct formulation *f, const struct solver *solver,
+                        struct sampler_row *rows)
 {
+    for (int i = 0; i < solver->nfe; i++) {
+        struct grid_step s = step_between(&f->schedule, solver->t[i], solver->t[i + 1]);
+        double z = solver->noise[i], trend = solver->trend[i];
+
+        rows[i] = row_toward(&s, sqrt(1 - z * z) * s.sigma_next / s.sigma, z * s.sigma_next);
+        rows[i].keep_h = 1;
+        for (int k = 0; k < SAMPLER_CORRUPTIONS; k++)
+            rows[i].trend_scale[k] = (float)(trend * (double)rows[i].h_scale[k]);
+    }
+}
+
+static void table_single(enum sampler s, const struct schedule *schedule, int nfe,
+                         struct sampler_row *rows)
+{
+    for (int i = 0; i < nfe; i++) {
+        struct grid_step step = step_at(schedule, i, nfe);
+
+        rows[i] = row_single(s, &step);
+    }
+}
+
+bool sampler_renews_noise(enum sampler s)
+{
+    return s == SAMPLER_SDE_2M || s == SAMPLER_MOMENTUM || s == SAMPLER_NAIVE ||
+           s == SAMPLER_ANCESTRAL;
+}
+
+/* Noise with 1 + excess times its variance. */
+static void enlarge_noise(double excess, int nfe, struct sampler_row *rows)
+{
+    for (int i = 0; i < nfe && excess > 0; i++)
+        rows[i].eta_scale = (float)(sqrt(1 + excess) * (double)rows[i].eta_scale);
+}
+
+int sampler_table(enum sampler s, const struct formulation *f, int nfe, struct sampler_row *rows,
+                  struct error *err)
+{
+    struct sampling_choice choice;
+    int rc;
+
     if (nfe < 1 || nfe > SAMPLER_NFE_MAX)
         return error_set(err, -EINVAL, "nfe %d is not within 1 .. %d", nfe, SAMPLER_NFE_MAX);
     switch (s) {
     case SAMPLER_SDE_2M:
-        table_sde(schedule, nfe, rows);
+        table_sde(f, nfe, rows);
         break;
     case SAMPLER_PF_2M:
-        table_two_step(schedule, nfe, rows);
+        table_two_step(&f->schedule, nfe, rows);
         break;
     case SAMPLER_PF_HEUN:
-        table_heun(schedule, nfe, rows);
+        table_heun(&f->schedule, nfe, rows);
+        break;
+    case SAMPLER_TUNED:
+        rc = sampling_choose(&f->sampling, &s, nfe, nfe, &choice, err);
+        if (rc < 0)
+            return -EINVAL;
+        table_tuned(f, sampling_solver(&f->sampling, nfe), rows);
         break;
     default:
-        for (int i = 0; i < nfe; i++) {
-            struct grid_step step = step_at(schedule, i, nfe);
-
-            rows[i] = row_single(s, &step);
-        }
+        table_single(s, &f->schedule, nfe, rows);
     }
     for (int i = 0; i < nfe; i++)
         rows[i].step = i;
+    enlarge_noise(sampling_excess(&f->sampling, s), nfe, rows);
     return 0;
 }

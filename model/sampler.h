@@ -4,9 +4,10 @@
  * `to`, and m one image of memory per lane, every row does
  *     x' = x_scale x + m_scale m + eta_scale eta + sum_k C_k (h_scale[k] h + trend_scale[k] (h - m))
  *     m' = keep_x x + keep_h h
- * The last step goes to sigma 0 and the clean level, so that it returns h (sde-2m: with its trend).
- * The grid is t_i = 1 - i/N, but for sde-2m. Names on the wire and sources, with C, s and C', s' at
- * both ends of a step:
+ * The last step goes to sigma 0 and the clean level, so that it returns h (sde-2m and tuned: with
+ * its trend). The grid is t_i = 1 - i/N; of sde-2m t_i = (1 - i/N)^1.2, where checkpoints of format
+ * 1 have a last step of 0.03 whatever N; of tuned what the checkpoint says. Names on the wire and
+ * sources, with C, s and C', s' at both ends of a step:
  *     momentum            Daras et al. 2023, Alg. 2 (no noise in the last step)
  *     probability-flow    Eq. 44, last step denoised (x' = h)
  *     pf-literal          Eq. 44 to the letter: half of the remaining noise stays
@@ -25,12 +26,17 @@
  *                         before. h is the line through the last two predictions; D C, in which
  *                         every mode appears at its own time, a parabola through three values,
  *                         where pf-2m has a line through two
+ *     tuned               x' = C' g + a (x - C g) + c eta with g = h + k (h - h_prev), c = z s',
+ *                         a = sqrt(1 - z^2) s'/s: times, k and z of every step are a table in the
+ *                         checkpoint, for some nfe only (model/sampling.h)
  */
 #ifndef MODEL_SAMPLER_H
 #define MODEL_SAMPLER_H
 
+#include <stdbool.h>
+
 struct error;
-struct schedule;
+struct formulation;
 
 enum sampler {
     SAMPLER_SDE_2M,
@@ -42,7 +48,8 @@ enum sampler {
     SAMPLER_PF_SIGMA,
     SAMPLER_ANCESTRAL,
     SAMPLER_PF_HEUN,
-    SAMPLERS /* how many */
+    SAMPLER_TUNED, /* all before it work with any nfe */
+    SAMPLERS       /* how many */
 };
 
 enum { SAMPLER_NFE_MAX = 10000 };
@@ -60,8 +67,13 @@ struct sampler_row {
 const char *sampler_name(enum sampler s);
 int sampler_parse(const char *name, enum sampler *out, struct error *err); /* or -EINVAL */
 
-/* Fills rows[0 .. nfe). nfe 1 .. SAMPLER_NFE_MAX, and every sampler works with any. 0 or -EINVAL. */
-int sampler_table(enum sampler s, const struct schedule *schedule, int nfe,
-                  struct sampler_row *rows, struct error *err);
+/* Whether excess (model/sampling.h) has something to enlarge: not in a tuned table, whose noise is
+ * what it was tuned to be. */
+bool sampler_renews_noise(enum sampler s);
+
+/* Fills rows[0 .. nfe) from the schedule and the sampling of f. 0, or -EINVAL: nfe is not within
+ * 1 .. SAMPLER_NFE_MAX, or s is tuned and has no table for it. */
+int sampler_table(enum sampler s, const struct formulation *f, int nfe, struct sampler_row *rows,
+                  struct error *err);
 
 #endif

@@ -2,12 +2,13 @@
 
 #include "api/limits.h"
 #include "config/settings.h"
-#include "model/sampler.h"
+#include "model/sampling.h"
 #include "server/admission.h"
 #include "server/daemon.h"
 #include "server/engine_model.h"
 #include "server/listener.h"
 #include "server/samples.h"
+#include "server/selection.h"
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -38,13 +39,43 @@ char *describe_state(const struct daemon *d)
                              stats.n_models, "models", d->settings->n_models));
 }
 
-static json_t *model_to_json(const struct engine_model *m, bool is_default)
+/* What a request means that names neither sampler nor nfe: it cannot fail. */
+static struct sampling_choice default_sampling(const struct daemon *d, const struct engine_model *m)
 {
-    return json_pack("{s:s, s:b, s:s, s:s, s:i, s:i, s:s, s:s, s:s, s:s*, s:b}", "name", m->name,
-                     "default", is_default, "checkpoint", m->digest, "corruption", m->corruption,
-                     "side_px", m->side_px, "channels", m->channels, "precision", m->precision,
-                     "output", m->output, "time_embed", m->time_embed, "licence",
-                     *m->licence ? m->licence : NULL, "batch_invariant", m->batch_invariant);
+    struct sampling_choice choice = {0};
+
+    sampling_choose(m->sampling, NULL, 0, admission_limits(d->admission)->nfe_max, &choice, NULL);
+    return choice;
+}
+
+static json_t *defaults_to_json(const struct daemon *d, const struct engine_model *m)
+{
+    struct sampling_choice choice = default_sampling(d, m);
+
+    return json_pack("{s:s, s:i, s:f}", "sampler", sampler_name(choice.sampler), "nfe", choice.nfe,
+                     "excess", sampling_excess(m->sampling, choice.sampler));
+}
+
+/* The numbers of evaluations that the sampler tuned has tables for; NULL: none. */
+static json_t *tuned_nfe_to_json(const struct sampling *s)
+{
+    json_t *list = s->n_solvers > 0 ? json_array() : NULL;
+    int i;
+
+    for (i = 0; i < s->n_solvers; i++)
+        json_array_append_new(list, json_integer(s->solvers[i].nfe));
+    return list;
+}
+
+static json_t *model_to_json(const struct daemon *d, const struct engine_model *m, bool is_default)
+{
+    return json_pack("{s:s, s:b, s:s, s:s, s:i, s:i, s:s, s:s, s:s, s:s*, s:b, s:o, s:o*, s:O*}",
+                     "name", m->name, "default", is_default, "checkpoint", m->digest, "corruption",
+                     m->corruption, "side_px", m->side_px, "channels", m->channels, "precision",
+                     m->precision, "output", m->output, "time_embed", m->time_embed, "licence",
+                     m->licence, "batch_invariant", m->batch_invariant, "defaults",
+                     defaults_to_json(d, m), "tuned_nfe", tuned_nfe_to_json(m->sampling), "labels",
+                     m->labels);
 }
 
 static json_t *models_to_json(const struct daemon *d)
@@ -53,7 +84,7 @@ static json_t *models_to_json(const struct daemon *d)
     int i;
 
     for (i = 0; i < d->settings->n_models; i++)
-        json_array_append_new(list, model_to_json(engine_thread_model(d->engine, i), i == 0));
+        json_array_append_new(list, model_to_json(d, engine_thread_model(d->engine, i), i == 0));
     return list;
 }
 
@@ -62,13 +93,14 @@ char *describe_models(const struct daemon *d)
     return to_text(json_pack("{s:o}", "models", models_to_json(d)));
 }
 
-static json_t *samplers_to_json(void)
+static json_t *samplers_to_json(const struct daemon *d)
 {
     json_t *list = json_array();
     int i;
 
     for (i = 0; i < SAMPLERS; i++)
-        json_array_append_new(list, json_string(sampler_name((enum sampler)i)));
+        if (selection_offers(d->engine, (enum sampler)i))
+            json_array_append_new(list, json_string(sampler_name((enum sampler)i)));
     return list;
 }
 
@@ -110,21 +142,22 @@ static json_t *determinism_to_json(const struct daemon *d)
 char *describe_capabilities(const struct daemon *d)
 {
     const struct samples_limits *limits = admission_limits(d->admission);
-    int nfe = LIMITS_NFE_DEFAULT < limits->nfe_max ? LIMITS_NFE_DEFAULT : limits->nfe_max;
+    struct sampling_choice choice = default_sampling(d, engine_thread_model(d->engine, 0));
     struct engine_stats stats;
     json_t *json;
 
     engine_thread_stats(d->engine, &stats);
-    json = json_pack("{s:s, s:s, s:o, s:o, s:o, s:{s:s, s:s, s:i, s:i, s:i}, "
-                     "s:{s:i, s:i, s:i, s:i, s:i, s:i}, s:o, s:f}",
-                     "version", SOFTDIFF_VERSION, "device", engine_thread_device(d->engine),
-                     "models", models_to_json(d), "samplers", samplers_to_json(), "corruptions",
-                     corruptions_to_json(d), "defaults", "model", d->settings->models[0].name,
-                     "sampler", LIMITS_SAMPLER_DEFAULT, "nfe", nfe, "n", 1, "timeout_ms",
-                     limits->timeout_max_ms, "limits", "n", limits->n_max, "nfe", limits->nfe_max,
-                     "timeout_ms", limits->timeout_max_ms, "body_bytes", (int)LIMITS_BODY_BYTES,
-                     "slots", d->settings->slots, "queue", d->settings->max_queue, "determinism",
-                     determinism_to_json(d), "evaluations_per_s", stats.evaluations_per_s);
+    json =
+        json_pack("{s:s, s:s, s:o, s:o, s:o, s:{s:s, s:s, s:i, s:i, s:i}, "
+                  "s:{s:i, s:i, s:i, s:i, s:i, s:i}, s:o, s:f}",
+                  "version", SOFTDIFF_VERSION, "device", engine_thread_device(d->engine), "models",
+                  models_to_json(d), "samplers", samplers_to_json(d), "corruptions",
+                  corruptions_to_json(d), "defaults", "model", d->settings->models[0].name,
+                  "sampler", sampler_name(choice.sampler), "nfe", choice.nfe, "n", 1, "timeout_ms",
+                  limits->timeout_max_ms, "limits", "n", limits->n_max, "nfe", limits->nfe_max,
+                  "timeout_ms", limits->timeout_max_ms, "body_bytes", (int)LIMITS_BODY_BYTES,
+                  "slots", d->settings->slots, "queue", d->settings->max_queue, "determinism",
+                  determinism_to_json(d), "evaluations_per_s", stats.evaluations_per_s);
     return to_text(json);
 }
 

@@ -14,8 +14,9 @@ static void describe(struct engine_model *m, const char *name)
 
     snprintf(m->name, sizeof(m->name), "%s", name);
     snprintf(m->digest, sizeof(m->digest), "%s", m->checkpoint->digest);
-    snprintf(m->licence, sizeof(m->licence), "%s",
-             m->checkpoint->licence ? m->checkpoint->licence : "");
+    m->licence = m->checkpoint->licence;
+    m->labels = m->checkpoint->labels;
+    m->sampling = &f->sampling;
     m->corruption = corruption_name(f->corruption);
     m->output = output_name(f->output);
     m->time_embed = time_embed_name(f->time_embed);

@@ -13,6 +13,8 @@ struct checkpoint;
 struct device;
 struct generator;
 struct generator_options;
+struct json_t;
+struct sampling;
 struct settings_model;
 
 /* All zero: nothing is loaded. Constant once loaded and tested. */
@@ -20,10 +22,13 @@ struct engine_model {
     struct checkpoint *checkpoint; /* owned; the engine's thread's */
     struct generator *generator;   /* owned; the engine's thread's */
     char name[65];
-    const char *corruption; /* borrowed from the checkpoint */
-    char digest[65];        /* SHA-256 of the checkpoint, hex */
-    const char *output, *time_embed;
-    char licence[256]; /* empty: none is stated */
+    char digest[65]; /* SHA-256 of the checkpoint, hex */
+    /* Borrowed from the checkpoint: */
+    const char *corruption, *output, *time_embed;
+    const char *licence;             /* NULL: none is stated */
+    const struct sampling *sampling; /* what is meant where a request does not say it */
+    struct json_t *labels;           /* array of names, or NULL */
+
     const char *precision;
     int side_px, channels;
     size_t memory_bytes;

@@ -267,7 +267,6 @@ static void start(struct samples *s, struct request *r, const struct samples_req
     struct job *job = &r->job;
 
     job->id = ++s->last_id;
-    job->nfe = wanted->nfe;
     job->seed = wanted->has_seed ? wanted->seed : draw_seed();
     job->n = wanted->n;
     job->owner = r;
@@ -303,7 +302,8 @@ static struct request *request_create(const struct samples *s, const struct sele
     r->model = model;
     r->bare_png = chosen->bare_png;
     r->job.model = chosen->model;
-    r->job.sampler = chosen->sampler;
+    r->job.sampler = chosen->sampling.sampler;
+    r->job.nfe = chosen->sampling.nfe;
     r->job.pixels = malloc((size_t)chosen->request.n * side * side * (size_t)model->channels);
     if (!r->job.pixels) {
         free(r);

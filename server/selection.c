@@ -2,6 +2,7 @@
 
 #include "api/accept.h"
 #include "api/problem.h"
+#include "engine/base/error.h"
 #include "server/engine_model.h"
 #include "server/engine_thread.h"
 
@@ -72,18 +73,52 @@ static int find_model(const struct engine_thread *engine, const struct samples_r
     return -EINVAL;
 }
 
-static void find_sampler(const char *name, enum sampler *out, struct problem *problem)
+bool selection_offers(const struct engine_thread *engine, enum sampler sampler)
+{
+    bool offered = sampler != SAMPLER_TUNED;
+    int i;
+
+    for (i = 0; i < engine_thread_models(engine); i++)
+        offered |= engine_thread_model(engine, i)->sampling->n_solvers > 0;
+    return offered;
+}
+
+static int find_sampler(const struct engine_thread *engine, const char *name, enum sampler *out,
+                        struct problem *problem)
 {
     char names[256] = "";
     size_t used = 0;
     int i;
 
     if (sampler_parse(name, out, NULL) == 0)
-        return;
+        return 0;
     for (i = 0; i < SAMPLERS && used < sizeof(names); i++)
-        used += (size_t)snprintf(names + used, sizeof(names) - used, "%s\"%s\"", i ? ", " : "",
-                                 sampler_name((enum sampler)i));
+        if (selection_offers(engine, (enum sampler)i))
+            used += (size_t)snprintf(names + used, sizeof(names) - used, "%s\"%s\"", i ? ", " : "",
+                                     sampler_name((enum sampler)i));
     problem_add_field(problem, "sampler", "there is no such sampler; there are: %s", names);
+    return -EINVAL;
+}
+
+/* model: NULL, it was not found, and only the sampler's name can be right or wrong. */
+static void choose_sampling(const struct engine_thread *engine, const struct engine_model *model,
+                            const struct samples_limits *limits,
+                            const struct samples_request *wanted, struct sampling_choice *out,
+                            struct problem *problem)
+{
+    const bool named = *wanted->sampler;
+    enum sampler sampler;
+    struct error error;
+    int rc;
+
+    if (named && find_sampler(engine, wanted->sampler, &sampler, problem) < 0)
+        return;
+    if (!model)
+        return;
+    rc = sampling_choose(model->sampling, named ? &sampler : NULL, wanted->nfe, limits->nfe_max,
+                         out, &error);
+    if (rc < 0)
+        problem_add_field(problem, rc == -ENOENT ? "sampler" : "nfe", "%s", error.text);
 }
 
 int selection_read(const struct engine_thread *engine, const struct samples_limits *limits,
@@ -91,13 +126,14 @@ int selection_read(const struct engine_thread *engine, const struct samples_limi
                    struct problem *problem)
 {
     struct samples_request *wanted = &out->request;
+    const struct engine_model *model = NULL;
 
     samples_request_parse(body, size, limits, wanted, problem);
     if (problem->status == 400)
         return -EINVAL;
-    if (*wanted->sampler)
-        find_sampler(wanted->sampler, &out->sampler, problem);
-    find_model(engine, wanted, &out->model, problem);
+    if (find_model(engine, wanted, &out->model, problem) == 0)
+        model = engine_thread_model(engine, out->model);
+    choose_sampling(engine, model, limits, wanted, &out->sampling, problem);
     if (!problem->status)
         choose_type(accept, wanted->n, &out->bare_png, problem);
     return problem->status ? -EINVAL : 0;

@@ -7,7 +7,7 @@
 #define SERVER_SELECTION_H
 
 #include "api/request.h"
-#include "model/sampler.h"
+#include "model/sampling.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -17,9 +17,9 @@ struct problem;
 
 struct selection {
     struct samples_request request;
-    int model; /* index of the engine's models */
-    enum sampler sampler;
-    bool bare_png; /* or JSON */
+    int model;                       /* index of the engine's models */
+    struct sampling_choice sampling; /* as asked for, or the model's own */
+    bool bare_png;                   /* or JSON */
 };
 
 /* body and accept as the client sent them, accept may be NULL. 0, or -EINVAL with the problem filled
@@ -27,5 +27,8 @@ struct selection {
 int selection_read(const struct engine_thread *engine, const struct samples_limits *limits,
                    const char *body, size_t size, const char *accept, struct selection *out,
                    struct problem *problem);
+
+/* Whether there is a model for this sampler: only those with tables have `tuned`. */
+bool selection_offers(const struct engine_thread *engine, enum sampler sampler);
 
 #endif

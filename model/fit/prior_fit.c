@@ -139,6 +139,48 @@ static int prior_init(struct prior *prior, int side, int channels, struct error 
     return error_set(err, -ENOMEM, "out of memory for the prior");
 }
 
+/* The mean of images [n,side,side,channels] and their mirror images, in out. 0 or -ENOMEM. */
+static int mean_image(int side, int channels, int n, const float *images, float *out,
+                      struct error *err)
+{
+    size_t count = (size_t)side * (size_t)side * (size_t)channels;
+    double *sum = calloc(count, sizeof(*sum));
+
+    if (!sum)
+        return error_set(err, -ENOMEM, "out of memory for the mean image");
+    for (int image = 0; image < n; image++) {
+        for (size_t i = 0; i < count; i++)
+            sum[i] += (double)images[(size_t)image * count + i];
+    }
+    for (size_t i = 0; i < count; i++) {
+        size_t pixel = i / (size_t)channels, x = pixel % (size_t)side;
+        size_t mirror = pixel - x + (size_t)side - 1 - x;
+
+        out[i] =
+            (float)((sum[i] + sum[mirror * (size_t)channels + i % (size_t)channels]) / (2.0 * n));
+    }
+    free(sum);
+    return 0;
+}
+
+/* A prior without modes. */
+static int fit_start(const struct corruption *c, const struct schedule *s, int side, int channels,
+                     int n, const float *images, struct prior *out, struct error *err)
+{
+    size_t count = (size_t)side * (size_t)side * (size_t)channels;
+    struct prior prior = {.side = side, .channels = channels};
+    float *mean = malloc(count * sizeof(*mean));
+    int rc = mean ? mean_image(side, channels, n, images, mean, err)
+                  : error_set(err, -ENOMEM, "out of memory for the mean image");
+
+    if (rc == 0)
+        rc = prior_start_at(&prior, c, schedule_level(s, 1), mean, err);
+    free(mean);
+    if (rc == 0)
+        *out = prior;
+    return rc;
+}
+
 int prior_fit(const struct corruption *c, const struct schedule *s, int side, int channels, int n,
               const float *images, struct prior *out, struct error *err)
 {
@@ -149,10 +191,8 @@ int prior_fit(const struct corruption *c, const struct schedule *s, int side, in
 
     if (n < 1)
         return error_set(err, -EINVAL, "could not fit the prior to no images");
-    if (corruption_kind(c) != CORRUPTION_SEPARABLE) {
-        *out = (struct prior){.side = side, .channels = channels};
-        return 0;
-    }
+    if (corruption_kind(c) != CORRUPTION_SEPARABLE)
+        return fit_start(c, s, side, channels, n, images, out, err);
     if (side < PRIOR_MODES || channels < 1 || channels > PRIOR_CHANNELS_MAX)
         return error_set(err, -EINVAL, "could not fit the prior to images of %d x %d x %d", side,
                          side, channels);

@@ -1,4 +1,5 @@
-/* The prior of a training set: the moments of the leading eigenmodes of the strongest blur. */
+/* The prior of a training set: the moments of the leading eigenmodes of the strongest blur, or, where
+ * the corruption is no blur, where the mean image is at t = 1. */
 #ifndef MODEL_FIT_PRIOR_FIT_H
 #define MODEL_FIT_PRIOR_FIT_H
 

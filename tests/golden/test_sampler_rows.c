@@ -6,7 +6,7 @@
 #include "model/sampler.h"
 #include "engine/base/error.h"
 #include "model/safetensors.h"
-#include "model/schedule.h"
+#include "model/formulation.h"
 #include "tests/golden/golden.h"
 
 #include <math.h>
@@ -39,8 +39,8 @@ enum { CASES = sizeof(cases) / sizeof(cases[0]) };
 
 struct fixture {
     struct safetensors *file;
-    struct schedule schedule;
-    double *c, *gain; /* [STEPS + 1, MODES] */
+    struct formulation model; /* only its schedule */
+    double *c, *gain;         /* [STEPS + 1, MODES] */
 };
 
 static double *read_doubles(const struct safetensors *file, const char *name)
@@ -53,13 +53,13 @@ static double *read_doubles(const struct safetensors *file, const char *name)
 
 static int set_up(void **state)
 {
-    struct fixture *f = malloc(sizeof(*f));
+    struct fixture *f = calloc(1, sizeof(*f));
 
     f->file = golden_open("gauss_modes");
     f->c = read_doubles(f->file, "c_grid");
     f->gain = read_doubles(f->file, "gain_grid");
     assert_int_equal(schedule_noise_then_levels(0.01, 0.1, 0.2, 2, (const double[]){0.01, 23},
-                                                &f->schedule, NULL),
+                                                &f->model.schedule, NULL),
                      0);
     *state = f;
     return 0;
@@ -69,7 +69,7 @@ static int tear_down(void **state)
 {
     struct fixture *f = *state;
 
-    schedule_fini(&f->schedule);
+    formulation_fini(&f->model);
     safetensors_close(f->file);
     free(f->c);
     free(f->gain);
@@ -83,7 +83,7 @@ static void test_sigmas(void **state)
     double *sigma = read_doubles(f->file, "sigma_grid"), *t = read_doubles(f->file, "t_grid");
 
     for (int i = 0; i < STEPS; i++)
-        assert_true(fabs(schedule_sigma(&f->schedule, t[i]) - sigma[i]) <= 1e-12);
+        assert_true(fabs(schedule_sigma(&f->model.schedule, t[i]) - sigma[i]) <= 1e-12);
     free(sigma);
     free(t);
 }
@@ -144,8 +144,7 @@ static void test_rows(void **state)
         double *want = read_doubles(f->file, cases[i].golden);
         struct sampler_row rows[NFE_MAX];
 
-        assert_int_equal(sampler_table(cases[i].sampler, &f->schedule, cases[i].nfe, rows, NULL),
-                         0);
+        assert_int_equal(sampler_table(cases[i].sampler, &f->model, cases[i].nfe, rows, NULL), 0);
         for (int mode = 0; mode < MODES; mode++) {
             double got = sqrt(final_variance(f, &cases[i], rows, mode, first[mode]));
 

@@ -146,7 +146,7 @@ static void run_sampler(struct rig *rig, const struct place *place, const struct
 
     assert_non_null(m);
     assert_non_null(scratch);
-    if (sampler_table(c->sampler, &rig->f.schedule, c->nfe, rows, &err) < 0)
+    if (sampler_table(c->sampler, &rig->f, c->nfe, rows, &err) < 0)
         fail_msg("%s", err.text);
     for (int i = 0; i < c->nfe; i++) {
         int number = i / rows_per_step; /* the step that this row belongs to */

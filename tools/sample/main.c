@@ -56,12 +56,13 @@ static int write_files(const struct options *o, int side, int channels, const ui
     return rc;
 }
 
-static int sample(const struct options *o, enum sampler sampler, enum precision precision,
+/* sampler: NULL, the model's. */
+static int sample(const struct options *o, const enum sampler *sampler, enum precision precision,
                   struct error *err)
 {
     struct generator_options options = {.precision = precision,
-                                        .slots = o->n < SLOTS ? o->n : SLOTS,
-                                        .nfe_max = o->nfe};
+                                        .slots = o->n < SLOTS ? o->n : SLOTS};
+    struct sampling_choice choice;
     struct device *device = NULL;
     struct checkpoint *checkpoint = NULL;
     struct generator *g = NULL;
@@ -71,9 +72,14 @@ static int sample(const struct options *o, enum sampler sampler, enum precision 
 
     rc = checkpoint_load(o->model, &checkpoint, err);
     if (rc == 0)
-        rc = device_open(o->device, o->n_threads, &device, err);
+        rc = sampling_choose(&checkpoint->formulation.sampling, sampler, o->nfe, SAMPLER_NFE_MAX,
+                             &choice, err);
     if (rc == 0)
-        rc = generator_create(device, checkpoint, &options, &g, err);
+        rc = device_open(o->device, o->n_threads, &device, err);
+    if (rc < 0)
+        goto out;
+    options.nfe_max = choice.nfe;
+    rc = generator_create(device, checkpoint, &options, &g, err);
     if (rc < 0)
         goto out;
     side = generator_side(g);
@@ -84,7 +90,7 @@ static int sample(const struct options *o, enum sampler sampler, enum precision 
         goto out;
     }
     seconds = clock_seconds();
-    rc = generate_images(g, o->n, o->seed, sampler, o->nfe, &stop, pixels, err);
+    rc = generate_images(g, o->n, o->seed, choice.sampler, choice.nfe, &stop, pixels, err);
     if (rc < 0)
         goto out;
     seconds = clock_seconds() - seconds;
@@ -92,8 +98,8 @@ static int sample(const struct options *o, enum sampler sampler, enum precision 
                  : write_files(o, side, channels, pixels, err);
     if (rc == 0)
         printf("%d images of %dx%d, %s at %d evaluations, %s: %.2f s, %.2f images/s\n", o->n, side,
-               side, sampler_name(sampler), o->nfe, precision_name(generator_precision(g)), seconds,
-               o->n / seconds);
+               side, sampler_name(choice.sampler), choice.nfe,
+               precision_name(generator_precision(g)), seconds, o->n / seconds);
 
 out:
     free(pixels);
@@ -105,12 +111,7 @@ out:
 
 int main(int argc, char **argv)
 {
-    struct options o = {.sampler = "sde-2m",
-                        .device = "auto",
-                        .precision = "auto",
-                        .n = 1,
-                        .nfe = 20,
-                        .columns = 8};
+    struct options o = {.device = "auto", .precision = "auto", .n = 1, .columns = 8};
     const struct argument table[] = {
         {"out", 'o', ARGUMENT_TEXT, &o.out, 0, 0, "FOLDER", "a PNG per image, named by its seed"},
         {"grid", 'g', ARGUMENT_TEXT, &o.grid, 0, 0, "FILE", "one PNG with all of them"},
@@ -118,9 +119,10 @@ int main(int argc, char **argv)
         {"number", 'n', ARGUMENT_INT, &o.n, 1, 1000000, "N", "how many; default 1"},
         {"seed", 's', ARGUMENT_U64, &o.seed, 0, 0, "S", "of the first image, then S + 1, ..."},
         {"sampler", 0, ARGUMENT_TEXT, &o.sampler, 0, 0, "NAME",
-         "sde-2m (default), pf-2m, momentum, probability-flow, pf-heun, pf-sigma, ancestral, ..."},
+         "sde-2m, pf-2m, momentum, probability-flow, pf-heun, ancestral, ...; default: the "
+         "model's"},
         {"nfe", 0, ARGUMENT_INT, &o.nfe, 1, SAMPLER_NFE_MAX, "N",
-         "network evaluations per image; default 20"},
+         "network evaluations per image; default: the model's"},
         {"threads", 0, ARGUMENT_INT, &o.n_threads, 1, 4096, "N", "default: all processors"},
         {"device", 0, ARGUMENT_TEXT, &o.device, 0, 0, "NAME", "auto, cpu, reference"},
         {"precision", 0, ARGUMENT_TEXT, &o.precision, 0, 0, "P", "auto, fp32, bf16"},
@@ -143,7 +145,7 @@ int main(int argc, char **argv)
 
     if (code >= 0)
         return code;
-    rc = sampler_parse(o.sampler, &sampler, &err);
+    rc = o.sampler ? sampler_parse(o.sampler, &sampler, &err) : 0;
     if (rc == 0)
         rc = precision_parse(o.precision, &precision, &err);
     if (rc == 0 && !o.out == !o.grid)
@@ -154,7 +156,7 @@ int main(int argc, char **argv)
     }
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
-    rc = sample(&o, sampler, precision, &err);
+    rc = sample(&o, o.sampler ? &sampler : NULL, precision, &err);
     if (rc < 0) {
         fprintf(stderr, "softdiff-sample: %s\n", err.text);
         return EXIT_FAILED;

@@ -157,7 +157,8 @@ int fit_formulation(const struct recipe *r, const struct dataset *d, struct form
 {
     struct formulation f = {.architecture = r->architecture,
                             .output = r->output,
-                            .time_embed = r->time_embed};
+                            .time_embed = r->time_embed,
+                            .sampling = {.refining_grid = true}};
     int rc;
 
     rc = corruption_create(r->corruption, d->side, d->side, &f.corruption, err);

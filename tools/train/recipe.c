@@ -219,6 +219,8 @@ static int read_recipe(const json_t *json, struct recipe *r, struct error *err)
         return rc;
     if (r->architecture.num_channels != 3)
         return wrong(err, "architecture.num_channels", "must be 3: training images are RGB");
+    if (r->architecture.n_labels > 0)
+        return wrong(err, "architecture.n_labels", "must be 0: training images have no labels");
     if ((r->time_embed == TIME_POSITIONAL_999T) !=
         (r->architecture.embedding_type == EMBEDDING_POSITIONAL))
         return wrong(err, "time_embed", "does not fit the architecture's embedding_type");

@@ -31,7 +31,6 @@ enum {
     GRID_COLUMNS = 8,
     GRID_IMAGES = GRID_COLUMNS * GRID_COLUMNS,
     GRID_SLOTS = 16,
-    GRID_NFE = 20,
     DRY_STEPS = 3, /* the first warms up */
 };
 
@@ -222,8 +221,8 @@ static void save(struct training *t, uint64_t step)
 static int draw_grid(struct training *t, uint64_t step, struct error *err)
 {
     struct generator_options options = {.precision = trainer_precision(t->trainer),
-                                        .slots = GRID_SLOTS,
-                                        .nfe_max = GRID_NFE};
+                                        .slots = GRID_SLOTS};
+    struct sampling_choice choice;
     struct checkpoint view;
     struct generator *g = NULL;
     uint8_t *pixels = NULL;
@@ -233,6 +232,10 @@ static int draw_grid(struct training *t, uint64_t step, struct error *err)
     rc = view_checkpoint(t, step, trainer_state(t->trainer)->ema, &view, err);
     if (rc < 0)
         return rc;
+    rc = sampling_choose(&view.formulation.sampling, NULL, 0, SAMPLER_NFE_MAX, &choice, err);
+    if (rc < 0)
+        goto out;
+    options.nfe_max = choice.nfe;
     rc = generator_create(t->device, &view, &options, &g, err);
     if (rc < 0)
         goto out;
@@ -243,8 +246,8 @@ static int draw_grid(struct training *t, uint64_t step, struct error *err)
         rc = error_set(err, -ENOMEM, "out of memory for a grid of images");
         goto out;
     }
-    rc =
-        generate_images(g, GRID_IMAGES, 0, SAMPLER_SDE_2M, GRID_NFE, t->options->stop, pixels, err);
+    rc = generate_images(g, GRID_IMAGES, 0, choice.sampler, choice.nfe, t->options->stop, pixels,
+                         err);
     if (rc == 0)
         rc = sheet_write(path, GRID_IMAGES, side, 3, pixels, GRID_COLUMNS, err);
 

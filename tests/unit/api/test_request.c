@@ -39,9 +39,9 @@ static void test_defaults(void **state)
         assert_int_equal(parse(bodies[i], strlen(bodies[i]), &r, &problem), 0);
         assert_false(r.has_seed);
         assert_int_equal(r.n, 1);
-        assert_int_equal(r.nfe, LIMITS_NFE_DEFAULT);
+        assert_int_equal(r.nfe, 0);
         assert_int_equal(r.timeout_ms, 60000);
-        assert_string_equal(r.sampler, LIMITS_SAMPLER_DEFAULT);
+        assert_string_equal(r.sampler, "");
         assert_string_equal(r.model, "");
         assert_string_equal(r.corruption, "");
     }

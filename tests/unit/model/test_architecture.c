@@ -33,6 +33,7 @@ static void defaults_are_the_reference_s(void **state)
     assert_int_equal(a.n_attn, 1);
     assert_int_equal(a.attn_resolutions[0], 16);
     assert_int_equal(a.embedding_type, EMBEDDING_FOURIER);
+    assert_int_equal(a.n_labels, 0);
     assert_true(a.fourier_scale == 16 && !a.centered && a.dropout == 0.1f);
 }
 
@@ -41,7 +42,7 @@ static void a_round_trip_changes_nothing(void **state)
     static const char text[] =
         "{\"image_size\": 24, \"num_channels\": 1, \"nf\": 16, \"ch_mult\": [1, 2],"
         " \"num_res_blocks\": 1, \"attn_resolutions\": [], \"embedding_type\": \"positional\","
-        " \"fourier_scale\": 7.25, \"centered\": true, \"dropout\": 0.2}";
+        " \"fourier_scale\": 7.25, \"centered\": true, \"dropout\": 0.2, \"n_labels\": 7}";
     struct architecture a, b;
     json_t *json;
     char *dump;
@@ -57,6 +58,7 @@ static void a_round_trip_changes_nothing(void **state)
     assert_int_equal(b.image_size, 24);
     assert_int_equal(b.num_channels, 1);
     assert_int_equal(b.n_attn, 0);
+    assert_int_equal(b.n_labels, 7);
     assert_true(b.embedding_type == EMBEDDING_POSITIONAL && b.centered);
     assert_true(b.fourier_scale == 7.25f && b.dropout == 0.2f);
     json_decref(json);
@@ -80,6 +82,8 @@ static void mistakes_are_named(void **state)
         {"image_size", "4294967328", "\"image_size\" is 4294967328"},
         {"num_channels", "0", "\"num_channels\" is 0"},
         {"num_channels", "17", "\"num_channels\" is 17"},
+        {"n_labels", "-1", "\"n_labels\" is -1"},
+        {"n_labels", "1001", "\"n_labels\" is 1001"},
         {"nf", NULL, "\"nf\" is missing"},
         {"nf", "6", "\"nf\" is 6, not a multiple of 4"},
         {"nf", "2048", "\"nf\" is 2048"},

@@ -6,6 +6,7 @@
 #include "engine/device.h"
 #include "engine/program.h"
 #include "model/corruption.h"
+#include "model/document.h"
 #include "model/fit/prior_fit.h"
 #include "model/fit/wiener_fit.h"
 #include "model/ncsnpp.h"
@@ -50,7 +51,7 @@ static size_t count_weights(const struct architecture *a)
     return n;
 }
 
-/* A checkpoint with random weights, fitted to random images. */
+/* A checkpoint of format 2 with random weights, fitted to random images. */
 static struct checkpoint *make(enum output output, const char *corruption)
 {
     struct checkpoint *c = calloc(1, sizeof(*c));
@@ -63,6 +64,7 @@ static struct checkpoint *make(enum output output, const char *corruption)
     assert_int_equal(architecture_parse(architecture_text, &f->architecture, NULL), 0);
     assert_int_equal(corruption_create(json, SIDE, SIDE, &f->corruption, NULL), 0);
     json_decref(json);
+    f->sampling.refining_grid = true;
     f->output = output;
     f->time_embed = TIME_FOURIER_T;
     assert_int_equal(schedule_noise_then_levels(0.01, 0.1, 0.2, 3, (const double[]){0.01, 1, 3},
@@ -81,6 +83,14 @@ static struct checkpoint *make(enum output output, const char *corruption)
     c->weights = malloc(c->n_weights * sizeof(*c->weights));
     philox_normals(&key, PHILOX_STREAM_INIT, c->n_weights, c->weights);
     return c;
+}
+
+/* What format 1 can hold of it. */
+static void make_format_1(struct checkpoint *c)
+{
+    c->formulation.sampling.refining_grid = false;
+    free(c->formulation.prior.start);
+    c->formulation.prior.start = NULL;
 }
 
 static const char blur[] = "{\"name\": \"blur\", \"half_size\": 5}";
@@ -121,6 +131,10 @@ static void same_formulations(const struct formulation *a, const struct formulat
     assert_int_equal(a->prior.channels, b->prior.channels);
     assert_int_equal(a->prior.n_modes, b->prior.n_modes);
     assert_int_equal(a->prior.n_coefficients, b->prior.n_coefficients);
+    assert_int_equal(a->sampling.refining_grid, b->sampling.refining_grid);
+    assert_int_equal(!a->prior.start, !b->prior.start);
+    if (a->prior.start)
+        same_floats(a->prior.start, b->prior.start, pixels * CHANNELS);
     if (a->prior.n_modes) {
         same_floats(a->prior.basis, b->prior.basis, SIDE * PRIOR_MODES);
         same_floats(a->prior.mean, b->prior.mean, n);
@@ -148,10 +162,12 @@ static void a_round_trip_changes_nothing(void **state)
         {OUTPUT_WIENER, "{\"name\": \"mask\", \"order\": \"random\", \"seed\": 3}"},
     };
 
-    for (size_t i = 0; i < N_ELEMENTS(rows); i++) {
+    for (size_t i = 0; i < 2 * N_ELEMENTS(rows); i++) {
         for (int bf16 = 0; bf16 < 2; bf16++) {
-            struct checkpoint *a = make(rows[i].output, rows[i].corruption), *b;
+            struct checkpoint *a = make(rows[i / 2].output, rows[i / 2].corruption), *b;
 
+            if (i % 2)
+                make_format_1(a);
             save(a, "round", bf16);
             b = load("round");
             same_formulations(&a->formulation, &b->formulation);
@@ -164,6 +180,125 @@ static void a_round_trip_changes_nothing(void **state)
             checkpoint_destroy(a);
             checkpoint_destroy(b);
         }
+    }
+}
+
+static json_t *document_of(const char *name)
+{
+    struct safetensors *file;
+    json_t *json;
+
+    assert_int_equal(safetensors_open(files_path(name), &file, NULL), 0);
+    json = json_loads(safetensors_metadata(file, "softdiff"), 0, NULL);
+    assert_non_null(json);
+    safetensors_close(file);
+    return json;
+}
+
+static const char defaults[] = "{\"sampler\": \"tuned\", \"nfe\": 2, \"excess\": 0.0}";
+static const char solvers[] =
+    "[{\"nfe\": 2, \"t\": [1.0, 0.25, 0.0], \"trend\": [0.0, 0.5], \"noise\": [0.5, 0.0]}]";
+static const char labels[] = "[\"cat\", \"M\\u00fccke\"]";
+static const char evidence[] = "{\"kid\": [1.5, {\"n\": 2000}]}";
+
+/* With all that format 2 adds. */
+static struct checkpoint *make_rich(void)
+{
+    struct checkpoint *c = make(OUTPUT_WIENER, noise);
+    json_t *a = json_loads(defaults, 0, NULL), *b = json_loads(solvers, 0, NULL);
+
+    assert_int_equal(sampling_from_json(a, b, &c->formulation.sampling, NULL), 0);
+    json_decref(a);
+    json_decref(b);
+    c->formulation.architecture.n_labels = 2;
+    c->labels = json_loads(labels, 0, NULL);
+    c->evidence = json_loads(evidence, 0, NULL);
+    return c;
+}
+
+static void what_format_2_adds_comes_back(void **state)
+{
+    static const struct {
+        const char *key, *value;
+    } rows[] = {
+        {"format", "2"},    {"defaults", defaults}, {"solvers", solvers},
+        {"labels", labels}, {"evidence", evidence},
+    };
+    struct checkpoint *a = make_rich(), *b;
+
+    save(a, "rich", 0);
+    b = load("rich");
+    same_formulations(&a->formulation, &b->formulation);
+    assert_true(b->formulation.sampling.refining_grid);
+    assert_int_equal(b->formulation.sampling.defaults.sampler, SAMPLER_TUNED);
+    assert_int_equal(b->formulation.sampling.n_solvers, 1);
+    assert_int_equal(b->formulation.architecture.n_labels, 2);
+    assert_string_equal(json_string_value(json_array_get(b->labels, 1)), "M\xc3\xbc"
+                                                                         "cke");
+    save(b, "again", 0);
+    for (int i = 0; i < 2; i++) {
+        json_t *json = document_of(i ? "again" : "rich");
+
+        for (size_t j = 0; j < N_ELEMENTS(rows); j++) {
+            json_t *want = json_loads(rows[j].value, JSON_DECODE_ANY, NULL);
+
+            assert_true(json_equal(json_object_get(json, rows[j].key), want));
+            json_decref(want);
+        }
+        json_decref(json);
+    }
+    checkpoint_destroy(a);
+    checkpoint_destroy(b);
+}
+
+/* What a checkpoint draws depends on its format, so that saving it anew must not change it. */
+static void a_checkpoint_stays_in_its_format(void **state)
+{
+    struct checkpoint *a = make(OUTPUT_WIENER, noise), *b;
+    json_t *json;
+
+    make_format_1(a);
+    save(a, "old", 0);
+    b = load("old");
+    assert_false(b->formulation.sampling.refining_grid);
+    assert_null(b->formulation.prior.start);
+    save(b, "again", 0);
+    json = document_of("again");
+    assert_int_equal(json_integer_value(json_object_get(json, "format")), 1);
+    assert_null(json_object_get(json_object_get(json, "architecture"), "n_labels"));
+    json_decref(json);
+    checkpoint_destroy(a);
+    checkpoint_destroy(b);
+}
+
+static void format_1_cannot_say_what_is_new(void **state)
+{
+    static const char *const names[] = {"defaults", "solvers", "labels", "evidence", "prior.start"};
+
+    for (size_t i = 0; i < N_ELEMENTS(names); i++) {
+        struct checkpoint *c = make_rich();
+        struct sampling *s = &c->formulation.sampling;
+        struct error err = {""};
+
+        s->refining_grid = false;
+        s->has_defaults = i == 0;
+        s->n_solvers = i == 1;
+        if (i != 2) {
+            json_decref(c->labels);
+            c->labels = NULL;
+            c->formulation.architecture.n_labels = 0;
+        }
+        if (i != 3) {
+            json_decref(c->evidence);
+            c->evidence = NULL;
+        }
+        if (i != 4)
+            make_format_1(c);
+        assert_int_equal(checkpoint_save(files_path("no"), c, 0, &err), -EINVAL);
+        assert_non_null(strstr(err.text, "format 1 has no"));
+        assert_non_null(strstr(err.text, names[i]));
+        s->n_solvers = 1; /* to be freed */
+        checkpoint_destroy(c);
     }
 }
 
@@ -250,6 +385,7 @@ static void damaged_tensors_are_named(void **state)
         {"another table left out", "wiener.gain", "\"wiener.gain\" is missing", DROP},
         {"a weight too many", "net.all_modules.99.bias",
          "unknown tensor \"net.all_modules.99.bias\"", ADD},
+        {"a start beside modes", "prior.start", "unknown tensor \"prior.start\"", ADD},
         {"a tensor from nowhere", "optimizer", "unknown tensor \"optimizer\"", ADD},
         {"a longer weight", "net.all_modules.3.bias",
          "\"net.all_modules.3.bias\" is [5], the model needs [4]", RESHAPE},
@@ -293,7 +429,8 @@ static void damaged_documents_are_refused(void **state)
         const char *why;
     } rows[] = {
         {"format", NULL, "\"format\" is missing"},
-        {"format", "2", "\"format\" is 2"},
+        {"format", "0", "\"format\" is 0"},
+        {"format", "3", "\"format\" is 3"},
         {"format", "\"1\"", "\"format\" is not an integer"},
         {"architecture", NULL, "\"architecture\" is missing"},
         {"architecture", "[]", "architecture is not a JSON object"},
@@ -309,6 +446,12 @@ static void damaged_documents_are_refused(void **state)
         {"provenance", "[]", "\"provenance\" is not a JSON object"},
         {"licence", "0", "\"licence\" is not a string"},
         {"author", "\"me\"", "unknown key \"author\""},
+        {"defaults", "{\"sampler\": \"euler\", \"nfe\": 3}", "unknown sampler \"euler\""},
+        {"solvers", "{}", "\"solvers\" is not an array"},
+        {"labels", "{}", "\"labels\" is not an array"},
+        {"labels", "[]", "\"labels\" is not an array"},
+        {"labels", "[\"a\"]", "1 \"labels\", the architecture has n_labels 0"},
+        {"evidence", "[]", "\"evidence\" is not a JSON object"},
         /* Other networks than the one whose weights are there. */
         {"architecture",
          "{\"image_size\": 8, \"nf\": 8, \"ch_mult\": [1, 2], \"num_res_blocks\": 1,"
@@ -354,6 +497,69 @@ static void damaged_documents_are_refused(void **state)
     refuse("bad", "no document", "no \"softdiff\" in its metadata");
     safetensors_close(file);
     checkpoint_destroy(c);
+}
+
+/* Labels and evidence by themselves: the rows above come before the tensors are looked at. */
+static void labels_and_evidence_have_bounds(void **state)
+{
+    static const struct {
+        const char *labels, *why;
+    } rows[] = {
+        {"[\"a\", 1]", "element 1 is not a printable text"},
+        {"[\"a\", \"\"]", "element 1 is not a printable text"},
+        {"[\"a\\u001b[2J\", \"b\"]", "element 0 is not a printable text"},
+        {"[\"a\", \"\\u202eb\"]", "element 1 is not a printable text"},
+        {"[\"a\", \"a\"]", "\"a\" comes twice"},
+        {"[\"a\", \"b\", \"c\"]", "3 \"labels\", the architecture has n_labels 2"},
+        {"[\"a\", \"0123456789012345678901234567890123456789012345678901234567890123\"]", ""},
+        {"[\"a\", \"01234567890123456789012345678901234567890123456789012345678901234\"]",
+         "element 1 is not a printable text of 1 .. 64 bytes"},
+    };
+    struct checkpoint c = {.formulation.architecture.n_labels = 2};
+    json_t *json = json_object();
+    char *text = malloc(DOCUMENT_EVIDENCE_BYTES_MAX);
+    struct error err;
+
+    for (size_t i = 0; i < N_ELEMENTS(rows); i++) {
+        json_t *array = json_loads(rows[i].labels, 0, NULL);
+
+        err.text[0] = '\0';
+        assert_int_equal(document_set_labels(&c, array, &err), *rows[i].why ? -EINVAL : 0);
+        if (!strstr(err.text, rows[i].why))
+            fail_msg("%s: %s", rows[i].labels, err.text);
+        json_decref(array);
+    }
+    json_decref(c.labels);
+
+    memset(text, 'x', DOCUMENT_EVIDENCE_BYTES_MAX - 9);
+    text[DOCUMENT_EVIDENCE_BYTES_MAX - 9] = '\0';
+    json_object_set_new(json, "kid", json_string(text)); /* {"kid":"..."} */
+    assert_int_equal(document_set_evidence(&c, json, &err), -EINVAL);
+    assert_non_null(strstr(err.text, "\"evidence\" has 65537 bytes, more than 65536"));
+    json_object_clear(json);
+    json_object_set_new(json, "kid", json_string(text + 1));
+    assert_int_equal(document_set_evidence(&c, json, &err), 0);
+    json_decref(c.evidence);
+    json_decref(json);
+    free(text);
+}
+
+/* A document may not make the reader spend much more than it spent. */
+static void a_huge_document_is_refused(void **state)
+{
+    enum { BYTES = DOCUMENT_BYTES_MAX + 1 };
+    char *text = malloc(BYTES + 1);
+    struct checkpoint c = {0};
+    struct error err = {""};
+
+    memset(text, '[', BYTES);
+    text[BYTES] = '\0';
+    assert_int_equal(document_read(text, &c, &err), -EINVAL);
+    assert_non_null(strstr(err.text, "more than 1048576 bytes"));
+    text[BYTES - 1] = '\0';
+    assert_int_equal(document_read(text, &c, &err), -EINVAL);
+    assert_non_null(strstr(err.text, "not valid JSON"));
+    free(text);
 }
 
 static void a_truncated_file_is_refused(void **state)
@@ -433,9 +639,14 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_round_trip_changes_nothing),
+        cmocka_unit_test(what_format_2_adds_comes_back),
+        cmocka_unit_test(a_checkpoint_stays_in_its_format),
+        cmocka_unit_test(format_1_cannot_say_what_is_new),
         cmocka_unit_test(the_digest_is_that_of_the_file),
         cmocka_unit_test(damaged_tensors_are_named),
         cmocka_unit_test(damaged_documents_are_refused),
+        cmocka_unit_test(labels_and_evidence_have_bounds),
+        cmocka_unit_test(a_huge_document_is_refused),
         cmocka_unit_test(a_truncated_file_is_refused),
         cmocka_unit_test(a_full_disk_leaves_the_old_checkpoint),
         cmocka_unit_test(numbers_that_are_not_finite_are_not_saved),

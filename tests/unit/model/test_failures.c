@@ -102,6 +102,18 @@ static struct {
 static const char architecture_text[] =
     "{\"image_size\": 8, \"nf\": 4, \"ch_mult\": [1], \"num_res_blocks\": 1}";
 
+static void read_sampling(struct sampling *out)
+{
+    json_t *defaults = json_pack("{s:s, s:i}", "sampler", "tuned", "nfe", 1);
+    json_t *solvers =
+        json_pack("[{s:i, s:[i,i], s:[i], s:[i]}]", "nfe", 1, "t", 1, 0, "trend", 0, "noise", 0);
+
+    out->refining_grid = true;
+    assert_int_equal(sampling_from_json(defaults, solvers, out, NULL), 0);
+    json_decref(defaults);
+    json_decref(solvers);
+}
+
 static int set_up(void **state)
 {
     struct checkpoint *c = calloc(1, sizeof(*c));
@@ -139,6 +151,7 @@ static int set_up(void **state)
     c->weights = calloc(c->n_weights, sizeof(*c->weights));
     c->licence = strdup("for tests");
     c->provenance = json_pack("{s:s}", "dataset", "none");
+    read_sampling(&f->sampling);
     made.checkpoint = c;
     made.corruption = f->corruption;
     assert_int_equal(checkpoint_save(files_path("checkpoint"), c, 0, NULL), 0);
@@ -238,6 +251,22 @@ static int fit_wiener(struct error *err)
     return rc;
 }
 
+static int fit_start(struct error *err)
+{
+    json_t *json = json_pack("{s:s}", "name", "noise");
+    struct corruption *c = NULL;
+    struct prior prior = {0};
+    int rc = json ? corruption_create(json, SIDE, SIDE, &c, err) : -ENOMEM;
+
+    if (rc == 0)
+        rc = prior_fit(c, &made.checkpoint->formulation.schedule, SIDE, CHANNELS, IMAGES,
+                       made.images, &prior, err);
+    prior_fini(&prior);
+    corruption_destroy(c);
+    json_decref(json);
+    return rc;
+}
+
 static int apply(struct error *err)
 {
     float y[SIDE * SIDE * CHANNELS];
@@ -261,6 +290,7 @@ static void lack_of_memory_is_an_error_and_no_leak(void **state)
         {"measure distances", measure, 0},
         {"find a path", find_path, 0},
         {"fit a prior", fit_prior, 0},
+        {"fit a start", fit_start, 0},
         {"fit a linear estimate", fit_wiener, 0},
         {"apply a corruption", apply, 0},
     };

@@ -124,14 +124,14 @@ static void run(struct generator *g, const struct generator_task *tasks, int n, 
 }
 
 /* One of every sampler, with NFEs and seeds that differ. */
-enum { TASKS = SAMPLERS + 2 };
+enum { TASKS = SAMPLER_TUNED + 2 };
 
 static void make_tasks(struct generator_task *tasks)
 {
     for (int i = 0; i < TASKS; i++)
         tasks[i] = (struct generator_task){.id = (uint64_t)i,
                                            .seed = (uint64_t)(i * i) << 33 | (uint64_t)i,
-                                           .sampler = (enum sampler)(i % SAMPLERS),
+                                           .sampler = (enum sampler)(i % SAMPLER_TUNED),
                                            .nfe = 1 + (5 * i) % NFE_MAX};
 }
 

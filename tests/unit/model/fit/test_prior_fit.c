@@ -11,6 +11,7 @@
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -197,31 +198,65 @@ static void samples_depend_on_seed_and_image_alone(void **state)
 }
 
 /* Nothing of the image is left at t = 1: noise alone. */
-static void other_corruptions_start_from_noise(void **state)
+/* The mean of the images and their mirror images. */
+static void mirrored_mean(const struct fixture *f, float *out)
 {
-    static const char *const rows[] = {
-        "{\"name\": \"noise\"}",
-        "{\"name\": \"vp\"}",
-        "{\"name\": \"mask\", \"order\": \"spiral\"}",
+    for (int e = 0; e < SIZE; e++) {
+        int x = e / CHANNELS % SIDE, mirror = e + (SIDE - 1 - 2 * x) * CHANNELS;
+        double sum = 0;
+
+        for (int i = 0; i < IMAGES; i++)
+            sum += (double)f->images[i * SIZE + e] + (double)f->images[i * SIZE + mirror];
+        out[e] = (float)(sum / (2 * IMAGES));
+    }
+}
+
+/* Where C_1 is no blur, an image starts at C_1 mu + sigma_1 eta; without a start from the noise
+ * alone, as checkpoints of format 1 do. */
+static void other_corruptions_start_at_the_mean(void **state)
+{
+    static const struct {
+        const char *corruption;
+        double level; /* at t = 1 */
+        bool start;
+    } rows[] = {
+        {"{\"name\": \"noise\"}", 23, true},
+        {"{\"name\": \"vp\"}", 0.5, true},
+        {"{\"name\": \"mask\", \"order\": \"spiral\"}", 5.5, true},
+        {"{\"name\": \"mask\", \"order\": \"spiral\"}", 0, false},
     };
     const struct fixture *f = *state;
 
-    for (int i = 0; i < 3; i++) {
-        struct corruption *c = pictures_corruption(rows[i], SIDE);
+    for (int i = 0; i < 4; i++) {
+        struct corruption *c = pictures_corruption(rows[i].corruption, SIDE);
         struct philox_key key = philox_key(3, 1, 0);
-        float x[SIZE], eta[SIZE];
+        float x[SIZE], eta[SIZE], mean[SIZE], start[SIZE];
+        struct schedule schedule;
         struct prior prior;
 
-        assert_int_equal(prior_fit(c, &f->schedule, SIDE, CHANNELS, IMAGES, f->images, &prior,
-                                   NULL),
+        assert_int_equal(schedule_noise_then_levels(0.01, 0.1, 0.2, 2,
+                                                    (const double[]){1, rows[i].level}, &schedule,
+                                                    NULL),
+                         0);
+        assert_int_equal(prior_fit(c, &schedule, SIDE, CHANNELS, IMAGES, f->images, &prior, NULL),
                          0);
         assert_int_equal(prior.n_modes, 0);
         assert_int_equal(prior.n_coefficients, 0);
+        assert_int_equal(prior.start != NULL, rows[i].start);
+        mirrored_mean(f, mean);
+        assert_int_equal(corruption_apply_host(c, rows[i].level, CHANNELS, mean, start, NULL), 0);
         prior_sample(&prior, 50, &key, x);
         philox_normals(&key, PHILOX_STREAM_START, SIZE, eta);
         for (int e = 0; e < SIZE; e++)
+            assert_true(fabsf(x[e] - (50 * eta[e] + start[e])) <= 1e-5f);
+
+        free(prior.start);
+        prior.start = NULL;
+        prior_sample(&prior, 50, &key, x);
+        for (int e = 0; e < SIZE; e++)
             assert_true(x[e] == 50 * eta[e]);
         prior_fini(&prior);
+        schedule_fini(&schedule);
         corruption_destroy(c);
     }
 }
@@ -263,7 +298,7 @@ int main(void)
         cmocka_unit_test(moments_are_those_of_degraded_images),
         cmocka_unit_test(samples_have_the_prior_s_moments),
         cmocka_unit_test(samples_depend_on_seed_and_image_alone),
-        cmocka_unit_test(other_corruptions_start_from_noise),
+        cmocka_unit_test(other_corruptions_start_at_the_mean),
         cmocka_unit_test(one_grey_image_is_enough),
         cmocka_unit_test(too_little_is_refused),
     };
