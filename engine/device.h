@@ -54,7 +54,8 @@ struct kernel {
 /* What a kernel runs on. */
 struct kernel_args {
     /* Dense tensors as the spec says, or the packed copy where packing[i] is not 0; NULL where
-     * absent. Outputs do not overlap inputs, shared or scratch. */
+     * absent. Outputs overlap nothing else, but for an elementwise operation's (struct op_info), which
+     * may be an input of its shape and dtype. */
     const void *const *in;
     void *const *out;
     void *shared;  /* shared_bytes, kept from stage to stage of a run */

@@ -245,11 +245,11 @@ const struct op_info op_info[OP_KINDS] = {
         .signature = "C:nhwc P:c P:c E:n2g C:nhwc ?E:nc -> C:nhwc E:c E:c ?E:nc",
         .rule = group_norm_grad_rule},
     [OP_SILU] = {
-        .name = "silu", .signature = "a:n* -> a:n*"},
+        .name = "silu", .signature = "a:n* -> a:n*", .elementwise = true},
     [OP_SILU_GRAD] = {
-        .name = "silu_grad", .signature = "a:n* a:n* -> a:n*"},
+        .name = "silu_grad", .signature = "a:n* a:n* -> a:n*", .elementwise = true},
     [OP_RELU] = {
-        .name = "relu", .signature = "a:n* -> a:n*"},
+        .name = "relu", .signature = "a:n* -> a:n*", .elementwise = true},
     [OP_MAX_POOL] = {
         .name = "max_pool", .signature = "a:nhwc -> a:nHWc",
         .rule = max_pool_rule},
@@ -277,15 +277,15 @@ const struct op_info op_info[OP_KINDS] = {
     [OP_POSITIONAL] = {
         .name = "positional", .signature = "E:n1 -> E:ne", .rule = positional_rule, .constant = ALL},
     [OP_ADD] = {
-        .name = "add", .signature = "a:n* a:n* -> a:n*"},
+        .name = "add", .signature = "a:n* a:n* -> a:n*", .elementwise = true},
     [OP_AFFINE] = {
-        .name = "affine", .signature = "f:n* -> f:n*"},
+        .name = "affine", .signature = "f:n* -> f:n*", .elementwise = true},
     [OP_MIX] = {
         .name = "mix", .signature = "E:nk +f:n* -> f:n*",
         .rule = mix_rule, .constant = FIRST},
     [OP_MULTIPLY] = {
         .name = "multiply", .signature = "a:nhwc f:nhwd -> a:nhwc",
-        .rule = multiply_rule, .constant = NOT_FIRST},
+        .rule = multiply_rule, .constant = NOT_FIRST, .elementwise = true},
     [OP_SEPARABLE] = {
         .name = "separable",
         .signature = "E:nhwc E:mHh E:mWw -> E:nHWc",
@@ -299,7 +299,7 @@ const struct op_info op_info[OP_KINDS] = {
     [OP_HALF_SQUARE] = {
         .name = "half_square", .signature = "E:n* E:n1 -> E:n1", .constant = NOT_FIRST},
     [OP_HALF_SQUARE_GRAD] = {
-        .name = "half_square_grad", .signature = "E:n* E:n1 E:n1 -> E:n*"},
+        .name = "half_square_grad", .signature = "E:n* E:n1 E:n1 -> E:n*", .elementwise = true},
 };
 /* clang-format on */
 

@@ -199,6 +199,9 @@ struct op_info {
     int (*rule)(const struct kernel_spec *spec, struct signature *s, struct error *err);
     /* Bit j: input j is held constant where a loss is differentiated; no gradient leaves by it. */
     unsigned constant;
+    /* An element of the output depends on the same element of inputs of its shape and dtype, so that
+     * it may be written in the place of one. */
+    bool elementwise;
     const char *products; /* multiply-adds of an image as a product of letters; NULL: few */
 };
 

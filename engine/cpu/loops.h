@@ -29,7 +29,7 @@ struct fir_taps {
     float weight[4];
 };
 
-/* Element by element. n: elements, or rows of `width` elements. */
+/* Element by element. n: elements, or rows of `width` elements. y, dx may be an input of its type. */
 struct pointwise_loops {
     /* y = x scale + shift, between any two types: also the cast. */
     void (*affine)(const void *x, enum dtype x_type, void *y, enum dtype y_type, size_t n,

@@ -1,16 +1,18 @@
 /* struct pointwise_loops; see loops.h. Each loop is written once with the types as constant
- * arguments and inlined into a switch over them. */
+ * arguments and inlined into a switch over them. An output may be one of the inputs, which is why
+ * the compiler is told that elements do not depend on each other instead of `restrict`. */
 #include "engine/cpu/lanes.h"
 #include "engine/cpu/loops_sets.h"
 #include "engine/base/philox.h"
 
-LANES_INLINE void affine_as(const void *restrict x, enum dtype x_type, void *restrict y,
-                            enum dtype y_type, size_t n, float scale, float shift)
+LANES_INLINE void affine_as(const void *x, enum dtype x_type, void *y, enum dtype y_type, size_t n,
+                            float scale, float shift)
 {
     for (size_t start = 0; start < n; start += LANES_TILE) {
         float buffer[LANES_TILE], *tile = lanes_tile(y, y_type, start, buffer);
         size_t count = lanes_count(start, n);
 
+#pragma omp simd
         for (size_t i = 0; i < count; i++)
             tile[i] = lane_fma(lane_read(x, x_type, start + i), scale, shift);
         lanes_finish(y, y_type, start, tile, count);
@@ -30,13 +32,14 @@ static void affine(const void *x, enum dtype x_type, void *y, enum dtype y_type,
         affine_as(x, DTYPE_F32, y, DTYPE_F32, n, scale, shift);
 }
 
-LANES_INLINE void add_as(const void *restrict a, const void *restrict b, void *restrict y,
-                         enum dtype type, size_t n, float scale)
+LANES_INLINE void add_as(const void *a, const void *b, void *y, enum dtype type, size_t n,
+                         float scale)
 {
     for (size_t start = 0; start < n; start += LANES_TILE) {
         float buffer[LANES_TILE], *tile = lanes_tile(y, type, start, buffer);
         size_t count = lanes_count(start, n);
 
+#pragma omp simd
         for (size_t i = 0; i < count; i++)
             tile[i] = (lane_read(a, type, start + i) + lane_read(b, type, start + i)) * scale;
         lanes_finish(y, type, start, tile, count);
@@ -51,13 +54,14 @@ static void add(const void *a, const void *b, void *y, enum dtype type, size_t n
         add_as(a, b, y, DTYPE_F32, n, scale);
 }
 
-LANES_INLINE void multiply_as(const void *restrict x, enum dtype type, const void *restrict m,
-                              enum dtype m_type, void *restrict y, size_t n)
+LANES_INLINE void multiply_as(const void *x, enum dtype type, const void *m, enum dtype m_type,
+                              void *y, size_t n)
 {
     for (size_t start = 0; start < n; start += LANES_TILE) {
         float buffer[LANES_TILE], *tile = lanes_tile(y, type, start, buffer);
         size_t count = lanes_count(start, n);
 
+#pragma omp simd
         for (size_t i = 0; i < count; i++)
             tile[i] = lane_read(x, type, start + i) * lane_read(m, m_type, start + i);
         lanes_finish(y, type, start, tile, count);
@@ -88,12 +92,13 @@ static void multiply_rows(const void *x, enum dtype type, const void *m, enum dt
     }
 }
 
-LANES_INLINE void silu_as(const void *restrict x, void *restrict y, enum dtype type, size_t n)
+LANES_INLINE void silu_as(const void *x, void *y, enum dtype type, size_t n)
 {
     for (size_t start = 0; start < n; start += LANES_TILE) {
         float buffer[LANES_TILE], *tile = lanes_tile(y, type, start, buffer);
         size_t count = lanes_count(start, n);
 
+#pragma omp simd
         for (size_t i = 0; i < count; i++)
             tile[i] = lane_silu(lane_read(x, type, start + i));
         lanes_finish(y, type, start, tile, count);
@@ -108,12 +113,13 @@ static void silu(const void *x, void *y, enum dtype type, size_t n)
         silu_as(x, y, DTYPE_F32, n);
 }
 
-LANES_INLINE void relu_as(const void *restrict x, void *restrict y, enum dtype type, size_t n)
+LANES_INLINE void relu_as(const void *x, void *y, enum dtype type, size_t n)
 {
     for (size_t start = 0; start < n; start += LANES_TILE) {
         float buffer[LANES_TILE], *tile = lanes_tile(y, type, start, buffer);
         size_t count = lanes_count(start, n);
 
+#pragma omp simd
         for (size_t i = 0; i < count; i++) {
             float at = lane_read(x, type, start + i);
 
@@ -131,13 +137,13 @@ static void relu(const void *x, void *y, enum dtype type, size_t n)
         relu_as(x, y, DTYPE_F32, n);
 }
 
-LANES_INLINE void silu_grad_as(const void *restrict x, const void *restrict dy, void *restrict dx,
-                               enum dtype type, size_t n)
+LANES_INLINE void silu_grad_as(const void *x, const void *dy, void *dx, enum dtype type, size_t n)
 {
     for (size_t start = 0; start < n; start += LANES_TILE) {
         float buffer[LANES_TILE], *tile = lanes_tile(dx, type, start, buffer);
         size_t count = lanes_count(start, n);
 
+#pragma omp simd
         for (size_t i = 0; i < count; i++)
             tile[i] =
                 lane_read(dy, type, start + i) * lane_silu_slope(lane_read(x, type, start + i));

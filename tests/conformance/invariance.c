@@ -59,8 +59,36 @@ static int same_bytes(const struct subject *s, const struct kernel_spec *spec,
     return rc;
 }
 
+/* Whether an elementwise operation gives the same bytes in the place of each input that it may
+ * take. */
+static int same_in_place(const struct subject *s, const struct kernel_spec *spec,
+                         const struct tensor_set *whole, bool *out, struct error *err)
+{
+    const struct tensor *y = &whole->outputs[0];
+    int rc = 0;
+
+    *out = true;
+    for (int i = 0; rc == 0 && i < spec->n_inputs && op_info[spec->kind].elementwise; i++) {
+        const struct tensor_desc *x = &spec->inputs[i];
+        struct tensor got;
+        struct runner *runner;
+
+        if (x->dtype != y->desc.dtype || !shape_equal(&x->shape, &y->desc.shape))
+            continue;
+        rc = runner_create(s->device, spec, whole, &runner, err);
+        if (rc < 0)
+            return rc;
+        tensor_init(&got, &y->desc);
+        rc = runner_run_in_place(runner, i, got.data, err);
+        *out = *out && rc == 0 && memcmp(got.data, y->data, tensor_bytes(&y->desc)) == 0;
+        tensor_fini(&got);
+        runner_destroy(runner);
+    }
+    return rc;
+}
+
 struct findings {
-    bool again, elsewhere, alone;
+    bool again, in_place, elsewhere, alone;
 };
 
 static int examine(const struct subject *s, enum op_kind kind, int index, struct findings *out,
@@ -86,6 +114,8 @@ static int examine(const struct subject *s, enum op_kind kind, int index, struct
     if (rc == 0)
         rc = same_bytes(s, &c.spec, &whole, &whole_part, true, &out->again, err);
     if (rc == 0)
+        rc = same_in_place(s, &c.spec, &whole, &out->in_place, err);
+    if (rc == 0)
         rc = same_bytes(s, &c.spec, &whole, &turned, false, &out->elsewhere, err);
     out->alone = true;
     for (int i = 0; rc == 0 && i < N_IMAGES; i++) {
@@ -110,7 +140,7 @@ void invariance_check(const struct subject *s, enum op_kind kind)
     int n_examined = 0;
 
     for (int index = 0; index < cases_count(kind); index++) {
-        struct findings found = {false, false, false};
+        struct findings found = {false, false, false, false};
         int rc;
 
         if (!subject_has_case(s, kind, index))
@@ -121,11 +151,14 @@ void invariance_check(const struct subject *s, enum op_kind kind)
             tap_note("%s case %d: %s", op_name(kind), index, err.text);
         else if (!found.again)
             tap_note("%s case %d: other bytes when run again", op_name(kind), index);
+        else if (!found.in_place)
+            tap_note("%s case %d: other bytes in the place of an input", op_name(kind), index);
         else if (!found.elsewhere)
             tap_note("%s case %d: other bytes in another place of the batch", op_name(kind), index);
         else if (!found.alone)
             tap_note("%s case %d: other bytes alone than among three", op_name(kind), index);
-        ok = ok && rc == 0 && found.again && (!shown || (found.elsewhere && found.alone));
+        ok = ok && rc == 0 && found.again && found.in_place &&
+             (!shown || (found.elsewhere && found.alone));
     }
     if (n_examined > 0)
         tap_result(ok, "%s %s %s: %s (%d cases)", device, precision, op_name(kind),

@@ -203,6 +203,15 @@ int runner_run(struct runner *r, struct error *err)
     return kernel_run(r->kernel, &args, err);
 }
 
+int runner_run_in_place(struct runner *r, int input, void *data, struct error *err)
+{
+    int rc;
+
+    r->output_pointers[0] = buffer_data(&r->inputs[input]);
+    rc = runner_run(r, err);
+    return rc < 0 ? rc : buffer_check(r, &r->inputs[input], "input", input, true, data, err);
+}
+
 int runner_run_checked(struct runner *r, struct tensor_set *set, struct error *err)
 {
     int rc = buffer_upload(r, &r->shared, err);

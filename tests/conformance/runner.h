@@ -29,6 +29,10 @@ int runner_run(struct runner *runner, struct error *err);
  * written and should not have been. */
 int runner_run_checked(struct runner *runner, struct tensor_set *set, struct error *err);
 
+/* Runs an elementwise operation with its output in the place of an input, checks the guards, and
+ * downloads the output into data. The runner is of no use afterwards. */
+int runner_run_in_place(struct runner *runner, int input, void *data, struct error *err);
+
 /* All of it once: create, run checked, destroy. */
 int runner_once(struct device *device, const struct kernel_spec *spec, struct tensor_set *set,
                 struct error *err);
