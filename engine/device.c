@@ -40,8 +40,13 @@ int device_open(const char *name, int n_threads, struct device **out, struct err
         return error_set(err, -EINVAL, "a device cannot have %d threads", n_threads);
     if (n_threads == 0)
         n_threads = pool_available_threads();
-    if (strcmp(name, "auto") == 0)
-        return devices[0]->open(n_threads, out, err);
+    /* The first that this machine can run. */
+    for (int i = 0; strcmp(name, "auto") == 0; i++) {
+        int rc = devices[i]->open(n_threads, out, err);
+
+        if (rc != -ENOTSUP || i == N_DEVICES - 1)
+            return rc;
+    }
     for (int i = 0; i < N_DEVICES; i++) {
         if (strcmp(name, devices[i]->name) == 0)
             return devices[i]->open(n_threads, out, err);

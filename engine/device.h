@@ -19,7 +19,7 @@
 #include <stdint.h>
 
 struct error;
-struct pool;
+struct executor_ops;
 
 enum precision {
     PRECISION_AUTO, /* bf16 where the processor computes it natively, else fp32 */
@@ -83,8 +83,16 @@ void kernel_init(struct kernel *kernel, const struct kernel_ops *ops);
  * -EINVAL from op_check(), or what kernel_create() of the device returns. */
 int kernel_create(struct device *device, const struct kernel_spec *spec, struct kernel **out,
                   struct error *err);
-/* Runs a kernel whole, in the calling thread. 0 or -EIO. */
+/* Runs a kernel whole, part by part in the calling thread. 0 or -EIO. */
 int kernel_run(const struct kernel *kernel, const struct kernel_args *args, struct error *err);
+
+/* What a device is told when it is asked how a plan should be cut. */
+struct plan_outline {
+    int batch_max;
+    size_t widest; /* elements of an image's largest convolution result; 0: there is none */
+    bool sums;     /* it sums over the images of a run: all cuts must be of one size, by which
+                      batch_max can be divided */
+};
 
 struct device_ops {
     const char *name;
@@ -100,8 +108,18 @@ struct device_ops {
      * is made, never later), -ENOMEM or -EIO. Does not keep spec. */
     int (*kernel_create)(struct device *device, const struct kernel_spec *spec, struct kernel **out,
                          struct error *err);
-    /* Called by a thread before it runs kernels or packs; cheap. Optional. */
-    void (*enter_thread)(struct device *device);
+    /* Runs a kernel whole and waits for it. For tests: plans are run by executors. 0 or -EIO. */
+    int (*kernel_run)(struct device *device, const struct kernel *kernel,
+                      const struct kernel_args *args, struct error *err);
+    /* How many images the largest cut of a plan should have, 1 .. batch_max. By the outline alone,
+     * not by the number of threads. */
+    int (*size)(struct device *device, const struct plan_outline *outline);
+    /* Whether smaller cuts are wanted too, each half of the one before, down to 1. */
+    bool halves;
+    const struct executor_ops *executor;
+    /* Calls task(arg, i) for every i in [0, n), side by side where it can, and returns when all have
+     * returned. For packing. */
+    void (*tasks)(struct device *device, int n, void (*task)(void *arg, int i), void *arg);
     /* Device memory, 64-byte aligned, and copies to and from host memory. */
     int (*memory_create)(struct device *device, size_t bytes, void **out, struct error *err);
     void (*memory_destroy)(struct device *device, void *memory);
@@ -114,7 +132,6 @@ struct device_ops {
 /* The part of struct device that engine/ reads. Tables embed it first in their own struct. */
 struct device_base {
     const struct device_ops *ops;
-    struct pool *pool; /* owned by the device; plans run their chunks on it */
 };
 
 /* Opens a device by name. n_threads 0: as many as this process may use.

@@ -194,6 +194,19 @@ static int dropout_mask_rule(const struct kernel_spec *spec, struct signature *s
     return 0;
 }
 
+static int sum_rule(const struct kernel_spec *spec, struct signature *s, struct error *err)
+{
+    double count = signature_product(s, "*");
+    int first = spec->attributes.slice.first;
+
+    if (s->size['k'] == 0)
+        signature_bind(s, 'k', (long long)count);
+    if (first < 0 || first + count > s->size['k'])
+        return signature_mismatch(spec, err, "%g elements from %d on leave a sum of %d", count,
+                                  first, s->size['k']);
+    return 0;
+}
+
 /* Sets of inputs. */
 #define FIRST     1u
 #define NOT_FIRST (~1u)
@@ -300,6 +313,12 @@ const struct op_info op_info[OP_KINDS] = {
         .name = "half_square", .signature = "E:n* E:n1 -> E:n1", .constant = NOT_FIRST},
     [OP_HALF_SQUARE_GRAD] = {
         .name = "half_square_grad", .signature = "E:n* E:n1 E:n1 -> E:n*", .elementwise = true},
+    [OP_LOAD] = {
+        .name = "load", .signature = "S:n* K:n1 -> E:n*", .constant = ALL},
+    [OP_STORE] = {
+        .name = "store", .signature = "E:n* K:n1 -> S:n*", .constant = ALL},
+    [OP_SUM] = {
+        .name = "sum", .signature = "E:* -> E:k", .rule = sum_rule, .constant = ALL},
 };
 /* clang-format on */
 

@@ -27,14 +27,15 @@ struct signature;
 enum value_type {
     VALUE_EXACT,   /* float32 in every precision: state, statistics, embeddings, loss */
     VALUE_COMPUTE, /* the plan's precision: float32 or bfloat16 */
-    VALUE_KEY,     /* uint32 [n,4], a struct philox_key per image */
+    VALUE_KEY,     /* uint32: [n,4], a struct philox_key per image; [n,1], its slot in a state */
+    VALUE_PIXEL,   /* uint8, 0 .. 255 */
 };
 
 enum { OP_INPUTS_MAX = 8, OP_OUTPUTS_MAX = 4 };
 
 /* Inputs -> outputs. Optional inputs are marked ?. E: exact, C: compute, K: key, a: exact or
  * compute, all a of an operation alike, f: the same, each for itself, P: an exact, unbatched
- * parameter. Gradients marked "sum" are exact and unbatched. engine/op.c has the same as a table. */
+ * parameter, S: a whole state, all its slots where it is batched. Gradients marked "sum" are exact and unbatched. engine/op.c has the same as a table. */
 enum op_kind {
     /* x:C [n,h,w,i], weight:P [o,i,k,k], bias:P? [o] -> y:f [n,h',w',o]
      * Cross-correlation, zero padding, k in {1, 3}, stride in {1, 2}. attributes: window. */
@@ -135,6 +136,14 @@ enum op_kind {
     /* x, weight, dy:E [n,1] -> dx:E = weight dy x */
     OP_HALF_SQUARE_GRAD,
 
+    /* state:S, slot:K [n,1] -> y:E, the tensor in the slot of each image. Not differentiated. */
+    OP_LOAD,
+    /* x:E, slot:K [n,1] -> state:S, in which the slot of each image then holds its x */
+    OP_STORE,
+    /* dx: a parameter's gradient, of the images of a cut -> sum [k], to whose elements from
+     * slice.first on it is added: an unbatched state, or what an executor clears before a run */
+    OP_SUM,
+
     OP_KINDS /* how many there are */
 };
 
@@ -161,7 +170,7 @@ struct op_attributes {
     } upfirdn;
     struct {
         int first, count;
-    } slice;
+    } slice; /* of OP_SUM: first */
     struct {
         float scale;
     } attention, add; /* add: also of OP_CONVOLUTION_ADD */

@@ -140,11 +140,31 @@ int program_parameter(struct program *p, const char *name, struct shape shape)
     return add_named(p, name, shape, VALUE_EXACT, VALUE_PARAMETER);
 }
 
+int program_table(struct program *p, const char *name, struct shape shape)
+{
+    if (shape.batched)
+        return fail(p, -EINVAL, "table \"%s\" is batched", name);
+    return add_named(p, name, shape, VALUE_EXACT, VALUE_TABLE);
+}
+
+int program_state(struct program *p, const char *name, struct shape shape)
+{
+    return add_named(p, name, shape, VALUE_EXACT, VALUE_STATE);
+}
+
 /* What a value is in a spec, and the other way round: compute values stand for themselves there. */
-static const enum dtype dtypes[] =
-    {[VALUE_EXACT] = DTYPE_F32, [VALUE_COMPUTE] = DTYPE_BF16, [VALUE_KEY] = DTYPE_U32};
-static const enum value_type value_types[] =
-    {[DTYPE_F32] = VALUE_EXACT, [DTYPE_BF16] = VALUE_COMPUTE, [DTYPE_U32] = VALUE_KEY};
+static const enum dtype dtypes[] = {
+    [VALUE_EXACT] = DTYPE_F32,
+    [VALUE_COMPUTE] = DTYPE_BF16,
+    [VALUE_KEY] = DTYPE_U32,
+    [VALUE_PIXEL] = DTYPE_U8,
+};
+static const enum value_type value_types[] = {
+    [DTYPE_F32] = VALUE_EXACT,
+    [DTYPE_BF16] = VALUE_COMPUTE,
+    [DTYPE_U32] = VALUE_KEY,
+    [DTYPE_U8] = VALUE_PIXEL,
+};
 
 static struct tensor_desc describe(const struct program *p, int value, int n, enum dtype compute)
 {
@@ -155,6 +175,7 @@ static struct tensor_desc describe(const struct program *p, int value, int n, en
 
         desc.dtype = v->type == VALUE_COMPUTE ? compute : dtypes[v->type];
         desc.parameter = v->role == VALUE_PARAMETER;
+        desc.state = v->role == VALUE_STATE;
         desc.shape = v->shape;
         desc.n = v->shape.batched ? n : 1;
     }
@@ -197,6 +218,24 @@ static bool inputs_exist(struct program *p, const struct op *op)
     return true;
 }
 
+/* Takes an operation that has been checked. False without memory. */
+static bool push(struct program *p, const struct op *op)
+{
+    if (p->n_ops == p->ops_capacity) {
+        int capacity = p->ops_capacity ? 2 * p->ops_capacity : 256;
+        struct op *ops = realloc(p->ops, (size_t)capacity * sizeof(*ops));
+
+        if (!ops) {
+            fail(p, -ENOMEM, "out of memory for the operations of a program");
+            return false;
+        }
+        p->ops = ops;
+        p->ops_capacity = capacity;
+    }
+    p->ops[p->n_ops++] = *op;
+    return true;
+}
+
 int program_append_as(struct program *p, const struct op *op, const struct shape *shape,
                       enum value_type type)
 {
@@ -217,15 +256,6 @@ int program_append_as(struct program *p, const struct op *op, const struct shape
     }
     if (op_infer(&spec, DTYPE_BF16, &err) < 0)
         return fail_op(p, op, &err);
-    if (p->n_ops == p->ops_capacity) {
-        int capacity = p->ops_capacity ? 2 * p->ops_capacity : 256;
-        struct op *ops = realloc(p->ops, (size_t)capacity * sizeof(*ops));
-
-        if (!ops)
-            return fail(p, -ENOMEM, "out of memory for the operations of a program");
-        p->ops = ops;
-        p->ops_capacity = capacity;
-    }
     appended.n_outputs = spec.n_outputs;
     for (int i = 0; i < spec.n_outputs; i++) {
         const struct tensor_desc *y = &spec.outputs[i];
@@ -234,8 +264,29 @@ int program_append_as(struct program *p, const struct op *op, const struct shape
         if (appended.outputs[i] < 0)
             return -1;
     }
-    p->ops[p->n_ops++] = appended;
-    return appended.outputs[0];
+    return push(p, &appended) ? appended.outputs[0] : -1;
+}
+
+/* Appends an operation that writes into state. */
+static void append_into(struct program *p, const struct op *op)
+{
+    struct kernel_spec spec;
+    struct error err;
+
+    if (p->code || !inputs_exist(p, op))
+        return;
+    for (int i = 0; i < op->n_outputs; i++) {
+        if (op->outputs[i] < 0 || op->outputs[i] >= p->n_values ||
+            p->values[op->outputs[i]].role != VALUE_STATE) {
+            fail(p, -EINVAL, "output %d of %s is no state", i, op_name(op->kind));
+            return;
+        }
+    }
+    program_describe(p, op, 1, DTYPE_BF16, &spec);
+    if (op_check(&spec, &err) < 0)
+        fail_op(p, op, &err);
+    else
+        push(p, op);
 }
 
 int program_append(struct program *p, const struct op *op)
@@ -461,4 +512,35 @@ int program_half_square(struct program *p, int x, int weight)
     struct op op = {.kind = OP_HALF_SQUARE, .n_inputs = 2, .inputs = {x, weight}};
 
     return program_append(p, &op);
+}
+
+int program_load(struct program *p, int state, int slot)
+{
+    return program_append(p, &(struct op){.kind = OP_LOAD, .n_inputs = 2, .inputs = {state, slot}});
+}
+
+void program_store(struct program *p, int state, int slot, int x)
+{
+    append_into(p, &(struct op){.kind = OP_STORE,
+                                .n_inputs = 2,
+                                .inputs = {x, slot},
+                                .n_outputs = 1,
+                                .outputs = {state}});
+}
+
+int program_sum(struct program *p, int gradient)
+{
+    return program_append(p, &(struct op){.kind = OP_SUM, .n_inputs = 1, .inputs = {gradient}});
+}
+
+void program_sum_into(struct program *p, int state, int first, int gradient)
+{
+    struct op op = {.kind = OP_SUM,
+                    .n_inputs = 1,
+                    .inputs = {gradient},
+                    .n_outputs = 1,
+                    .outputs = {state}};
+
+    op.attributes.slice.first = first;
+    append_into(p, &op);
 }

@@ -21,7 +21,9 @@ struct program;
 
 enum value_role {
     VALUE_INPUT,     /* written before each run */
-    VALUE_PARAMETER, /* lives in a struct parameters, found by name */
+    VALUE_PARAMETER, /* a weight: lives in a struct parameters, found by name */
+    VALUE_TABLE,     /* a constant: likewise, but never learned and never packed */
+    VALUE_STATE,     /* lives in a struct state from run to run, found by name */
     VALUE_COMPUTED,  /* made by an operation */
 };
 
@@ -29,7 +31,7 @@ struct value {
     struct shape shape;
     enum value_type type;
     enum value_role role;
-    const char *name; /* inputs and parameters; NULL otherwise. Owned by the program. */
+    const char *name; /* NULL where computed. Owned by the program. */
 };
 
 struct op {
@@ -55,6 +57,9 @@ const struct op *program_op(const struct program *p, int op);          /* until 
 int program_input(struct program *p, const char *name, struct shape shape, enum value_type type);
 /* Exact and unbatched; names are unique in a program. */
 int program_parameter(struct program *p, const char *name, struct shape shape);
+int program_table(struct program *p, const char *name, struct shape shape);
+/* Exact: batched, a tensor for each slot of the state, or unbatched, one for all. */
+int program_state(struct program *p, const char *name, struct shape shape);
 
 int program_convolution(struct program *p, int x, int weight, int bias, int stride, int pad,
                         enum value_type type);
@@ -82,6 +87,16 @@ int program_normal(struct program *p, int key, struct shape shape, uint32_t stre
 int program_dropout_mask(struct program *p, int key, struct shape shape, uint32_t stream,
                          float rate);
 int program_half_square(struct program *p, int x, int weight);
+
+/* State. slot: an input of VALUE_KEY [n,1]. Operations read and write state in the order of the
+ * program; a run must not name a slot twice. */
+int program_load(struct program *p, int state, int slot);
+void program_store(struct program *p, int state, int slot, int x);
+/* The sum over the images of a run of a parameter's gradient, [count], to be read as an output.
+ * Plans append it to their unbatched outputs. */
+int program_sum(struct program *p, int gradient);
+/* Adds it to an unbatched state [count], from element `first` on. */
+void program_sum_into(struct program *p, int state, int first, int gradient);
 
 /* Appends an operation as it stands but for its outputs. n_outputs: 0, or 4 for a group_norm_grad
  * with a shift. For engine/gradient.c; networks use the calls above. */

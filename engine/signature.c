@@ -92,6 +92,10 @@ static bool type_fits(struct signature *s, char type, const struct tensor_desc *
         return tensor->dtype == DTYPE_F32 && tensor->parameter;
     case 'K':
         return tensor->dtype == DTYPE_U32;
+    case 'B':
+        return tensor->dtype == DTYPE_U8;
+    case 'S':
+        return tensor->dtype == DTYPE_F32 && tensor->state;
     case 'a':
         if (!s->any_bound)
             s->any = tensor->dtype;
@@ -142,12 +146,14 @@ static bool sizes_fit(struct signature *s, const struct pattern *p, const struct
 /* "exact [n,4,4,3]" */
 static void describe(const struct tensor_desc *tensor, char *text, size_t size)
 {
-    static const char *const names[] =
-        {[DTYPE_F32] = "exact", [DTYPE_BF16] = "compute", [DTYPE_U32] = "key"};
+    static const char *const names[] = {
+        [DTYPE_F32] = "exact", [DTYPE_BF16] = "compute", [DTYPE_U32] = "key", [DTYPE_U8] = "bytes"};
     const struct shape *shape = &tensor->shape;
-    int used =
-        snprintf(text, size, "%s [%s", tensor->parameter ? "parameter" : names[tensor->dtype],
-                 shape->batched ? "n" : "");
+    int used = snprintf(text, size, "%s [%s",
+                        tensor->parameter ? "parameter"
+                        : tensor->state   ? "state"
+                                          : names[tensor->dtype],
+                        shape->batched ? "n" : "");
 
     for (int i = 0; i < shape->n_dims && i < SHAPE_DIMS_MAX && (size_t)used < size; i++)
         used += snprintf(text + used, size - (size_t)used, "%s%d",
@@ -276,6 +282,8 @@ int signature_infer(struct kernel_spec *spec, const char *text, const struct sig
         }
         if (p.type == 'E' || p.type == 'C')
             y->dtype = p.type == 'E' ? DTYPE_F32 : s->compute;
+        else if (p.type == 'B')
+            y->dtype = DTYPE_U8;
         else if (p.type == 'a' && s->any_bound)
             y->dtype = s->any;
         else if (y->dtype != DTYPE_F32 && y->dtype != s->compute)

@@ -6,7 +6,9 @@
  *     C   compute: float32 or bfloat16, all of an operation alike
  *     a   E or C, all 'a' of an operation alike
  *     f   E or C, each for itself
- *     K   key: uint32
+ *     K   key or slot: uint32
+ *     B   bytes: uint8
+ *     S   a whole state: float32
  *     P   a parameter: exact
  *     ?   in front of these: may be absent
  *     +   in front of these: one or more, the last input only

@@ -4,7 +4,10 @@
 
 size_t dtype_size(enum dtype dtype)
 {
-    return dtype == DTYPE_BF16 ? 2 : 4;
+    static const size_t sizes[] =
+        {[DTYPE_F32] = 4, [DTYPE_BF16] = 2, [DTYPE_U32] = 4, [DTYPE_U8] = 1};
+
+    return sizes[dtype];
 }
 
 struct shape shape_batched(int n_dims, const int *dims)

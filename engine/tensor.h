@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum dtype { DTYPE_F32, DTYPE_BF16, DTYPE_U32 };
+enum dtype { DTYPE_F32, DTYPE_BF16, DTYPE_U32, DTYPE_U8 };
 
 size_t dtype_size(enum dtype dtype); /* bytes */
 
@@ -31,6 +31,7 @@ struct tensor_desc {
     enum dtype dtype;
     bool parameter; /* may be handed over packed, see struct kernel */
     bool absent;    /* an optional input that was left out; its pointer is NULL */
+    bool state;     /* the whole of a state: all slots, which n does not count */
     struct shape shape;
     int n; /* images; 1 if unbatched */
 };

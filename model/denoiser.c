@@ -1,6 +1,6 @@
 #include "model/denoiser.h"
 #include "engine/base/error.h"
-#include "engine/plan.h"
+#include "engine/executor.h"
 #include "engine/program.h"
 #include "model/checkpoint.h"
 #include "model/ncsnpp.h"
@@ -66,7 +66,7 @@ int denoiser_append(struct program *p, const struct formulation *f, int x,
 }
 
 int denoiser_write_constants(const struct denoiser *d, const struct formulation *f,
-                             struct plan *plan, int n, struct error *err)
+                             struct executor *executor, int n, struct error *err)
 {
     int side = f->architecture.image_size, rc = 0;
     float *dct;
@@ -77,42 +77,45 @@ int denoiser_write_constants(const struct denoiser *d, const struct formulation 
     if (!dct)
         return error_set(err, -ENOMEM, "out of memory for a cosine transform");
     wiener_dct_matrix(side, dct);
-    rc = plan_write(plan, d->dct, 0, 1, dct, err);
+    rc = executor_write(executor, d->dct, 0, 1, dct, err);
     if (rc == 0)
-        rc = plan_write(plan, d->colors, 0, 1, f->wiener.colors, err);
+        rc = executor_write(executor, d->colors, 0, 1, f->wiener.colors, err);
     for (int i = 0; rc == 0 && i < n; i++)
-        rc = plan_write(plan, d->mean, i, 1, f->wiener.mean, err);
+        rc = executor_write(executor, d->mean, i, 1, f->wiener.mean, err);
     free(dct);
     return rc;
 }
 
-int denoiser_write_time(const struct denoiser *d, const struct formulation *f, struct plan *plan,
-                        int i, double t, float *scratch, struct error *err)
+int denoiser_write_time(const struct denoiser *d, const struct formulation *f,
+                        struct executor *executor, int i, double t, float *scratch,
+                        struct error *err)
 {
     float time_cond = formulation_time_cond(f, t);
     float scales[SCALES] = {0, 1, 1, 0};
-    int rc = plan_write(plan, d->time_cond, i, 1, &time_cond, err);
+    int rc = executor_write(executor, d->time_cond, i, 1, &time_cond, err);
 
     if (rc == 0)
-        rc = operator_write(f->corruption, schedule_level(&f->schedule, t), &d->c_t, plan, i,
+        rc = operator_write(f->corruption, schedule_level(&f->schedule, t), &d->c_t, executor, i,
                             scratch, err);
     if (rc < 0 || f->output != OUTPUT_WIENER)
         return rc;
     wiener_at(&f->wiener, t, scratch, &scales[SCALE_IN], &scales[SCALE_OUT]);
-    rc = plan_write(plan, d->gain, i, 1, scratch, err);
-    return rc < 0 ? rc : plan_write(plan, d->scales, i, 1, scales, err);
+    rc = executor_write(executor, d->gain, i, 1, scratch, err);
+    return rc < 0 ? rc : executor_write(executor, d->scales, i, 1, scales, err);
 }
 
 int operator_write(const struct corruption *c, double level, const struct operator_values *op,
-                   struct plan *plan, int i, float *scratch, struct error *err)
+                   struct executor *executor, int i, float *scratch, struct error *err)
 {
     size_t sizes[2];
     int rc;
 
     corruption_operator_sizes(c, sizes);
     corruption_operator(c, level, scratch, sizes[1] ? scratch + sizes[0] : NULL);
-    rc = plan_write(plan, op->first, i, 1, scratch, err);
-    return rc < 0 || !sizes[1] ? rc : plan_write(plan, op->second, i, 1, scratch + sizes[0], err);
+    rc = executor_write(executor, op->first, i, 1, scratch, err);
+    return rc < 0 || !sizes[1]
+               ? rc
+               : executor_write(executor, op->second, i, 1, scratch + sizes[0], err);
 }
 
 size_t denoiser_scratch_floats(const struct formulation *f)

@@ -8,7 +8,7 @@
 
 struct error;
 struct formulation;
-struct plan;
+struct executor;
 struct program;
 
 struct denoiser {
@@ -28,17 +28,18 @@ int denoiser_append(struct program *p, const struct formulation *f, int x,
 
 /* Writes what does not change between runs (mu, D, R) for all n images of a plan. */
 int denoiser_write_constants(const struct denoiser *d, const struct formulation *f,
-                             struct plan *plan, int n, struct error *err);
+                             struct executor *executor, int n, struct error *err);
 
 /* Floats of scratch that the calls below need. */
 size_t denoiser_scratch_floats(const struct formulation *f);
 
 /* Writes the inputs of image i for time t, C_t included. */
-int denoiser_write_time(const struct denoiser *d, const struct formulation *f, struct plan *plan,
-                        int i, double t, float *scratch, struct error *err);
+int denoiser_write_time(const struct denoiser *d, const struct formulation *f,
+                        struct executor *executor, int i, double t, float *scratch,
+                        struct error *err);
 
 /* Writes C(level) of image i into the inputs of an operator. */
 int operator_write(const struct corruption *c, double level, const struct operator_values *op,
-                   struct plan *plan, int i, float *scratch, struct error *err);
+                   struct executor *executor, int i, float *scratch, struct error *err);
 
 #endif

@@ -5,6 +5,7 @@
 #include "engine/base/error.h"
 #include "engine/base/philox.h"
 #include "engine/parameters.h"
+#include "engine/executor.h"
 #include "engine/plan.h"
 #include "engine/program.h"
 #include "model/checkpoint.h"
@@ -33,6 +34,7 @@ struct generator {
     const struct formulation *formulation;
     struct parameters *parameters;
     struct plan *plan;
+    struct executor *executor;
     struct step step;
     int x, m, key; /* inputs of the plan */
     int slots, nfe_max, n_busy, n_parked;
@@ -66,7 +68,6 @@ static int make_plan(struct generator *g, struct device *device, const struct ch
     struct plan_options options = {
         .precision = precision,
         .batch_max = g->slots,
-        .grain = ncsnpp_grain(&g->formulation->architecture, g->slots),
     };
     int rc = program_create(&p, err);
 
@@ -80,13 +81,17 @@ static int make_plan(struct generator *g, struct device *device, const struct ch
     if (rc == 0) {
         const int outputs[2] = {g->step.next_x, g->step.next_m};
 
-        memcpy(parameters_values(g->parameters), c->weights, c->n_weights * sizeof(float));
         options.n_outputs = 2;
         options.outputs = outputs;
         rc = plan_create(device, p, g->parameters, &options, &g->plan, err);
     }
     if (rc == 0)
-        rc = denoiser_write_constants(&g->step.denoiser, g->formulation, g->plan, g->slots, err);
+        rc = parameters_load(g->parameters, c->weights, err);
+    if (rc == 0)
+        rc = executor_create(g->plan, NULL, &g->executor, err);
+    if (rc == 0)
+        rc =
+            denoiser_write_constants(&g->step.denoiser, g->formulation, g->executor, g->slots, err);
     program_destroy(p);
     return rc;
 }
@@ -149,6 +154,7 @@ void generator_destroy(struct generator *g)
 {
     if (!g)
         return;
+    executor_destroy(g->executor);
     plan_destroy(g->plan);
     parameters_destroy(g->parameters);
     free(g->lanes);
@@ -186,7 +192,8 @@ enum precision generator_precision(const struct generator *g)
 
 size_t generator_memory_bytes(const struct generator *g)
 {
-    return plan_memory_bytes(g->plan) + (size_t)g->slots * g->image_floats * (sizeof(float) + 1) +
+    return executor_memory_bytes(g->executor) +
+           (size_t)g->slots * g->image_floats * (sizeof(float) + 1) +
            (size_t)g->n_lanes * (2 * g->image_floats * sizeof(float) +
                                  (size_t)g->nfe_max * sizeof(struct sampler_row));
 }
@@ -287,14 +294,14 @@ static int write_lane(struct generator *g, const struct lane *lane, int i, struc
     const struct sampler_row *row = &lane->rows[lane->position];
     const uint32_t key[4] = {(uint32_t)lane->seed, (uint32_t)(lane->seed >> 32), 0,
                              (uint32_t)row->step};
-    int rc = step_write(&g->step, g->formulation, g->plan, i, row, g->scratch, err);
+    int rc = step_write(&g->step, g->formulation, g->executor, i, row, g->scratch, err);
 
     if (rc == 0)
-        rc = plan_write(g->plan, g->x, i, 1, lane->x, err);
+        rc = executor_write(g->executor, g->x, i, 1, lane->x, err);
     if (rc == 0)
-        rc = plan_write(g->plan, g->m, i, 1, lane->m, err);
+        rc = executor_write(g->executor, g->m, i, 1, lane->m, err);
     if (rc == 0)
-        rc = plan_write(g->plan, g->key, i, 1, key, err);
+        rc = executor_write(g->executor, g->key, i, 1, key, err);
     return rc;
 }
 
@@ -333,16 +340,16 @@ int generator_tick(struct generator *g, struct generator_image *images, int *n_i
             rc = write_lane(g, &g->lanes[j], i++, err);
     }
     if (rc == 0)
-        rc = plan_run(g->plan, i, err);
+        rc = executor_run(g->executor, i, err);
     i = 0;
     for (int j = 0; rc == 0 && j < g->n_lanes; j++) {
         struct lane *lane = &g->lanes[j];
 
         if (lane->state != LANE_BUSY)
             continue;
-        rc = plan_read(g->plan, g->step.next_x, i, 1, lane->x, err);
+        rc = executor_read(g->executor, g->step.next_x, i, 1, lane->x, err);
         if (rc == 0)
-            rc = plan_read(g->plan, g->step.next_m, i, 1, lane->m, err);
+            rc = executor_read(g->executor, g->step.next_m, i, 1, lane->m, err);
         i++;
         if (rc == 0 && ++lane->position == lane->nfe) {
             deliver(g, lane, &images[n], n);

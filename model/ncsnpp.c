@@ -142,7 +142,8 @@ static double init_scale(const char *name, bool last)
     return strstr(name, ".NIN_") ? 0.1 : 1.0;
 }
 
-void ncsnpp_init(const struct architecture *a, struct parameters *parameters, uint64_t seed)
+void ncsnpp_init(const struct architecture *a, const struct parameters *parameters, uint64_t seed,
+                 float *values)
 {
     int n = parameters_n(parameters), last = -1;
 
@@ -155,7 +156,7 @@ void ncsnpp_init(const struct architecture *a, struct parameters *parameters, ui
         const char *name = parameters_name(parameters, i);
         const char *leaf = strrchr(name, '.') + 1;
         const struct shape *shape = parameters_shape(parameters, i);
-        float *values = parameters_values(parameters) + parameters_offset(parameters, i);
+        float *weight = values + parameters_offset(parameters, i);
         size_t count = shape_count(shape);
 
         if (shape->n_dims > 1) {
@@ -163,26 +164,16 @@ void ncsnpp_init(const struct architecture *a, struct parameters *parameters, ui
             double fan = taps * (shape->dims[0] + shape->dims[1]) / 2;
             float bound = (float)sqrt(3.0 * init_scale(name, i == last) / fan);
 
-            philox_uniforms(&key, PHILOX_STREAM_INIT, count, values);
+            philox_uniforms(&key, PHILOX_STREAM_INIT, count, weight);
             for (size_t j = 0; j < count; j++)
-                values[j] = bound * (2.0f * values[j] - 1.0f);
+                weight[j] = bound * (2.0f * weight[j] - 1.0f);
         } else if (strcmp(leaf, "W") == 0) {
-            philox_normals(&key, PHILOX_STREAM_INIT, count, values);
+            philox_normals(&key, PHILOX_STREAM_INIT, count, weight);
             for (size_t j = 0; j < count; j++)
-                values[j] *= a->fourier_scale;
+                weight[j] *= a->fourier_scale;
         } else {
             for (size_t j = 0; j < count; j++)
-                values[j] = strcmp(leaf, "weight") == 0 ? 1.0f : 0.0f;
+                weight[j] = strcmp(leaf, "weight") == 0 ? 1.0f : 0.0f;
         }
     }
-}
-
-int ncsnpp_grain(const struct architecture *a, int n)
-{
-    enum { GRAIN_MAX = 8, ACTIVATION_BYTES = 2 << 20 };
-    long long image_bytes = 2LL * a->image_size * a->image_size * a->nf;
-    long long grain = ACTIVATION_BYTES / image_bytes;
-
-    grain = grain < 1 ? 1 : grain > GRAIN_MAX ? GRAIN_MAX : grain;
-    return grain < n ? (int)grain : n;
 }

@@ -37,12 +37,8 @@ int ncsnpp_append(struct program *p, const struct architecture *a, int x, int ti
 /* Writes the reference's initial weights: uniform variance scaling over the average fan, scale 1;
  * 0.1 for NIN_0 .. NIN_2, 1e-10 for Conv_1, NIN_3 and the last convolution; biases 0, norms 1, 0;
  * Fourier frequencies N(0, fourier_scale^2). Source: models/layers.py, default_init.
- * parameters must come from a program with this network; call parameters_changed() after. */
-void ncsnpp_init(const struct architecture *a, struct parameters *parameters, uint64_t seed);
-
-/* Images per chunk of a plan that evaluates the network, 1 .. n (>= 1): as many as have their
- * largest activations in about 2 MiB together. Measured on processors with 1 MiB of second-level
- * cache; half or twice as many cost 5 %. */
-int ncsnpp_grain(const struct architecture *a, int n);
+ * parameters must come from a program with this network; values: [parameters_count()]. */
+void ncsnpp_init(const struct architecture *a, const struct parameters *parameters, uint64_t seed,
+                 float *values);
 
 #endif

@@ -2,7 +2,7 @@
 #include "engine/base/error.h"
 #include "engine/base/philox.h"
 #include "engine/gradient.h"
-#include "engine/plan.h"
+#include "engine/executor.h"
 #include "engine/program.h"
 #include "model/checkpoint.h"
 
@@ -80,23 +80,23 @@ void objective_fini(struct objective *o)
     o->gradients = NULL;
 }
 
-int objective_write_time(const struct objective *o, const struct formulation *f, struct plan *plan,
-                         int i, double t, double dloss, const struct philox_key *key,
-                         float *scratch, struct error *err)
+int objective_write_time(const struct objective *o, const struct formulation *f,
+                         struct executor *executor, int i, double t, double dloss,
+                         const struct philox_key *key, float *scratch, struct error *err)
 {
     double sigma = schedule_sigma(&f->schedule, t);
     float coefficients[2] = {1.0f, (float)sigma};
     float weight = (float)(1.0 / (sigma * sigma)), share = (float)dloss;
     uint32_t words[4] = {key->seed_low, key->seed_high, key->image, key->step};
-    int rc = denoiser_write_time(&o->denoiser, f, plan, i, t, scratch, err);
+    int rc = denoiser_write_time(&o->denoiser, f, executor, i, t, scratch, err);
 
     if (rc == 0)
-        rc = plan_write(plan, o->coefficients, i, 1, coefficients, err);
+        rc = executor_write(executor, o->coefficients, i, 1, coefficients, err);
     if (rc == 0)
-        rc = plan_write(plan, o->weight, i, 1, &weight, err);
+        rc = executor_write(executor, o->weight, i, 1, &weight, err);
     if (rc == 0)
-        rc = plan_write(plan, o->dloss, i, 1, &share, err);
+        rc = executor_write(executor, o->dloss, i, 1, &share, err);
     if (rc == 0 && o->key >= 0)
-        rc = plan_write(plan, o->key, i, 1, words, err);
+        rc = executor_write(executor, o->key, i, 1, words, err);
     return rc;
 }

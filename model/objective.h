@@ -44,8 +44,8 @@ struct philox_key;
 
 /* Writes everything of image i but x0 and eta: operators, sigma, weight, time, key, dloss.
  * scratch: denoiser_scratch_floats(). */
-int objective_write_time(const struct objective *o, const struct formulation *f, struct plan *plan,
-                         int i, double t, double dloss, const struct philox_key *key,
-                         float *scratch, struct error *err);
+int objective_write_time(const struct objective *o, const struct formulation *f,
+                         struct executor *executor, int i, double t, double dloss,
+                         const struct philox_key *key, float *scratch, struct error *err);
 
 #endif

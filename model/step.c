@@ -1,5 +1,5 @@
 #include "model/step.h"
-#include "engine/plan.h"
+#include "engine/executor.h"
 #include "engine/program.h"
 #include "model/checkpoint.h"
 
@@ -51,7 +51,7 @@ static double level_at(const struct formulation *f, double t)
     return t > 0 ? schedule_level(&f->schedule, t) : corruption_clean_level(f->corruption);
 }
 
-int step_write(const struct step *s, const struct formulation *f, struct plan *plan, int i,
+int step_write(const struct step *s, const struct formulation *f, struct executor *executor, int i,
                const struct sampler_row *row, float *scratch, struct error *err)
 {
     const double times[SAMPLER_CORRUPTIONS] = {row->from, row->middle, row->to};
@@ -59,15 +59,15 @@ int step_write(const struct step *s, const struct formulation *f, struct plan *p
         [NEXT_X] = row->x_scale, [NEXT_M] = row->m_scale, [NEXT_ETA] = row->eta_scale,
         [KEEP_X] = row->keep_x,  [KEEP_H] = row->keep_h,
     };
-    int rc = denoiser_write_time(&s->denoiser, f, plan, i, row->t, scratch, err);
+    int rc = denoiser_write_time(&s->denoiser, f, executor, i, row->t, scratch, err);
 
     for (int k = 0; k < SAMPLER_CORRUPTIONS; k++) {
         coefficients[G + 2 * k] = row->h_scale[k] + row->trend_scale[k];
         coefficients[G + 2 * k + 1] = -row->trend_scale[k];
         coefficients[NEXT_Y + k] = 1;
         if (rc == 0)
-            rc = operator_write(f->corruption, level_at(f, times[k]), &s->c[k], plan, i, scratch,
-                                err);
+            rc = operator_write(f->corruption, level_at(f, times[k]), &s->c[k], executor, i,
+                                scratch, err);
     }
-    return rc < 0 ? rc : plan_write(plan, s->coefficients, i, 1, coefficients, err);
+    return rc < 0 ? rc : executor_write(executor, s->coefficients, i, 1, coefficients, err);
 }

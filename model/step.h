@@ -20,7 +20,7 @@ int step_append(struct program *p, const struct formulation *f, int x, int m, in
                 struct step *out, struct error *err);
 
 /* Writes everything of image i but x, m and eta. scratch: denoiser_scratch_floats(). */
-int step_write(const struct step *s, const struct formulation *f, struct plan *plan, int i,
+int step_write(const struct step *s, const struct formulation *f, struct executor *executor, int i,
                const struct sampler_row *row, float *scratch, struct error *err);
 
 #endif

@@ -164,7 +164,8 @@ int pool_available_threads(void)
     return n < 1 ? 1 : n;
 }
 
-void pool_run(struct pool *pool, int n_tasks, void (*task)(void *arg, int i, int worker), void *arg)
+void pool_begin(struct pool *pool, int n_tasks, void (*task)(void *arg, int i, int worker),
+                void *arg)
 {
     pthread_mutex_lock(&pool->mutex);
     pool->task = task;
@@ -173,10 +174,22 @@ void pool_run(struct pool *pool, int n_tasks, void (*task)(void *arg, int i, int
     pool->next = 0;
     if (n_tasks > 1)
         pthread_cond_broadcast(&pool->work);
+    pthread_mutex_unlock(&pool->mutex);
+}
+
+void pool_end(struct pool *pool)
+{
+    pthread_mutex_lock(&pool->mutex);
     work(pool, 0);
     while (pool->running > 0)
         pthread_cond_wait(&pool->done, &pool->mutex);
     pool->n_tasks = 0;
     pool->next = 0;
     pthread_mutex_unlock(&pool->mutex);
+}
+
+void pool_run(struct pool *pool, int n_tasks, void (*task)(void *arg, int i, int worker), void *arg)
+{
+    pool_begin(pool, n_tasks, task, arg);
+    pool_end(pool);
 }

@@ -28,4 +28,10 @@ int pool_available_threads(void);
 void pool_run(struct pool *pool, int n_tasks, void (*task)(void *arg, int i, int worker),
               void *arg);
 
+/* The two halves of pool_run(): the other threads begin, and the caller joins them later. Between
+ * the two nothing else may be run. */
+void pool_begin(struct pool *pool, int n_tasks, void (*task)(void *arg, int i, int worker),
+                void *arg);
+void pool_end(struct pool *pool);
+
 #endif

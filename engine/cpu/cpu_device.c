@@ -1,6 +1,5 @@
 #include "engine/cpu/cpu_device.h"
 #include "engine/base/error.h"
-#include "engine/base/pool.h"
 #include "engine/cpu/cpu_kernels.h"
 #include "engine/cpu/onednn.h"
 
@@ -8,7 +7,6 @@
 #include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 static cpu_create_fn *const creators[OP_KINDS] = {
     [OP_CONVOLUTION] = cpu_convolution_create,
@@ -41,6 +39,9 @@ static cpu_create_fn *const creators[OP_KINDS] = {
     [OP_DROPOUT_MASK] = cpu_random_create,
     [OP_HALF_SQUARE] = cpu_half_square_create,
     [OP_HALF_SQUARE_GRAD] = cpu_half_square_create,
+    [OP_LOAD] = cpu_load_create,
+    [OP_STORE] = cpu_store_create,
+    [OP_SUM] = cpu_sum_create,
 };
 
 static const struct cpu_device *cpu_device(const struct device *device)
@@ -50,7 +51,7 @@ static const struct cpu_device *cpu_device(const struct device *device)
 
 /* oneDNN splits a primitive over OpenMP threads; ours comes from the chunks of a plan. The
  * setting belongs to the calling thread. */
-static void cpu_enter_thread(struct device *device)
+static void cpu_enter_thread(void)
 {
     omp_set_num_threads(1);
 }
@@ -61,7 +62,7 @@ static void cpu_close(struct device *device)
 
     if (!cpu)
         return;
-    pool_destroy(cpu->base.pool);
+    host_device_fini(&cpu->host);
     onednn_engine_destroy(cpu->engine);
     free(cpu);
 }
@@ -73,13 +74,12 @@ static int cpu_open(int n_threads, struct device **out, struct error *err)
 
     if (!cpu)
         return error_set(err, -ENOMEM, "out of memory opening the cpu device");
-    cpu->base.ops = &cpu_device_ops;
     cpu->native_bf16 = onednn_has_native_bf16();
     cpu->amx = onednn_has_amx();
     rc = onednn_engine_create(&cpu->engine, err);
     if (rc < 0)
         goto fail;
-    rc = pool_create(n_threads, &cpu->base.pool, err);
+    rc = host_device_init(&cpu->host, &cpu_device_ops, n_threads, cpu_enter_thread, err);
     if (rc < 0)
         goto fail;
     *out = (struct device *)cpu;
@@ -108,7 +108,7 @@ static int cpu_precision(struct device *device, enum precision wanted, enum prec
 static void cpu_describe(struct device *device, char *text, size_t size)
 {
     char version[32];
-    int n_threads = pool_threads(cpu_device(device)->base.pool);
+    int n_threads = host_device_threads(&cpu_device(device)->host);
 
     onednn_version(version, sizeof(version));
     snprintf(text, size, "oneDNN %s, %s, %d thread%s", version, onednn_isa(), n_threads,
@@ -120,30 +120,8 @@ static int cpu_kernel_create(struct device *device, const struct kernel_spec *sp
 {
     if (!creators[spec->kind])
         return error_set(err, -ENOTSUP, "the cpu device has no %s", op_name(spec->kind));
-    cpu_enter_thread(device); /* oneDNN fixes the split over threads when a primitive is made */
+    cpu_enter_thread(); /* oneDNN fixes the split over threads when a primitive is made */
     return creators[spec->kind]((struct cpu_device *)device, spec, out, err);
-}
-
-static int cpu_memory_create(struct device *device, size_t bytes, void **out, struct error *err)
-{
-    void *memory;
-
-    if (posix_memalign(&memory, 64, bytes ? bytes : 64) != 0)
-        return error_set(err, -ENOMEM, "out of memory for %zu bytes on the cpu device", bytes);
-    *out = memory;
-    return 0;
-}
-
-static void cpu_memory_destroy(struct device *device, void *memory)
-{
-    free(memory);
-}
-
-static int cpu_copy(struct device *device, void *dst, const void *src, size_t bytes,
-                    struct error *err)
-{
-    memcpy(dst, src, bytes);
-    return 0;
 }
 
 const struct device_ops cpu_device_ops = {
@@ -153,9 +131,13 @@ const struct device_ops cpu_device_ops = {
     .precision = cpu_precision,
     .describe = cpu_describe,
     .kernel_create = cpu_kernel_create,
-    .enter_thread = cpu_enter_thread,
-    .memory_create = cpu_memory_create,
-    .memory_destroy = cpu_memory_destroy,
-    .upload = cpu_copy,
-    .download = cpu_copy,
+    .kernel_run = host_device_kernel_run,
+    .size = host_device_size,
+    .halves = true,
+    .executor = &host_executor_ops,
+    .tasks = host_device_tasks,
+    .memory_create = host_memory_create,
+    .memory_destroy = host_memory_destroy,
+    .upload = host_memory_copy,
+    .download = host_memory_copy,
 };

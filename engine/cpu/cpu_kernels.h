@@ -7,14 +7,14 @@
 #ifndef ENGINE_CPU_CPU_KERNELS_H
 #define ENGINE_CPU_CPU_KERNELS_H
 
-#include "engine/device.h"
+#include "engine/host/host_device.h"
 
 #include <stdbool.h>
 
 struct onednn_engine;
 
 struct cpu_device {
-    struct device_base base; /* first: engine/ reads it */
+    struct host_device host; /* first: engine/ reads it */
     struct onednn_engine *engine;
     bool native_bf16; /* the processor multiplies bfloat16 (AVX512-BF16, AMX) */
     bool amx;         /* with AMX's tiles */
@@ -50,5 +50,8 @@ cpu_create_fn cpu_multiply_create;        /* OP_MULTIPLY */
 cpu_create_fn cpu_separable_create;       /* OP_SEPARABLE */
 cpu_create_fn cpu_random_create;          /* OP_NORMAL, OP_DROPOUT_MASK */
 cpu_create_fn cpu_half_square_create;     /* OP_HALF_SQUARE, OP_HALF_SQUARE_GRAD */
+cpu_create_fn cpu_load_create;            /* OP_LOAD */
+cpu_create_fn cpu_store_create;           /* OP_STORE */
+cpu_create_fn cpu_sum_create;             /* OP_SUM */
 
 #endif

@@ -6,7 +6,6 @@
  */
 #include "engine/cpu/onednn_call.h"
 #include "engine/base/error.h"
-#include "engine/base/pool.h"
 #include "engine/cpu/cpu_kernels.h"
 #include "engine/cpu/onednn.h"
 #include "engine/cpu/onednn_version.h"
@@ -113,7 +112,7 @@ int onednn_call_create(struct cpu_device *device, dnnl_primitive_desc_t desc, in
                        const int *args, const char *what, struct onednn_call **out,
                        struct error *err)
 {
-    int n_sets = pool_threads(device->base.pool);
+    int n_sets = host_device_threads(&device->host);
     struct onednn_call *call = calloc(1, sizeof(*call) + (size_t)n_sets * sizeof(call->sets[0]));
     dnnl_status_t status;
 

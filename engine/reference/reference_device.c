@@ -1,15 +1,14 @@
 #include "engine/reference/reference_device.h"
 #include "engine/base/error.h"
-#include "engine/base/pool.h"
+#include "engine/host/host_device.h"
 #include "engine/reference/reference_ops.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 struct device {
-    struct device_base base;
+    struct host_device host;
 };
 
 struct reference_kernel {
@@ -48,6 +47,9 @@ static const struct reference_op *const ops[OP_KINDS] = {
     [OP_DROPOUT_MASK] = &reference_dropout_mask,
     [OP_HALF_SQUARE] = &reference_half_square,
     [OP_HALF_SQUARE_GRAD] = &reference_half_square_grad,
+    [OP_LOAD] = &reference_load,
+    [OP_STORE] = &reference_store,
+    [OP_SUM] = &reference_sum,
 };
 
 static int reference_run(const struct kernel *kernel, int stage, int part,
@@ -103,7 +105,7 @@ static void reference_close(struct device *device)
 {
     if (!device)
         return;
-    pool_destroy(device->base.pool);
+    host_device_fini(&device->host);
     free(device);
 }
 
@@ -114,8 +116,7 @@ static int reference_open(int n_threads, struct device **out, struct error *err)
 
     if (!device)
         return error_set(err, -ENOMEM, "out of memory opening device \"reference\"");
-    device->base.ops = &reference_device_ops;
-    rc = pool_create(n_threads, &device->base.pool, err);
+    rc = host_device_init(&device->host, &reference_device_ops, n_threads, NULL, err);
     if (rc < 0) {
         reference_close(device);
         return rc;
@@ -138,33 +139,6 @@ static void reference_describe(struct device *device, char *text, size_t size)
     snprintf(text, size, "plain loops, double accumulators");
 }
 
-static int reference_memory_create(struct device *device, size_t bytes, void **out,
-                                   struct error *err)
-{
-    void *memory;
-
-    if (bytes > SIZE_MAX - 64)
-        return error_set(err, -ENOMEM, "%zu bytes of memory are too many", bytes);
-    /* aligned_alloc wants a multiple of the alignment; none at all may give NULL. */
-    memory = aligned_alloc(64, bytes == 0 ? 64 : (bytes + 63) / 64 * 64);
-    if (!memory)
-        return error_set(err, -ENOMEM, "out of memory allocating %zu bytes", bytes);
-    *out = memory;
-    return 0;
-}
-
-static void reference_memory_destroy(struct device *device, void *memory)
-{
-    free(memory);
-}
-
-static int reference_copy(struct device *device, void *dst, const void *src, size_t bytes,
-                          struct error *err)
-{
-    memcpy(dst, src, bytes);
-    return 0;
-}
-
 const struct device_ops reference_device_ops = {
     .name = "reference",
     .open = reference_open,
@@ -172,8 +146,13 @@ const struct device_ops reference_device_ops = {
     .precision = reference_precision,
     .describe = reference_describe,
     .kernel_create = reference_kernel_create,
-    .memory_create = reference_memory_create,
-    .memory_destroy = reference_memory_destroy,
-    .upload = reference_copy,
-    .download = reference_copy,
+    .kernel_run = host_device_kernel_run,
+    .size = host_device_size,
+    .halves = true,
+    .executor = &host_executor_ops,
+    .tasks = host_device_tasks,
+    .memory_create = host_memory_create,
+    .memory_destroy = host_memory_destroy,
+    .upload = host_memory_copy,
+    .download = host_memory_copy,
 };

@@ -60,5 +60,9 @@ extern const struct reference_op reference_separable;
 /* random.c */
 extern const struct reference_op reference_normal;
 extern const struct reference_op reference_dropout_mask;
+/* memory.c */
+extern const struct reference_op reference_load;
+extern const struct reference_op reference_store;
+extern const struct reference_op reference_sum;
 
 #endif

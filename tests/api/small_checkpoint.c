@@ -35,14 +35,13 @@ static int make_weights(struct checkpoint *c, uint64_t seed, struct error *err)
     if (rc == 0)
         rc = parameters_create(device, p, &parameters, err);
     if (rc == 0) {
-        ncsnpp_init(a, parameters, seed);
         c->n_weights = parameters_count(parameters);
         c->weights = malloc(c->n_weights * sizeof(float));
         if (!c->weights)
             rc = error_set(err, -ENOMEM, "out of memory");
     }
     if (rc == 0) {
-        memcpy(c->weights, parameters_values(parameters), c->n_weights * sizeof(float));
+        ncsnpp_init(a, parameters, seed, c->weights);
         /* The initial weights of some layers are tiny: larger ones make images that differ. */
         for (i = 0; i < c->n_weights; i++)
             c->weights[i] = c->weights[i] * 1.5f + 1e-3f * (float)(i % 7);

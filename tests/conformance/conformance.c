@@ -99,6 +99,8 @@ static bool run_op(const struct subject *s, const struct options *options, enum 
 {
     bool ran = false;
 
+    if (!options->bench && memory_check(s, kind))
+        return true;
     for (int i = 0; i < cases_count(kind); i++) {
         if ((options->index >= 0 && options->index != i) || !subject_has_case(s, kind, i))
             continue;
@@ -128,8 +130,6 @@ static bool run_device(struct device *device, struct device *reference,
     bool ran = false;
     char text[128];
 
-    if (ops->enter_thread)
-        ops->enter_thread(device);
     ops->describe(device, text, sizeof(text));
     tap_note("device %s: %s", ops->name, text);
     for (int p = PRECISION_FP32; p <= PRECISION_BF16; p++) {

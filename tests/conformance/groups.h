@@ -17,6 +17,9 @@ struct subject {
 /* One case of one operation against the reference: one line. */
 void accuracy_check(const struct subject *s, enum op_kind kind, int index);
 
+/* State: what is in its slots and sums. False: kind does not touch state. */
+bool memory_check(const struct subject *s, enum op_kind kind);
+
 /* All cases of an operation, by bytes: the same again by a new kernel in other memory; in the place
  * of an input where that is allowed; unless it is a gradient also with the images of the batch in
  * other places, and for each image alone. One line. */

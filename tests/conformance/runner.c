@@ -200,7 +200,7 @@ int runner_run(struct runner *r, struct error *err)
         .scratch = buffer_data(&r->scratch),
     };
 
-    return kernel_run(r->kernel, &args, err);
+    return r->ops->kernel_run(r->device, r->kernel, &args, err);
 }
 
 int runner_run_in_place(struct runner *r, int input, void *data, struct error *err)

@@ -1,7 +1,7 @@
 #include "tests/golden/golden.h"
 #include "engine/base/error.h"
 #include "engine/parameters.h"
-#include "engine/plan.h"
+#include "tests/planned.h"
 #include "engine/program.h"
 #include "model/safetensors.h"
 
@@ -127,6 +127,8 @@ float *golden_read(const struct safetensors *file, const char *name)
 
 void golden_load(struct parameters *parameters, const struct safetensors *file, const char *prefix)
 {
+    float *weights = planned_weights(parameters);
+
     for (int i = 0; i < parameters_n(parameters); i++) {
         size_t count = shape_count(parameters_shape(parameters, i));
         char name[160];
@@ -135,54 +137,53 @@ void golden_load(struct parameters *parameters, const struct safetensors *file, 
         snprintf(name, sizeof(name), "%s%s", prefix, parameters_name(parameters, i));
         values = golden_read_raw(file, name);
         assert_int_equal(golden_count(file, name), count);
-        memcpy(parameters_values(parameters) + parameters_offset(parameters, i), values,
-               count * sizeof(*values));
+        memcpy(weights + parameters_offset(parameters, i), values, count * sizeof(*values));
         free(values);
     }
-    if (parameters_changed(parameters, NULL) < 0)
+    if (parameters_repack(parameters, NULL) < 0)
         fail_msg("could not pack the parameters");
 }
 
-struct plan *golden_plan(const struct place *place, const struct program *p,
-                         struct parameters *parameters, int batch, int grain, int n_outputs,
-                         const int *outputs)
+struct planned *golden_plan(const struct place *place, const struct program *p,
+                            struct parameters *parameters, int batch, int size, int n_outputs,
+                            const int *outputs)
 {
     struct plan_options options = {.precision = place->precision,
                                    .batch_max = batch,
-                                   .grain = grain,
+                                   .size = size,
                                    .n_outputs = n_outputs,
                                    .outputs = outputs};
-    struct plan *plan;
+    struct planned *plan;
     struct error err;
 
-    if (plan_create(place->opened, p, parameters, &options, &plan, &err) < 0)
+    if (planned_create(place->opened, p, parameters, &options, &plan, &err) < 0)
         fail_msg("%s: %s", golden_place_name(place), err.text);
     return plan;
 }
 
-void golden_write(struct plan *plan, int value, int n, const float *src)
+void golden_write(struct planned *plan, int value, int n, const float *src)
 {
     struct error err;
 
-    if (plan_write(plan, value, 0, n, src, &err) < 0)
+    if (planned_write(plan, value, 0, n, src, &err) < 0)
         fail_msg("%s", err.text);
 }
 
-void golden_run(struct plan *plan, int n)
+void golden_run(struct planned *plan, int n)
 {
     struct error err;
 
-    if (plan_run(plan, n, &err) < 0)
+    if (planned_run(plan, n, &err) < 0)
         fail_msg("%s", err.text);
 }
 
-float *golden_output(struct plan *plan, int value, int n, size_t count)
+float *golden_output(struct planned *plan, int value, int n, size_t count)
 {
     float *values = malloc((size_t)n * count * sizeof(*values));
     struct error err;
 
     assert_non_null(values);
-    if (plan_read(plan, value, 0, n, values, &err) < 0)
+    if (planned_read(plan, value, 0, n, values, &err) < 0)
         fail_msg("%s", err.text);
     return values;
 }

@@ -11,7 +11,7 @@
 #include <stddef.h>
 
 struct parameters;
-struct plan;
+struct planned;
 struct program;
 struct safetensors;
 
@@ -42,12 +42,12 @@ size_t golden_count(const struct safetensors *file, const char *name);
 /* Sets every parameter to the file's tensor "<prefix><name>". */
 void golden_load(struct parameters *parameters, const struct safetensors *file, const char *prefix);
 
-struct plan *golden_plan(const struct place *place, const struct program *p,
-                         struct parameters *parameters, int batch, int grain, int n_outputs,
-                         const int *outputs);
-void golden_write(struct plan *plan, int value, int n, const float *src);
-void golden_run(struct plan *plan, int n);
-float *golden_output(struct plan *plan, int value, int n, size_t count); /* count per image */
+struct planned *golden_plan(const struct place *place, const struct program *p,
+                            struct parameters *parameters, int batch, int size, int n_outputs,
+                            const int *outputs);
+void golden_write(struct planned *plan, int value, int n, const float *src);
+void golden_run(struct planned *plan, int n);
+float *golden_output(struct planned *plan, int value, int n, size_t count); /* count per image */
 
 /* Fails, naming what and where, if some |a - b| > tolerance. */
 void golden_close_to(const char *what, const struct place *place, const float *a, const float *b,

@@ -5,7 +5,7 @@
 #include "model/corruption.h"
 #include "engine/base/error.h"
 #include "engine/parameters.h"
-#include "engine/plan.h"
+#include "tests/planned.h"
 #include "engine/program.h"
 #include "model/safetensors.h"
 #include "tests/golden/golden.h"
@@ -113,7 +113,7 @@ static void check_program(const struct place *place, const struct set *set,
     struct operator_values op;
     struct parameters *parameters;
     struct program *p;
-    struct plan *plan;
+    struct planned *plan;
     int x, outputs[2];
 
     assert_int_equal(program_create(&p, NULL), 0);
@@ -133,8 +133,8 @@ static void check_program(const struct place *place, const struct set *set,
 
             std = std > 0 ? std : set->stds[0];
             corruption_operator(c, std, factors, factors + sizes[0]);
-            assert_int_equal(plan_write(plan, op.first, image, 1, factors, NULL), 0);
-            assert_int_equal(plan_write(plan, op.second, image, 1, factors + sizes[0], NULL), 0);
+            assert_int_equal(planned_write(plan, op.first, image, 1, factors, NULL), 0);
+            assert_int_equal(planned_write(plan, op.second, image, 1, factors + sizes[0], NULL), 0);
         }
         golden_run(plan, set->n);
         for (int o = 0; o < 2; o++) {
@@ -153,7 +153,7 @@ static void check_program(const struct place *place, const struct set *set,
     }
     free(factors);
     free(x0);
-    plan_destroy(plan);
+    planned_destroy(plan);
     parameters_destroy(parameters);
     program_destroy(p);
     corruption_destroy(c);

@@ -4,7 +4,7 @@
  */
 #include "engine/base/error.h"
 #include "engine/parameters.h"
-#include "engine/plan.h"
+#include "tests/planned.h"
 #include "engine/program.h"
 #include "model/architecture.h"
 #include "model/ncsnpp.h"
@@ -54,7 +54,7 @@ static void fill(struct parameters *parameters, int k)
 {
     const struct shape *shape = parameters_shape(parameters, k);
     const char *leaf = strrchr(parameters_name(parameters, k), '.') + 1;
-    float *values = parameters_values(parameters) + parameters_offset(parameters, k);
+    float *values = planned_weights(parameters) + parameters_offset(parameters, k);
     size_t n = shape_count(shape);
     double scale, shift = 0;
 
@@ -83,7 +83,7 @@ static void check_manifest(struct parameters *parameters)
     assert_int_equal(json_array_size(tensors), parameters_n(parameters));
     for (int k = 0; k < parameters_n(parameters); k++) {
         json_t *tensor = json_array_get(tensors, (size_t)k), *first;
-        const float *values = parameters_values(parameters) + parameters_offset(parameters, k);
+        const float *values = planned_weights(parameters) + parameters_offset(parameters, k);
         size_t n = shape_count(parameters_shape(parameters, k));
         double sum = 0, expected = json_number_value(json_object_get(tensor, "sum"));
 
@@ -102,7 +102,7 @@ static void check_manifest(struct parameters *parameters)
 /* Mean, deviation and extreme of every module's output. The last norm's golden statistics are of
  * its output before the SiLU, which ours includes. */
 static void check_modules(const struct safetensors *io, const struct place *place,
-                          const struct program *p, struct plan *plan, const int *modules,
+                          const struct program *p, struct planned *plan, const int *modules,
                           int last_module)
 {
     const double tolerance = place->precision == PRECISION_BF16 ? 2e-2 : 1e-4;
@@ -138,7 +138,7 @@ static void run(const struct place *place, const struct safetensors *io)
 {
     struct parameters *parameters;
     struct program *p;
-    struct plan *plan;
+    struct planned *plan;
     struct error err;
     int x, time_cond, phi, last = 0, modules[NCSNPP_MODULES_MAX + 1];
     size_t n = golden_count(io, "x");
@@ -171,7 +171,7 @@ static void run(const struct place *place, const struct safetensors *io)
         golden_close_to("phi_f64", place, actual, exact, n, 5e-5);
     }
     check_modules(io, place, p, plan, modules, last);
-    plan_destroy(plan);
+    planned_destroy(plan);
     parameters_destroy(parameters);
     program_destroy(p);
     free(input);

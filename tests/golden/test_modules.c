@@ -4,7 +4,7 @@
 #include "engine/base/error.h"
 #include "engine/gradient.h"
 #include "engine/parameters.h"
-#include "engine/plan.h"
+#include "tests/planned.h"
 #include "engine/program.h"
 #include "model/layers.h"
 #include "model/safetensors.h"
@@ -155,7 +155,7 @@ static int declare(struct program *p, const struct safetensors *file, const char
                          VALUE_COMPUTE);
 }
 
-static void write_input(struct plan *plan, int value, int n, const struct safetensors *file,
+static void write_input(struct planned *plan, int value, int n, const struct safetensors *file,
                         const char *module, const char *leaf)
 {
     float *values = golden_read(file, path(module, leaf));
@@ -165,7 +165,7 @@ static void write_input(struct plan *plan, int value, int n, const struct safete
 }
 
 /* Compares one value with "<module>.<leaf>": absolutely in float32, by relative L2 in bfloat16. */
-static void compare(struct plan *plan, int value, int n, const struct safetensors *file,
+static void compare(struct planned *plan, int value, int n, const struct safetensors *file,
                     const struct place *place, const char *module, const char *leaf,
                     double tolerance, double relative)
 {
@@ -195,7 +195,7 @@ static void run_case(const struct module_case *c, const struct safetensors *file
     struct layers l = {.key = -1, .mask = -1};
     struct parameters *parameters;
     struct program *p;
-    struct plan *plan;
+    struct planned *plan;
     struct error err;
     int n, x, second = -1, mask = -1, y, cotangent, n_wrt = 0, wrt[16], gradients[16], outputs[17];
     bool smallvar = strcmp(c->name, "gn_smallvar") == 0;
@@ -259,7 +259,7 @@ static void run_case(const struct module_case *c, const struct safetensors *file
         compare(plan, gradients[i], v->shape.batched ? n : 1, file, place, c->name, leaf, tolerance,
                 5e-2);
     }
-    plan_destroy(plan);
+    planned_destroy(plan);
     parameters_destroy(parameters);
     program_destroy(p);
 }
@@ -335,7 +335,7 @@ static void run_fir(const struct fir_case *c, const struct safetensors *file,
     float *kernel = golden_read_raw(file, c->asymmetric ? "upfirdn.asym.kernel" : "fir.kernel2d");
     struct parameters *parameters;
     struct program *p;
-    struct plan *plan;
+    struct planned *plan;
     struct error err;
     int n = (int)t->dims[0], input, output, cotangent = -1, outputs[2], n_outputs = 1;
     size_t count = golden_count(file, c->y);
@@ -376,7 +376,7 @@ static void run_fir(const struct fir_case *c, const struct safetensors *file,
         free(grad);
         free(actual_grad);
     }
-    plan_destroy(plan);
+    planned_destroy(plan);
     parameters_destroy(parameters);
     program_destroy(p);
     free(x);
@@ -421,7 +421,7 @@ static void run_embedding(const struct safetensors *file, const struct place *pl
     float *t = golden_read_raw(file, times), *y = golden_read_raw(file, features), *actual;
     struct parameters *parameters;
     struct program *p;
-    struct plan *plan;
+    struct planned *plan;
     struct error err;
 
     assert_int_equal(program_create(&p, &err), 0);
@@ -443,7 +443,7 @@ static void run_embedding(const struct safetensors *file, const struct place *pl
         golden_close_to(features, place, actual, y, (size_t)n * (size_t)dim, 1e-4);
     else
         check_positional(place, actual, y, t, n, dim);
-    plan_destroy(plan);
+    planned_destroy(plan);
     parameters_destroy(parameters);
     program_destroy(p);
     free(t);

@@ -4,7 +4,7 @@
 #include "engine/base/error.h"
 #include "engine/gradient.h"
 #include "engine/parameters.h"
-#include "engine/plan.h"
+#include "tests/planned.h"
 #include "engine/program.h"
 #include "model/architecture.h"
 #include "model/ncsnpp.h"
@@ -87,7 +87,7 @@ static void rig_fini(struct rig *rig)
 
 /* Gradients: within 5e-4 of the tensor's largest, with a floor of 1e-4 of the network's largest;
  * that floor is also what holds the keys' biases, whose gradient is zero. */
-static void check_gradients(const struct rig *rig, struct plan *plan, const struct place *place,
+static void check_gradients(const struct rig *rig, struct planned *plan, const struct place *place,
                             const struct safetensors *io, int batch)
 {
     double largest = 0, error = 0, norm = 0;
@@ -200,7 +200,7 @@ static void check_network(const char *name, const struct architecture *a, int gr
         float *x = golden_read(io, "x"), *time_cond = golden_read_raw(io, "time_cond");
         float *cotangent = golden_read(io, "cotangent"), *phi = golden_read(io, "phi"), *actual;
         struct rig rig;
-        struct plan *plan;
+        struct planned *plan;
         int *outputs, n_outputs = 0;
 
         rig_init(&rig, a, &places[i], true);
@@ -222,7 +222,7 @@ static void check_network(const char *name, const struct architecture *a, int gr
         if (places[i].precision != PRECISION_BF16)
             check_derived(&places[i], io, weights, a, actual, time_cond, cotangent, n, batch);
         check_gradients(&rig, plan, &places[i], io, batch);
-        plan_destroy(plan);
+        planned_destroy(plan);
         rig_fini(&rig);
         free(outputs);
         free(actual);
@@ -262,7 +262,7 @@ static void test_net_a_modules(void **state)
     for (int i = 0; i < n_places; i++) {
         float *x = golden_read(io, "x"), *time_cond = golden_read_raw(io, "time_cond");
         struct rig rig;
-        struct plan *plan;
+        struct planned *plan;
 
         rig_init(&rig, &golden_net_a, &places[i], false);
         golden_load(rig.parameters, weights, "");
@@ -290,7 +290,7 @@ static void test_net_a_modules(void **state)
             free(expected);
             free(actual);
         }
-        plan_destroy(plan);
+        planned_destroy(plan);
         rig_fini(&rig);
         free(x);
         free(time_cond);

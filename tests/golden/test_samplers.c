@@ -3,7 +3,7 @@
  */
 #include "engine/base/error.h"
 #include "engine/parameters.h"
-#include "engine/plan.h"
+#include "tests/planned.h"
 #include "engine/program.h"
 #include "model/checkpoint.h"
 #include "model/corruption.h"
@@ -64,7 +64,7 @@ struct rig {
     double knots[4 * (STEPS + 1)];
     struct program *p;
     struct parameters *parameters;
-    struct plan *plan;
+    struct planned *plan;
     struct step step;
     int x, m, eta;
 };
@@ -93,12 +93,12 @@ static void rig_init(struct rig *rig, const struct place *place, const struct sa
         fail_msg("%s", err.text);
     golden_load(rig->parameters, weights, "");
     for (int i = parameters_n(rig->parameters) - 2; i < parameters_n(rig->parameters); i++) {
-        float *values = parameters_values(rig->parameters) + parameters_offset(rig->parameters, i);
+        float *values = planned_weights(rig->parameters) + parameters_offset(rig->parameters, i);
 
         for (size_t j = 0; j < shape_count(parameters_shape(rig->parameters, i)); j++)
             values[j] *= *scale;
     }
-    assert_int_equal(parameters_changed(rig->parameters, &err), 0);
+    assert_int_equal(parameters_repack(rig->parameters, &err), 0);
     outputs[0] = rig->step.next_x;
     outputs[1] = rig->step.next_m;
     outputs[2] = rig->step.denoiser.h;
@@ -109,7 +109,7 @@ static void rig_init(struct rig *rig, const struct place *place, const struct sa
 
 static void rig_fini(struct rig *rig)
 {
-    plan_destroy(rig->plan);
+    planned_destroy(rig->plan);
     parameters_destroy(rig->parameters);
     program_destroy(rig->p);
     corruption_destroy(rig->f.corruption);
@@ -156,7 +156,8 @@ static void run_sampler(struct rig *rig, const struct place *place, const struct
         golden_write(rig->plan, rig->m, BATCH, m);
         golden_write(rig->plan, rig->eta, BATCH, noise + number * BATCH * PIXELS);
         for (int j = 0; j < BATCH; j++) {
-            if (step_write(&rig->step, &rig->f, rig->plan, j, &rows[i], scratch, &err) < 0)
+            if (step_write(&rig->step, &rig->f, rig->plan->executor, j, &rows[i], scratch, &err) <
+                0)
                 fail_msg("%s", err.text);
         }
         golden_run(rig->plan, BATCH);

@@ -1,5 +1,6 @@
 /* The features that distances are measured with, against numbers that were computed elsewhere. */
 #include "engine/base/error.h"
+#include "engine/base/pool.h"
 #include "model/safetensors.h"
 #include "tests/golden/golden.h"
 #include "tools/eval/extractor.h"
@@ -21,8 +22,10 @@ static void test_features(void **state)
     float *expected = golden_read(file, "fire9_mean");
     struct place places[3];
     int n_places = golden_places(places);
+    struct pool *pool;
 
     assert_non_null(pixels);
+    assert_int_equal(pool_create(1, &pool, NULL), 0);
     for (int i = 0; i < n_places; i++) {
         int n = (int)pixels->dims[0];
         size_t count = (size_t)n * SQUEEZENET_FEATURES;
@@ -35,7 +38,7 @@ static void test_features(void **state)
             continue; /* distances are measured in float32 */
         }
         assert_non_null(got);
-        if (extractor_create(places[i].opened, NETWORK, SIDE, &e, &err) < 0 ||
+        if (extractor_create(places[i].opened, pool, NETWORK, SIDE, &e, &err) < 0 ||
             extractor_compute(e, n, pixels->data, NULL, got, &err) < 0)
             fail_msg("%s", err.text);
         golden_close_to("features", &places[i], got, expected, count, 6e-5);
@@ -43,6 +46,7 @@ static void test_features(void **state)
         free(got);
     }
     golden_close(places, n_places);
+    pool_destroy(pool);
     free(expected);
     safetensors_close(file);
 }

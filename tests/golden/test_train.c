@@ -4,7 +4,7 @@
 #include "engine/base/error.h"
 #include "engine/base/philox.h"
 #include "engine/parameters.h"
-#include "engine/plan.h"
+#include "tests/planned.h"
 #include "engine/program.h"
 #include "model/checkpoint.h"
 #include "model/corruption.h"
@@ -74,7 +74,7 @@ static void make_schedule(const struct safetensors *file, struct schedule *sched
     }
 }
 
-static void write_step(struct plan *plan, const struct objective *o, const struct formulation *f,
+static void write_step(struct planned *plan, const struct objective *o, const struct formulation *f,
                        const struct safetensors *file, int step)
 {
     float *x0 = read_step(file, step, "x0"), *eta = read_step(file, step, "eta");
@@ -87,7 +87,8 @@ static void write_step(struct plan *plan, const struct objective *o, const struc
     golden_write(plan, o->x0, BATCH, x0);
     golden_write(plan, o->eta, BATCH, eta);
     for (int i = 0; i < BATCH; i++) {
-        if (objective_write_time(o, f, plan, i, t[i], 1.0 / BATCH, &key, scratch, &err) < 0)
+        if (objective_write_time(o, f, plan->executor, i, t[i], 1.0 / BATCH, &key, scratch, &err) <
+            0)
             fail_msg("%s", err.text);
     }
     free(x0);
@@ -164,7 +165,7 @@ static void train(const struct place *place, const struct safetensors *file,
     struct optimizer_state state;
     struct objective o;
     struct program *p;
-    struct plan *plan;
+    struct planned *plan;
     struct error err;
     float *arrays, *gradient;
     int *outputs, n_outputs = 0;
@@ -193,7 +194,7 @@ static void train(const struct place *place, const struct safetensors *file,
     assert_non_null(arrays);
     gradient = arrays + 3 * n;
     state = (struct optimizer_state){.n = n,
-                                     .weights = parameters_values(parameters),
+                                     .weights = planned_weights(parameters),
                                      .ema = arrays,
                                      .m = arrays + n,
                                      .v = arrays + 2 * n,
@@ -220,8 +221,8 @@ static void train(const struct place *place, const struct safetensors *file,
         golden_close_to("loss", place, &mean, loss, 1, 1e-4 * fabs((double)*loss));
         for (int i = 0; i < o.n_gradients; i++) {
             if (o.gradients[i] >= 0)
-                assert_int_equal(plan_read(plan, o.gradients[i], 0, 1,
-                                           gradient + parameters_offset(parameters, i), &err),
+                assert_int_equal(planned_read(plan, o.gradients[i], 0, 1,
+                                              gradient + parameters_offset(parameters, i), &err),
                                  0);
         }
         if (step == 0)
@@ -230,7 +231,7 @@ static void train(const struct place *place, const struct safetensors *file,
         assert_true(fabs(actual_norm / *norm - 1) < 1e-4);
         assert_true(fabs(optimizer_lr(&options, (uint64_t)step) - *lr) < 1e-9);
         optimizer_update(&options, NULL, (uint64_t)step, actual_norm, &state);
-        if (parameters_changed(parameters, &err) < 0)
+        if (parameters_repack(parameters, &err) < 0)
             fail_msg("%s", err.text);
         free(losses);
         free(loss);
@@ -245,7 +246,7 @@ static void train(const struct place *place, const struct safetensors *file,
                      parameters_n(parameters) - 1);
     assert_int_equal(check_array(file, place, "after3.adam_m.", parameters, state.m, 1e-4), 3);
     assert_int_equal(check_array(file, place, "after3.adam_v.", parameters, state.v, 1e-4), 3);
-    plan_destroy(plan);
+    planned_destroy(plan);
     parameters_destroy(parameters);
     objective_fini(&o);
     program_destroy(p);

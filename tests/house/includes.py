@@ -12,9 +12,10 @@ import tap
 MAY_INCLUDE = {
     "engine/base": (),
     "engine": ("engine/base",),
-    "engine/cpu": ("engine", "engine/base"),
+    "engine/host": ("engine", "engine/base"),
+    "engine/cpu": ("engine/host", "engine", "engine/base"),
     "engine/cuda": ("engine", "engine/base"),
-    "engine/reference": ("engine", "engine/base"),
+    "engine/reference": ("engine/host", "engine", "engine/base"),
     "model": ("engine", "engine/base"),
     # What the daemon does not have: the server is not among those that may include it.
     "model/fit": ("model", "engine", "engine/base"),

@@ -8,6 +8,7 @@
 #include "engine/base/philox.h"
 #include "engine/device.h"
 #include "engine/parameters.h"
+#include "engine/executor.h"
 #include "engine/plan.h"
 #include "engine/program.h"
 #include "model/checkpoint.h"
@@ -44,6 +45,7 @@ struct bench_case {
     struct program *program;
     struct parameters *parameters;
     struct plan *plan;
+    struct executor *executor;
     int n_samples;
     double *wall_ms, *cpu_ms; /* [ROUNDS_MAX] */
 };
@@ -90,7 +92,6 @@ static int build_inference(const struct bench *b, struct bench_case *c, struct e
     const struct architecture *a = &b->formulation.architecture;
     struct plan_options options = {.precision = c->precision,
                                    .batch_max = c->batch,
-                                   .grain = ncsnpp_grain(a, c->batch),
                                    .n_outputs = 1};
     int x, time_cond, phi, rc;
 
@@ -103,6 +104,10 @@ static int build_inference(const struct bench *b, struct bench_case *c, struct e
     options.outputs = &phi;
     if (rc == 0)
         rc = plan_create(c->device, c->program, c->parameters, &options, &c->plan, err);
+    if (rc == 0)
+        rc = executor_create(c->plan, NULL, &c->executor, err);
+    if (rc == 0)
+        rc = executor_create(c->plan, NULL, &c->executor, err);
     for (int i = 0; i < c->batch && rc == 0; i++) {
         size_t count = (size_t)(a->image_size * a->image_size * a->num_channels);
         struct philox_key key = philox_key(0, (uint32_t)i, 0);
@@ -112,29 +117,26 @@ static int build_inference(const struct bench *b, struct bench_case *c, struct e
         if (!image)
             return error_set(err, -ENOMEM, "out of memory for an image");
         philox_uniforms(&key, PHILOX_STREAM_START, count, image);
-        rc = plan_write(c->plan, x, i, 1, image, err);
+        rc = executor_write(c->executor, x, i, 1, image, err);
         if (rc == 0)
-            rc = plan_write(c->plan, time_cond, i, 1, &time, err);
+            rc = executor_write(c->executor, time_cond, i, 1, &time, err);
         free(image);
     }
     return rc;
 }
 
-/* Loss and gradients, a chunk per thread as when training. */
+/* Loss and gradients, as when training. */
 static int build_training(const struct bench *b, struct bench_case *c, struct error *err)
 {
     const struct formulation *f = &b->formulation;
     struct objective_options objective = {.dropout = f->architecture.dropout > 0};
-    struct plan_options options = {.precision = c->precision,
-                                   .batch_max = c->batch,
-                                   .grain = c->batch / c->n_threads};
+    struct plan_options options = {.precision = c->precision, .batch_max = c->batch};
     struct objective o = {0};
-    float *scratch = NULL;
+    size_t n_pixels = (size_t)f->architecture.image_size * (size_t)f->architecture.image_size *
+                      (size_t)f->architecture.num_channels;
+    float *scratch = NULL, *image = NULL;
     int *outputs = NULL, rc;
 
-    if (options.grain < 1 || c->batch % c->n_threads != 0)
-        return error_set(err, -EINVAL, "a batch of %d does not divide into %d threads", c->batch,
-                         c->n_threads);
     rc = objective_append(c->program, f, &objective, &o, err);
     if (rc == 0)
         rc = parameters_create(c->device, c->program, &c->parameters, err);
@@ -142,7 +144,8 @@ static int build_training(const struct bench *b, struct bench_case *c, struct er
         goto out;
     outputs = calloc((size_t)o.n_gradients + 1, sizeof(*outputs));
     scratch = calloc(denoiser_scratch_floats(f) + 1, sizeof(*scratch));
-    if (!outputs || !scratch) {
+    image = malloc(n_pixels * sizeof(*image));
+    if (!outputs || !scratch || !image) {
         rc = error_set(err, -ENOMEM, "out of memory for %d gradients", o.n_gradients);
         goto out;
     }
@@ -154,18 +157,40 @@ static int build_training(const struct bench *b, struct bench_case *c, struct er
     options.outputs = outputs;
     rc = plan_create(c->device, c->program, c->parameters, &options, &c->plan, err);
     if (rc == 0)
-        rc = denoiser_write_constants(&o.denoiser, f, c->plan, c->batch, err);
+        rc = executor_create(c->plan, NULL, &c->executor, err);
+    if (rc == 0)
+        rc = denoiser_write_constants(&o.denoiser, f, c->executor, c->batch, err);
     for (int i = 0; i < c->batch && rc == 0; i++) {
         struct philox_key key = philox_key(0, (uint32_t)i, 0);
 
-        rc = objective_write_time(&o, f, c->plan, i, c->batch, (i + 0.5) / c->batch, &key, scratch,
-                                  err);
+        philox_uniforms(&key, PHILOX_STREAM_START, n_pixels, image);
+        rc = executor_write(c->executor, o.x0, i, 1, image, err);
+        if (rc == 0)
+            rc = objective_write_time(&o, f, c->executor, i, (i + 0.5) / c->batch, 1.0 / c->batch,
+                                      &key, scratch, err);
     }
 
 out:
     free(outputs);
     free(scratch);
+    free(image);
     objective_fini(&o);
+    return rc;
+}
+
+static int load_weights(const struct bench *b, struct bench_case *c, struct error *err)
+{
+    float *weights;
+    int rc;
+
+    if (b->weights)
+        return parameters_load(c->parameters, b->weights, err);
+    weights = malloc(parameters_count(c->parameters) * sizeof(*weights));
+    if (!weights)
+        return error_set(err, -ENOMEM, "out of memory for the weights of a network");
+    ncsnpp_init(&b->formulation.architecture, c->parameters, 0, weights);
+    rc = parameters_load(c->parameters, weights, err);
+    free(weights);
     return rc;
 }
 
@@ -184,19 +209,15 @@ static int build_case(const struct bench *b, struct bench_case *c, struct error 
         rc = b->options->train ? build_training(b, c, err) : build_inference(b, c, err);
     if (rc < 0)
         return rc;
-    if (b->weights)
-        memcpy(parameters_values(c->parameters), b->weights,
-               parameters_count(c->parameters) * sizeof(float));
-    else
-        ncsnpp_init(&b->formulation.architecture, c->parameters, 0);
-    rc = parameters_changed(c->parameters, err);
+    rc = load_weights(b, c, err);
     if (rc == 0)
-        rc = plan_run(c->plan, c->batch, err); /* warm-up */
+        rc = executor_run(c->executor, c->batch, err); /* warm-up */
     return rc;
 }
 
 static void fini_case(struct bench_case *c)
 {
+    executor_destroy(c->executor);
     plan_destroy(c->plan);
     parameters_destroy(c->parameters);
     program_destroy(c->program);
@@ -267,7 +288,7 @@ static int measure(struct bench *b, struct error *err)
         for (int i = 0; i < b->n_cases; i++) {
             struct bench_case *c = &b->cases[i];
             double wall = clock_ms(CLOCK_MONOTONIC), cpu = clock_ms(CLOCK_PROCESS_CPUTIME_ID);
-            int rc = plan_run(c->plan, c->batch, err);
+            int rc = executor_run(c->executor, c->batch, err);
 
             if (rc < 0)
                 return rc;
@@ -392,7 +413,7 @@ static int bench(const struct options *o, struct error *err)
     if (rc == 0)
         rc = build_cases(&b, err);
     if (rc == 0 && o->plan)
-        rc = plan_table_print(b.cases[0].plan, o->rounds, err);
+        rc = plan_table_print(b.cases[0].plan, b.cases[0].executor, o->rounds, err);
     if (rc == 0 && !o->plan) {
         machine_ticks(&busy[0], &total[0]);
         own = clock_ms(CLOCK_PROCESS_CPUTIME_ID);

@@ -1,5 +1,6 @@
 #include "tools/bench/plan_table.h"
 #include "engine/base/error.h"
+#include "engine/executor.h"
 #include "engine/plan.h"
 #include "engine/program.h"
 
@@ -29,7 +30,8 @@ static void tensor_text(const struct shape *shape, enum dtype type, char *text, 
 }
 
 /* Seconds [n_steps]: the medians of n_runs. */
-static int time_steps(struct plan *plan, int n_runs, double *seconds, struct error *err)
+static int time_steps(const struct plan *plan, struct executor *executor, int n_runs,
+                      double *seconds, struct error *err)
 {
     int n_steps = plan_n_steps(plan), rc = 0;
     double *runs = malloc((size_t)n_runs * (size_t)n_steps * sizeof(*runs));
@@ -38,7 +40,7 @@ static int time_steps(struct plan *plan, int n_runs, double *seconds, struct err
     if (!runs || !column)
         rc = error_set(err, -ENOMEM, "out of memory for the times of %d steps", n_steps);
     for (int i = 0; i < n_runs && rc == 0; i++)
-        rc = plan_time_steps(plan, runs + (size_t)i * (size_t)n_steps, err);
+        rc = executor_profile(executor, runs + (size_t)i * (size_t)n_steps, err);
     for (int i = 0; i < n_steps && rc == 0; i++) {
         for (int j = 0; j < n_runs; j++)
             column[j] = runs[(size_t)j * (size_t)n_steps + (size_t)i];
@@ -50,7 +52,7 @@ static int time_steps(struct plan *plan, int n_runs, double *seconds, struct err
     return rc;
 }
 
-static void print_steps(struct plan *plan, const double *seconds)
+static void print_steps(const struct plan *plan, const double *seconds)
 {
     printf("%5s  %-24s %-18s %-18s %5s %9s %8s\n", "round", "operation", "from", "to", "parts",
            "us", "GFLOP/s");
@@ -68,7 +70,7 @@ static void print_steps(struct plan *plan, const double *seconds)
     }
 }
 
-static void print_sums(struct plan *plan, const double *seconds)
+static void print_sums(const struct plan *plan, const double *seconds)
 {
     struct passes passes = plan_passes(plan);
     double sums[OP_KINDS] = {0}, total = 0, products = 0;
@@ -95,14 +97,15 @@ static void print_sums(struct plan *plan, const double *seconds)
            plan_n_rounds(plan), passes.n_up_after, passes.n_add_into);
 }
 
-int plan_table_print(struct plan *plan, int n_runs, struct error *err)
+int plan_table_print(const struct plan *plan, struct executor *executor, int n_runs,
+                     struct error *err)
 {
     double *seconds = malloc((size_t)plan_n_steps(plan) * sizeof(*seconds) + 1);
     int rc = 0;
 
     if (!seconds)
         return error_set(err, -ENOMEM, "out of memory for the times of a plan");
-    rc = time_steps(plan, n_runs, seconds, err);
+    rc = time_steps(plan, executor, n_runs, seconds, err);
     if (rc == 0) {
         print_steps(plan, seconds);
         print_sums(plan, seconds);

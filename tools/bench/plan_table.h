@@ -6,10 +6,12 @@
 #define TOOLS_BENCH_PLAN_TABLE_H
 
 struct error;
+struct executor;
 struct plan;
 
 /* Times every step n_runs times on one thread and prints medians, in the order of running, with what
  * the passes did and the sum per operation. 0, -ENOMEM or -EIO. */
-int plan_table_print(struct plan *plan, int n_runs, struct error *err);
+int plan_table_print(const struct plan *plan, struct executor *executor, int n_runs,
+                     struct error *err);
 
 #endif

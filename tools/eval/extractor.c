@@ -3,6 +3,7 @@
 #include "engine/base/pool.h"
 #include "engine/device.h"
 #include "engine/parameters.h"
+#include "engine/executor.h"
 #include "engine/plan.h"
 #include "engine/program.h"
 #include "model/safetensors.h"
@@ -16,18 +17,22 @@ enum { BATCH = 32, ENLARGED = 128, SIDE_MAX = 1024 };
 
 struct extractor {
     struct device *device; /* borrowed */
+    struct pool *pool;     /* borrowed */
     int side, input_side;  /* of the pictures and of what the network sees, px */
     int x, y;              /* values */
     struct parameters *parameters;
     struct plan *plan;
+    struct executor *executor;
     uint8_t *enlarged; /* [BATCH,input_side,input_side,3] */
     float *input;      /* the same as the network wants it */
 };
 
 static int load_weights(struct parameters *parameters, const char *path, struct error *err)
 {
-    struct safetensors *file;
-    int rc = safetensors_open(path, &file, err);
+    float *weights = malloc((parameters_count(parameters) + 1) * sizeof(*weights));
+    struct safetensors *file = NULL;
+    int rc = weights ? safetensors_open(path, &file, err)
+                     : error_set(err, -ENOMEM, "out of memory for the feature network");
 
     for (int i = 0; rc == 0 && i < parameters_n(parameters); i++) {
         const char *name = parameters_name(parameters, i);
@@ -40,27 +45,21 @@ static int load_weights(struct parameters *parameters, const char *path, struct 
         if (!fits)
             rc = error_set(err, -EINVAL, "weight \"%s\" is missing or of another shape", name);
         else
-            rc = safetensors_read_floats(tensor,
-                                         parameters_values(parameters) +
-                                             parameters_offset(parameters, i),
-                                         err);
-        if (rc < 0) {
+            rc = safetensors_read_floats(tensor, weights + parameters_offset(parameters, i), err);
+        if (rc < 0)
             error_prefix(err, "feature network \"%s\": ", path);
-            safetensors_close(file);
-            return rc;
-        }
     }
-    if (rc < 0)
-        return rc;
+    if (rc == 0)
+        rc = parameters_load(parameters, weights, err);
     safetensors_close(file);
-    return parameters_changed(parameters, err);
+    free(weights);
+    return rc;
 }
 
 static int make_plan(struct extractor *e, const char *network, struct error *err)
 {
     struct plan_options options = {.precision = PRECISION_FP32,
                                    .batch_max = BATCH,
-                                   .grain = 1,
                                    .n_outputs = 1,
                                    .outputs = &e->y};
     struct program *p = NULL;
@@ -76,13 +75,15 @@ static int make_plan(struct extractor *e, const char *network, struct error *err
     if (rc == 0)
         rc = plan_create(e->device, p, e->parameters, &options, &e->plan, err);
     if (rc == 0)
+        rc = executor_create(e->plan, NULL, &e->executor, err);
+    if (rc == 0)
         rc = load_weights(e->parameters, network, err);
     program_destroy(p);
     return rc;
 }
 
-int extractor_create(struct device *device, const char *network, int side, struct extractor **out,
-                     struct error *err)
+int extractor_create(struct device *device, struct pool *pool, const char *network, int side,
+                     struct extractor **out, struct error *err)
 {
     struct extractor *e;
     size_t n_values;
@@ -94,6 +95,7 @@ int extractor_create(struct device *device, const char *network, int side, struc
     if (!e)
         return error_set(err, -ENOMEM, "out of memory for the feature network");
     e->device = device;
+    e->pool = pool;
     e->side = side;
     e->input_side = side < ENLARGED ? ENLARGED : side;
     n_values = (size_t)BATCH * (size_t)e->input_side * (size_t)e->input_side * 3;
@@ -115,6 +117,7 @@ void extractor_destroy(struct extractor *e)
 {
     if (!e)
         return;
+    executor_destroy(e->executor);
     plan_destroy(e->plan);
     parameters_destroy(e->parameters);
     free(e->enlarged);
@@ -164,16 +167,17 @@ int extractor_compute(struct extractor *e, int n, const uint8_t *pixels,
         if (stop && *stop)
             return error_set(err, -ECANCELED, "stopped with the features of %d of %d pictures",
                              first, n);
-        pool_run(device_base(e->device)->pool, count, prepare_picture, &job);
+        pool_run(e->pool, count, prepare_picture, &job);
         for (int i = 0; i < count && rc == 0; i++)
             rc = job.rcs[i];
         if (rc < 0)
             return error_set(err, rc, "out of memory resizing pictures");
-        rc = plan_write(e->plan, e->x, 0, count, e->input, err);
+        rc = executor_write(e->executor, e->x, 0, count, e->input, err);
         if (rc == 0)
-            rc = plan_run(e->plan, count, err);
+            rc = executor_run(e->executor, count, err);
         if (rc == 0)
-            rc = plan_read(e->plan, e->y, 0, count, out + (size_t)first * SQUEEZENET_FEATURES, err);
+            rc = executor_read(e->executor, e->y, 0, count,
+                               out + (size_t)first * SQUEEZENET_FEATURES, err);
         if (rc < 0)
             return rc;
     }

@@ -11,13 +11,14 @@
 
 struct device;
 struct error;
+struct pool;
 struct extractor;
 
 /* network: file of the weights. side: of the pictures, px. device is borrowed and must outlive it.
  * 0, -EINVAL (a weight is missing or of another shape, a side out of 1 .. 1024), -ENOMEM, -EIO or
  * -errno of the file. */
-int extractor_create(struct device *device, const char *network, int side, struct extractor **out,
-                     struct error *err);
+int extractor_create(struct device *device, struct pool *pool, const char *network, int side,
+                     struct extractor **out, struct error *err);
 void extractor_destroy(struct extractor *e);
 
 int extractor_side(const struct extractor *e);

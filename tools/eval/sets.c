@@ -1,5 +1,6 @@
 #include "tools/eval/sets.h"
 #include "engine/base/error.h"
+#include "engine/base/pool.h"
 #include "engine/device.h"
 #include "tools/eval/extractor.h"
 #include "tools/eval/statistics.h"
@@ -15,6 +16,7 @@ struct sets {
     const struct sets_options *options; /* borrowed */
     int side;                           /* px; 0: not known yet */
     struct device *device;
+    struct pool *pool;
     struct extractor *extractor; /* NULL: not needed yet */
 };
 
@@ -34,8 +36,11 @@ int sets_open(const struct sets_options *options, struct sets **out, struct erro
     s->options = options;
     s->side = options->side;
     rc = device_open(options->device, options->n_threads, &s->device, err);
+    if (rc == 0)
+        rc = pool_create(options->n_threads ? options->n_threads : pool_available_threads(),
+                         &s->pool, err);
     if (rc < 0) {
-        free(s);
+        sets_close(s);
         return rc;
     }
     *out = s;
@@ -48,6 +53,7 @@ void sets_close(struct sets *s)
         return;
     extractor_destroy(s->extractor);
     device_close(s->device);
+    pool_destroy(s->pool);
     free(s);
 }
 
@@ -56,7 +62,7 @@ int sets_extractor(struct sets *s, struct extractor **out, struct error *err)
     const char *network = s->options->network ? s->options->network : default_network();
 
     if (!s->extractor) {
-        int rc = extractor_create(s->device, network, s->side, &s->extractor, err);
+        int rc = extractor_create(s->device, s->pool, network, s->side, &s->extractor, err);
 
         if (rc < 0)
             return rc;
@@ -136,5 +142,5 @@ struct device *sets_device(const struct sets *s)
 
 struct pool *sets_pool(const struct sets *s)
 {
-    return device_base(s->device)->pool;
+    return s->pool;
 }

@@ -4,6 +4,7 @@
 #include "engine/device.h"
 #include "engine/gradient.h"
 #include "engine/parameters.h"
+#include "engine/executor.h"
 #include "engine/plan.h"
 #include "engine/program.h"
 #include "model/architecture.h"
@@ -31,6 +32,7 @@ struct evaluation {
     struct program *program;
     struct parameters *parameters;
     struct plan *plan;
+    struct executor *executor;
     int x, time_cond, cotangent, phi; /* values; cotangent -1 without gradients */
     int n_gradients;                  /* 0, or 1 + parameters: of x, then of each parameter */
     int *gradients;                   /* values, -1: phi does not depend on it */
@@ -84,7 +86,7 @@ static int build_plan(struct evaluation *e, enum precision precision, struct err
     struct plan_options options = {
         .precision = precision,
         .batch_max = e->n,
-        .grain = e->n_gradients ? 1 : ncsnpp_grain(&e->architecture, e->n),
+        .size = e->n_gradients ? 1 : 0,
     };
     int *outputs = calloc((size_t)e->n_gradients + 1, sizeof(*outputs)), rc;
 
@@ -97,6 +99,8 @@ static int build_plan(struct evaluation *e, enum precision precision, struct err
     }
     options.outputs = outputs;
     rc = plan_create(e->device, e->program, e->parameters, &options, &e->plan, err);
+    if (rc == 0)
+        rc = executor_create(e->plan, NULL, &e->executor, err);
     free(outputs);
     return rc;
 }
@@ -114,11 +118,11 @@ static bool has_shape(const struct safetensors_tensor *tensor, const struct shap
 
 static int load_weights(struct evaluation *e, const char *path, struct error *err)
 {
-    struct safetensors *file;
-    int rc = safetensors_open(path, &file, err);
+    float *weights = malloc((parameters_count(e->parameters) + 1) * sizeof(*weights));
+    struct safetensors *file = NULL;
+    int rc = weights ? safetensors_open(path, &file, err)
+                     : error_set(err, -ENOMEM, "out of memory for the weights");
 
-    if (rc < 0)
-        return rc;
     for (int i = 0; i < parameters_n(e->parameters) && rc == 0; i++) {
         const char *name = parameters_name(e->parameters, i);
         const struct safetensors_tensor *tensor = safetensors_find(file, name);
@@ -128,12 +132,13 @@ static int load_weights(struct evaluation *e, const char *path, struct error *er
         else if (!has_shape(tensor, parameters_shape(e->parameters, i)))
             rc = error_set(err, -EINVAL, "\"%s\" in weights \"%s\" has another shape", name, path);
         else
-            rc = safetensors_read_floats(tensor,
-                                         parameters_values(e->parameters) +
-                                             parameters_offset(e->parameters, i),
-                                         err);
+            rc =
+                safetensors_read_floats(tensor, weights + parameters_offset(e->parameters, i), err);
     }
+    if (rc == 0)
+        rc = parameters_load(e->parameters, weights, err);
     safetensors_close(file);
+    free(weights);
     return rc;
 }
 
@@ -196,7 +201,7 @@ static int write_images(struct evaluation *e, int value, const float *src, struc
     if (!values)
         return error_set(err, -ENOMEM, "out of memory for %d images", e->n);
     reorder(&e->architecture, e->n, true, src, values);
-    rc = plan_write(e->plan, value, 0, e->n, values, err);
+    rc = executor_write(e->executor, value, 0, e->n, values, err);
     free(values);
     return rc;
 }
@@ -232,7 +237,7 @@ static int keep_images(struct evaluation *e, const char *name, int value, struct
     int rc = -ENOMEM;
 
     if (raw && values)
-        rc = plan_read(e->plan, value, 0, e->n, raw, err);
+        rc = executor_read(e->executor, value, 0, e->n, raw, err);
     else
         error_set(err, rc, "out of memory for \"%s\"", name);
     if (rc == 0)
@@ -254,7 +259,7 @@ static int keep_gradient(struct evaluation *e, int i, struct error *err)
 
     if (!values)
         return error_set(err, -ENOMEM, "out of memory for a gradient");
-    rc = plan_read(e->plan, e->gradients[1 + i], 0, 1, values, err);
+    rc = executor_read(e->executor, e->gradients[1 + i], 0, 1, values, err);
     if (rc < 0) {
         free(values);
         return rc;
@@ -310,7 +315,7 @@ static int evaluate_paced(struct evaluation *e, struct error *err)
     do {
         double start = clock_seconds();
 
-        rc = plan_run(e->plan, e->n, err);
+        rc = executor_run(e->executor, e->n, err);
         if (rc == 0)
             printf("%.4f\n", 1e3 * (clock_seconds() - start));
         fflush(stdout);
@@ -347,15 +352,15 @@ static int run(struct evaluation *e, const struct options *o, enum precision pre
     if (rc == 0)
         rc = build_plan(e, precision, err);
     if (rc == 0)
-        rc = parameters_changed(e->parameters, err);
+        rc = load_weights(e, o->weights, err);
     if (rc == 0)
         rc = write_images(e, e->x, x, err);
     if (rc == 0)
-        rc = plan_write(e->plan, e->time_cond, 0, e->n, times, err);
+        rc = executor_write(e->executor, e->time_cond, 0, e->n, times, err);
     if (rc == 0 && cotangent)
         rc = write_images(e, e->cotangent, cotangent, err);
     if (rc == 0)
-        rc = plan_run(e->plan, e->n, err);
+        rc = executor_run(e->executor, e->n, err);
     if (rc == 0)
         rc = keep_outputs(e, cotangent, err);
     if (rc == 0)
@@ -383,8 +388,6 @@ static int evaluate(const struct options *o, enum precision precision, struct er
     if (rc == 0)
         rc = build_program(&e, o->gradients, err);
     if (rc == 0)
-        rc = load_weights(&e, o->weights, err);
-    if (rc == 0)
         rc = run(&e, o, precision, err);
 
     for (int i = 0; i < e.n_tensors; i++) {
@@ -392,6 +395,7 @@ static int evaluate(const struct options *o, enum precision precision, struct er
         free((void *)e.tensors[i].data);
     }
     free(e.tensors);
+    executor_destroy(e.executor);
     plan_destroy(e.plan);
     parameters_destroy(e.parameters);
     free(e.gradients);

@@ -28,8 +28,6 @@ int main(int argc, char **argv)
         {"minutes", 0, ARGUMENT_NUMBER, &o.minutes, 0.001, 1e6, "M",
          "stop after that wall time, saving"},
         {"threads", 0, ARGUMENT_INT, &o.n_threads, 1, 4096, "N", "default: all processors"},
-        {"grain", 0, ARGUMENT_INT, &o.grain, 1, 65536, "N",
-         "images computed together; default: batch / threads"},
         {"device", 0, ARGUMENT_TEXT, &o.device, 0, 0, "NAME", "auto, cpu, reference"},
         {"precision", 0, ARGUMENT_TEXT, &precision, 0, 0, "P", "auto, fp32, bf16"},
         {"from", 0, ARGUMENT_TEXT, &o.from, 0, 0, "FILE",

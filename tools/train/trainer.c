@@ -3,6 +3,7 @@
 #include "engine/base/error.h"
 #include "engine/base/pool.h"
 #include "engine/parameters.h"
+#include "engine/executor.h"
 #include "engine/plan.h"
 #include "engine/program.h"
 #include "model/ncsnpp.h"
@@ -19,13 +20,14 @@
 enum { BALANCE_TIMES = 33 };
 
 struct trainer {
-    struct pool *pool; /* of the device */
+    struct pool *pool;
     const struct formulation *formulation;
     struct optimizer_options options;
-    int batch, grain;
+    int batch;
     struct objective objective;
     struct parameters *parameters;
     struct plan *plan;
+    struct executor *executor;
     struct optimizer_state state;  /* owns all but the weights */
     float *gradient;               /* what state.gradient reads */
     float *image;                  /* one x_0 */
@@ -34,23 +36,11 @@ struct trainer {
     double balance[BALANCE_TIMES]; /* losses at equally spaced times; 1: not balanced */
 };
 
-/* The largest divisor of the batch that gives every thread a chunk. */
-static int choose_grain(int batch, int n_threads)
-{
-    int grain = batch / n_threads;
-
-    while (grain > 1 && batch % grain != 0)
-        grain--;
-    return grain < 1 ? 1 : grain;
-}
-
 static int create_plan(struct trainer *t, struct device *device, const struct program *p,
                        enum precision precision, struct error *err)
 {
     const struct objective *o = &t->objective;
-    struct plan_options options = {.precision = precision,
-                                   .batch_max = t->batch,
-                                   .grain = t->grain};
+    struct plan_options options = {.precision = precision, .batch_max = t->batch};
     int *outputs = calloc((size_t)o->n_gradients + 1, sizeof(*outputs)), rc;
 
     if (!outputs)
@@ -63,18 +53,24 @@ static int create_plan(struct trainer *t, struct device *device, const struct pr
     options.outputs = outputs;
     rc = plan_create(device, p, t->parameters, &options, &t->plan, err);
     free(outputs);
+    if (rc == 0)
+        rc = executor_create(t->plan, NULL, &t->executor, err);
     if (rc < 0)
         return rc;
-    return denoiser_write_constants(&o->denoiser, t->formulation, t->plan, t->batch, err);
+    return denoiser_write_constants(&o->denoiser, t->formulation, t->executor, t->batch, err);
 }
 
 static int create_arrays(struct trainer *t, struct error *err)
 {
     const struct architecture *a = &t->formulation->architecture;
     size_t n = parameters_count(t->parameters);
+    void *weights = NULL;
+    int rc = parameters_keep(t->parameters, &weights, err);
 
+    if (rc < 0)
+        return rc;
     t->state.n = n;
-    t->state.weights = parameters_values(t->parameters);
+    t->state.weights = weights;
     t->state.ema = calloc(n, sizeof(float));
     t->state.m = calloc(n, sizeof(float));
     t->state.v = calloc(n, sizeof(float));
@@ -99,19 +95,14 @@ int trainer_create(struct device *device, const struct formulation *f, const str
 
     if (!t)
         return error_set(err, -ENOMEM, "out of memory for a trainer");
-    t->pool = device_base(device)->pool;
     t->formulation = f;
     t->options = r->optimizer;
     for (int i = 0; i < BALANCE_TIMES; i++)
         t->balance[i] = 1;
     t->batch = r->batch;
-    t->grain = options->grain ? options->grain : choose_grain(r->batch, pool_threads(t->pool));
-    if (t->batch % t->grain != 0) {
-        rc = error_set(err, -EINVAL, "a batch of %d is not a multiple of the grain %d", t->batch,
-                       t->grain);
-        goto fail;
-    }
-    rc = program_create(&p, err);
+    rc = pool_create(options->n_threads, &t->pool, err);
+    if (rc == 0)
+        rc = program_create(&p, err);
     if (rc == 0)
         rc = objective_append(p, f, &objective, &t->objective, err);
     if (rc == 0)
@@ -122,7 +113,7 @@ int trainer_create(struct device *device, const struct formulation *f, const str
         rc = create_arrays(t, err);
     if (rc < 0)
         goto fail;
-    ncsnpp_init(&f->architecture, t->parameters, r->seed);
+    ncsnpp_init(&f->architecture, t->parameters, r->seed, t->state.weights);
     memcpy(t->state.ema, t->state.weights, t->state.n * sizeof(float));
     rc = trainer_changed(t, err);
     if (rc < 0)
@@ -141,7 +132,9 @@ void trainer_destroy(struct trainer *t)
 {
     if (!t)
         return;
+    executor_destroy(t->executor);
     plan_destroy(t->plan);
+    pool_destroy(t->pool);
     parameters_destroy(t->parameters);
     objective_fini(&t->objective);
     free(t->state.ema);
@@ -171,9 +164,9 @@ static int write_batch(struct trainer *t, const struct dataset *d, const struct 
         int rc;
 
         dataset_image(d, e->image, e->mirrored, t->image);
-        rc = plan_write(t->plan, t->objective.x0, i, 1, t->image, err);
+        rc = executor_write(t->executor, t->objective.x0, i, 1, t->image, err);
         if (rc == 0)
-            rc = objective_write_time(&t->objective, t->formulation, t->plan, i, e->t,
+            rc = objective_write_time(&t->objective, t->formulation, t->executor, i, e->t,
                                       1 / (balance_at(t, e->t) * t->batch), &e->key, t->scratch,
                                       err);
         if (rc < 0)
@@ -200,9 +193,9 @@ static int measure_balance(struct trainer *t, const struct dataset *d, uint64_t 
         }
         rc = write_batch(t, d, examples, err);
         if (rc == 0)
-            rc = plan_run(t->plan, t->batch, err);
+            rc = executor_run(t->executor, t->batch, err);
         if (rc == 0)
-            rc = plan_read(t->plan, t->objective.loss, 0, t->batch, t->losses, err);
+            rc = executor_read(t->executor, t->objective.loss, 0, t->batch, t->losses, err);
         for (int i = 0; rc == 0 && i < t->batch; i++)
             measured[k] += (double)t->losses[i] / t->batch;
         if (rc == 0 && !(isfinite(measured[k]) && measured[k] > 0))
@@ -240,8 +233,8 @@ static int read_gradients(struct trainer *t, struct error *err)
 
         if (value < 0)
             continue;
-        rc =
-            plan_read(t->plan, value, 0, 1, t->gradient + parameters_offset(t->parameters, i), err);
+        rc = executor_read(t->executor, value, 0, 1,
+                           t->gradient + parameters_offset(t->parameters, i), err);
         if (rc < 0)
             return rc;
     }
@@ -258,11 +251,11 @@ int trainer_step(struct trainer *t, const struct dataset *d, const struct exampl
     if (rc < 0)
         return rc;
     times[1] = 1e3 * clock_seconds();
-    rc = plan_run(t->plan, t->batch, err);
+    rc = executor_run(t->executor, t->batch, err);
     if (rc < 0)
         return rc;
     times[2] = 1e3 * clock_seconds();
-    rc = plan_read(t->plan, t->objective.loss, 0, t->batch, t->losses, err);
+    rc = executor_read(t->executor, t->objective.loss, 0, t->batch, t->losses, err);
     if (rc == 0)
         rc = read_gradients(t, err);
     if (rc < 0)
@@ -295,7 +288,7 @@ const struct optimizer_state *trainer_state(const struct trainer *t)
 
 int trainer_changed(struct trainer *t, struct error *err)
 {
-    return parameters_changed(t->parameters, err);
+    return parameters_repack(t->parameters, err);
 }
 
 struct parameters *trainer_parameters(struct trainer *t)
@@ -308,12 +301,7 @@ enum precision trainer_precision(const struct trainer *t)
     return plan_precision(t->plan);
 }
 
-int trainer_grain(const struct trainer *t)
-{
-    return t->grain;
-}
-
 size_t trainer_memory_bytes(const struct trainer *t)
 {
-    return plan_memory_bytes(t->plan) + 5 * t->state.n * sizeof(float);
+    return executor_memory_bytes(t->executor) + 5 * t->state.n * sizeof(float);
 }

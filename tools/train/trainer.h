@@ -23,7 +23,7 @@ struct trainer;
 
 struct trainer_options {
     enum precision precision;
-    int grain; /* images per chunk of a plan; 0: as many as spread the batch over the threads */
+    int n_threads; /* of the optimiser, >= 1 */
 };
 
 /* What a step did and how long its parts took. */
@@ -62,7 +62,6 @@ int trainer_changed(struct trainer *t, struct error *err);
 
 struct parameters *trainer_parameters(struct trainer *t);
 enum precision trainer_precision(const struct trainer *t); /* never PRECISION_AUTO */
-int trainer_grain(const struct trainer *t);
-size_t trainer_memory_bytes(const struct trainer *t); /* plan and arrays */
+size_t trainer_memory_bytes(const struct trainer *t);      /* plan and arrays */
 
 #endif

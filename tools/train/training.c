@@ -2,6 +2,7 @@
 #include "engine/base/clock.h"
 #include "engine/base/error.h"
 #include "engine/base/log.h"
+#include "engine/base/pool.h"
 #include "engine/parameters.h"
 #include "engine/program.h"
 #include "model/generator.h"
@@ -40,6 +41,7 @@ struct training {
     double start; /* monotonic seconds */
     int folder;   /* descriptor of the run, locked; -1: none */
     struct device *device;
+    struct pool *pool; /* reads pictures, updates weights */
     struct dataset *dataset;
     struct resume *resume;           /* NULL when the training begins */
     struct checkpoint *loaded;       /* start.safetensors of a resumed training: owns formulation */
@@ -284,7 +286,7 @@ static int read_data(struct training *t, struct error *err)
     double start = clock_seconds();
     int rc;
 
-    rc = dataset_open(t->options->data, &options, device_base(t->device)->pool, &t->dataset, err);
+    rc = dataset_open(t->options->data, &options, t->pool, &t->dataset, err);
     if (rc < 0)
         return rc;
     log_write(LOG_INFO, "event=data images=%d skipped=%d side=%d seconds=%.1f", t->dataset->n,
@@ -354,7 +356,7 @@ static int resume_formulation(struct training *t, struct error *err)
 static int create_trainer(struct training *t, struct error *err)
 {
     struct trainer_options options = {.precision = t->options->precision,
-                                      .grain = t->options->grain};
+                                      .n_threads = pool_threads(t->pool)};
     struct examples_options examples = {.seed = t->recipe.seed,
                                         .n_images = t->dataset->n,
                                         .batch = t->recipe.batch,
@@ -375,11 +377,10 @@ static int create_trainer(struct training *t, struct error *err)
         return error_set(err, -ENOMEM, "out of memory for a batch");
     device_base(t->device)->ops->describe(t->device, name, sizeof(name));
     log_write(LOG_INFO,
-              "event=trainer parameters=%zu memory_mib=%zu precision=%s batch=%d grain=%d "
+              "event=trainer parameters=%zu memory_mib=%zu precision=%s batch=%d "
               "device=\"%s\"",
               trainer_state(t->trainer)->n, trainer_memory_bytes(t->trainer) >> 20,
-              precision_name(trainer_precision(t->trainer)), t->recipe.batch,
-              trainer_grain(t->trainer), name);
+              precision_name(trainer_precision(t->trainer)), t->recipe.batch, name);
     return 0;
 }
 
@@ -548,7 +549,9 @@ static int prepare(struct training *t, struct error *err)
         if (rc < 0)
             return rc;
     }
-    rc = device_open(o->device, o->n_threads, &t->device, err);
+    rc = pool_create(o->n_threads ? o->n_threads : pool_available_threads(), &t->pool, err);
+    if (rc == 0)
+        rc = device_open(o->device, o->n_threads, &t->device, err);
     if (rc == 0)
         rc = read_data(t, err);
     if (rc == 0)
@@ -576,6 +579,7 @@ int training_run(const struct training_options *options, struct error *err)
     resume_close(t.resume);
     dataset_close(t.dataset);
     device_close(t.device);
+    pool_destroy(t.pool);
     if (t.folder >= 0)
         close(t.folder);
     recipe_fini(&t.recipe);

@@ -26,7 +26,6 @@ struct training_options {
     const char *out;    /* folder, created when it is not there */
     const char *device; /* device_open() */
     int n_threads;      /* 0: as many as this process may use */
-    int grain;          /* trainer_options */
     enum precision precision;
     double steps;     /* instead of the recipe's; 0: the recipe's */
     double minutes;   /* stop after that wall time; 0: no limit */

@@ -3,7 +3,7 @@
 #include "engine/base/error.h"
 #include "engine/base/philox.h"
 #include "engine/parameters.h"
-#include "engine/plan.h"
+#include "tests/planned.h"
 #include "engine/program.h"
 
 #include <math.h>
@@ -86,7 +86,7 @@ static struct parameters *draw_parameters(struct device *device, const struct pr
         const struct shape *shape = parameters_shape(parameters, i);
         struct philox_key key = philox_key(3, (uint32_t)i, 0);
         size_t count = shape_count(shape);
-        float *values = parameters_values(parameters) + parameters_offset(parameters, i);
+        float *values = planned_weights(parameters) + parameters_offset(parameters, i);
         float scale = shape->n_dims > 1 ? 1 / sqrtf((float)count / (float)shape->dims[0]) : 0.3f;
 
         philox_normals(&key, 0, count, values);
@@ -96,20 +96,20 @@ static struct parameters *draw_parameters(struct device *device, const struct pr
     return parameters;
 }
 
-static struct plan *make_plan(struct device *device, const struct program *p,
-                              struct parameters *parameters, enum precision precision, int grain,
-                              int n_outputs, const int *outputs)
+static struct planned *make_plan(struct device *device, const struct program *p,
+                                 struct parameters *parameters, enum precision precision, int grain,
+                                 int n_outputs, const int *outputs)
 {
     struct plan_options options = {precision, BATCH, grain, n_outputs, outputs};
-    struct plan *plan;
+    struct planned *plan;
     struct error err;
 
-    if (plan_create(device, p, parameters, &options, &plan, &err) < 0)
+    if (planned_create(device, p, parameters, &options, &plan, &err) < 0)
         fail_msg("%s", err.text);
     return plan;
 }
 
-static void write_images(struct plan *plan, int x)
+static void write_images(struct planned *plan, int x)
 {
     float *image = malloc(SIDE * SIDE * C * sizeof(*image));
     struct error err;
@@ -118,17 +118,17 @@ static void write_images(struct plan *plan, int x)
         struct philox_key key = philox_key(1, (uint32_t)i, 0);
 
         philox_normals(&key, 0, SIDE * SIDE * C, image);
-        assert_int_equal(plan_write(plan, x, i, 1, image, &err), 0);
+        assert_int_equal(planned_write(plan, x, i, 1, image, &err), 0);
     }
     free(image);
 }
 
 /* y of images [0, n). */
-static void run(struct plan *plan, const struct block *b, int n, float *y)
+static void run(struct planned *plan, const struct block *b, int n, float *y)
 {
     struct error err;
 
-    if (plan_run(plan, n, &err) < 0 || plan_read(plan, b->y, 0, n, y, &err) < 0)
+    if (planned_run(plan, n, &err) < 0 || planned_read(plan, b->y, 0, n, y, &err) < 0)
         fail_msg("%s", err.text);
 }
 
@@ -146,7 +146,8 @@ static void check_bytes(enum precision precision)
         struct parameters *parameters = draw_parameters(device, b.p);
 
         for (size_t g = 0; g < sizeof(grains) / sizeof(grains[0]); g++) {
-            struct plan *plan = make_plan(device, b.p, parameters, precision, grains[g], 1, &b.y);
+            struct planned *plan =
+                make_plan(device, b.p, parameters, precision, grains[g], 1, &b.y);
 
             write_images(plan, b.x);
             if (n_threads == 1 && g == 0)
@@ -158,7 +159,7 @@ static void check_bytes(enum precision precision)
                     fail_msg("%d images, %d threads, chunks of %d: other bytes", n, n_threads,
                              grains[g]);
             }
-            plan_destroy(plan);
+            planned_destroy(plan);
         }
         parameters_destroy(parameters);
         device_close(device);
@@ -211,17 +212,17 @@ static void test_passes(void **state)
         parameters = draw_parameters(device, b.p);
         for (int kept = 0; kept < 2; kept++) {
             const int outputs[] = {b.y, b.enlarged, b.convolved};
-            struct plan *plan =
+            struct planned *plan =
                 make_plan(device, b.p, parameters, PRECISION_FP32, 1, kept ? 3 : 1, outputs);
 
-            assert_int_equal(plan_passes(plan).n_up_after, !kept);
-            assert_int_equal(plan_passes(plan).n_add_into, !kept);
-            for (int j = 0; j < plan_n_steps(plan); j++)
-                products[kept] += plan_step(plan, j).products;
+            assert_int_equal(plan_passes(plan->plan).n_up_after, !kept);
+            assert_int_equal(plan_passes(plan->plan).n_add_into, !kept);
+            for (int j = 0; j < plan_n_steps(plan->plan); j++)
+                products[kept] += plan_step(plan->plan, j).products;
             y[kept] = malloc(sizeof(float) * OUT_COUNT);
             write_images(plan, b.x);
             run(plan, &b, 1, y[kept]);
-            plan_destroy(plan);
+            planned_destroy(plan);
         }
         assert_true(products[1] - products[0] == 0.75 * 4 * SIDE * SIDE * C * OUT_C);
         assert_true(distance(y[0], y[1], OUT_COUNT) < 1e-6);

@@ -5,7 +5,7 @@
 #include "engine/base/philox.h"
 #include "engine/device.h"
 #include "engine/parameters.h"
-#include "engine/plan.h"
+#include "tests/planned.h"
 #include "engine/program.h"
 
 #include <errno.h>
@@ -212,7 +212,7 @@ struct bench {
     struct device *device;
     struct program *program;
     struct parameters *parameters;
-    struct plan *plan;
+    struct planned *plan;
     int y, dy;
     int n_wrt, wrt[WRT_MAX], gradients[WRT_MAX];
     float *cotangent;
@@ -252,7 +252,7 @@ static void bench_init(struct bench *b, const struct row *row, int grain)
     int outputs[1 + WRT_MAX], n_values;
     struct plan_options options = {.precision = PRECISION_FP32,
                                    .batch_max = N_IMAGES,
-                                   .grain = grain,
+                                   .size = grain,
                                    .outputs = outputs};
     struct error err = {""};
     struct shape shape;
@@ -282,7 +282,8 @@ static void bench_init(struct bench *b, const struct row *row, int grain)
         assert_true(b->gradients[i] >= 0);
         outputs[options.n_outputs++] = b->gradients[i];
     }
-    succeed(plan_create(b->device, b->program, b->parameters, &options, &b->plan, &err), row, &err);
+    succeed(planned_create(b->device, b->program, b->parameters, &options, &b->plan, &err), row,
+            &err);
     b->y_count = value_count(b->program, b->y);
     b->cotangent = draw(b->y_count, (uint32_t)b->dy);
     for (int i = 0; i < n_values; i++) {
@@ -292,23 +293,24 @@ static void bench_init(struct bench *b, const struct row *row, int grain)
         if (value->role != VALUE_INPUT)
             continue;
         x = draw(value_count(b->program, i), (uint32_t)i);
-        succeed(plan_write(b->plan, i, 0, images_of(b->program, i), x, &err), row, &err);
+        succeed(planned_write(b->plan, i, 0, images_of(b->program, i), x, &err), row, &err);
         free(x);
     }
+    assert_non_null(planned_weights(b->parameters));
     if (parameters_count(b->parameters) > 0) {
         float *x = draw(parameters_count(b->parameters), 1000);
 
-        memcpy(parameters_values(b->parameters), x, parameters_count(b->parameters) * sizeof(*x));
+        memcpy(planned_weights(b->parameters), x, parameters_count(b->parameters) * sizeof(*x));
         free(x);
     }
-    succeed(parameters_changed(b->parameters, &err), row, &err);
-    succeed(plan_run(b->plan, N_IMAGES, &err), row, &err);
+    succeed(parameters_repack(b->parameters, &err), row, &err);
+    succeed(planned_run(b->plan, N_IMAGES, &err), row, &err);
 }
 
 static void bench_fini(struct bench *b)
 {
     free(b->cotangent);
-    plan_destroy(b->plan);
+    planned_destroy(b->plan);
     parameters_destroy(b->parameters);
     program_destroy(b->program);
     device_close(b->device);
@@ -321,8 +323,8 @@ static double product(struct bench *b)
     double sum = 0;
 
     assert_non_null(y);
-    assert_int_equal(plan_run(b->plan, N_IMAGES, NULL), 0);
-    assert_int_equal(plan_read(b->plan, b->y, 0, N_IMAGES, y, NULL), 0);
+    assert_int_equal(planned_run(b->plan, N_IMAGES, NULL), 0);
+    assert_int_equal(planned_read(b->plan, b->y, 0, N_IMAGES, y, NULL), 0);
     for (size_t i = 0; i < b->y_count; i++)
         sum += (double)y[i] * (double)b->cotangent[i];
     free(y);
@@ -337,11 +339,11 @@ static void put(struct bench *b, int value, const float *data)
     if (v->role == VALUE_PARAMETER) {
         const int i = parameters_find(b->parameters, v->name);
 
-        memcpy(parameters_values(b->parameters) + parameters_offset(b->parameters, i), data,
+        memcpy(planned_weights(b->parameters) + parameters_offset(b->parameters, i), data,
                value_count(b->program, value) * sizeof(*data));
-        assert_int_equal(parameters_changed(b->parameters, NULL), 0);
+        assert_int_equal(parameters_repack(b->parameters, NULL), 0);
     } else {
-        assert_int_equal(plan_write(b->plan, value, 0, images_of(b->program, value), data, NULL),
+        assert_int_equal(planned_write(b->plan, value, 0, images_of(b->program, value), data, NULL),
                          0);
     }
 }
@@ -358,7 +360,7 @@ static float *content(struct bench *b, int value)
     data = malloc(count * sizeof(*data));
     assert_non_null(data);
     memcpy(data,
-           parameters_values(b->parameters) +
+           planned_weights(b->parameters) +
                parameters_offset(b->parameters, parameters_find(b->parameters, v->name)),
            count * sizeof(*data));
     return data;
@@ -390,8 +392,8 @@ static void check_gradient(struct bench *b, const struct row *row, int i)
 
     assert_non_null(got);
     assert_int_equal(value_count(b->program, gradient), count);
-    assert_int_equal(plan_run(b->plan, N_IMAGES, NULL), 0);
-    assert_int_equal(plan_read(b->plan, gradient, 0, images_of(b->program, gradient), got, NULL),
+    assert_int_equal(planned_run(b->plan, N_IMAGES, NULL), 0);
+    assert_int_equal(planned_read(b->plan, gradient, 0, images_of(b->program, gradient), got, NULL),
                      0);
     for (size_t e = 0; e < count; e++)
         largest = fmax(largest, fabs((double)got[e]));

@@ -1,5 +1,5 @@
 /* Programs, gradients and plans on small closed forms, on every device. */
-#include "engine/plan.h"
+#include "tests/planned.h"
 #include "engine/base/error.h"
 #include "engine/gradient.h"
 #include "engine/parameters.h"
@@ -159,7 +159,7 @@ static void run_rig(const char *device_name, int n_threads, int grain, int n)
     struct rig rig;
     struct device *device;
     struct parameters *parameters;
-    struct plan *plan;
+    struct planned *plan;
     struct error err;
     float x[BATCH * C], weights[BATCH], ones[BATCH], loss[BATCH], dx[BATCH * C], dw[C * C];
     float expected_dw[C * C] = {0};
@@ -170,19 +170,19 @@ static void run_rig(const char *device_name, int n_threads, int grain, int n)
     if (device_open(device_name, n_threads, &device, &err) < 0 ||
         parameters_create(device, rig.p, &parameters, &err) < 0)
         fail_msg("%s", err.text);
-    w = parameters_values(parameters);
+    w = planned_weights(parameters);
     for (int i = 0; i < C * C; i++)
         w[i] = (float)(i % 3) - (i % C == i / C);
     outputs[0] = rig.loss;
     outputs[1] = rig.gradients[0];
     outputs[2] = rig.gradients[1];
-    if (plan_create(device, rig.p, parameters,
-                    &(struct plan_options){.precision = PRECISION_FP32,
-                                           .batch_max = BATCH,
-                                           .grain = grain,
-                                           .n_outputs = 3,
-                                           .outputs = outputs},
-                    &plan, &err) < 0)
+    if (planned_create(device, rig.p, parameters,
+                       &(struct plan_options){.precision = PRECISION_FP32,
+                                              .batch_max = BATCH,
+                                              .size = grain,
+                                              .n_outputs = 3,
+                                              .outputs = outputs},
+                       &plan, &err) < 0)
         fail_msg("%s", err.text);
     for (int i = 0; i < BATCH * C; i++)
         x[i] = (float)(i % 5) - 2;
@@ -190,16 +190,16 @@ static void run_rig(const char *device_name, int n_threads, int grain, int n)
         weights[i] = (float)(1 + i % 2);
         ones[i] = 1;
     }
-    assert_int_equal(plan_write(plan, rig.x, 0, BATCH, x, &err), 0);
-    assert_int_equal(plan_write(plan, rig.weight, 0, BATCH, weights, &err), 0);
-    assert_int_equal(plan_write(plan, rig.dloss, 0, BATCH, ones, &err), 0);
+    assert_int_equal(planned_write(plan, rig.x, 0, BATCH, x, &err), 0);
+    assert_int_equal(planned_write(plan, rig.weight, 0, BATCH, weights, &err), 0);
+    assert_int_equal(planned_write(plan, rig.dloss, 0, BATCH, ones, &err), 0);
     for (int repeat = 0; repeat < 2; repeat++) {
-        if (plan_run(plan, n, &err) < 0)
+        if (planned_run(plan, n, &err) < 0)
             fail_msg("%s", err.text);
     }
-    assert_int_equal(plan_read(plan, rig.loss, 0, n, loss, &err), 0);
-    assert_int_equal(plan_read(plan, rig.gradients[0], 0, n, dx, &err), 0);
-    assert_int_equal(plan_read(plan, rig.gradients[1], 0, 1, dw, &err), 0);
+    assert_int_equal(planned_read(plan, rig.loss, 0, n, loss, &err), 0);
+    assert_int_equal(planned_read(plan, rig.gradients[0], 0, n, dx, &err), 0);
+    assert_int_equal(planned_read(plan, rig.gradients[1], 0, 1, dw, &err), 0);
     for (int i = 0; i < n; i++) {
         float y[C], square = 0;
 
@@ -222,7 +222,7 @@ static void run_rig(const char *device_name, int n_threads, int grain, int n)
     }
     for (int i = 0; i < C * C; i++)
         assert_true(dw[i] == expected_dw[i]);
-    plan_destroy(plan);
+    planned_destroy(plan);
     parameters_destroy(parameters);
     device_close(device);
     program_destroy(rig.p);
@@ -247,13 +247,13 @@ static void test_plan_refusals(void **state)
     struct program *other = new_program();
     struct device *device;
     struct parameters *parameters, *wrong;
-    struct plan *plan;
+    struct planned *plan;
     struct error err;
     float numbers[C] = {0};
     int outputs[2];
     struct plan_options options = {.precision = PRECISION_FP32,
                                    .batch_max = 4,
-                                   .grain = 2,
+                                   .size = 2,
                                    .n_outputs = 2,
                                    .outputs = outputs};
 
@@ -265,23 +265,23 @@ static void test_plan_refusals(void **state)
     assert_int_equal(parameters_create(device, rig.p, &parameters, &err), 0);
     assert_int_equal(parameters_create(device, other, &wrong, &err), 0);
 
-    assert_int_equal(plan_create(device, rig.p, wrong, &options, &plan, &err), -EINVAL);
+    assert_int_equal(planned_create(device, rig.p, wrong, &options, &plan, &err), -EINVAL);
     assert_string_equal(err.text, "no parameter \"W\" of that shape");
-    options.grain = 5;
-    assert_int_equal(plan_create(device, rig.p, parameters, &options, &plan, &err), -EINVAL);
-    options.grain = 2;
+    options.size = 5;
+    assert_int_equal(planned_create(device, rig.p, parameters, &options, &plan, &err), -EINVAL);
+    options.size = 2;
     options.precision = PRECISION_BF16;
-    assert_int_equal(plan_create(device, rig.p, parameters, &options, &plan, &err), -ENOTSUP);
+    assert_int_equal(planned_create(device, rig.p, parameters, &options, &plan, &err), -ENOTSUP);
     options.precision = PRECISION_FP32;
 
-    assert_int_equal(plan_create(device, rig.p, parameters, &options, &plan, &err), 0);
-    assert_int_equal(plan_run(plan, 3, &err), -EINVAL); /* sums need whole chunks */
-    assert_int_equal(plan_run(plan, 5, &err), -EINVAL);
-    assert_int_equal(plan_write(plan, rig.x, 4, 1, numbers, &err), -EINVAL);
-    assert_int_equal(plan_read(plan, rig.gradients[0], 0, 1, numbers, &err), -EINVAL);
-    assert_int_equal(plan_write(plan, -1, 0, 1, numbers, &err), -EINVAL);
-    assert_int_equal(plan_run(plan, 4, &err), 0);
-    plan_destroy(plan);
+    assert_int_equal(planned_create(device, rig.p, parameters, &options, &plan, &err), 0);
+    assert_int_equal(planned_run(plan, 3, &err), -EINVAL); /* sums need whole chunks */
+    assert_int_equal(planned_run(plan, 5, &err), -EINVAL);
+    assert_int_equal(planned_write(plan, rig.x, 4, 1, numbers, &err), -EINVAL);
+    assert_int_equal(planned_read(plan, rig.gradients[0], 0, 1, numbers, &err), -EINVAL);
+    assert_int_equal(planned_write(plan, -1, 0, 1, numbers, &err), -EINVAL);
+    assert_int_equal(planned_run(plan, 4, &err), 0);
+    planned_destroy(plan);
 
     assert_int_equal(device_open("abacus", 1, &device, &err), -EINVAL);
     assert_non_null(strstr(err.text, "abacus"));

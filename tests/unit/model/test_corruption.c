@@ -4,7 +4,7 @@
 #include "engine/base/philox.h"
 #include "engine/device.h"
 #include "engine/parameters.h"
-#include "engine/plan.h"
+#include "tests/planned.h"
 #include "engine/program.h"
 
 #include <errno.h>
@@ -219,9 +219,9 @@ static void check_program(struct device *device, const struct corruption *c, dou
     float x[SIZE], want[SIZE], y[SIZE], *factors;
     struct parameters *parameters;
     struct operator_values op;
-    struct plan_options options = {.precision = PRECISION_FP32, .batch_max = 1, .grain = 1};
+    struct plan_options options = {.precision = PRECISION_FP32, .batch_max = 1, .size = 1};
     struct program *p;
-    struct plan *plan;
+    struct planned *plan;
     size_t sizes[2];
     int in, outputs[2];
 
@@ -234,24 +234,24 @@ static void check_program(struct device *device, const struct corruption *c, dou
     options.n_outputs = 2;
     options.outputs = outputs;
     assert_int_equal(parameters_create(device, p, &parameters, NULL), 0);
-    assert_int_equal(plan_create(device, p, parameters, &options, &plan, NULL), 0);
+    assert_int_equal(planned_create(device, p, parameters, &options, &plan, NULL), 0);
     corruption_operator_sizes(c, sizes);
     factors = malloc((sizes[0] + sizes[1]) * sizeof(*factors));
     corruption_operator(c, level, factors, factors + sizes[0]);
-    assert_int_equal(plan_write(plan, in, 0, 1, x, NULL), 0);
-    assert_int_equal(plan_write(plan, op.first, 0, 1, factors, NULL), 0);
+    assert_int_equal(planned_write(plan, in, 0, 1, x, NULL), 0);
+    assert_int_equal(planned_write(plan, op.first, 0, 1, factors, NULL), 0);
     assert_int_equal(op.second >= 0, sizes[1] > 0);
     if (op.second >= 0)
-        assert_int_equal(plan_write(plan, op.second, 0, 1, factors + sizes[0], NULL), 0);
-    assert_int_equal(plan_run(plan, 1, NULL), 0);
+        assert_int_equal(planned_write(plan, op.second, 0, 1, factors + sizes[0], NULL), 0);
+    assert_int_equal(planned_run(plan, 1, NULL), 0);
     assert_int_equal(corruption_apply_host(c, level, CHANNELS, x, want, NULL), 0);
     for (int o = 0; o < 2; o++) { /* all of ours are symmetric */
-        assert_int_equal(plan_read(plan, outputs[o], 0, 1, y, NULL), 0);
+        assert_int_equal(planned_read(plan, outputs[o], 0, 1, y, NULL), 0);
         for (int i = 0; i < SIZE; i++)
             assert_true(fabsf(y[i] - want[i]) <= 1e-6f);
     }
     free(factors);
-    plan_destroy(plan);
+    planned_destroy(plan);
     parameters_destroy(parameters);
     program_destroy(p);
 }

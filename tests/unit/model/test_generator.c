@@ -46,12 +46,12 @@ static void make_weights(struct checkpoint *c)
                                    &phi, NULL),
                      0);
     assert_int_equal(parameters_create(device, p, &parameters, NULL), 0);
-    ncsnpp_init(&c->formulation.architecture, parameters, 5);
     c->n_weights = parameters_count(parameters);
     c->weights = malloc(c->n_weights * sizeof(float));
     assert_non_null(c->weights);
+    ncsnpp_init(&c->formulation.architecture, parameters, 5, c->weights);
     for (size_t i = 0; i < c->n_weights; i++) {
-        float w = parameters_values(parameters)[i];
+        float w = c->weights[i];
 
         c->weights[i] = w > -1e-4f && w < 1e-4f ? 0.05f * (float)((int)(i % 7) - 3) : w;
     }

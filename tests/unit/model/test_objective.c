@@ -5,7 +5,7 @@
 #include "engine/base/error.h"
 #include "engine/base/philox.h"
 #include "engine/parameters.h"
-#include "engine/plan.h"
+#include "tests/planned.h"
 #include "engine/program.h"
 #include "model/checkpoint.h"
 #include "model/ncsnpp.h"
@@ -79,7 +79,7 @@ static void check(enum loss loss)
     struct parameters *parameters;
     struct objective o;
     struct program *p;
-    struct plan *plan;
+    struct planned *plan;
     struct error err;
     float *scratch;
     int outputs[2], last;
@@ -95,35 +95,35 @@ static void check(enum loss loss)
     if (objective_append(p, &f, &options, &o, &err) < 0 ||
         parameters_create(device, p, &parameters, &err) < 0)
         fail_msg("%s", err.text);
-    ncsnpp_init(&f.architecture, parameters, 1);
+    ncsnpp_init(&f.architecture, parameters, 1, planned_weights(parameters));
     last = parameters_n(parameters) - 1;
-    memset(parameters_values(parameters) + parameters_offset(parameters, last - 1), 0,
+    memset(planned_weights(parameters) + parameters_offset(parameters, last - 1), 0,
            shape_count(parameters_shape(parameters, last - 1)) * sizeof(float));
     outputs[0] = o.loss;
     outputs[1] = o.gradients[last];
-    if (plan_create(device, p, parameters,
-                    &(struct plan_options){.precision = PRECISION_FP32,
-                                           .batch_max = BATCH,
-                                           .grain = 1,
-                                           .n_outputs = 2,
-                                           .outputs = outputs},
-                    &plan, &err) < 0)
+    if (planned_create(device, p, parameters,
+                       &(struct plan_options){.precision = PRECISION_FP32,
+                                              .batch_max = BATCH,
+                                              .size = 1,
+                                              .n_outputs = 2,
+                                              .outputs = outputs},
+                       &plan, &err) < 0)
         fail_msg("%s", err.text);
-    assert_int_equal(plan_write(plan, o.x0, 0, BATCH, x0, &err), 0);
-    assert_int_equal(plan_write(plan, o.eta, 0, BATCH, eta, &err), 0);
+    assert_int_equal(planned_write(plan, o.x0, 0, BATCH, x0, &err), 0);
+    assert_int_equal(planned_write(plan, o.eta, 0, BATCH, eta, &err), 0);
     for (int i = 0; i < BATCH; i++)
-        assert_int_equal(objective_write_time(&o, &f, plan, i, times[i], 1.0 / BATCH, &key, scratch,
-                                              &err),
+        assert_int_equal(objective_write_time(&o, &f, plan->executor, i, times[i], 1.0 / BATCH,
+                                              &key, scratch, &err),
                          0);
-    assert_int_equal(plan_run(plan, BATCH, &err), 0);
-    assert_int_equal(plan_read(plan, o.loss, 0, BATCH, losses, &err), 0);
-    assert_int_equal(plan_read(plan, outputs[1], 0, 1, bias, &err), 0);
+    assert_int_equal(planned_run(plan, BATCH, &err), 0);
+    assert_int_equal(planned_read(plan, o.loss, 0, BATCH, losses, &err), 0);
+    assert_int_equal(planned_read(plan, outputs[1], 0, 1, bias, &err), 0);
     for (int i = 0; i < BATCH; i++)
         assert_true(fabs((double)losses[i] - expected.loss[i]) <= 1e-4 * expected.loss[i]);
     for (int ch = 0; ch < CHANNELS; ch++)
         assert_true(fabs((double)bias[ch] - expected.bias[ch]) <=
                     1e-3 * fabs(expected.bias[ch]) + 1e-2);
-    plan_destroy(plan);
+    planned_destroy(plan);
     parameters_destroy(parameters);
     objective_fini(&o);
     program_destroy(p);

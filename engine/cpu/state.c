@@ -1,0 +1,109 @@
+/* Reading and writing state, and adding sums up. */
+#include "engine/cpu/cpu_kernels.h"
+#include "engine/cpu/kernel_memory.h"
+#include "engine/base/error.h"
+
+#include <errno.h>
+#include <string.h>
+
+enum { PART_FLOATS = 1 << 16 }; /* of a sum, added at a time */
+
+struct access {
+    struct kernel kernel; /* first: device.h */
+    size_t n;             /* images */
+    size_t count;         /* floats of an image, or of what is added */
+    size_t first;         /* where in the sum it goes */
+};
+
+static int load_run(const struct kernel *kernel, int stage, int part,
+                    const struct kernel_args *args, struct error *err)
+{
+    const struct access *k = (const struct access *)kernel;
+    const uint32_t *slots = args->in[1];
+    const float *state = args->in[0];
+
+    for (size_t i = 0; i < k->n; i++)
+        memcpy((float *)args->out[0] + i * k->count, state + slots[i] * k->count,
+               k->count * sizeof(*state));
+    return 0;
+}
+
+static int store_run(const struct kernel *kernel, int stage, int part,
+                     const struct kernel_args *args, struct error *err)
+{
+    const struct access *k = (const struct access *)kernel;
+    const uint32_t *slots = args->in[1];
+    float *state = args->out[0];
+
+    for (size_t i = 0; i < k->n; i++)
+        memcpy(state + slots[i] * k->count, (const float *)args->in[0] + i * k->count,
+               k->count * sizeof(*state));
+    return 0;
+}
+
+static int sum_run(const struct kernel *kernel, int stage, int part, const struct kernel_args *args,
+                   struct error *err)
+{
+    const struct access *k = (const struct access *)kernel;
+    size_t first = (size_t)part * PART_FLOATS;
+    size_t n = k->count - first < PART_FLOATS ? k->count - first : PART_FLOATS;
+    const float *restrict x = (const float *)args->in[0] + first;
+    float *restrict sum = (float *)args->out[0] + k->first + first;
+
+    for (size_t i = 0; i < n; i++)
+        sum[i] += x[i];
+    return 0;
+}
+
+static int create(const struct kernel_spec *spec, const struct kernel_ops *ops,
+                  const struct tensor_desc *x, struct access **out, struct error *err)
+{
+    struct access *k;
+
+    k = kernel_allocate(spec, sizeof(*k), ops, err);
+    if (!k)
+        return -ENOMEM;
+    k->n = (size_t)x->n;
+    k->count = shape_count(&x->shape);
+    *out = k;
+    return 0;
+}
+
+int cpu_load_create(struct cpu_device *device, const struct kernel_spec *spec, struct kernel **out,
+                    struct error *err)
+{
+    static const struct kernel_ops ops = {.run = load_run, .destroy = kernel_free};
+    struct access *k = NULL;
+    int rc = create(spec, &ops, &spec->outputs[0], &k, err);
+
+    if (rc == 0)
+        *out = &k->kernel;
+    return rc;
+}
+
+int cpu_store_create(struct cpu_device *device, const struct kernel_spec *spec, struct kernel **out,
+                     struct error *err)
+{
+    static const struct kernel_ops ops = {.run = store_run, .destroy = kernel_free};
+    struct access *k = NULL;
+    int rc = create(spec, &ops, &spec->inputs[0], &k, err);
+
+    if (rc == 0)
+        *out = &k->kernel;
+    return rc;
+}
+
+int cpu_sum_create(struct cpu_device *device, const struct kernel_spec *spec, struct kernel **out,
+                   struct error *err)
+{
+    static const struct kernel_ops ops = {.run = sum_run, .destroy = kernel_free};
+    struct access *k = NULL;
+    int rc = create(spec, &ops, &spec->inputs[0], &k, err);
+
+    if (rc < 0)
+        return rc;
+    k->first = (size_t)spec->attributes.slice.first;
+    k->kernel.n_parts[0] = (int)((k->count + PART_FLOATS - 1) / PART_FLOATS);
+    *out = &k->kernel;
+    return 0;
+}

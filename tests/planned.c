@@ -1,0 +1,65 @@
+#include "tests/planned.h"
+#include "engine/base/error.h"
+#include "engine/executor.h"
+#include "engine/parameters.h"
+#include "engine/state.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+int planned_create(struct device *device, const struct program *p, struct parameters *parameters,
+                   const struct plan_options *options, struct planned **out, struct error *err)
+{
+    struct planned *planned = calloc(1, sizeof(*planned));
+    int rc;
+
+    if (!planned)
+        return error_set(err, -ENOMEM, "out of memory");
+    rc = plan_create(device, p, parameters, options, &planned->plan, err);
+    if (rc == 0)
+        rc = state_create(device, PLANNED_SLOTS, &planned->state, err);
+    if (rc == 0)
+        rc = state_declare(planned->state, p, err);
+    if (rc == 0)
+        rc = executor_create(planned->plan, planned->state, &planned->executor, err);
+    if (rc < 0) {
+        planned_destroy(planned);
+        return rc;
+    }
+    *out = planned;
+    return 0;
+}
+
+void planned_destroy(struct planned *planned)
+{
+    if (!planned)
+        return;
+    executor_destroy(planned->executor);
+    state_destroy(planned->state);
+    plan_destroy(planned->plan);
+    free(planned);
+}
+
+int planned_write(struct planned *planned, int value, int first, int n, const void *src,
+                  struct error *err)
+{
+    return executor_write(planned->executor, value, first, n, src, err);
+}
+
+int planned_run(struct planned *planned, int n, struct error *err)
+{
+    return executor_run(planned->executor, n, err);
+}
+
+int planned_read(struct planned *planned, int value, int first, int n, float *dst,
+                 struct error *err)
+{
+    return executor_read(planned->executor, value, first, n, dst, err);
+}
+
+float *planned_weights(struct parameters *parameters)
+{
+    void *weights = NULL;
+
+    return parameters_keep(parameters, &weights, NULL) < 0 ? NULL : weights;
+}

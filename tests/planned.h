@@ -1,0 +1,37 @@
+/* A program ready to be run in a test: its plan, the state it names, and an executor.
+ *
+ * Weights are set through planned_weights(), which may be called before plans are made, and take
+ * effect with the next plan or parameters_repack(). Only for devices whose memory is the host's.
+ */
+#ifndef TESTS_PLANNED_H
+#define TESTS_PLANNED_H
+
+#include "engine/plan.h"
+
+struct executor;
+struct state;
+
+struct planned {
+    struct plan *plan;
+    struct state *state; /* of 8 slots */
+    struct executor *executor;
+};
+
+enum { PLANNED_SLOTS = 8 };
+
+/* As plan_create(). */
+int planned_create(struct device *device, const struct program *p, struct parameters *parameters,
+                   const struct plan_options *options, struct planned **out, struct error *err);
+void planned_destroy(struct planned *planned);
+
+/* As executor_write(), executor_run() and executor_read(). */
+int planned_write(struct planned *planned, int value, int first, int n, const void *src,
+                  struct error *err);
+int planned_run(struct planned *planned, int n, struct error *err);
+int planned_read(struct planned *planned, int value, int first, int n, float *dst,
+                 struct error *err);
+
+/* The array of all weights, kept from now on. */
+float *planned_weights(struct parameters *parameters);
+
+#endif
