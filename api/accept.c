@@ -10,11 +10,11 @@ static int specificity(const char *range, size_t size, const char *type)
 {
     size_t family = (size_t)(strchr(type, '/') - type) + 1;
 
-    if (size == strlen(type) && !strncasecmp(range, type, size))
+    if (size == strlen(type) && strncasecmp(range, type, size) == 0)
         return 2;
-    if (size == family + 1 && range[family] == '*' && !strncasecmp(range, type, family))
+    if (size == family + 1 && range[family] == '*' && strncasecmp(range, type, family) == 0)
         return 1;
-    return size == 3 && !memcmp(range, "*/*", 3) ? 0 : -1;
+    return size == 3 && memcmp(range, "*/*", 3) == 0 ? 0 : -1;
 }
 
 /* The weight among the parameters in [p, end), 1000 if there is none. */

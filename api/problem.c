@@ -77,9 +77,7 @@ void problem_add_field(struct problem *p, const char *name, const char *fmt, ...
 
 const char *problem_title(int status)
 {
-    size_t i;
-
-    for (i = 0; i < sizeof(titles) / sizeof(titles[0]); i++)
+    for (size_t i = 0; i < sizeof(titles) / sizeof(titles[0]); i++)
         if (titles[i].status == status)
             return titles[i].title;
     return "Unknown";
@@ -89,7 +87,6 @@ char *problem_to_json(const struct problem *p, const char *request_id)
 {
     json_t *errors = NULL, *root;
     char *text = NULL;
-    int i;
 
     root = json_pack("{s:s, s:s, s:i, s:s, s:s*}", "type", "about:blank", "title",
                      problem_title(p->status), "status", p->status, "detail", p->detail,
@@ -98,7 +95,7 @@ char *problem_to_json(const struct problem *p, const char *request_id)
         return NULL;
     if (p->n_fields > 0) {
         errors = json_array();
-        for (i = 0; i < p->n_fields; i++)
+        for (int i = 0; i < p->n_fields; i++)
             if (json_array_append_new(errors, json_pack("{s:s, s:s}", "field", p->fields[i].name,
                                                         "detail", p->fields[i].detail)) < 0)
                 goto out;

@@ -9,11 +9,10 @@
 static int read_decimal(const char *text, size_t size, uint64_t *out)
 {
     uint64_t value = 0, digit;
-    size_t i;
 
     if (size == 0 || size > 20)
         return -EINVAL;
-    for (i = 0; i < size; i++) {
+    for (size_t i = 0; i < size; i++) {
         if (text[i] < '0' || text[i] > '9')
             return -EINVAL;
         digit = (uint64_t)(text[i] - '0');
@@ -89,19 +88,19 @@ int samples_request_parse(const char *body, size_t size, const struct samples_li
 
     json_object_foreach(root, key, value)
     {
-        if (!strcmp(key, "seed"))
+        if (strcmp(key, "seed") == 0)
             read_seed(value, out, problem);
-        else if (!strcmp(key, "n"))
+        else if (strcmp(key, "n") == 0)
             read_count("n", value, limits->n_max, &out->n, problem);
-        else if (!strcmp(key, "nfe"))
+        else if (strcmp(key, "nfe") == 0)
             read_count("nfe", value, limits->nfe_max, &out->nfe, problem);
-        else if (!strcmp(key, "timeout_ms"))
+        else if (strcmp(key, "timeout_ms") == 0)
             read_count("timeout_ms", value, limits->timeout_max_ms, &out->timeout_ms, problem);
-        else if (!strcmp(key, "sampler"))
+        else if (strcmp(key, "sampler") == 0)
             read_name("sampler", value, out->sampler, problem);
-        else if (!strcmp(key, "corruption"))
+        else if (strcmp(key, "corruption") == 0)
             read_name("corruption", value, out->corruption, problem);
-        else if (!strcmp(key, "model"))
+        else if (strcmp(key, "model") == 0)
             read_name("model", value, out->model, problem);
         else
             problem_add_field(problem, key, "is not a field of this request");

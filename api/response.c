@@ -69,9 +69,9 @@ static int encode_all(const struct samples_response *r, uint8_t **out, size_t *s
     uint8_t *png;
     size_t png_size;
     char *text;
-    int i, rc = 0;
+    int rc = 0;
 
-    for (i = 0; i < r->n && rc == 0; i++) {
+    for (int i = 0; i < r->n && rc == 0; i++) {
         rc = encode_image(r, i, &png, &png_size, err);
         if (rc < 0)
             goto out;

@@ -45,7 +45,7 @@ int address_parse(const char *text, struct address *out, struct error *err)
         a.socket.v4.sin_family = AF_INET;
         a.socket.v4.sin_port = port;
         a.size = sizeof(a.socket.v4);
-        if (inet_pton(AF_INET, strcmp(host, "localhost") ? host : "127.0.0.1",
+        if (inet_pton(AF_INET, strcmp(host, "localhost") == 0 ? "127.0.0.1" : host,
                       &a.socket.v4.sin_addr) != 1)
             goto invalid;
     }

@@ -151,11 +151,10 @@ static int set_duration(struct settings *s, const struct setting *setting, const
     } units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}};
     const char *suffix;
     long long value;
-    size_t i;
 
     if (read_number(text, &value, &suffix) == 0)
-        for (i = 0; i < sizeof(units) / sizeof(units[0]); i++)
-            if (!strcmp(suffix, units[i].suffix))
+        for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
+            if (strcmp(suffix, units[i].suffix) == 0)
                 return set_integer(s, setting, value * units[i].ms, err);
     return error_set(err, -EINVAL, "\"%s\" is not a duration, expected e.g. 500ms, 25s or 2m",
                      text);
@@ -169,7 +168,7 @@ static int set_choice(struct settings *s, const struct setting *setting, const c
 
     for (;; choice += n + 1) {
         n = strcspn(choice, "|");
-        if (strlen(text) == n && !memcmp(choice, text, n))
+        if (strlen(text) == n && memcmp(choice, text, n) == 0)
             break;
         if (!choice[n])
             return error_set(err, -EINVAL, "\"%s\" is not one of %s", text, setting->choices);
@@ -180,11 +179,9 @@ static int set_choice(struct settings *s, const struct setting *setting, const c
 
 static bool name_is_good(const char *name, size_t n)
 {
-    size_t i;
-
     if (n == 0 || n > SETTINGS_NAME_BYTES || !isalnum((unsigned char)name[0]))
         return false;
-    for (i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++)
         if (!isalnum((unsigned char)name[i]) && !memchr("._-", name[i], 3))
             return false;
     return true;
@@ -194,7 +191,6 @@ static int add_model(struct settings *s, const char *name, size_t name_size, con
                      size_t path_size, struct error *err)
 {
     struct settings_model *model;
-    int i;
 
     if (!name_is_good(name, name_size))
         return error_set(err, -EINVAL,
@@ -204,8 +200,8 @@ static int add_model(struct settings *s, const char *name, size_t name_size, con
     if (path_size == 0 || path_size >= SETTINGS_PATH_BYTES)
         return error_set(err, -EINVAL, "model \"%.*s\" needs a path of 1 to %d bytes",
                          (int)name_size, name, SETTINGS_PATH_BYTES - 1);
-    for (i = 0; i < s->n_models; i++)
-        if (!strncmp(s->models[i].name, name, name_size) && !s->models[i].name[name_size])
+    for (int i = 0; i < s->n_models; i++)
+        if (strncmp(s->models[i].name, name, name_size) == 0 && !s->models[i].name[name_size])
             return error_set(err, -EINVAL, "model \"%.*s\" is given twice", (int)name_size, name);
     if (s->n_models == SETTINGS_MODELS_MAX)
         return error_set(err, -EINVAL, "more than %d models", SETTINGS_MODELS_MAX);
@@ -317,7 +313,7 @@ static int load_file(struct settings *s, const char *path, struct error *err)
     {
         for (i = 0; i < N_SETTINGS; i++) {
             key_name(&table[i], name);
-            if (!strcmp(name, key))
+            if (strcmp(name, key) == 0)
                 break;
         }
         if (i == N_SETTINGS) {
@@ -338,9 +334,9 @@ static int load_environment(struct settings *s, struct error *err)
 {
     char name[64];
     const char *text;
-    int i, rc;
+    int rc;
 
-    for (i = 0; i < N_SETTINGS; i++) {
+    for (int i = 0; i < N_SETTINGS; i++) {
         env_name(table[i].name, name);
         text = getenv(name);
         if (!text || !*text)
@@ -367,7 +363,7 @@ static int split_flag(const char *word, struct flag *out, struct error *err)
     const char *equals = strchr(word, '=');
     size_t n = equals ? (size_t)(equals - word) : strlen(word);
 
-    if (n < 3 || n - 2 >= sizeof(out->name) || strncmp(word, "--", 2))
+    if (n < 3 || n - 2 >= sizeof(out->name) || strncmp(word, "--", 2) != 0)
         return error_set(err, -EINVAL, "unknown argument \"%s\", see --help", word);
     memcpy(out->name, word + 2, n - 2);
     out->name[n - 2] = '\0';
@@ -377,10 +373,8 @@ static int split_flag(const char *word, struct flag *out, struct error *err)
 
 static const struct setting *find_setting(const char *name)
 {
-    int i;
-
-    for (i = 0; i < N_SETTINGS; i++)
-        if (!strcmp(table[i].name, name))
+    for (int i = 0; i < N_SETTINGS; i++)
+        if (strcmp(table[i].name, name) == 0)
             return &table[i];
     return NULL;
 }
@@ -391,13 +385,13 @@ static int load_flags(struct settings *s, int argc, char **argv, const char **co
     const struct setting *setting;
     bool models_seen = false;
     struct flag flag;
-    int i, a, rc;
+    int a, rc;
 
-    for (i = 1; i < argc; i++) {
+    for (int i = 1; i < argc; i++) {
         rc = split_flag(argv[i], &flag, err);
         if (rc < 0)
             return rc;
-        for (a = 0; a < N_ACTIONS && strcmp(actions[a].name, flag.name); a++)
+        for (a = 0; a < N_ACTIONS && strcmp(actions[a].name, flag.name) != 0; a++)
             ;
         if (a < N_ACTIONS) {
             if (flag.value)
@@ -406,7 +400,7 @@ static int load_flags(struct settings *s, int argc, char **argv, const char **co
             continue;
         }
         setting = find_setting(flag.name);
-        if (!setting && strcmp(flag.name, "config"))
+        if (!setting && strcmp(flag.name, "config") != 0)
             return error_set(err, -EINVAL, "unknown flag --%s, see --help", flag.name);
         if (!flag.value && ++i < argc)
             flag.value = argv[i];
@@ -433,10 +427,10 @@ int settings_load(int argc, char **argv, struct settings *out, struct error *err
 {
     const char *config = getenv("SOFTDIFF_CONFIG");
     struct settings first;
-    int i, rc;
+    int rc;
 
     memset(out, 0, sizeof(*out));
-    for (i = 0; i < N_SETTINGS; i++)
+    for (int i = 0; i < N_SETTINGS; i++)
         if (table[i].fallback) {
             rc = set_text(out, &table[i], table[i].fallback, err);
             if (rc < 0)
@@ -467,7 +461,7 @@ static json_t *value_to_json(const struct settings *s, const struct setting *set
     const char *field = (const char *)s + setting->offset;
     json_t *models;
     char text[32];
-    int i, number;
+    int number;
 
     switch (setting->type) {
     case SETTING_INTEGER:
@@ -480,7 +474,7 @@ static json_t *value_to_json(const struct settings *s, const struct setting *set
         return json_string(text);
     case SETTING_MODELS:
         models = json_object();
-        for (i = 0; i < s->n_models; i++)
+        for (int i = 0; i < s->n_models; i++)
             json_object_set_new(models, s->models[i].name, json_string(s->models[i].path));
         return models;
     default:
@@ -492,9 +486,9 @@ int settings_print(const struct settings *s, FILE *file, struct error *err)
 {
     json_t *root = json_object();
     char name[64];
-    int i, rc = 0;
+    int rc = 0;
 
-    for (i = 0; i < N_SETTINGS; i++) {
+    for (int i = 0; i < N_SETTINGS; i++) {
         key_name(&table[i], name);
         if (json_object_set_new(root, name, value_to_json(s, &table[i])) < 0)
             rc = -ENOMEM;
@@ -515,11 +509,10 @@ void settings_help(FILE *file)
         [SETTING_DURATION] = "DURATION",
         [SETTING_MODELS] = "NAME=PATH",
     };
-    int i;
 
     fprintf(file, "softdiffd serves Soft Diffusion models over HTTP.\n\n"
                   "usage: softdiffd --model NAME=PATH [flags]\n\n");
-    for (i = 0; i < N_SETTINGS; i++) {
+    for (int i = 0; i < N_SETTINGS; i++) {
         fprintf(file, "  --%s %s\n        %s", table[i].name, values[table[i].type], table[i].help);
         if (table[i].choices)
             fprintf(file, "; one of %s", table[i].choices);
@@ -528,7 +521,7 @@ void settings_help(FILE *file)
         fputc('\n', file);
     }
     fprintf(file, "  --config FILE\n        JSON file of the settings above, with _ for -\n\n");
-    for (i = 0; i < N_ACTIONS; i++)
+    for (int i = 0; i < N_ACTIONS; i++)
         fprintf(file, "  --%s\n        %s\n", actions[i].name, actions[i].help);
     fprintf(file, "\nEvery setting is also an environment variable, --max-queue being "
                   "SOFTDIFF_MAX_QUEUE.\nFlags win over the environment, the environment over "

@@ -31,10 +31,10 @@ int check_settings(const struct settings *s, FILE *file, struct error *err)
 {
     const struct architecture *a;
     struct checkpoint *c;
-    int rc, i;
+    int rc;
 
     rc = check_device(s, file, err);
-    for (i = 0; i < s->n_models && rc == 0; i++) {
+    for (int i = 0; i < s->n_models && rc == 0; i++) {
         rc = checkpoint_load(s->models[i].path, &c, err);
         if (rc < 0) {
             error_prefix(err, "model \"%s\": ", s->models[i].name);

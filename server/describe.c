@@ -60,9 +60,8 @@ static json_t *defaults_to_json(const struct daemon *d, const struct engine_mode
 static json_t *tuned_nfe_to_json(const struct sampling *s)
 {
     json_t *list = s->n_solvers > 0 ? json_array() : NULL;
-    int i;
 
-    for (i = 0; i < s->n_solvers; i++)
+    for (int i = 0; i < s->n_solvers; i++)
         json_array_append_new(list, json_integer(s->solvers[i].nfe));
     return list;
 }
@@ -81,9 +80,8 @@ static json_t *model_to_json(const struct daemon *d, const struct engine_model *
 static json_t *models_to_json(const struct daemon *d)
 {
     json_t *list = json_array();
-    int i;
 
-    for (i = 0; i < d->settings->n_models; i++)
+    for (int i = 0; i < d->settings->n_models; i++)
         json_array_append_new(list, model_to_json(d, engine_thread_model(d->engine, i), i == 0));
     return list;
 }
@@ -96,9 +94,8 @@ char *describe_models(const struct daemon *d)
 static json_t *samplers_to_json(const struct daemon *d)
 {
     json_t *list = json_array();
-    int i;
 
-    for (i = 0; i < SAMPLERS; i++)
+    for (int i = 0; i < SAMPLERS; i++)
         if (selection_offers(d->engine, (enum sampler)i))
             json_array_append_new(list, json_string(sampler_name((enum sampler)i)));
     return list;
@@ -109,7 +106,7 @@ static bool contains(const json_t *list, const char *text)
     const json_t *item;
     size_t i;
 
-    json_array_foreach(list, i, item) if (!strcmp(json_string_value(item), text)) return true;
+    json_array_foreach(list, i, item) if (strcmp(json_string_value(item), text) == 0) return true;
     return false;
 }
 
@@ -117,9 +114,8 @@ static json_t *corruptions_to_json(const struct daemon *d)
 {
     json_t *list = json_array();
     const char *name;
-    int i;
 
-    for (i = 0; i < d->settings->n_models; i++) {
+    for (int i = 0; i < d->settings->n_models; i++) {
         name = engine_thread_model(d->engine, i)->corruption;
         if (!contains(list, name))
             json_array_append_new(list, json_string(name));
@@ -131,9 +127,8 @@ static json_t *corruptions_to_json(const struct daemon *d)
 static json_t *determinism_to_json(const struct daemon *d)
 {
     bool invariant = true;
-    int i;
 
-    for (i = 0; i < d->settings->n_models; i++)
+    for (int i = 0; i < d->settings->n_models; i++)
         invariant &= engine_thread_model(d->engine, i)->batch_invariant;
     return json_pack("{s:b, s:s}", "batch_invariant", invariant, "scope",
                      "same checkpoint, precision, device and build");

@@ -110,7 +110,7 @@ static int load(struct engine_thread *e, struct error *err)
 {
     const struct settings *s = e->settings;
     struct generator_options options = {.slots = s->slots, .nfe_max = s->max_nfe};
-    int rc, i;
+    int rc;
 
     rc = precision_parse(s->precision, &options.precision, err);
     if (rc == 0)
@@ -121,7 +121,7 @@ static int load(struct engine_thread *e, struct error *err)
     e->images = calloc((size_t)s->slots, sizeof(*e->images));
     if (!e->images)
         return error_set(err, -ENOMEM, "out of memory for %d slots", s->slots);
-    for (i = 0; i < s->n_models && rc == 0 && !stop_wanted(e); i++) {
+    for (int i = 0; i < s->n_models && rc == 0 && !stop_wanted(e); i++) {
         rc = load_model(e, &s->models[i], &options, err);
         if (rc == 0)
             publish_state(e, ENGINE_LOADING, NULL);
@@ -131,9 +131,7 @@ static int load(struct engine_thread *e, struct error *err)
 
 static void unload(struct engine_thread *e)
 {
-    int i;
-
-    for (i = 0; i < SETTINGS_MODELS_MAX; i++) {
+    for (int i = 0; i < SETTINGS_MODELS_MAX; i++) {
         engine_model_unload(&e->models[i].loaded);
     }
     free(e->images);
@@ -145,11 +143,9 @@ static void unload(struct engine_thread *e)
 /* With the mutex held. */
 static void write_stats(struct engine_thread *e)
 {
-    int i;
-
     e->stats.waiting = 0;
     e->stats.busy = 0;
-    for (i = 0; i < e->n_models; i++) {
+    for (int i = 0; i < e->n_models; i++) {
         e->stats.waiting += e->models[i].queue.n_images;
         e->stats.busy += generator_busy(e->models[i].loaded.generator);
     }
@@ -278,7 +274,7 @@ static void fail_model(struct engine_thread *e, const struct model *m, int statu
 /* One network evaluation of a model's busy lanes. */
 static void tick(struct engine_thread *e, struct model *m)
 {
-    int busy = generator_busy(m->loaded.generator), n = 0, rc, i;
+    int busy = generator_busy(m->loaded.generator), n = 0, rc;
     uint64_t start_ns = uv_hrtime();
     struct error error;
     double rate;
@@ -296,7 +292,7 @@ static void tick(struct engine_thread *e, struct model *m)
     rate = (double)busy * 1e9 / (double)(uv_hrtime() - start_ns + 1);
     e->evaluations_per_s =
         e->evaluations_per_s > 0 ? 0.9 * e->evaluations_per_s + 0.1 * rate : rate;
-    for (i = 0; i < n; i++)
+    for (int i = 0; i < n; i++)
         deliver(e, m, &e->images[i]);
 }
 
@@ -332,11 +328,9 @@ static void publish_stats(struct engine_thread *e)
 
 static void compute(struct engine_thread *e)
 {
-    int i;
-
     while (take_submitted(e)) {
         drop_cancelled(e);
-        for (i = 0; i < e->n_models; i++) {
+        for (int i = 0; i < e->n_models; i++) {
             share_lanes(e, &e->models[i]);
             publish_stats(e);
             if (generator_busy(e->models[i].loaded.generator) > 0)

@@ -333,7 +333,7 @@ bool exchange_announces_body(const struct exchange *x)
 {
     const char *length = exchange_header(x, "Content-Length");
 
-    return (length && strcmp(length, "0")) || exchange_header(x, "Transfer-Encoding");
+    return (length && strcmp(length, "0") != 0) || exchange_header(x, "Transfer-Encoding");
 }
 
 const char *exchange_body(const struct exchange *x, size_t *size)
@@ -381,7 +381,6 @@ void exchange_respond(struct exchange *x, int status, const char *content_type, 
 {
     struct MHD_Response *response;
     bool ok = true;
-    int i;
 
     /* The library takes a void pointer even where it only reads. */
     if (owned)
@@ -392,7 +391,7 @@ void exchange_respond(struct exchange *x, int status, const char *content_type, 
             MHD_create_response_from_buffer(size, (void *)(uintptr_t)body, MHD_RESPMEM_PERSISTENT);
     if (!response)
         free(owned);
-    for (i = 0; response && i < x->n_headers; i++)
+    for (int i = 0; response && i < x->n_headers; i++)
         ok &= MHD_add_response_header(response, x->headers[i].name, x->headers[i].value);
     if (response) {
         ok &= MHD_add_response_header(response, "Content-Type", content_type);

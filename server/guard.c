@@ -12,9 +12,8 @@ struct seen {
 static bool is_token(const char *text, size_t size)
 {
     static const char marks[] = "!#$%&'*+-.^_`|~";
-    size_t i;
 
-    for (i = 0; i < size; i++) {
+    for (size_t i = 0; i < size; i++) {
         char c = text[i];
 
         if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
@@ -26,9 +25,7 @@ static bool is_token(const char *text, size_t size)
 
 static bool has_control(const char *text, size_t size)
 {
-    size_t i;
-
-    for (i = 0; i < size; i++) {
+    for (size_t i = 0; i < size; i++) {
         unsigned char c = (unsigned char)text[i];
 
         if ((c < 0x20 && c != '\t') || c == 0x7f)
@@ -39,13 +36,14 @@ static bool has_control(const char *text, size_t size)
 
 static bool field_is(const struct guard_field *field, const char *name)
 {
-    return field->name_size == strlen(name) && !strncasecmp(field->name, name, field->name_size);
+    return field->name_size == strlen(name) &&
+           strncasecmp(field->name, name, field->name_size) == 0;
 }
 
 static bool value_is(const struct guard_field *field, const char *value)
 {
     return field->value_size == strlen(value) &&
-           !strncasecmp(field->value, value, field->value_size);
+           strncasecmp(field->value, value, field->value_size) == 0;
 }
 
 static int refuse(int status, const char *text, const char **why)
@@ -58,21 +56,20 @@ static int check_line(const struct guard_request *r, const char **why)
 {
     static const char *const methods[] = {"GET",   "HEAD",    "POST",  "PUT",     "DELETE", "PATCH",
                                           "QUERY", "OPTIONS", "TRACE", "CONNECT", NULL};
-    const char *c;
     int i;
 
-    for (i = 0; methods[i] && strcmp(methods[i], r->method); i++)
+    for (i = 0; methods[i] && strcmp(methods[i], r->method) != 0; i++)
         ;
     if (!methods[i])
         return refuse(501, "the method is not one of HTTP's; methods are upper case", why);
     /* A higher minor version is ours to read as 1.1 (RFC 9110, section 6.2). */
-    if (strncmp(r->version, "HTTP/1.", 7) || r->version[7] < '0' || r->version[7] > '9' ||
+    if (strncmp(r->version, "HTTP/1.", 7) != 0 || r->version[7] < '0' || r->version[7] > '9' ||
         r->version[8])
         return refuse(505, "only HTTP/1.0 and HTTP/1.1 are served", why);
-    if (r->target[0] != '/' && strncasecmp(r->target, "http://", 7) &&
-        strncasecmp(r->target, "https://", 8))
+    if (r->target[0] != '/' && strncasecmp(r->target, "http://", 7) != 0 &&
+        strncasecmp(r->target, "https://", 8) != 0)
         return refuse(400, "the request target is neither a path nor an http URI", why);
-    for (c = r->target; *c; c++)
+    for (const char *c = r->target; *c; c++)
         if ((unsigned char)*c <= 0x20 || *c == 0x7f)
             return refuse(400, "the request target has a space or control character", why);
     return 0;
@@ -81,12 +78,10 @@ static int check_line(const struct guard_request *r, const char **why)
 static int check_content_length(const struct guard_field *field, struct seen *seen,
                                 const char **why)
 {
-    size_t i;
-
     seen->content_length++;
     if (field->value_size == 0 || field->value_size > 18)
         return refuse(400, "Content-Length is not a number of bytes", why);
-    for (i = 0; i < field->value_size; i++) {
+    for (size_t i = 0; i < field->value_size; i++) {
         if (field->value[i] < '0' || field->value[i] > '9')
             return refuse(400, "Content-Length is not a number of bytes", why);
         if (field->value[i] != '0')
@@ -117,13 +112,12 @@ static int check_field(const struct guard_field *field, struct seen *seen, const
 
 int guard_check(const struct guard_request *r, const char **why)
 {
-    bool old = !strcmp(r->version, "HTTP/1.0");
+    bool old = strcmp(r->version, "HTTP/1.0") == 0;
     struct seen seen = {0};
     int status;
-    size_t i;
 
     status = check_line(r, why);
-    for (i = 0; status == 0 && i < r->n_fields; i++)
+    for (size_t i = 0; status == 0 && i < r->n_fields; i++)
         status = check_field(&r->fields[i], &seen, why);
     if (status)
         return status;
@@ -138,7 +132,7 @@ int guard_check(const struct guard_request *r, const char **why)
     if (seen.transfer_encoding && old)
         return refuse(400, "HTTP/1.0 has no Transfer-Encoding", why);
     if ((seen.transfer_encoding || seen.length_not_zero) &&
-        (!strcmp(r->method, "GET") || !strcmp(r->method, "HEAD")))
+        (strcmp(r->method, "GET") == 0 || strcmp(r->method, "HEAD") == 0))
         return refuse(400, "GET and HEAD have no body here", why);
     return 0;
 }

@@ -45,11 +45,10 @@ static void pump(struct listener *l)
 {
     MHD_UNSIGNED_LONG_LONG ms = 0;
     enum MHD_Result wanted = MHD_NO;
-    int i;
 
     while (l->exchanges.dirty) {
         l->exchanges.dirty = false;
-        for (i = 0; i < RUNS_MAX; i++) {
+        for (int i = 0; i < RUNS_MAX; i++) {
             MHD_run(l->daemon);
             wanted = MHD_get_timeout(l->daemon, &ms);
             if (wanted != MHD_YES || ms > 0)

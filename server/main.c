@@ -19,10 +19,9 @@ static int complain(const struct error *err)
 static void set_log_level(const char *name)
 {
     static const char *const names[] = {"debug", "info", "warn", "error"};
-    int i;
 
-    for (i = 0; i < 4; i++)
-        if (!strcmp(names[i], name))
+    for (int i = 0; i < 4; i++)
+        if (strcmp(names[i], name) == 0)
             log_set_level((enum log_level)i);
 }
 

@@ -57,14 +57,14 @@ static void get_queue(struct daemon *d, struct exchange *x)
 static void get_livez(struct daemon *d, struct exchange *x)
 {
     const char *state = daemon_state(d);
-    bool alive = strcmp(state, "stalled") && strcmp(state, "failed");
+    bool alive = strcmp(state, "stalled") != 0 && strcmp(state, "failed") != 0;
 
     exchange_respond_json(x, alive ? 200 : 503, describe_state(d));
 }
 
 static void get_readyz(struct daemon *d, struct exchange *x)
 {
-    exchange_respond_json(x, strcmp(daemon_state(d), "ready") ? 503 : 200, describe_state(d));
+    exchange_respond_json(x, strcmp(daemon_state(d), "ready") == 0 ? 200 : 503, describe_state(d));
 }
 
 static void begin_samples(struct daemon *d, struct exchange *x)
@@ -106,12 +106,13 @@ static const struct route *find_route(const struct route *routes, struct exchang
     const struct route *r;
 
     for (r = routes; r->path; r++) {
-        if (strcmp(r->path, path))
+        if (strcmp(r->path, path) != 0)
             continue;
         exchange_set_route(x, r->path);
-        if (!strcmp(r->method, method) || (!strcmp(method, "HEAD") && !strcmp(r->method, "GET")))
+        if (strcmp(r->method, method) == 0 ||
+            (strcmp(method, "HEAD") == 0 && strcmp(r->method, "GET") == 0))
             return r;
-        allow = strcmp(r->method, "GET") ? r->method : "GET, HEAD";
+        allow = strcmp(r->method, "GET") == 0 ? "GET, HEAD" : r->method;
     }
     if (allow) {
         exchange_add_header(x, "Allow", allow);

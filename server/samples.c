@@ -227,9 +227,7 @@ void samples_collect(struct samples *s)
 
 void samples_cancel_all(struct samples *s)
 {
-    struct request *r;
-
-    for (r = s->requests; r; r = r->next)
+    for (struct request *r = s->requests; r; r = r->next)
         fail(r, 503, 1, "the daemon is shutting down; try another one");
 }
 
@@ -243,7 +241,7 @@ void samples_begin(struct samples *s, struct exchange *x)
     size_t n = type ? strcspn(type, "; \t") : 0;
 
     if (exchange_announces_body(x) &&
-        (n != strlen("application/json") || strncasecmp(type, "application/json", n)))
+        (n != strlen("application/json") || strncasecmp(type, "application/json", n) != 0))
         problem_set(&problem, 415,
                     "the body must be JSON and be sent with Content-Type: application/json");
     else if (!accept_weight(accept, "application/json") && !accept_weight(accept, "image/png"))
@@ -362,9 +360,8 @@ struct json_t *samples_to_json(const struct samples *s)
 {
     json_t *list = json_array();
     uint64_t now_ns = uv_hrtime();
-    const struct request *r;
 
-    for (r = s->requests; r; r = r->next)
+    for (const struct request *r = s->requests; r; r = r->next)
         json_array_append_new(list,
                               json_pack("{s:s, s:s, s:s, s:i, s:i, s:i, s:b}", "id", r->id, "model",
                                         r->model->name, "sampler", sampler_name(r->job.sampler),

@@ -29,10 +29,9 @@ static void list_models(const struct engine_thread *engine, bool corruptions, ch
 {
     const struct engine_model *m;
     size_t used = 0;
-    int i;
 
     out[0] = '\0';
-    for (i = 0; i < engine_thread_models(engine) && used < size; i++) {
+    for (int i = 0; i < engine_thread_models(engine) && used < size; i++) {
         m = engine_thread_model(engine, i);
         used += (size_t)snprintf(out + used, size - used, "%s\"%s\"", i ? ", " : "",
                                  corruptions ? m->corruption : m->name);
@@ -45,14 +44,13 @@ static int find_model(const struct engine_thread *engine, const struct samples_r
     const struct engine_model *m;
     bool known = false;
     char names[256];
-    int i;
 
-    for (i = 0; i < engine_thread_models(engine); i++) {
+    for (int i = 0; i < engine_thread_models(engine); i++) {
         m = engine_thread_model(engine, i);
-        if (*wanted->model && strcmp(wanted->model, m->name))
+        if (*wanted->model && strcmp(wanted->model, m->name) != 0)
             continue;
         known = true;
-        if (*wanted->corruption && strcmp(wanted->corruption, m->corruption))
+        if (*wanted->corruption && strcmp(wanted->corruption, m->corruption) != 0)
             continue;
         *out = i;
         return 0;
@@ -76,9 +74,8 @@ static int find_model(const struct engine_thread *engine, const struct samples_r
 bool selection_offers(const struct engine_thread *engine, enum sampler sampler)
 {
     bool offered = sampler != SAMPLER_TUNED;
-    int i;
 
-    for (i = 0; i < engine_thread_models(engine); i++)
+    for (int i = 0; i < engine_thread_models(engine); i++)
         offered |= engine_thread_model(engine, i)->sampling->n_solvers > 0;
     return offered;
 }
@@ -88,11 +85,10 @@ static int find_sampler(const struct engine_thread *engine, const char *name, en
 {
     char names[256] = "";
     size_t used = 0;
-    int i;
 
     if (sampler_parse(name, out, NULL) == 0)
         return 0;
-    for (i = 0; i < SAMPLERS && used < sizeof(names); i++)
+    for (int i = 0; i < SAMPLERS && used < sizeof(names); i++)
         if (selection_offers(engine, (enum sampler)i))
             used += (size_t)snprintf(names + used, sizeof(names) - used, "%s\"%s\"", i ? ", " : "",
                                      sampler_name((enum sampler)i));

@@ -83,7 +83,6 @@ static int write_all(struct codec *c, int channels, const uint8_t *pixels, const
 {
     png_text chunk = {.compression = PNG_TEXT_COMPRESSION_NONE};
     size_t stride = (size_t)c->w * (size_t)channels;
-    int y;
 
     if (setjmp(png_jmpbuf(c->png)))
         return c->out_of_memory ? -ENOMEM : -EINVAL;
@@ -100,7 +99,7 @@ static int write_all(struct codec *c, int channels, const uint8_t *pixels, const
         png_set_text(c->png, c->info, &chunk, 1);
     }
     png_write_info(c->png, c->info);
-    for (y = 0; y < c->h; y++)
+    for (int y = 0; y < c->h; y++)
         png_write_row(c->png, pixels + (size_t)y * stride);
     png_write_end(c->png, NULL);
     return 0;
@@ -141,8 +140,6 @@ out:
 
 static int read_all(struct codec *c)
 {
-    int y;
-
     if (setjmp(png_jmpbuf(c->png)))
         return c->out_of_memory ? -ENOMEM : -EINVAL;
     png_set_read_fn(c->png, c, on_read);
@@ -167,7 +164,7 @@ static int read_all(struct codec *c)
         c->out_of_memory = true;
         png_error(c->png, "out of memory");
     }
-    for (y = 0; y < c->h; y++)
+    for (int y = 0; y < c->h; y++)
         c->rows[y] = c->rgb + (size_t)y * (size_t)c->w * 3;
     png_read_image(c->png, c->rows);
     png_read_end(c->png, NULL); /* notices a missing end and damaged checksums */

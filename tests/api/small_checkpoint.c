@@ -21,7 +21,6 @@ static int make_weights(struct checkpoint *c, uint64_t seed, struct error *err)
     struct program *p = NULL;
     struct device *device = NULL;
     int x, time_cond, phi, rc;
-    size_t i;
 
     rc = device_open("reference", 1, &device, err);
     if (rc == 0)
@@ -43,7 +42,7 @@ static int make_weights(struct checkpoint *c, uint64_t seed, struct error *err)
     if (rc == 0) {
         ncsnpp_init(a, parameters, seed, c->weights);
         /* The initial weights of some layers are tiny: larger ones make images that differ. */
-        for (i = 0; i < c->n_weights; i++)
+        for (size_t i = 0; i < c->n_weights; i++)
             c->weights[i] = c->weights[i] * 1.5f + 1e-3f * (float)(i % 7);
     }
     parameters_destroy(parameters);
@@ -68,12 +67,13 @@ static int make(struct checkpoint *c, const char *corruption, int side, int nf, 
     rc = architecture_parse(text, &f->architecture, err);
     if (rc < 0)
         return rc;
-    json = strcmp(corruption, "blur") ? json_pack("{s:s}", "name", corruption)
-                                      : json_pack("{s:s, s:i}", "name", "blur", "half_size", side);
+    json = strcmp(corruption, "blur") != 0
+               ? json_pack("{s:s}", "name", corruption)
+               : json_pack("{s:s, s:i}", "name", "blur", "half_size", side);
     rc = corruption_create(json, side, side, &f->corruption, err);
     json_decref(json);
     if (rc == 0)
-        rc = strcmp(corruption, "blur")
+        rc = strcmp(corruption, "blur") != 0
                  ? schedule_noise_then_levels(0.01, 10, 1, 0, NULL, &f->schedule, err)
                  : schedule_noise_then_levels(0.01, 0.1, 0.25, 4, blur_levels, &f->schedule, err);
     f->output = OUTPUT_RESIDUAL;

@@ -91,7 +91,6 @@ int ticks_read_bench(const char *path, struct ticks *out, struct error *err)
     json_error_t fault;
     json_t *json = json_load_file(path, JSON_REJECT_DUPLICATES, &fault), *cases, *row;
     struct ticks t = {0};
-    size_t i;
     int rc = 0;
 
     if (!json)
@@ -100,7 +99,7 @@ int ticks_read_bench(const char *path, struct ticks *out, struct error *err)
     cases = json_object_get(json, "cases");
     if (!json_is_array(cases))
         rc = error_set(err, -EINVAL, "\"%s\" is not an output of softdiff-bench --json", path);
-    for (i = 0; rc == 0 && i < json_array_size(cases); i++) {
+    for (size_t i = 0; rc == 0 && i < json_array_size(cases); i++) {
         row = json_array_get(cases, i);
         rc = insert(&t, json_integer_value(json_object_get(row, "batch")),
                     json_number_value(json_object_get(row, "wall_ms")), err);

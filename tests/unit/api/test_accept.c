@@ -33,9 +33,8 @@ static void test_weights(void **state)
         {"image/png;", 0, 1000},
         {"*", 0, 0},
     };
-    size_t i;
 
-    for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         if (rows[i].accept)
             print_message("# accept \"%s\"\n", rows[i].accept);
         assert_int_equal(accept_weight(rows[i].accept, "application/json"), rows[i].json);

@@ -33,9 +33,8 @@ static void test_defaults(void **state)
     static const char *const bodies[] = {"", "{}", " { } "};
     struct samples_request r;
     struct problem problem;
-    size_t i;
 
-    for (i = 0; i < 3; i++) {
+    for (size_t i = 0; i < 3; i++) {
         assert_int_equal(parse(bodies[i], strlen(bodies[i]), &r, &problem), 0);
         assert_false(r.has_seed);
         assert_int_equal(r.n, 1);
@@ -81,9 +80,8 @@ static void test_seeds(void **state)
     };
     struct samples_request r;
     struct problem problem;
-    size_t i;
 
-    for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         assert_int_equal(parse(rows[i].body, strlen(rows[i].body), &r, &problem), 0);
         assert_true(r.has_seed);
         assert_true(r.seed == rows[i].seed);
@@ -138,9 +136,8 @@ static void test_mistakes(void **state)
     };
     struct samples_request r;
     struct problem problem;
-    size_t i;
 
-    for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         print_message("# body %s\n", rows[i].body);
         parse(rows[i].body, strlen(rows[i].body), &r, &problem);
         assert_int_equal(problem.status, rows[i].status);
@@ -170,15 +167,15 @@ static void test_sizes(void **state)
     struct samples_request r;
     struct problem problem;
     char body[16384], *text;
-    size_t used, i;
+    size_t used;
 
-    for (i = LIMITS_NAME_BYTES; i <= LIMITS_NAME_BYTES + 1; i++) {
+    for (size_t i = LIMITS_NAME_BYTES; i <= LIMITS_NAME_BYTES + 1; i++) {
         used = (size_t)snprintf(body, sizeof(body), "{\"model\":\"%0*d\"}", (int)i, 0);
         assert_int_equal(parse(body, used, &r, &problem), i > LIMITS_NAME_BYTES ? -EINVAL : 0);
     }
     body[0] = '{';
     used = 1;
-    for (i = 0; i < 40; i++) {
+    for (size_t i = 0; i < 40; i++) {
         used += (size_t)snprintf(body + used, sizeof(body) - used, "%s\"%zu", i ? "," : "", i);
         while (used % 300 != 0) {
             memcpy(body + used, "\xc3\xa4", 2); /* odd and even starts: some cut in the middle */

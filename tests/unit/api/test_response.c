@@ -43,9 +43,8 @@ static void test_seed_to_json(void **state)
     };
     json_t *json;
     char *text;
-    size_t i;
 
-    for (i = 0; i < 4; i++) {
+    for (size_t i = 0; i < 4; i++) {
         json = seed_to_json(rows[i].seed);
         text = json_dumps(json, JSON_ENCODE_ANY);
         assert_string_equal(text, rows[i].text);

@@ -22,9 +22,8 @@ static void test_good(void **state)
     };
     char formatted[ADDRESS_TEXT_BYTES];
     struct address a;
-    size_t i;
 
-    for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         assert_int_equal(address_parse(rows[i].text, &a, NULL), 0);
         address_format(&a, formatted);
         assert_string_equal(formatted, rows[i].formatted);
@@ -57,9 +56,8 @@ static void test_bad(void **state)
     };
     struct address a;
     struct error err;
-    size_t i;
 
-    for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         print_message("# address \"%s\"\n", rows[i]);
         assert_int_equal(address_parse(rows[i], &a, &err), -EINVAL);
         assert_non_null(strstr(err.text, rows[i]));

@@ -139,9 +139,8 @@ static void test_bad_flags(void **state)
     };
     struct settings s;
     struct error err;
-    size_t i;
 
-    for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         print_message("# flags %s\n", rows[i].line);
         assert_true(load(rows[i].line, &s, &err) < 0);
         if (!strstr(err.text, rows[i].text))
@@ -169,9 +168,8 @@ static void test_bad_files(void **state)
     char path[64], line[128];
     struct settings s;
     struct error err;
-    size_t i;
 
-    for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         print_message("# file %s\n", rows[i].file);
         write_file(path, rows[i].file);
         snprintf(line, sizeof(line), "--config %s", path);

@@ -201,11 +201,10 @@ static void test_failures_that_do_not_pass(void **state)
     struct fixture *f = *state;
     struct engine_stats stats;
     struct job job;
-    int i;
 
     assert_int_equal(wait_until_loaded(f), ENGINE_READY);
     atomic_store(&ticks_to_fail, 1000);
-    for (i = 0; i < 6; i++) {
+    for (int i = 0; i < 6; i++) {
         submit(f, &job, (uint64_t)i, 1, pixels);
         assert_ptr_equal(wait_for_job(f), &job);
         assert_int_equal(job.status, -EIO);
@@ -249,7 +248,6 @@ static void test_an_arrival_joins_the_next_tick(void **state)
     uint8_t alone[IMAGES_MAX * IMAGE_BYTES], shared[IMAGES_MAX * IMAGE_BYTES], late[IMAGE_BYTES];
     struct fixture *f = *state;
     struct job a, b;
-    int i;
 
     assert_int_equal(wait_until_loaded(f), ENGINE_READY);
     submit_long(f, &a, 1, IMAGES_MAX, 40, alone);
@@ -258,7 +256,7 @@ static void test_an_arrival_joins_the_next_tick(void **state)
     submit_long(f, &a, 1, IMAGES_MAX, 40, shared);
     sem_wait(&tick_held); /* both lanes */
     submit(f, &b, 2, 1, late);
-    for (i = 0; i < 4; i++) { /* this tick and three for b */
+    for (int i = 0; i < 4; i++) { /* this tick and three for b */
         assert_null(engine_thread_take_done(f->engine));
         sem_post(&tick_go);
         sem_wait(&tick_held);

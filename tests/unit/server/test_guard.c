@@ -138,9 +138,8 @@ static int check(const struct probe *p, const char **why)
 static void test_probes(void **state)
 {
     const char *why;
-    size_t i;
 
-    for (i = 0; i < sizeof(probes) / sizeof(probes[0]); i++) {
+    for (size_t i = 0; i < sizeof(probes) / sizeof(probes[0]); i++) {
         print_message("# %s\n", probes[i].what);
         why = NULL;
         assert_int_equal(check(&probes[i], &why), probes[i].status);

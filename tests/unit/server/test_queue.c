@@ -11,11 +11,9 @@
 
 static void fill(struct job *jobs, const int *n, int n_jobs, struct queue *q)
 {
-    int i;
-
     memset(jobs, 0, (size_t)n_jobs * sizeof(*jobs));
     memset(q, 0, sizeof(*q));
-    for (i = 0; i < n_jobs; i++) {
+    for (int i = 0; i < n_jobs; i++) {
         jobs[i].id = (uint64_t)i;
         jobs[i].n = n[i];
         queue_push(q, &jobs[i]);
@@ -66,10 +64,9 @@ static void test_turns_on_one_lane(void **state)
     char got[8] = "";
     struct job jobs[3], *job;
     struct queue q;
-    size_t i;
 
     fill(jobs, (const int[]){4, 1, 2}, 3, &q);
-    for (i = 0; i < 7; i++) {
+    for (size_t i = 0; i < 7; i++) {
         job = take(&q);
         assert_null(queue_park(&q));
         got[i] = (char)('a' + job->id);
@@ -103,14 +100,13 @@ static void test_parking(void **state)
     struct job jobs[6], *job;
     struct queue q;
     bool parked;
-    int i;
 
     fill(jobs, (const int[]){8}, 1, &q);
     q.parked_max = 4;
-    for (i = 0; i < 4; i++)
+    for (int i = 0; i < 4; i++)
         assert_int_equal(take(&q)->id, 0);
     assert_null(queue_park(&q)); /* nobody else wants one */
-    for (i = 1; i < 6; i++) {
+    for (int i = 1; i < 6; i++) {
         jobs[i] = (struct job){.id = (uint64_t)i, .n = 1};
         queue_push(&q, &jobs[i]);
         job = queue_park(&q);
@@ -130,7 +126,7 @@ static void test_parking(void **state)
     assert_ptr_equal(take(&q), &jobs[4]);
     queue_finish(&q, &jobs[2]);
     assert_ptr_equal(take(&q), &jobs[5]);
-    for (i = 0; i < 7; i++) {
+    for (int i = 0; i < 7; i++) {
         queue_finish(&q, i < 3 ? &jobs[3 + i] : &jobs[0]);
         assert_ptr_equal(queue_take(&q, &parked), &jobs[0]);
         assert_int_equal(parked, i < 3);
@@ -145,11 +141,11 @@ static void test_even_shares(void **state)
 {
     struct job jobs[2], *job;
     struct queue q;
-    int i, n = 0;
+    int n = 0;
 
     fill(jobs, (const int[]){64}, 1, &q);
     q.parked_max = 16;
-    for (i = 0; i < 16; i++)
+    for (int i = 0; i < 16; i++)
         take(&q);
     jobs[1] = (struct job){.id = 1, .n = 64};
     queue_push(&q, &jobs[1]);
@@ -227,9 +223,8 @@ static void test_removal(void **state)
 {
     struct job jobs[3];
     struct queue q;
-    int i;
 
-    for (i = 0; i < 3; i++) {
+    for (int i = 0; i < 3; i++) {
         static const char *const want[] = {"bcbc", "caca", "abab"};
 
         fill(jobs, (const int[]){2, 2, 2}, 3, &q);

@@ -14,9 +14,8 @@
 static void fill(uint8_t *pixels, size_t n)
 {
     uint32_t state = 1;
-    size_t i;
 
-    for (i = 0; i < n; i++) {
+    for (size_t i = 0; i < n; i++) {
         state = state * 1664525u + 1013904223u;
         pixels[i] = (uint8_t)(state >> 24);
     }
@@ -25,9 +24,8 @@ static void fill(uint8_t *pixels, size_t n)
 static void test_round_trip(void **state)
 {
     static const int sizes[][2] = {{1, 1}, {1, 7}, {16, 16}, {33, 5}, {64, 64}};
-    size_t i, j;
 
-    for (i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
         int w = sizes[i][0], h = sizes[i][1], w2, h2, channels;
 
         for (channels = 1; channels <= 3; channels += 2) {
@@ -47,7 +45,7 @@ static void test_round_trip(void **state)
             assert_int_equal(png_decode(file, size, &w2, &h2, &rgb, NULL), 0);
             assert_int_equal(w2, w);
             assert_int_equal(h2, h);
-            for (j = 0; j < n * 3; j++)
+            for (size_t j = 0; j < n * 3; j++)
                 assert_int_equal(rgb[j], channels == 3 ? pixels[j] : pixels[j / 3]);
             free(rgb);
             free(again);
@@ -118,12 +116,12 @@ static void test_damage(void **state)
 {
     uint8_t pixels[8 * 8 * 3], *file, *copy, *rgb;
     struct error err;
-    size_t size, i;
+    size_t size;
     int w = -1, h = -1;
 
     fill(pixels, sizeof(pixels));
     assert_int_equal(png_encode(8, 8, 3, pixels, "k", "t", &file, &size, NULL), 0);
-    for (i = 0; i < size; i++) {
+    for (size_t i = 0; i < size; i++) {
         copy = malloc(i + 1); /* exact size, so that a sanitizer sees reads past the end */
         assert_non_null(copy);
         memcpy(copy, file, i);
@@ -133,7 +131,7 @@ static void test_damage(void **state)
         free(copy);
     }
     assert_int_equal(w, -1);
-    for (i = 0; i < size; i++) {
+    for (size_t i = 0; i < size; i++) {
         file[i] ^= 0x55;
         if (png_decode(file, size, &w, &h, &rgb, NULL) == 0)
             free(rgb);
