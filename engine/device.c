@@ -1,4 +1,5 @@
 #include "engine/device.h"
+#include "engine/base/choice.h"
 #include "engine/base/error.h"
 #include "engine/base/pool.h"
 #include "engine/cpu/cpu_device.h"
@@ -16,22 +17,21 @@ static const struct device_ops *const devices[] = {
 
 enum { N_DEVICES = sizeof(devices) / sizeof(devices[0]) };
 
+static const char *const precision_names[] = {"auto", "fp32", "bf16"};
+
 const char *precision_name(enum precision p)
 {
-    static const char *const names[] = {"auto", "fp32", "bf16"};
-
-    return names[p];
+    return precision_names[p];
 }
 
 int precision_parse(const char *name, enum precision *out, struct error *err)
 {
-    for (int i = PRECISION_AUTO; i <= PRECISION_BF16; i++) {
-        if (strcmp(name, precision_name((enum precision)i)) == 0) {
-            *out = (enum precision)i;
-            return 0;
-        }
-    }
-    return error_set(err, -EINVAL, "unknown precision \"%s\": known are auto, fp32, bf16", name);
+    int i = choice_parse("precision", name, PRECISION_BF16 + 1, precision_names, err);
+
+    if (i < 0)
+        return i;
+    *out = (enum precision)i;
+    return 0;
 }
 
 int device_open(const char *name, int n_threads, struct device **out, struct error *err)

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "engine/base/choice.h"
 #include "engine/base/error.h"
 #include "model/corruption.h"
 #include "model/json_fields.h"
@@ -34,24 +35,22 @@ const char *time_embed_name(enum time_embed t)
 
 int output_parse(const char *name, enum output *out, struct error *err)
 {
-    for (int i = 0; i < OUTPUTS; i++) {
-        if (strcmp(output_names[i], name) == 0) {
-            *out = (enum output)i;
-            return 0;
-        }
-    }
-    return error_set(err, -EINVAL, "unknown output \"%.64s\"", name);
+    int i = choice_parse("output", name, OUTPUTS, output_names, err);
+
+    if (i < 0)
+        return i;
+    *out = (enum output)i;
+    return 0;
 }
 
 int time_embed_parse(const char *name, enum time_embed *out, struct error *err)
 {
-    for (int i = 0; i < TIME_EMBEDS; i++) {
-        if (strcmp(time_embed_names[i], name) == 0) {
-            *out = (enum time_embed)i;
-            return 0;
-        }
-    }
-    return error_set(err, -EINVAL, "unknown time_embed \"%.64s\"", name);
+    int i = choice_parse("time_embed", name, TIME_EMBEDS, time_embed_names, err);
+
+    if (i < 0)
+        return i;
+    *out = (enum time_embed)i;
+    return 0;
 }
 
 void formulation_fini(struct formulation *f)

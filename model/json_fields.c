@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/base/choice.h"
 #include "engine/base/error.h"
 
 void json_fields_begin(struct json_fields *f, const struct json_t *object, const char *what,
@@ -174,17 +175,18 @@ void json_fields_choice(struct json_fields *f, const char *key, enum json_need n
                         const char *const *names, int *out)
 {
     const char *name = NULL;
+    int i;
 
     json_fields_string(f, key, need, &name);
     if (f->rc < 0 || !name)
         return;
-    for (int i = 0; i < n; i++) {
-        if (strcmp(names[i], name) == 0) {
-            *out = i;
-            return;
-        }
+    i = choice_parse(key, name, n, names, f->err);
+    if (i >= 0) {
+        *out = i;
+        return;
     }
-    f->rc = error_set(f->err, -EINVAL, "%s: unknown %s \"%.64s\"", f->what, key, name);
+    f->rc = i;
+    error_prefix(f->err, "%s: ", f->what);
 }
 
 void json_fields_value(struct json_fields *f, const char *key, enum json_need need,

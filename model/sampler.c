@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "engine/base/choice.h"
 #include "engine/base/error.h"
 #include "model/formulation.h"
 
@@ -22,13 +23,12 @@ const char *sampler_name(enum sampler s)
 
 int sampler_parse(const char *name, enum sampler *out, struct error *err)
 {
-    for (int i = 0; i < SAMPLERS; i++) {
-        if (strcmp(names[i], name) == 0) {
-            *out = (enum sampler)i;
-            return 0;
-        }
-    }
-    return error_set(err, -EINVAL, "unknown sampler \"%.64s\"", name);
+    int i = choice_parse("sampler", name, SAMPLERS, names, err);
+
+    if (i < 0)
+        return i;
+    *out = (enum sampler)i;
+    return 0;
 }
 
 /* Positions of a row's corruptions. */

@@ -199,18 +199,10 @@ static void philox_words(const struct philox_key *key, uint32_t stream, uint32_t
         c2[i] = key->step;
         c3[i] = key->image;
     }
-    for (int round = 0; round < 10; round++) {
-        for (int i = 0; i < PHILOX_WIDTH; i++) {
-            uint64_t p0 = (uint64_t)0xD2511F53u * c0[i];
-            uint64_t p1 = (uint64_t)0xCD9E8D57u * c2[i];
-
-            c0[i] = (uint32_t)(p1 >> 32) ^ c1[i] ^ k0;
-            c1[i] = (uint32_t)p1;
-            c2[i] = (uint32_t)(p0 >> 32) ^ c3[i] ^ k1;
-            c3[i] = (uint32_t)p0;
-        }
-        k0 += 0x9E3779B9u;
-        k1 += 0xBB67AE85u;
+    for (int round = 0; round < PHILOX_ROUNDS; round++) {
+        for (int i = 0; i < PHILOX_WIDTH; i++)
+            philox_round(&c0[i], &c1[i], &c2[i], &c3[i], k0, k1);
+        philox_next_key(&k0, &k1);
     }
 }
 
@@ -225,11 +217,8 @@ LANES_INLINE void dropout_mask_as(const struct philox_key *key, uint32_t stream,
 
         philox_words(key, stream, (uint32_t)(start / 4), words);
         for (int i = 0; i < PHILOX_WIDTH; i++) {
-            for (int j = 0; j < 4; j++) {
-                float u = ((float)(words[j][i] >> 8) + 0.5f) * 0x1p-24f;
-
-                block[4 * i + j] = u < rate ? 0.0f : keep;
-            }
+            for (int j = 0; j < 4; j++)
+                block[4 * i + j] = philox_uniform(words[j][i]) < rate ? 0.0f : keep;
         }
         memcpy(lanes_tile(m, type, start, block), block, count * sizeof(*block));
         lanes_finish(m, type, start, block, count);

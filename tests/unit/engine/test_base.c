@@ -1,4 +1,5 @@
 #include "engine/base/bf16.h"
+#include "engine/base/choice.h"
 #include "engine/base/error.h"
 #include "engine/base/philox.h"
 #include "engine/base/pool.h"
@@ -330,6 +331,18 @@ static void bf16_survives_the_way_to_float_and_back(void **state)
     }
 }
 
+static void choice_is_found_or_told(void **state)
+{
+    static const char *const names[] = {"spiral", "random", "rows"};
+    struct error err;
+
+    assert_int_equal(choice_parse("order", "spiral", 3, names, NULL), 0);
+    assert_int_equal(choice_parse("order", "rows", 3, names, &err), 2);
+    assert_int_equal(choice_parse("order", "rows", 2, names, NULL), -EINVAL);
+    assert_int_equal(choice_parse("order", "row", 3, names, &err), -EINVAL);
+    assert_string_equal(err.text, "unknown order \"row\": known are spiral, random, rows");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -345,6 +358,7 @@ int main(void)
         cmocka_unit_test(pool_runs_every_task_once),
         cmocka_unit_test(pool_uses_all_its_threads),
         cmocka_unit_test(pool_refuses_no_threads),
+        cmocka_unit_test(choice_is_found_or_told),
         cmocka_unit_test(bf16_rounds_to_nearest_even),
         cmocka_unit_test(bf16_keeps_nan),
         cmocka_unit_test(bf16_survives_the_way_to_float_and_back),
