@@ -14,19 +14,23 @@
 
 enum { BANDS_MAX = 8, BAND_PRODUCTS = 1 << 20 };
 
-/* Rows of y, computed from some rows of x. Bands at the top and the bottom see padding. */
+/* Bands by the call that computes them: at the top and the bottom of an image they see padding. */
+enum band_kind { BAND_TOP, BAND_MIDDLE, BAND_BOTTOM, BAND_KINDS };
+
+/* Rows of y, computed from some rows of x. */
 struct band {
-    struct onednn_call *call;  /* of the convolution */
+    enum band_kind kind;
     size_t x_offset, y_offset; /* bytes */
 };
 
 struct convolution {
     struct kernel base;
-    struct onednn_call *call;
-    struct onednn_call *reorder; /* between the plain weights and those of call */
+    /* By kind of band, NULL where there is none of it. Only forward there is more than the first,
+     * which then serves all bands that are like the top one. Weights are in one format. */
+    struct onednn_call *calls[BAND_KINDS];
+    struct onednn_call *reorder; /* between the plain weights and those of the calls */
     bool bias;
-    /* Forward: an image is cut into bands. call serves the top one and all that are like it. */
-    struct onednn_call *middle, *bottom; /* NULL: like call */
+    /* Forward: an image is cut into bands. */
     int n_bands;
     struct band bands[BANDS_MAX];
     size_t x_bytes, y_bytes; /* of an image */
@@ -38,15 +42,21 @@ struct convolution {
     const struct product_loops *loops;
 };
 
+static void calls_destroy(struct convolution *c)
+{
+    for (int i = 0; i < BAND_KINDS; i++) {
+        onednn_call_destroy(c->calls[i]);
+        c->calls[i] = NULL;
+    }
+}
+
 static void convolution_destroy(struct kernel *kernel)
 {
     struct convolution *c = (struct convolution *)kernel;
 
     if (!c)
         return;
-    onednn_call_destroy(c->call);
-    onednn_call_destroy(c->middle);
-    onednn_call_destroy(c->bottom);
+    calls_destroy(c);
     onednn_call_destroy(c->reorder);
     free(c);
 }
@@ -68,7 +78,8 @@ static int forward_run(const struct kernel *kernel, int stage, int part,
     size_t sums_bytes = c->residual ? align64(c->band_count * sizeof(float)) : 0;
     const void *const operands[] = {x, args->in[1], c->residual ? args->scratch : y,
                                     c->bias ? args->in[2] : NULL};
-    int rc = onednn_call_run(band->call, operands, (char *)args->scratch + sums_bytes, err);
+    int rc =
+        onednn_call_run(c->calls[band->kind], operands, (char *)args->scratch + sums_bytes, err);
 
     if (rc == 0 && c->residual) {
         const void *const terms[] = {args->scratch, (const char *)args->in[3] + y_offset};
@@ -86,7 +97,7 @@ static int backward_data_run(const struct kernel *kernel, int stage, int part,
     const struct convolution *c = (const struct convolution *)kernel;
     const void *const operands[] = {args->in[0], args->in[1], args->out[0]};
 
-    return onednn_call_run(c->call, operands, args->scratch, err);
+    return onednn_call_run(c->calls[0], operands, args->scratch, err);
 }
 
 /* Scratch: the gradient in the primitive's format, then scratch of the call and of the reorder. */
@@ -98,7 +109,7 @@ static int backward_weight_run(const struct kernel *kernel, int stage, int part,
     const void *const operands[] = {args->in[0], args->in[1], args->scratch,
                                     c->bias ? args->out[1] : NULL};
     const void *const reordered[] = {args->scratch, args->out[0]};
-    int rc = onednn_call_run(c->call, operands, rest, err);
+    int rc = onednn_call_run(c->calls[0], operands, rest, err);
 
     if (rc < 0)
         return rc;
@@ -155,32 +166,26 @@ static struct convolution *convolution_alloc(const struct kernel_ops *ops, bool 
     return c;
 }
 
-/* Gives input 1 the packed format that the primitive wants. */
+static void widen_scratch(struct convolution *c, const struct onednn_call *call)
+{
+    if (c->base.scratch_bytes < onednn_call_scratch(call))
+        c->base.scratch_bytes = onednn_call_scratch(call);
+}
+
+/* Gives input 1 the packed format that the calls want. */
 static int packing_init(struct cpu_device *device, struct convolution *c,
                         const struct convolution_shape *shape, struct error *err)
 {
-    int rc = onednn_pack_create(device, shape, c->call, &c->reorder, err);
+    int rc = onednn_pack_create(device, shape, c->calls[0], &c->reorder, err);
 
     if (rc < 0)
         return rc;
     c->base.packing[1] = onednn_packing(c->reorder);
-    if (c->base.scratch_bytes < onednn_call_scratch(c->call))
-        c->base.scratch_bytes = onednn_call_scratch(c->call);
+    for (int i = 0; i < BAND_KINDS; i++) {
+        if (c->calls[i])
+            widen_scratch(c, c->calls[i]);
+    }
     return 0;
-}
-
-/* like: a call with the weights' format, NULL for the one oneDNN likes best. Widens the kernel's
- * scratch. */
-static int forward_call_create(struct cpu_device *device, struct convolution *c,
-                               const struct convolution_shape *shape,
-                               const struct onednn_call *like, struct onednn_call **out,
-                               struct error *err)
-{
-    int rc = onednn_forward_create(device, shape, like, out, err);
-
-    if (rc == 0 && c->base.scratch_bytes < onednn_call_scratch(*out))
-        c->base.scratch_bytes = onednn_call_scratch(*out);
-    return rc;
 }
 
 /* How many bands of equal height, by the work there is. */
@@ -217,12 +222,11 @@ static bool same_band(const struct convolution_shape *a, const struct convolutio
     return a->x_h == b->x_h && a->pad_top == b->pad_top;
 }
 
-/* Cuts the kernel, and makes the calls of the bands that are not like the first, which has call. */
-static int bands_create(struct cpu_device *device, struct convolution *c,
-                        const struct convolution_shape *whole, int n_bands, struct error *err)
+/* Cuts the kernel; shapes receives the convolutions of its kinds of bands. Returns how many. */
+static int bands_init(struct convolution *c, const struct convolution_shape *whole, int n_bands,
+                      struct convolution_shape shapes[BAND_KINDS])
 {
-    int first_x, rc = 0;
-    struct convolution_shape top = band_shape(whole, 0, n_bands, &first_x), middle = top;
+    int n_kinds = 0;
 
     c->base.n_parts[0] = whole->n * n_bands;
     c->n_bands = n_bands;
@@ -230,56 +234,90 @@ static int bands_create(struct cpu_device *device, struct convolution *c,
         (size_t)whole->x_h * (size_t)whole->x_w * (size_t)whole->x_c * dtype_size(whole->x_type);
     c->y_bytes =
         (size_t)whole->y_h * (size_t)whole->y_w * (size_t)whole->y_c * dtype_size(whole->y_type);
-    for (int i = 0; i < n_bands && rc == 0; i++) {
+    c->band_count = (size_t)(whole->y_h / n_bands) * (size_t)whole->y_w * (size_t)whole->y_c;
+    for (int i = 0; i < n_bands; i++) {
+        int first_x, kind = 0;
         struct convolution_shape shape = band_shape(whole, i, n_bands, &first_x);
-        struct onednn_call **call = same_band(&shape, &top)                    ? &c->call
-                                    : !c->middle || same_band(&shape, &middle) ? &c->middle
-                                                                               : &c->bottom;
 
-        if (!*call) {
-            rc = forward_call_create(device, c, &shape, c->call, call, err);
-            if (call == &c->middle)
-                middle = shape;
-        }
-        c->bands[i].call = *call;
+        while (kind < n_kinds && !same_band(&shape, &shapes[kind]))
+            kind++;
+        if (kind == n_kinds)
+            shapes[n_kinds++] = shape;
+        c->bands[i].kind = (enum band_kind)kind;
         c->bands[i].x_offset =
             (size_t)first_x * (size_t)whole->x_w * (size_t)whole->x_c * dtype_size(whole->x_type);
         c->bands[i].y_offset = (size_t)(whole->y_h / n_bands * i) * (size_t)whole->y_w *
                                (size_t)whole->y_c * dtype_size(whole->y_type);
     }
+    return n_kinds;
+}
+
+/* Makes the calls of all kinds with the weights in the format that kind `owner` likes best. */
+static int calls_create(struct cpu_device *device, struct convolution *c,
+                        const struct convolution_shape *shapes, int n_kinds, int owner,
+                        struct error *err)
+{
+    int rc = onednn_forward_create(device, &shapes[owner], NULL, &c->calls[owner], err);
+
+    for (int i = 0; i < n_kinds && rc == 0; i++) {
+        if (i != owner)
+            rc = onednn_forward_create(device, &shapes[i], c->calls[owner], &c->calls[i], err);
+    }
     return rc;
+}
+
+static bool calls_are_slow(const struct convolution *c)
+{
+    for (int i = 0; i < BAND_KINDS; i++) {
+        if (c->calls[i] && onednn_call_is_slow(c->calls[i]))
+            return true;
+    }
+    return false;
+}
+
+/* Bands differ in the format of the weights that they like best, and for that of another one oneDNN
+ * may have nothing but its plainest loops: so each kind of band is asked in turn until one format
+ * suits all. Where none does, the image stays whole. */
+static int forward_calls_create(struct cpu_device *device, struct convolution *c,
+                                const struct convolution_shape *whole, struct error *err)
+{
+    struct convolution_shape shapes[BAND_KINDS];
+    int n_kinds = bands_init(c, whole, count_bands(whole), shapes);
+
+    for (int owner = 0; owner < n_kinds; owner++) {
+        int rc = calls_create(device, c, shapes, n_kinds, owner, err);
+
+        if (rc < 0 || !calls_are_slow(c))
+            return rc;
+        calls_destroy(c);
+    }
+    n_kinds = bands_init(c, whole, 1, shapes);
+    return calls_create(device, c, shapes, n_kinds, 0, err);
 }
 
 int convolution_forward_create(struct cpu_device *device, const struct convolution_shape *shape,
                                struct kernel **out, struct error *err)
 {
     struct convolution *c = convolution_alloc(&forward_ops, shape->bias);
-    int n_bands = count_bands(shape), first_x, rc;
-    struct convolution_shape top = band_shape(shape, 0, n_bands, &first_x);
+    int rc;
 
     if (!c)
         return error_set(err, -ENOMEM, "out of memory for %s", op_name(shape->kind));
-    rc = forward_call_create(device, c, &top, NULL, &c->call, err);
-    if (rc < 0)
-        goto fail;
-    rc = packing_init(device, c, shape, err);
+    rc = forward_calls_create(device, c, shape, err);
     if (rc == 0)
-        rc = bands_create(device, c, shape, n_bands, err);
-    if (rc < 0)
-        goto fail;
+        rc = packing_init(device, c, shape, err);
+    if (rc < 0) {
+        convolution_destroy(&c->base);
+        return rc;
+    }
     c->residual = shape->residual;
     c->scale = shape->scale;
     c->y_type = shape->y_type;
-    c->band_count = (size_t)(shape->y_h / n_bands) * (size_t)shape->y_w * (size_t)shape->y_c;
     c->loops = loops_best()->product;
     if (c->residual)
         c->base.scratch_bytes += align64(c->band_count * sizeof(float));
     *out = &c->base;
     return 0;
-
-fail:
-    convolution_destroy(&c->base);
-    return rc;
 }
 
 int convolution_backward_data_create(struct cpu_device *device,
@@ -291,7 +329,7 @@ int convolution_backward_data_create(struct cpu_device *device,
 
     if (!c)
         return error_set(err, -ENOMEM, "out of memory for %s", op_name(shape->kind));
-    rc = onednn_backward_data_create(device, shape, &c->call, err);
+    rc = onednn_backward_data_create(device, shape, &c->calls[0], err);
     if (rc == 0)
         rc = packing_init(device, c, shape, err);
     if (rc < 0) {
@@ -312,14 +350,14 @@ int convolution_backward_weight_create(struct cpu_device *device,
 
     if (!c)
         return error_set(err, -ENOMEM, "out of memory for %s", op_name(shape->kind));
-    rc = onednn_backward_weight_create(device, shape, &c->call, err);
+    rc = onednn_backward_weight_create(device, shape, &c->calls[0], err);
     if (rc == 0)
-        rc = onednn_unpack_create(device, shape, c->call, &c->reorder, err);
+        rc = onednn_unpack_create(device, shape, c->calls[0], &c->reorder, err);
     if (rc < 0) {
         convolution_destroy(&c->base);
         return rc;
     }
-    call_bytes = onednn_call_scratch(c->call);
+    call_bytes = onednn_call_scratch(c->calls[0]);
     reorder_bytes = onednn_call_scratch(c->reorder);
     c->base.scratch_bytes = align64(onednn_call_bytes(c->reorder, 0)) +
                             (call_bytes > reorder_bytes ? call_bytes : reorder_bytes);

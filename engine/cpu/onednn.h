@@ -69,6 +69,9 @@ int onednn_product_create(struct cpu_device *device, struct onednn_matrix a, str
 
 void onednn_call_destroy(struct onednn_call *call); /* NULL is fine */
 
+/* Whether oneDNN has only its reference implementation for this, a hundred times as slow as others. */
+bool onednn_call_is_slow(const struct onednn_call *call);
+
 size_t onednn_call_bytes(const struct onednn_call *call, int i); /* of argument i */
 size_t onednn_call_scratch(const struct onednn_call *call);      /* bytes, may be 0 */
 

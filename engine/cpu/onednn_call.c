@@ -15,6 +15,7 @@
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct call_set {
     atomic_bool busy;
@@ -68,6 +69,15 @@ const_dnnl_primitive_desc_t onednn_call_desc(const struct onednn_call *call)
 
     dnnl_primitive_get_primitive_desc(call->primitive, &desc);
     return desc;
+}
+
+bool onednn_call_is_slow(const struct onednn_call *call)
+{
+    const char *name = NULL; /* "ref:any", "brgconv:avx512_core", ... */
+    dnnl_status_t status =
+        dnnl_primitive_desc_query(onednn_call_desc(call), dnnl_query_impl_info_str, 0, &name);
+
+    return status == dnnl_success && strncmp(name, "ref", 3) == 0;
 }
 
 size_t onednn_call_bytes(const struct onednn_call *call, int i)

@@ -139,6 +139,22 @@ static const struct convolution_row {
     {1, 4, 6, 32, 32, 3, 1, 1, true, CONSTANT, 0},
     {1, 4, 6, 32, 32, 3, 1, 1, true, LARGE, 0},
     {1, 4, 6, 32, 32, 3, 1, 1, false, SMALL, 0},
+    /* widths that are no multiples of a vector; bands of an image that like other formats of the
+     * weights than their neighbours (the first four) */
+    {1, 16, 16, 48, 48, 3, 1, 1, true, RANDOM, 0},
+    {3, 16, 16, 44, 44, 3, 1, 1, true, RANDOM, 0},
+    {1, 16, 16, 72, 36, 3, 1, 1, true, RANDOM, 0},
+    {1, 16, 16, 80, 40, 3, 1, 1, false, RANDOM, EXACT_Y},
+    {1, 16, 16, 36, 72, 3, 1, 1, true, RANDOM, 0},
+    {3, 8, 8, 40, 40, 3, 1, 1, true, RANDOM, 0},
+    {1, 32, 32, 24, 24, 3, 1, 1, true, RANDOM, 0},
+    {1, 16, 16, 20, 20, 3, 1, 1, true, RANDOM, 0},
+    {1, 8, 8, 52, 100, 3, 1, 1, true, RANDOM, 0},
+    {1, 8, 8, 5, 1, 3, 1, 1, true, RANDOM, 0},
+    {3, 8, 8, 1, 5, 3, 1, 1, true, RANDOM, 0},
+    {1, 8, 8, 3, 3, 3, 1, 1, true, RANDOM, 0},
+    {1, 17, 17, 48, 40, 3, 2, 0, true, RANDOM, 0},
+    {1, 16, 16, 20, 48, 1, 1, 0, true, RANDOM, 0},
 };
 
 static void convolution_make(enum op_kind kind, int index, enum dtype compute, struct op_case *c)
@@ -195,6 +211,9 @@ static const struct linear_row {
     {3, 4, 6, 48, 48, true, true, RANDOM},
     {3, 7, 9, 33, 17, false, false, RANDOM},
     {1, 1, 1, 24, 12, true, true, RANDOM},
+    {1, 16, 16, 40, 40, true, true, RANDOM},
+    {1, 16, 16, 36, 20, true, true, RANDOM},
+    {3, 4, 4, 5, 3, true, true, RANDOM},
     {1, 3, 3, 16, 16, true, true, ZERO},
     {1, 3, 3, 16, 16, false, true, CONSTANT},
     {1, 3, 3, 16, 16, false, true, LARGE},
