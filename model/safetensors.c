@@ -4,19 +4,16 @@
 #include "model/safetensors.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <jansson.h>
-#include <libgen.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include <strings.h>
 
 #include "engine/base/bf16.h"
 #include "engine/base/error.h"
+#include "engine/base/whole_file.h"
 #include "engine/device.h"
 #include "model/json_fields.h"
 
@@ -37,7 +34,7 @@ static const size_t dtype_sizes[DTYPES] = {
 };
 
 struct safetensors {
-    unsigned char *map; /* the whole file */
+    unsigned char *bytes; /* the whole file; owned */
     size_t size;
     size_t data; /* where the tensors begin in it */
     json_t *header;
@@ -123,7 +120,7 @@ static int read_tensor(const struct safetensors *file, const char *name, const j
     if (!tensor_bytes(&tensor, &bytes) || bytes != range[1] - range[0])
         return error_set(err, -EINVAL, "%s: its shape does not fill its %zu bytes", what,
                          range[1] - range[0]);
-    tensor.data = file->map + file->data + range[0];
+    tensor.data = file->bytes + file->data + range[0];
     *out = tensor;
     return 0;
 }
@@ -162,7 +159,7 @@ static int compare_tensors(const void *a, const void *b)
 /* Sorted tensors must follow each other from the header to the end of the file. */
 static int check_tiling(const struct safetensors *file, struct error *err)
 {
-    const unsigned char *end = file->map + file->data;
+    const unsigned char *end = file->bytes + file->data;
 
     for (int i = 0; i < file->n; i++) {
         const struct safetensors_tensor *tensor = &file->tensors[i];
@@ -174,9 +171,9 @@ static int check_tiling(const struct safetensors *file, struct error *err)
                                         : "there is a hole before its data");
         end = data + safetensors_count(tensor) * dtype_sizes[tensor->dtype];
     }
-    if (end != file->map + file->size)
+    if (end != file->bytes + file->size)
         return error_set(err, -EINVAL, "%zu bytes follow the last tensor",
-                         (size_t)(file->map + file->size - end));
+                         (size_t)(file->bytes + file->size - end));
     return 0;
 }
 
@@ -215,11 +212,11 @@ static size_t count_values(const unsigned char *text, size_t size)
 static int read_header(struct safetensors *file, struct error *err)
 {
     uint64_t length = 0;
-    const unsigned char *text = file->map + LENGTH_BYTES;
+    const unsigned char *text = file->bytes + LENGTH_BYTES;
     json_error_t where;
 
     for (int i = 0; i < LENGTH_BYTES; i++)
-        length |= (uint64_t)file->map[i] << (8 * i);
+        length |= (uint64_t)file->bytes[i] << (8 * i);
     if (length > file->size - LENGTH_BYTES || length > header_max)
         return error_set(err, -EINVAL, "a header of %llu bytes does not fit a file of %zu bytes",
                          (unsigned long long)length, file->size);
@@ -234,33 +231,56 @@ static int read_header(struct safetensors *file, struct error *err)
     return 0;
 }
 
-/* Maps a regular file; a pipe or a device would block or have no size. */
-static int map_file(struct safetensors *file, const char *path, struct error *err)
+/* What is often found where a model should be, by how it begins; NULL for what is unknown, and for a
+ * safetensors file with something wrong in it, whose header begins after its length. */
+static const char *other_kind(const unsigned char *bytes, size_t size)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    struct stat status;
-    int rc = 0;
+    static const struct {
+        const char *begin, *kind;
+    } kinds[] = {
+        {"version https://git-lfs", "a Git LFS pointer: fetch the file itself, git lfs pull"},
+        {"<!DOCTYPE", "an HTML page: the download answered with a page instead of the file"},
+        {"<html", "an HTML page: the download answered with a page instead of the file"},
+        {"<?xml", "an XML document: the download answered with a page instead of the file"},
+        {"PK\3\4", "a zip archive, such as PyTorch's .pth and .ckpt: save it as safetensors"},
+        {"\x80\2", "a Python pickle: save it as safetensors"},
+        {"\x80\3", "a Python pickle: save it as safetensors"},
+        {"\x80\4", "a Python pickle: save it as safetensors"},
+        {"\x80\5", "a Python pickle: save it as safetensors"},
+        {"\x89HDF", "an HDF5 file: save it as safetensors"},
+        {"GGUF", "a GGUF file: save it as safetensors"},
+        {"\x1f\x8b", "a gzip archive: unpack it"},
+        {"\x89PNG", "a picture"},
+        {"{", "a JSON text"},
+    };
 
-    if (fd < 0 || fstat(fd, &status) < 0) {
-        rc = error_set(err, -errno, "%s", strerror(errno));
-        goto done;
+    if (size > LENGTH_BYTES && bytes[LENGTH_BYTES] == '{')
+        return NULL;
+    while (size > 0 && (*bytes == ' ' || *bytes == '\n' || *bytes == '\r' || *bytes == '\t')) {
+        bytes++;
+        size--;
     }
-    if (!S_ISREG(status.st_mode) || status.st_size < LENGTH_BYTES) {
-        rc = error_set(err, -EINVAL, "not a safetensors file");
-        goto done;
-    }
-    file->map = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-    if (file->map == MAP_FAILED) {
-        file->map = NULL;
-        rc = error_set(err, -errno, "%s", strerror(errno));
-        goto done;
-    }
-    file->size = (size_t)status.st_size;
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        size_t n = strlen(kinds[i].begin);
 
-done:
-    if (fd >= 0)
-        close(fd);
-    return rc;
+        if (size >= n && strncasecmp((const char *)bytes, kinds[i].begin, n) == 0)
+            return kinds[i].kind;
+    }
+    return NULL;
+}
+
+/* The header; what has none is told by its kind. */
+static int read_beginning(struct safetensors *file, struct error *err)
+{
+    const char *kind;
+    int rc;
+
+    if (file->size == 0)
+        return error_set(err, -EINVAL, "not a safetensors file but empty");
+    rc = file->size < LENGTH_BYTES ? error_set(err, -EINVAL, "not a safetensors file")
+                                   : read_header(file, err);
+    kind = rc == -EINVAL ? other_kind(file->bytes, file->size) : NULL;
+    return kind ? error_set(err, -EINVAL, "not a safetensors file but %s", kind) : rc;
 }
 
 int safetensors_open(const char *path, struct safetensors **out, struct error *err)
@@ -270,9 +290,9 @@ int safetensors_open(const char *path, struct safetensors **out, struct error *e
 
     if (!file)
         return error_set(err, -ENOMEM, "out of memory opening \"%s\"", path);
-    rc = map_file(file, path, err);
+    rc = whole_file_read(path, SIZE_MAX / 2, &file->bytes, &file->size, err);
     if (rc == 0)
-        rc = read_header(file, err);
+        rc = read_beginning(file, err);
     if (rc == 0)
         rc = read_tensors(file, err);
     if (rc < 0) {
@@ -288,8 +308,7 @@ void safetensors_close(struct safetensors *file)
 {
     if (!file)
         return;
-    if (file->map)
-        munmap(file->map, file->size);
+    free(file->bytes);
     json_decref(file->header);
     free(file->tensors);
     free(file);
@@ -298,7 +317,7 @@ void safetensors_close(struct safetensors *file)
 const void *safetensors_bytes(const struct safetensors *file, size_t *size)
 {
     *size = file->size;
-    return file->map;
+    return file->bytes;
 }
 
 int safetensors_n(const struct safetensors *file)
@@ -453,110 +472,39 @@ static int header_text(int n, const struct safetensors_tensor *tensors, int n_me
     return rc;
 }
 
-static int write_all(int fd, const void *data, size_t size)
-{
-    const char *p = data;
-
-    while (size > 0) {
-        ssize_t n = write(fd, p, size);
-
-        if (n < 0 && errno != EINTR)
-            return -errno;
-        if (n > 0) {
-            p += n;
-            size -= (size_t)n;
-        }
-    }
-    return 0;
-}
-
-static int write_content(int fd, const char *header, int n,
-                         const struct safetensors_tensor *tensors)
+static void write_content(struct whole_file *file, const char *header, int n,
+                          const struct safetensors_tensor *tensors)
 {
     static const char spaces[ALIGNMENT + 1] = "        ";
     size_t length = strlen(header), padding = (ALIGNMENT - length % ALIGNMENT) % ALIGNMENT;
     unsigned char prefix[LENGTH_BYTES];
-    int rc;
 
     for (int i = 0; i < LENGTH_BYTES; i++)
         prefix[i] = (unsigned char)((uint64_t)(length + padding) >> (8 * i));
-    rc = write_all(fd, prefix, sizeof(prefix));
-    if (rc == 0)
-        rc = write_all(fd, header, length);
-    if (rc == 0)
-        rc = write_all(fd, spaces, padding);
-    for (int i = 0; rc == 0 && i < n; i++)
-        rc = write_all(fd, tensors[i].data,
-                       safetensors_count(&tensors[i]) * dtype_sizes[tensors[i].dtype]);
-    if (rc == 0 && fsync(fd) < 0)
-        rc = -errno;
-    return rc;
-}
-
-/* Creates a file beside path under a name that nobody has; *out is owned by the caller on success. The mode
- * is the process's usual one, which mkstemp() would not give. */
-static int open_temporary(const char *path, char **out)
-{
-    size_t size = strlen(path) + 64;
-    char *name = malloc(size);
-    int fd = -EEXIST;
-
-    if (!name)
-        return -ENOMEM;
-    for (int i = 0; i < 1000 && fd == -EEXIST; i++) {
-        snprintf(name, size, "%s.tmp-%ld-%d", path, (long)getpid(), i);
-        fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-        fd = fd < 0 ? -errno : fd;
-    }
-    if (fd >= 0)
-        *out = name;
-    else
-        free(name);
-    return fd;
-}
-
-/* Makes a rename in the folder of path last. Some filesystems cannot sync folders: EINVAL. */
-static int sync_folder(const char *path)
-{
-    char *copy = strdup(path);
-    int fd, rc = 0;
-
-    if (!copy)
-        return -ENOMEM;
-    fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 || (fsync(fd) < 0 && errno != EINVAL))
-        rc = -errno;
-    if (fd >= 0)
-        close(fd);
-    free(copy);
-    return rc;
+    whole_file_write(file, prefix, sizeof(prefix));
+    whole_file_write(file, header, length);
+    whole_file_write(file, spaces, padding);
+    for (int i = 0; i < n; i++)
+        whole_file_write(file, tensors[i].data,
+                         safetensors_count(&tensors[i]) * dtype_sizes[tensors[i].dtype]);
 }
 
 int safetensors_write(const char *path, int n, const struct safetensors_tensor *tensors,
                       int n_metadata, const char *const (*metadata)[2], struct error *err)
 {
-    char *header = NULL, *temporary = NULL;
-    int fd, rc = header_text(n, tensors, n_metadata, metadata, &header, err);
+    struct whole_file *file;
+    char *header = NULL;
+    int rc = header_text(n, tensors, n_metadata, metadata, &header, err);
 
     if (rc < 0) {
         error_prefix(err, "could not write \"%s\": ", path);
         return rc;
     }
-    rc = fd = open_temporary(path, &temporary);
-    if (fd >= 0) {
-        rc = write_content(fd, header, n, tensors);
-        if (close(fd) < 0 && rc == 0)
-            rc = -errno;
-        if (rc == 0 && rename(temporary, path) < 0)
-            rc = -errno;
-        if (rc < 0)
-            unlink(temporary);
-        else
-            rc = sync_folder(path);
+    rc = whole_file_create(path, &file, err);
+    if (rc == 0) {
+        write_content(file, header, n, tensors);
+        rc = whole_file_end(file, true, err);
     }
-    free(temporary);
     free(header);
-    if (rc < 0)
-        error_set(err, rc, "could not write \"%s\": %s", path, strerror(-rc));
     return rc;
 }

@@ -1,10 +1,11 @@
-/* safetensors files: strict reading (memory-mapped), atomic writing.
+/* safetensors files: strict reading into memory of our own, atomic writing.
  *
  * Layout: u64 little-endian length of the header, JSON header, raw little-endian tensors.
  * Reading refuses: a header longer than the file or than 64 MiB or with more than a million JSON
  * values, malformed JSON, duplicate or unknown keys, unknown dtypes, shapes whose size overflows or
  * is not that of the data, offsets out of order, overlapping, with holes, or past the end, bytes
- * after the last tensor. The text names the tensor.
+ * after the last tensor. The text names the tensor. What is no such file at all (a web page, a Git LFS
+ * pointer, a pickle) is called by its name.
  */
 #ifndef MODEL_SAFETENSORS_H
 #define MODEL_SAFETENSORS_H
@@ -31,13 +32,13 @@ struct safetensors_tensor {
     enum safetensors_dtype dtype;
     int n_dims; /* 0 .. SAFETENSORS_DIMS_MAX */
     size_t dims[SAFETENSORS_DIMS_MAX];
-    const void *data; /* reading: into the mapping, maybe unaligned */
+    const void *data; /* reading: into the file object, maybe unaligned */
 };
 
 struct safetensors;
 
-/* 0, -errno of the system, -EINVAL (not a valid file), -ENOMEM. The file must not be truncated by
- * others before safetensors_close(); replacing it by a rename is fine. */
+/* Reads all of it; what others do to the file afterwards does not matter, and while it is read it is
+ * an error. 0, -errno of the system, -EINVAL (not a valid file), -EFBIG, -ENOMEM. */
 int safetensors_open(const char *path, struct safetensors **out, struct error *err);
 void safetensors_close(struct safetensors *file);
 
@@ -62,8 +63,7 @@ int safetensors_read_doubles(const struct safetensors_tensor *tensor, double *ou
                              struct error *err);
 
 /* Writes tensors in the given order. metadata: n_metadata pairs key, value; all text UTF-8. The file appears whole
- * or not at all: temporary name in the same folder, fsync, rename, fsync of the folder; on failure
- * (a full disk) the temporary file is removed and an older file of that name is untouched.
+ * or not at all, and lasts (engine/base/whole_file.h).
  * 0, -EINVAL (a name twice, a size that overflows), -ENOMEM or -errno of the system. */
 int safetensors_write(const char *path, int n, const struct safetensors_tensor *tensors,
                       int n_metadata, const char *const (*metadata)[2], struct error *err);

@@ -1,10 +1,12 @@
 /* Axes first: each is a range that ends on ticks and a map to pixels; the rest is drawn by it. */
 #include "tools/plot.h"
 #include "engine/base/error.h"
+#include "engine/base/whole_file.h"
 
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -299,6 +301,8 @@ static void draw(FILE *f, const struct plot *plot, struct axis *x, struct axis *
 int plot_write_svg(const char *path, const struct plot *plot, struct error *err)
 {
     struct axis x = {0}, y = {0};
+    char *text = NULL;
+    size_t size = 0;
     FILE *f;
     int rc;
 
@@ -308,14 +312,15 @@ int plot_write_svg(const char *path, const struct plot *plot, struct error *err)
     if (!axis_init(&x, plot, true) || !axis_init(&y, plot, false))
         return error_set(err, -EINVAL, "there is no point to draw in \"%s\"", path);
 
-    f = fopen(path, "w");
-    if (!f) {
-        rc = -errno;
-        return error_set(err, rc, "could not write chart \"%s\": %s", path, strerror(-rc));
-    }
+    f = open_memstream(&text, &size);
+    if (!f)
+        return error_set(err, -ENOMEM, "out of memory for chart \"%s\"", path);
     draw(f, plot, &x, &y);
-    rc = ferror(f) ? -EIO : 0;
-    if (fclose(f) != 0 && rc == 0)
-        rc = -errno;
-    return rc < 0 ? error_set(err, rc, "could not write chart \"%s\": %s", path, strerror(-rc)) : 0;
+    rc = ferror(f) ? -ENOMEM : 0;
+    if (fclose(f) != 0)
+        rc = -ENOMEM;
+    rc = rc < 0 ? error_set(err, rc, "out of memory for chart \"%s\"", path)
+                : whole_file_put(path, text, size, false, err);
+    free(text);
+    return rc;
 }

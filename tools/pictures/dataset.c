@@ -1,10 +1,11 @@
 #include "tools/pictures/dataset.h"
+#include "api/pictures/jpeg.h"
 #include "api/pictures/png.h"
+#include "api/pictures/resize.h"
 #include "engine/base/error.h"
 #include "engine/base/log.h"
 #include "engine/base/pool.h"
-#include "api/pictures/jpeg.h"
-#include "api/pictures/resize.h"
+#include "engine/base/whole_file.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -104,41 +105,6 @@ static int walk(const char *folder, int depth, struct paths *paths, struct error
     return rc;
 }
 
-/* The whole file; owned by the caller. */
-static int read_bytes(const char *path, uint8_t **out, size_t *n, struct error *err)
-{
-    FILE *file = fopen(path, "rb");
-    uint8_t *bytes = NULL;
-    struct stat info;
-    int rc = 0;
-
-    if (!file || fstat(fileno(file), &info) < 0) {
-        rc = error_set(err, -errno, "%s", strerror(errno));
-        goto out;
-    }
-    if (info.st_size == 0 || info.st_size > FILE_BYTES_MAX) {
-        rc = error_set(err, -EINVAL, "a file of %lld bytes", (long long)info.st_size);
-        goto out;
-    }
-    bytes = malloc((size_t)info.st_size);
-    if (!bytes) {
-        rc = error_set(err, -ENOMEM, "out of memory");
-        goto out;
-    }
-    if (fread(bytes, 1, (size_t)info.st_size, file) != (size_t)info.st_size) {
-        rc = error_set(err, -EIO, "could not read all of it");
-        free(bytes);
-        goto out;
-    }
-    *out = bytes;
-    *n = (size_t)info.st_size;
-
-out:
-    if (file)
-        fclose(file);
-    return rc;
-}
-
 int dataset_read_file(const char *path, const struct dataset_options *options, uint8_t *out,
                       struct error *err)
 {
@@ -146,7 +112,7 @@ int dataset_read_file(const char *path, const struct dataset_options *options, u
     size_t n = 0;
     int w, h, rc;
 
-    rc = read_bytes(path, &bytes, &n, err);
+    rc = whole_file_read(path, FILE_BYTES_MAX, &bytes, &n, err);
     if (rc == 0 && has_suffix(path, ".png"))
         rc = png_decode(bytes, n, &w, &h, &pixels, err);
     else if (rc == 0)

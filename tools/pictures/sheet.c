@@ -1,43 +1,13 @@
 #include "tools/pictures/sheet.h"
 #include "api/pictures/png.h"
 #include "engine/base/error.h"
+#include "engine/base/whole_file.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { GAP_PX = 2 };
-
-static int write_whole(const char *path, const uint8_t *bytes, size_t n, struct error *err)
-{
-    FILE *file = NULL;
-    char *temporary;
-    int rc = 0;
-
-    if (asprintf(&temporary, "%s.part", path) < 0)
-        return error_set(err, -ENOMEM, "out of memory writing \"%s\"", path);
-    file = fopen(temporary, "wb");
-    if (!file) {
-        rc = error_set(err, -errno, "could not write \"%s\": %s", path, strerror(errno));
-        goto out;
-    }
-    if (fwrite(bytes, 1, n, file) != n)
-        rc = -errno;
-    if (fclose(file) != 0 && rc == 0)
-        rc = -errno;
-    if (rc == 0 && rename(temporary, path) < 0)
-        rc = -errno;
-    if (rc < 0) {
-        error_set(err, rc, "could not write \"%s\": %s", path, strerror(-rc));
-        unlink(temporary);
-    }
-
-out:
-    free(temporary);
-    return rc;
-}
 
 int sheet_write(const char *path, int n, int side, int channels, const uint8_t *pixels, int columns,
                 struct error *err)
@@ -69,7 +39,7 @@ int sheet_write(const char *path, int n, int side, int channels, const uint8_t *
         error_prefix(err, "\"%s\": ", path);
         return rc;
     }
-    rc = write_whole(path, png, size, err);
+    rc = whole_file_put(path, png, size, false, err);
     free(png);
     return rc;
 }

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <cmocka.h>
 
@@ -121,10 +122,59 @@ static void hostile_files_are_refused(void **state)
         write_file("hostile", rows[i].header, rows[i].length, rows[i].n_data);
         refuse("hostile", rows[i].what, rows[i].why);
     }
+    write_file("hostile", "{\"\xff\":1}                           ", 0, 3);
+    refuse("hostile", "a header of as many bytes as '{' has", "not valid JSON");
     files_write("hostile", "\0\0\0\0\0\0\0", 7);
     refuse("hostile", "seven bytes", "not a safetensors file");
     files_write("hostile", "", 0);
-    refuse("hostile", "no bytes", "not a safetensors file");
+    refuse("hostile", "no bytes", "not a safetensors file but empty");
+}
+
+static void what_is_something_else_is_told_so(void **state)
+{
+    static const struct {
+        const char *begin, *why;
+    } rows[] = {
+        {"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n",
+         "but a Git LFS pointer"},
+        {"<!doctype html>\n<html><head><title>404", "but an HTML page"},
+        {"\n  <html lang=\"en\">", "but an HTML page"},
+        {"<?xml version=\"1.0\"?><Error><Code>NoSuchKey", "but an XML document"},
+        {"PK\3\4\0\0\0\0\0\0archive/data.pkl", "but a zip archive"},
+        {"\x80\2\x8a\nl\xfc\x9c\x46\xf9 j\xa8P\x19.", "but a Python pickle"},
+        {"\x80\4\x95\0\0\0\0\0\0\0\0}", "but a Python pickle"},
+        {"\x89HDF\r\n\x1a\n", "but an HDF5 file"},
+        {"GGUF\3\0\0\0", "but a GGUF file"},
+        {"\x1f\x8b\x08\0\0\0\0\0", "but a gzip archive"},
+        {"\x89PNG\r\n\x1a\n", "but a picture"},
+        {"{\"metadata\": {\"total_size\": 1}}", "but a JSON text"},
+        {"short", "not a safetensors file"},
+    };
+
+    for (size_t i = 0; i < N_ELEMENTS(rows); i++) {
+        char bytes[64] = "";
+
+        snprintf(bytes, sizeof(bytes), "%s", rows[i].begin);
+        files_write("other", bytes, i + 1 < N_ELEMENTS(rows) ? sizeof(bytes) : strlen(bytes));
+        refuse("other", rows[i].begin, rows[i].why);
+    }
+}
+
+/* Mapped, the file would end this process here with a bus error. */
+static void a_file_cut_after_opening_does_no_harm(void **state)
+{
+    static float large[100000], got[100000];
+    struct safetensors_tensor tensor = {"x", SAFETENSORS_F32, 1, {N_ELEMENTS(large)}, large};
+    struct safetensors *file;
+
+    for (size_t i = 0; i < N_ELEMENTS(large); i++)
+        large[i] = (float)i;
+    assert_int_equal(safetensors_write(files_path("cut"), 1, &tensor, 0, NULL, NULL), 0);
+    assert_int_equal(safetensors_open(files_path("cut"), &file, NULL), 0);
+    files_write("cut", "", 0);
+    assert_int_equal(safetensors_read_floats(safetensors_at(file, 0), got, NULL), 0);
+    assert_memory_equal(got, large, sizeof(large));
+    safetensors_close(file);
 }
 
 /* A text of n times `part`, malloc'ed. */
@@ -159,6 +209,9 @@ static void other_kinds_of_files_are_refused(void **state)
 
     assert_int_equal(safetensors_open(files_path("."), &file, &err), -EINVAL);
     assert_int_equal(safetensors_open("/dev/null", &file, &err), -EINVAL);
+    assert_int_equal(mkfifo(files_path("pipe"), 0600), 0);
+    assert_int_equal(safetensors_open(files_path("pipe"), &file, &err), -EINVAL);
+    assert_non_null(strstr(err.text, "not a regular file"));
     assert_int_equal(safetensors_open(files_path("nothing"), &file, &err), -ENOENT);
     assert_non_null(strstr(err.text, "nothing"));
 }
@@ -340,6 +393,8 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(hostile_files_are_refused),
+        cmocka_unit_test(what_is_something_else_is_told_so),
+        cmocka_unit_test(a_file_cut_after_opening_does_no_harm),
         cmocka_unit_test(json_that_eats_memory_or_stack_is_refused),
         cmocka_unit_test(other_kinds_of_files_are_refused),
         cmocka_unit_test(order_padding_and_empty_tensors_are_free),
