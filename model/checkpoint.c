@@ -380,3 +380,55 @@ done:
     free(document);
     return rc;
 }
+
+/* Whether these are the bytes that c was loaded from. */
+static bool is_source(const struct safetensors *file, const struct checkpoint *c)
+{
+    char text[DIGEST_TEXT];
+    size_t size;
+    const void *bytes = safetensors_bytes(file, &size);
+
+    digest_of(bytes, size, text);
+    return strcmp(text, c->digest) == 0;
+}
+
+int checkpoint_rewrite(const char *from, const char *to, const struct checkpoint *c,
+                       struct error *err)
+{
+    struct formulation formulation = c->formulation; /* the layout points into it, read only */
+    struct safetensors_tensor *tensors = NULL;
+    struct safetensors *file = NULL;
+    struct layout layout = {0};
+    char *document = NULL;
+    int rc = safetensors_open(from, &file, err);
+
+    if (rc == 0 && !is_source(file, c))
+        rc = error_set(err, -EINVAL, "\"%s\" has changed since it was read", from);
+    if (rc == 0)
+        rc = document_write(c, &document, err);
+    if (rc == 0)
+        rc = layout_init(&layout, &formulation, prior_tensors_of(&formulation.prior), err);
+    if (rc < 0)
+        goto done;
+    tensors = calloc((size_t)layout.n, sizeof(*tensors));
+    if (!tensors)
+        rc = error_set(err, -ENOMEM, "out of memory");
+    else
+        rc = list_tensors(&layout, c->weights, NULL, tensors, err);
+    for (int i = 0; rc == 0 && i < layout.n; i++) {
+        const struct safetensors_tensor *old = safetensors_find(file, layout.entries[i].name);
+
+        if (old)
+            tensors[i] = *old;
+    }
+    if (rc == 0)
+        rc = safetensors_write(to, layout.n, tensors, 1,
+                               (const char *const[][2]){{document_key, document}}, err);
+
+done:
+    layout_fini(&layout);
+    free(tensors);
+    free(document);
+    safetensors_close(file);
+    return rc;
+}

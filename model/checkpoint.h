@@ -51,4 +51,10 @@ void checkpoint_destroy(struct checkpoint *c);
  * nothing is written), -ENOMEM or -errno of the system. */
 int checkpoint_save(const char *path, const struct checkpoint *c, int bf16, struct error *err);
 
+/* Writes a checkpoint with the document of c and the tensors of the file that c was loaded from, byte
+ * for byte; prior.start is added where c has one that the file has not. to may be from.
+ * 0, -EINVAL (another file by now, or as above), -ENOMEM or -errno of the system. */
+int checkpoint_rewrite(const char *from, const char *to, const struct checkpoint *c,
+                       struct error *err);
+
 #endif

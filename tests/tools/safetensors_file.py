@@ -35,3 +35,36 @@ def write(path, tensors):
         data += raw
     text = json.dumps(header).encode()
     path.write_bytes(struct.pack("<Q", len(text)) + text + data)
+
+
+def rewrite(source, path, change, without=(), key="softdiff"):
+    """A copy whose JSON document went through change(); bytes of the tensors stay, or go."""
+    data = source.read_bytes()
+    (length,) = struct.unpack_from("<Q", data)
+    old, header, kept = json.loads(data[8 : 8 + length]), {}, b""
+    metadata = old.pop("__metadata__")
+    document = json.loads(metadata[key])
+    change(document)
+    header["__metadata__"] = metadata | {key: json.dumps(document)}
+    for name, entry in sorted(old.items(), key=lambda item: item[1]["data_offsets"]):
+        if name not in without:
+            first, last = entry["data_offsets"]
+            raw = data[8 + length + first : 8 + length + last]
+            header[name] = entry | {"data_offsets": [len(kept), len(kept) + len(raw)]}
+            kept += raw
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + kept)
+
+
+def raw(path):
+    """A dictionary from names to dtype, shape and bytes, and the JSON document of a checkpoint."""
+    data = path.read_bytes()
+    (length,) = struct.unpack_from("<Q", data)
+    header = json.loads(data[8 : 8 + length])
+    document = json.loads(header.pop("__metadata__")["softdiff"])
+    tensors = {}
+    for name, entry in header.items():
+        first, last = entry["data_offsets"]
+        content = data[8 + length + first : 8 + length + last]
+        tensors[name] = (entry["dtype"], entry["shape"], content)
+    return tensors, document

@@ -581,6 +581,31 @@ static void a_truncated_file_is_refused(void **state)
     checkpoint_destroy(c);
 }
 
+static void what_has_changed_is_not_rewritten(void **state)
+{
+    struct checkpoint *a = make(OUTPUT_RESIDUAL, blur), *b;
+    unsigned char *before, *after;
+    size_t size, size_after;
+    struct error err;
+
+    save(a, "source", 1);
+    b = load("source");
+    assert_int_equal(checkpoint_rewrite(files_path("source"), files_path("copy"), b, NULL), 0);
+    before = files_read("source", &size);
+    after = files_read("copy", &size_after);
+    assert_int_equal(size_after, size);
+    assert_memory_equal(after, before, size); /* rounded weights stay so */
+    free(before);
+    free(after);
+    a->weights[0] = 5;
+    save(a, "source", 1);
+    assert_int_equal(checkpoint_rewrite(files_path("source"), files_path("copy"), b, &err),
+                     -EINVAL);
+    assert_non_null(strstr(err.text, "has changed"));
+    checkpoint_destroy(a);
+    checkpoint_destroy(b);
+}
+
 static void a_full_disk_leaves_the_old_checkpoint(void **state)
 {
     struct checkpoint *c = make(OUTPUT_RESIDUAL, blur), *old;
@@ -648,6 +673,7 @@ int main(void)
         cmocka_unit_test(labels_and_evidence_have_bounds),
         cmocka_unit_test(a_huge_document_is_refused),
         cmocka_unit_test(a_truncated_file_is_refused),
+        cmocka_unit_test(what_has_changed_is_not_rewritten),
         cmocka_unit_test(a_full_disk_leaves_the_old_checkpoint),
         cmocka_unit_test(numbers_that_are_not_finite_are_not_saved),
         cmocka_unit_test(time_is_told_as_the_embedding_wants_it),

@@ -178,6 +178,17 @@ static int save(struct error *err)
     return checkpoint_save(files_path("saved"), made.checkpoint, 1, err);
 }
 
+static int rewrite(struct error *err)
+{
+    struct checkpoint *c = NULL;
+    int rc = checkpoint_load(files_path("checkpoint"), &c, err);
+
+    if (rc == 0)
+        rc = checkpoint_rewrite(files_path("checkpoint"), files_path("saved"), c, err);
+    checkpoint_destroy(c);
+    return rc;
+}
+
 static int open_file(struct error *err)
 {
     struct safetensors *file = NULL;
@@ -283,6 +294,7 @@ static void lack_of_memory_is_an_error_and_no_leak(void **state)
     } rows[] = {
         {"load a checkpoint", load, 0},
         {"save a checkpoint", save, 1},
+        {"write a checkpoint anew", rewrite, 0},
         {"open a file", open_file, 0},
         {"parse an architecture", parse, 0},
         {"create a corruption", create_corruption, 1},

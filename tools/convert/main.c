@@ -1,0 +1,241 @@
+/* softdiff-convert: a checkpoint anew, with another document and the same weights.
+ *
+ * Whatever changes a checkpoint writes a new file with a new digest: nothing is edited in place.
+ */
+#include "engine/base/error.h"
+#include "model/checkpoint.h"
+#include "model/document.h"
+#include "tools/arguments.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char program[] = "softdiff-convert";
+
+static int fail(int code, const struct error *err)
+{
+    fprintf(stderr, "%s: %s\n", program, err->text);
+    return code;
+}
+
+/* To format 2: what it starts from is fitted anew from what the file knows. */
+static int upgrade(struct checkpoint *c, struct error *err)
+{
+    struct formulation *f = &c->formulation;
+
+    if (f->sampling.refining_grid)
+        return 0;
+    f->sampling.refining_grid = true;
+    if (f->prior.n_modes > 0 || f->output != OUTPUT_WIENER)
+        return 0;
+    return prior_start_at(&f->prior, f->corruption, schedule_level(&f->schedule, 1), f->wiener.mean,
+                          err);
+}
+
+static bool exists(const char *path)
+{
+    return access(path, F_OK) == 0;
+}
+
+/* Loads `from`, changes it and writes `to`. */
+static int convert(const char *const paths[2], bool force,
+                   int (*change)(struct checkpoint *c, void *arg, struct error *err), void *arg,
+                   struct error *err)
+{
+    struct checkpoint *c = NULL, *written = NULL;
+    int rc = checkpoint_load(paths[0], &c, err);
+
+    if (rc == 0 && !force && exists(paths[1]))
+        rc = error_set(err, -EEXIST, "\"%s\" is there already; --force replaces it", paths[1]);
+    if (rc == 0)
+        rc = change(c, arg, err);
+    if (rc == 0)
+        rc = checkpoint_rewrite(paths[0], paths[1], c, err);
+    if (rc == 0)
+        rc = checkpoint_load(paths[1], &written, err);
+    if (rc == 0)
+        printf("%s  %s\n", written->digest, paths[1]);
+    checkpoint_destroy(c);
+    checkpoint_destroy(written);
+    return rc;
+}
+
+static int change_format(struct checkpoint *c, void *arg, struct error *err)
+{
+    if (c->formulation.sampling.refining_grid)
+        return error_set(err, -EINVAL, "the checkpoint is of format 2 already");
+    return upgrade(c, err);
+}
+
+static int upgrade_main(int argc, char **argv)
+{
+    bool force = false;
+    const struct argument table[] = {
+        {"force", 'f', ARGUMENT_FLAG, &force, 0, 0, NULL, "replace OUT if it is there"},
+    };
+    const struct arguments arguments = {
+        .program = "softdiff-convert upgrade",
+        .usage = "IN OUT [--force]",
+        .about = "Writes a checkpoint of format 1 as one of format 2: the same weights with step "
+                 "grids that\nget finer everywhere, and a start at the mean image where the "
+                 "corruption is no blur.\nIt is another model with another digest: what it draws "
+                 "changes.",
+        .n = sizeof(table) / sizeof(table[0]),
+        .table = table,
+        .n_operands_min = 2,
+        .n_operands_max = 2,
+    };
+    const char *paths[2];
+    struct error err;
+    int code = arguments_parse(&arguments, argc, argv, paths);
+
+    if (code >= 0)
+        return code;
+    return convert(paths, force, change_format, NULL, &err) < 0 ? fail(EXIT_FAILED, &err)
+                                                                : EXIT_DONE;
+}
+
+/* What is to be stated; NULL and 0: left as it is. */
+struct statement {
+    const char *sampler, *solvers, *evidence; /* the latter two are files */
+    int nfe;
+    double excess; /* < 0: not given */
+};
+
+/* *out: new. */
+static int read_json(const char *path, json_t **out, struct error *err)
+{
+    json_error_t where;
+
+    *out = json_load_file(path, JSON_REJECT_DUPLICATES, &where);
+    if (!*out)
+        return error_set(err, -EINVAL, "\"%s\", line %d: %s", path, where.line, where.text);
+    return 0;
+}
+
+/* The members of the document as they will be. */
+static int change_members(const struct sampling *old, const struct statement *s, json_t **defaults,
+                          json_t **solvers, struct error *err)
+{
+    int rc = 0;
+
+    if (s->solvers)
+        rc = read_json(s->solvers, solvers, err);
+    else
+        *solvers = sampling_solvers_to_json(old);
+    *defaults = sampling_defaults_to_json(old);
+    if (rc < 0 || !(s->sampler || s->nfe || s->excess >= 0))
+        return rc;
+    if (!*defaults)
+        *defaults = json_object();
+    if (s->sampler) { /* another sampler's excess is not this one's */
+        json_object_set_new(*defaults, "sampler", json_string(s->sampler));
+        json_object_del(*defaults, "excess");
+    }
+    if (s->nfe)
+        json_object_set_new(*defaults, "nfe", json_integer(s->nfe));
+    if (s->excess >= 0)
+        json_object_set_new(*defaults, "excess", json_real(s->excess));
+    return 0;
+}
+
+static int state(struct checkpoint *c, void *arg, struct error *err)
+{
+    const struct statement *s = arg;
+    struct sampling sampling = {.refining_grid = true};
+    json_t *defaults = NULL, *solvers = NULL, *evidence = NULL;
+    int rc = upgrade(c, err);
+
+    if (rc == 0)
+        rc = change_members(&c->formulation.sampling, s, &defaults, &solvers, err);
+    if (rc == 0)
+        rc = sampling_from_json(defaults, solvers, &sampling, err);
+    if (rc == 0 && s->evidence) {
+        rc = read_json(s->evidence, &evidence, err);
+        json_decref(c->evidence);
+        c->evidence = NULL;
+        if (rc == 0)
+            rc = document_set_evidence(c, evidence, err);
+    }
+    json_decref(defaults);
+    json_decref(solvers);
+    json_decref(evidence);
+    if (rc < 0) {
+        sampling_fini(&sampling);
+        return rc;
+    }
+    sampling_fini(&c->formulation.sampling);
+    c->formulation.sampling = sampling;
+    return 0;
+}
+
+static int defaults_main(int argc, char **argv)
+{
+    struct statement s = {.excess = -1};
+    bool force = false;
+    const struct argument table[] = {
+        {"sampler", 0, ARGUMENT_TEXT, &s.sampler, 0, 0, "NAME",
+         "what a request means that names none"},
+        {"nfe", 0, ARGUMENT_INT, &s.nfe, 1, SAMPLER_NFE_MAX, "N", "evaluations, the same"},
+        {"excess", 0, ARGUMENT_NUMBER, &s.excess, 0, 1, "X",
+         "that sampler's noise has 1 + X times the variance"},
+        {"solvers", 0, ARGUMENT_TEXT, &s.solvers, 0, 0, "FILE",
+         "tables of the sampler tuned, a JSON array (model/sampling.h)"},
+        {"evidence", 0, ARGUMENT_TEXT, &s.evidence, 0, 0, "FILE",
+         "how all that was chosen, a JSON object"},
+        {"force", 'f', ARGUMENT_FLAG, &force, 0, 0, NULL, "replace OUT if it is there"},
+    };
+    const struct arguments arguments = {
+        .program = "softdiff-convert defaults",
+        .usage = "IN OUT [options]",
+        .about = "Writes a checkpoint that says how it is sampled, as format 2; what is not given "
+                 "stays as it\nwas in IN.",
+        .n = sizeof(table) / sizeof(table[0]),
+        .table = table,
+        .n_operands_min = 2,
+        .n_operands_max = 2,
+    };
+    const char *paths[2];
+    struct error err;
+    int code = arguments_parse(&arguments, argc, argv, paths);
+
+    if (code >= 0)
+        return code;
+    if (!s.sampler && !s.nfe && s.excess < 0 && !s.solvers && !s.evidence) {
+        error_set(&err, -EINVAL, "nothing is to be stated");
+        return fail(EXIT_USAGE, &err);
+    }
+    return convert(paths, force, state, &s, &err) < 0 ? fail(EXIT_FAILED, &err) : EXIT_DONE;
+}
+
+int main(int argc, char **argv)
+{
+    const struct arguments arguments = {
+        .program = program,
+        .usage = "upgrade | defaults IN OUT ...",
+        .about = "Writes a checkpoint anew with the same weights: `upgrade` one of format 1 as "
+                 "format 2, `defaults`\none that says how it is sampled. Each has a --help.",
+        .n_operands_min = 1,
+        .n_operands_max = 1,
+    };
+    const char *name = argc > 1 ? argv[1] : "";
+    struct error err;
+    int code;
+
+    if (strcmp(name, "upgrade") == 0)
+        return upgrade_main(argc - 1, argv + 1);
+    if (strcmp(name, "defaults") == 0)
+        return defaults_main(argc - 1, argv + 1);
+    if (*name == '-' || !*name) {
+        code = arguments_parse(&arguments, argc, argv, &name);
+        if (code >= 0)
+            return code;
+    }
+    error_set(&err, -EINVAL, "there is no command \"%s\"", name);
+    return fail(EXIT_USAGE, &err);
+}
