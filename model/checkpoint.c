@@ -16,6 +16,7 @@
 #include "model/document.h"
 #include "model/ncsnpp.h"
 #include "model/safetensors.h"
+#include "model/weights.h"
 
 enum { NAME_SIZE = 128, TABLES_MAX = 6 };
 
@@ -151,36 +152,15 @@ static int layout_init(struct layout *l, struct formulation *f, enum prior_tenso
     return l->entries ? 0 : error_set(err, -ENOMEM, "out of memory for the list of tensors");
 }
 
-static void shape_text(int n_dims, const size_t *dims, char text[NAME_SIZE])
-{
-    int used = snprintf(text, NAME_SIZE, "[");
-
-    for (int i = 0; i < n_dims && used < NAME_SIZE; i++)
-        used += snprintf(text + used, (size_t)(NAME_SIZE - used), i ? ",%zu" : "%zu", dims[i]);
-    if (used < NAME_SIZE)
-        snprintf(text + used, (size_t)(NAME_SIZE - used), "]");
-}
-
 /* Finds the tensor of an entry and compares shape and type. */
 static int find_tensor(const struct safetensors *file, const struct entry *e,
                        const struct safetensors_tensor **out, struct error *err)
 {
-    const struct safetensors_tensor *tensor = safetensors_find(file, e->name);
-    bool same;
+    const struct safetensors_tensor *tensor;
+    int rc = weights_find(file, e->name, e->n_dims, e->dims, &tensor, err);
 
-    if (!tensor)
-        return error_set(err, -EINVAL, "tensor \"%s\" is missing", e->name);
-    same = tensor->n_dims == e->n_dims;
-    for (int i = 0; same && i < e->n_dims; i++)
-        same = tensor->dims[i] == e->dims[i];
-    if (!same) {
-        char is[NAME_SIZE], needs[NAME_SIZE];
-
-        shape_text(tensor->n_dims, tensor->dims, is);
-        shape_text(e->n_dims, e->dims, needs);
-        return error_set(err, -EINVAL, "tensor \"%s\" is %s, the model needs %s", e->name, is,
-                         needs);
-    }
+    if (rc < 0)
+        return rc;
     if (tensor->dtype != SAFETENSORS_F32 && (e->table || tensor->dtype != SAFETENSORS_BF16))
         return error_set(err, -EINVAL, "tensor \"%s\" is of type %s", e->name,
                          safetensors_dtype_name(tensor->dtype));

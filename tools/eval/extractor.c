@@ -6,7 +6,7 @@
 #include "engine/executor.h"
 #include "engine/plan.h"
 #include "engine/program.h"
-#include "model/safetensors.h"
+#include "model/weights.h"
 #include "tools/eval/squeezenet.h"
 #include "api/pictures/resize.h"
 
@@ -30,28 +30,11 @@ struct extractor {
 static int load_weights(struct parameters *parameters, const char *path, struct error *err)
 {
     float *weights = malloc((parameters_count(parameters) + 1) * sizeof(*weights));
-    struct safetensors *file = NULL;
-    int rc = weights ? safetensors_open(path, &file, err)
+    int rc = weights ? weights_read(path, "", parameters, weights, err)
                      : error_set(err, -ENOMEM, "out of memory for the feature network");
 
-    for (int i = 0; rc == 0 && i < parameters_n(parameters); i++) {
-        const char *name = parameters_name(parameters, i);
-        const struct shape *shape = parameters_shape(parameters, i);
-        const struct safetensors_tensor *tensor = safetensors_find(file, name);
-        bool fits = tensor && tensor->n_dims == shape->n_dims;
-
-        for (int j = 0; fits && j < shape->n_dims; j++)
-            fits = tensor->dims[j] == (size_t)shape->dims[j];
-        if (!fits)
-            rc = error_set(err, -EINVAL, "weight \"%s\" is missing or of another shape", name);
-        else
-            rc = safetensors_read_floats(tensor, weights + parameters_offset(parameters, i), err);
-        if (rc < 0)
-            error_prefix(err, "feature network \"%s\": ", path);
-    }
     if (rc == 0)
         rc = parameters_load(parameters, weights, err);
-    safetensors_close(file);
     free(weights);
     return rc;
 }

@@ -10,6 +10,7 @@
 #include "model/architecture.h"
 #include "model/ncsnpp.h"
 #include "model/safetensors.h"
+#include "model/weights.h"
 #include "tools/architecture_file.h"
 #include "tools/arguments.h"
 
@@ -105,39 +106,14 @@ static int build_plan(struct evaluation *e, enum precision precision, struct err
     return rc;
 }
 
-static bool has_shape(const struct safetensors_tensor *tensor, const struct shape *shape)
-{
-    if (tensor->n_dims != shape->n_dims)
-        return false;
-    for (int i = 0; i < shape->n_dims; i++) {
-        if (tensor->dims[i] != (size_t)shape->dims[i])
-            return false;
-    }
-    return true;
-}
-
 static int load_weights(struct evaluation *e, const char *path, struct error *err)
 {
     float *weights = malloc((parameters_count(e->parameters) + 1) * sizeof(*weights));
-    struct safetensors *file = NULL;
-    int rc = weights ? safetensors_open(path, &file, err)
+    int rc = weights ? weights_read(path, "", e->parameters, weights, err)
                      : error_set(err, -ENOMEM, "out of memory for the weights");
 
-    for (int i = 0; i < parameters_n(e->parameters) && rc == 0; i++) {
-        const char *name = parameters_name(e->parameters, i);
-        const struct safetensors_tensor *tensor = safetensors_find(file, name);
-
-        if (!tensor)
-            rc = error_set(err, -EINVAL, "weights \"%s\" have no \"%s\"", path, name);
-        else if (!has_shape(tensor, parameters_shape(e->parameters, i)))
-            rc = error_set(err, -EINVAL, "\"%s\" in weights \"%s\" has another shape", name, path);
-        else
-            rc =
-                safetensors_read_floats(tensor, weights + parameters_offset(e->parameters, i), err);
-    }
     if (rc == 0)
         rc = parameters_load(e->parameters, weights, err);
-    safetensors_close(file);
     free(weights);
     return rc;
 }

@@ -6,7 +6,7 @@
 #include "engine/parameters.h"
 #include "engine/program.h"
 #include "model/generator.h"
-#include "model/safetensors.h"
+#include "model/weights.h"
 #include "tools/generate.h"
 #include "tools/pictures/sheet.h"
 #include "tools/pictures/dataset.h"
@@ -128,31 +128,8 @@ static int view_checkpoint(const struct training *t, uint64_t step, float *weigh
 static int take_weights(struct training *t, const char *path, struct error *err)
 {
     const struct optimizer_state *state = trainer_state(t->trainer);
-    struct parameters *parameters = trainer_parameters(t->trainer);
-    struct safetensors *file;
-    int rc = safetensors_open(path, &file, err);
+    int rc = weights_read(path, "net.", trainer_parameters(t->trainer), state->weights, err);
 
-    if (rc < 0)
-        return rc;
-    for (int i = 0; rc == 0 && i < parameters_n(parameters); i++) {
-        const struct shape *shape = parameters_shape(parameters, i);
-        const struct safetensors_tensor *tensor;
-        char name[160];
-        bool fits;
-
-        snprintf(name, sizeof(name), "net.%s", parameters_name(parameters, i));
-        tensor = safetensors_find(file, name);
-        fits = tensor && tensor->n_dims == shape->n_dims;
-        for (int j = 0; fits && j < shape->n_dims; j++)
-            fits = tensor->dims[j] == (size_t)shape->dims[j];
-        if (!fits)
-            rc = error_set(err, -EINVAL, "\"%s\" has no tensor \"%s\" of the recipe's network",
-                           path, name);
-        else
-            rc = safetensors_read_floats(tensor, state->weights + parameters_offset(parameters, i),
-                                         err);
-    }
-    safetensors_close(file);
     if (rc < 0)
         return rc;
     memcpy(state->ema, state->weights, state->n * sizeof(float));
