@@ -14,7 +14,7 @@ static int larger_first(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-static size_t aligned(size_t bytes)
+size_t layout_align(size_t bytes)
 {
     return (bytes + LAYOUT_ALIGNMENT - 1) / LAYOUT_ALIGNMENT * LAYOUT_ALIGNMENT;
 }
@@ -33,7 +33,7 @@ int layout_place(int n, struct layout_block *blocks, size_t *bytes, struct error
     qsort(by_size, (size_t)n, sizeof(struct layout_block *), larger_first);
     for (int i = 0; i < n; i++) {
         struct layout_block *block = by_size[i];
-        size_t size = aligned(block->bytes), offset = 0;
+        size_t size = layout_align(block->bytes), offset = 0;
         int at = i;
 
         for (int j = 0; j < i; j++) {
@@ -43,8 +43,8 @@ int layout_place(int n, struct layout_block *blocks, size_t *bytes, struct error
                 continue;
             if (other->offset >= offset + size)
                 break;
-            if (other->offset + aligned(other->bytes) > offset)
-                offset = other->offset + aligned(other->bytes);
+            if (other->offset + layout_align(other->bytes) > offset)
+                offset = other->offset + layout_align(other->bytes);
         }
         block->offset = offset;
         while (at > 0 && placed[at - 1]->offset > offset) {

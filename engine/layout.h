@@ -19,6 +19,9 @@ struct layout_block {
     size_t offset;   /* out: a multiple of LAYOUT_ALIGNMENT */
 };
 
+/* Bytes rounded up to a multiple of LAYOUT_ALIGNMENT. */
+size_t layout_align(size_t bytes);
+
 /* Places n blocks; *bytes receives the size of the arena. 0 or -ENOMEM. */
 int layout_place(int n, struct layout_block *blocks, size_t *bytes, struct error *err);
 

@@ -55,18 +55,13 @@ int plan_number_rounds(const struct plan *plan, struct cut *cut, struct error *e
     return 0;
 }
 
-static size_t align(size_t bytes)
-{
-    return (bytes + LAYOUT_ALIGNMENT - 1) / LAYOUT_ALIGNMENT * LAYOUT_ALIGNMENT;
-}
-
 /* Takes room for a value, all images of it where it is batched, from the end of a block. */
 static void take(const struct plan *plan, struct location *at, bool batched, size_t *block)
 {
     size_t n = batched ? (size_t)plan->batch_max : 1;
 
     at->offset = *block;
-    *block += align(n * at->count * dtype_size(at->dtype));
+    *block += layout_align(n * at->count * dtype_size(at->dtype));
 }
 
 static void locate_input(struct plan *plan, const struct value *v, struct location *at)

@@ -71,19 +71,6 @@ int architecture_parse(const char *text, struct architecture *out, struct error 
     return rc;
 }
 
-static json_t *integers(const int *values, int n)
-{
-    json_t *array = json_array();
-
-    for (int i = 0; array && i < n; i++) {
-        if (json_array_append_new(array, json_integer(values[i])) < 0) {
-            json_decref(array);
-            return NULL;
-        }
-    }
-    return array;
-}
-
 struct json_t *architecture_to_json(const struct architecture *a)
 {
     /* clang-format off */
@@ -91,9 +78,9 @@ struct json_t *architecture_to_json(const struct architecture *a)
                      "image_size", a->image_size,
                      "num_channels", a->num_channels,
                      "nf", a->nf,
-                     "ch_mult", integers(a->ch_mult, a->n_levels),
+                     "ch_mult", json_from_ints(a->ch_mult, a->n_levels),
                      "num_res_blocks", a->num_res_blocks,
-                     "attn_resolutions", integers(a->attn_resolutions, a->n_attn),
+                     "attn_resolutions", json_from_ints(a->attn_resolutions, a->n_attn),
                      "embedding_type", embedding_names[a->embedding_type],
                      "fourier_scale", json_from_float(a->fourier_scale),
                      "centered", a->centered,

@@ -209,3 +209,30 @@ struct json_t *json_from_float(float x)
     }
     return json_real(strtod(text, NULL));
 }
+
+/* Appends a new value, and gives up the array without it. */
+static json_t *append(json_t *array, json_t *value)
+{
+    if (json_array_append_new(array, value) == 0)
+        return array;
+    json_decref(array);
+    return NULL;
+}
+
+struct json_t *json_from_doubles(const double *values, int n)
+{
+    json_t *array = json_array();
+
+    for (int i = 0; array && i < n; i++)
+        array = append(array, json_real(values[i]));
+    return array;
+}
+
+struct json_t *json_from_ints(const int *values, int n)
+{
+    json_t *array = json_array();
+
+    for (int i = 0; array && i < n; i++)
+        array = append(array, json_integer(values[i]));
+    return array;
+}

@@ -57,5 +57,8 @@ void json_fields_value(struct json_fields *f, const char *key, enum json_need ne
 
 /* New number with the fewest digits that read back as x: 0.1, not 0.10000000149. */
 struct json_t *json_from_float(float x);
+/* New arrays; NULL without memory. */
+struct json_t *json_from_doubles(const double *values, int n);
+struct json_t *json_from_ints(const int *values, int n);
 
 #endif

@@ -127,20 +127,6 @@ struct json_t *sampling_defaults_to_json(const struct sampling *s)
                      s->defaults.nfe, "excess", s->excess);
 }
 
-/* New array; NULL without memory. */
-static json_t *numbers(const double *values, int n)
-{
-    json_t *array = json_array();
-
-    for (int i = 0; array && i < n; i++) {
-        if (json_array_append_new(array, json_real(values[i])) < 0) {
-            json_decref(array);
-            return NULL;
-        }
-    }
-    return array;
-}
-
 struct json_t *sampling_solvers_to_json(const struct sampling *s)
 {
     json_t *array = s->n_solvers > 0 ? json_array() : NULL;
@@ -148,9 +134,9 @@ struct json_t *sampling_solvers_to_json(const struct sampling *s)
     for (int i = 0; array && i < s->n_solvers; i++) {
         const struct solver *solver = &s->solvers[i];
         json_t *json = json_pack("{s:i, s:o, s:o, s:o}", "nfe", solver->nfe, "t",
-                                 numbers(solver->t, solver->nfe + 1), "trend",
-                                 numbers(solver->trend, solver->nfe), "noise",
-                                 numbers(solver->noise, solver->nfe));
+                                 json_from_doubles(solver->t, solver->nfe + 1), "trend",
+                                 json_from_doubles(solver->trend, solver->nfe), "noise",
+                                 json_from_doubles(solver->noise, solver->nfe));
 
         if (json_array_append_new(array, json) < 0) {
             json_decref(array);

@@ -159,22 +159,10 @@ int schedule_from_json(const struct json_t *json, struct schedule *out, struct e
     return 0;
 }
 
-static json_t *reals(const double *values, int n)
-{
-    json_t *array = json_array();
-
-    for (int i = 0; array && i < n; i++) {
-        if (json_array_append_new(array, json_real(values[i])) < 0) {
-            json_decref(array);
-            return NULL;
-        }
-    }
-    return array;
-}
-
 static json_t *knots_to_json(const struct schedule_knots *k)
 {
-    return json_pack("{s:o, s:o}", "t", reals(k->t, k->n), "value", reals(k->value, k->n));
+    return json_pack("{s:o, s:o}", "t", json_from_doubles(k->t, k->n), "value",
+                     json_from_doubles(k->value, k->n));
 }
 
 struct json_t *schedule_to_json(const struct schedule *s)

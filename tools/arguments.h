@@ -37,6 +37,20 @@ struct arguments {
     int n_operands_min, n_operands_max; /* arguments that are not options */
 };
 
+/* Rows that most tools have. */
+#define ARGUMENTS_THREADS(out)                                                   \
+    {                                                                            \
+        "threads", 0, ARGUMENT_INT, out, 1, 4096, "N", "default: all processors" \
+    }
+#define ARGUMENTS_DEVICE(out)                                                 \
+    {                                                                         \
+        "device", 0, ARGUMENT_TEXT, out, 0, 0, "NAME", "auto, cpu, reference" \
+    }
+#define ARGUMENTS_PRECISION(out)                                          \
+    {                                                                     \
+        "precision", 0, ARGUMENT_TEXT, out, 0, 0, "P", "auto, fp32, bf16" \
+    }
+
 /* Fills the outputs. operands: room for n_operands_max, the rest NULL.
  * Returns -1 to go on, or the exit code with which the program should end (after --help, or after
  * a mistake, which has been reported on standard error). */

@@ -5,8 +5,8 @@
  *     dV = P^T dO    dP = dO V^T    dS = scale P (dP - rowsum(dP P))
  *     dQ = dS K      dK = dS^T Q
  */
-#include "engine/base/error.h"
 #include "engine/cpu/cpu_kernels.h"
+#include "engine/cpu/kernel_memory.h"
 #include "engine/cpu/loops.h"
 #include "engine/cpu/onednn.h"
 
@@ -41,11 +41,6 @@ static void attention_destroy(struct kernel *kernel)
     for (int i = 0; i < PRODUCTS_MAX; i++)
         onednn_call_destroy(a->products[i]);
     free(a);
-}
-
-static size_t align64(size_t bytes)
-{
-    return (bytes + 63) & ~(size_t)63;
 }
 
 static int product_run(struct onednn_call *call, const void *a, const void *b, void *c,
@@ -137,17 +132,16 @@ static int product_create(struct cpu_device *device, struct attention *attention
     return rc;
 }
 
-/* NULL when out of memory. */
-static struct attention *attention_alloc(const struct kernel_ops *ops,
-                                         const struct kernel_spec *spec)
+/* NULL with err set when out of memory. */
+static struct attention *attention_allocate(const struct kernel_spec *spec,
+                                            const struct kernel_ops *ops, struct error *err)
 {
     const struct tensor_desc *q = &spec->inputs[0];
-    struct attention *a = calloc(1, sizeof(*a));
+    struct attention *a = kernel_allocate(spec->kind, sizeof(*a), ops, err);
     size_t square;
 
     if (!a)
         return NULL;
-    kernel_init(&a->base, ops);
     a->loops = loops_best()->row;
     a->n = q->n;
     a->positions = q->shape.dims[0] * q->shape.dims[1];
@@ -155,8 +149,8 @@ static struct attention *attention_alloc(const struct kernel_ops *ops,
     a->type = q->dtype;
     a->scale = spec->attributes.attention.scale;
     square = (size_t)a->positions * (size_t)a->positions;
-    a->scores_bytes = align64(square * sizeof(float));
-    a->square_bytes = align64(square * dtype_size(a->type));
+    a->scores_bytes = scratch_align(square * sizeof(float));
+    a->square_bytes = scratch_align(square * dtype_size(a->type));
     return a;
 }
 
@@ -164,18 +158,18 @@ int cpu_attention_create(struct cpu_device *device, const struct kernel_spec *sp
                          struct kernel **out, struct error *err)
 {
     const char *what = op_name(spec->kind);
-    struct attention *a = attention_alloc(&attention_ops, spec);
+    struct attention *a = attention_allocate(spec, &attention_ops, err);
     struct onednn_matrix queries, turned, scores, rows;
     int n_rows, rc;
 
     if (!a)
-        return error_set(err, -ENOMEM, "out of memory for %s", what);
+        return -ENOMEM;
     a->n_bands = BANDS;
     while (a->n_bands > 1 &&
            (a->positions % a->n_bands != 0 || a->positions / a->n_bands < BAND_ROWS_MIN))
         a->n_bands /= 2;
     n_rows = a->positions / a->n_bands;
-    a->scores_bytes = align64((size_t)n_rows * (size_t)a->positions * sizeof(float));
+    a->scores_bytes = scratch_align((size_t)n_rows * (size_t)a->positions * sizeof(float));
     a->base.n_parts[0] = a->n * a->n_bands;
     queries = (struct onednn_matrix){n_rows, a->channels, false};
     turned = (struct onednn_matrix){a->channels, a->positions, true};
@@ -200,12 +194,12 @@ int cpu_attention_grad_create(struct cpu_device *device, const struct kernel_spe
                               struct kernel **out, struct error *err)
 {
     const char *what = op_name(spec->kind);
-    struct attention *a = attention_alloc(&attention_grad_ops, spec);
+    struct attention *a = attention_allocate(spec, &attention_grad_ops, err);
     struct onednn_matrix rows, turned, square, turned_square;
     int rc;
 
     if (!a)
-        return error_set(err, -ENOMEM, "out of memory for %s", what);
+        return -ENOMEM;
     rows = (struct onednn_matrix){a->positions, a->channels, false};
     turned = (struct onednn_matrix){a->channels, a->positions, true};
     square = (struct onednn_matrix){a->positions, a->positions, false};

@@ -2,7 +2,6 @@
  * a pixel of each input. */
 #include "engine/cpu/cpu_kernels.h"
 #include "engine/cpu/kernel_memory.h"
-#include "engine/base/error.h"
 
 #include <errno.h>
 #include <string.h>
@@ -65,7 +64,7 @@ static struct channels *channels_create(const struct kernel_spec *spec,
 {
     const struct tensor_desc *a = &spec->inputs[0], *y = &spec->outputs[0];
     size_t size = dtype_size(y->dtype);
-    struct channels *k = kernel_allocate(spec, sizeof(*k), ops, err);
+    struct channels *k = kernel_allocate(spec->kind, sizeof(*k), ops, err);
 
     if (!k)
         return NULL;

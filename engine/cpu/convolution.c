@@ -3,8 +3,8 @@
  * their gradients).
  */
 #include "engine/cpu/convolution.h"
-#include "engine/base/error.h"
 #include "engine/cpu/cpu_kernels.h"
+#include "engine/cpu/kernel_memory.h"
 #include "engine/cpu/loops.h"
 #include "engine/cpu/onednn.h"
 #include "engine/cpu/winograd.h"
@@ -61,11 +61,6 @@ static void convolution_destroy(struct kernel *kernel)
     free(c);
 }
 
-static size_t align64(size_t bytes)
-{
-    return (bytes + 63) & ~(size_t)63;
-}
-
 /* A band of an image. Scratch: its sums if there is a residual, then scratch of the call. */
 static int forward_run(const struct kernel *kernel, int stage, int part,
                        const struct kernel_args *args, struct error *err)
@@ -75,7 +70,7 @@ static int forward_run(const struct kernel *kernel, int stage, int part,
     size_t image = (size_t)(part / c->n_bands), y_offset = image * c->y_bytes + band->y_offset;
     const char *x = (const char *)args->in[0] + image * c->x_bytes + band->x_offset;
     char *y = (char *)args->out[0] + y_offset;
-    size_t sums_bytes = c->residual ? align64(c->band_count * sizeof(float)) : 0;
+    size_t sums_bytes = c->residual ? scratch_align(c->band_count * sizeof(float)) : 0;
     const void *const operands[] = {x, args->in[1], c->residual ? args->scratch : y,
                                     c->bias ? args->in[2] : NULL};
     int rc =
@@ -105,7 +100,7 @@ static int backward_weight_run(const struct kernel *kernel, int stage, int part,
                                const struct kernel_args *args, struct error *err)
 {
     const struct convolution *c = (const struct convolution *)kernel;
-    char *rest = (char *)args->scratch + align64(onednn_call_bytes(c->reorder, 0));
+    char *rest = (char *)args->scratch + scratch_align(onednn_call_bytes(c->reorder, 0));
     const void *const operands[] = {args->in[0], args->in[1], args->scratch,
                                     c->bias ? args->out[1] : NULL};
     const void *const reordered[] = {args->scratch, args->out[0]};
@@ -122,7 +117,7 @@ static size_t convolution_packed_bytes(const struct kernel *kernel, int input)
 {
     const struct convolution *c = (const struct convolution *)kernel;
 
-    return align64(onednn_call_bytes(c->reorder, 1)) + onednn_call_scratch(c->reorder);
+    return scratch_align(onednn_call_bytes(c->reorder, 1)) + onednn_call_scratch(c->reorder);
 }
 
 static int convolution_pack(const struct kernel *kernel, int input, const float *src, void *dst,
@@ -132,7 +127,7 @@ static int convolution_pack(const struct kernel *kernel, int input, const float 
     const void *const args[] = {src, dst};
 
     return onednn_call_run(c->reorder, args,
-                           (char *)dst + align64(onednn_call_bytes(c->reorder, 1)), err);
+                           (char *)dst + scratch_align(onednn_call_bytes(c->reorder, 1)), err);
 }
 
 static const struct kernel_ops forward_ops = {
@@ -154,15 +149,14 @@ static const struct kernel_ops backward_weight_ops = {
     .destroy = convolution_destroy,
 };
 
-/* NULL when out of memory. */
-static struct convolution *convolution_alloc(const struct kernel_ops *ops, bool bias)
+/* NULL with err set when out of memory. */
+static struct convolution *convolution_allocate(const struct convolution_shape *shape,
+                                                const struct kernel_ops *ops, struct error *err)
 {
-    struct convolution *c = calloc(1, sizeof(*c));
+    struct convolution *c = kernel_allocate(shape->kind, sizeof(*c), ops, err);
 
-    if (!c)
-        return NULL;
-    kernel_init(&c->base, ops);
-    c->bias = bias;
+    if (c)
+        c->bias = shape->bias;
     return c;
 }
 
@@ -298,11 +292,11 @@ static int forward_calls_create(struct cpu_device *device, struct convolution *c
 int convolution_forward_create(struct cpu_device *device, const struct convolution_shape *shape,
                                struct kernel **out, struct error *err)
 {
-    struct convolution *c = convolution_alloc(&forward_ops, shape->bias);
+    struct convolution *c = convolution_allocate(shape, &forward_ops, err);
     int rc;
 
     if (!c)
-        return error_set(err, -ENOMEM, "out of memory for %s", op_name(shape->kind));
+        return -ENOMEM;
     rc = forward_calls_create(device, c, shape, err);
     if (rc == 0)
         rc = packing_init(device, c, shape, err);
@@ -315,7 +309,7 @@ int convolution_forward_create(struct cpu_device *device, const struct convoluti
     c->y_type = shape->y_type;
     c->loops = loops_best()->product;
     if (c->residual)
-        c->base.scratch_bytes += align64(c->band_count * sizeof(float));
+        c->base.scratch_bytes += scratch_align(c->band_count * sizeof(float));
     *out = &c->base;
     return 0;
 }
@@ -324,11 +318,11 @@ int convolution_backward_data_create(struct cpu_device *device,
                                      const struct convolution_shape *shape, struct kernel **out,
                                      struct error *err)
 {
-    struct convolution *c = convolution_alloc(&backward_data_ops, shape->bias);
+    struct convolution *c = convolution_allocate(shape, &backward_data_ops, err);
     int rc;
 
     if (!c)
-        return error_set(err, -ENOMEM, "out of memory for %s", op_name(shape->kind));
+        return -ENOMEM;
     rc = onednn_backward_data_create(device, shape, &c->calls[0], err);
     if (rc == 0)
         rc = packing_init(device, c, shape, err);
@@ -344,12 +338,12 @@ int convolution_backward_weight_create(struct cpu_device *device,
                                        const struct convolution_shape *shape, struct kernel **out,
                                        struct error *err)
 {
-    struct convolution *c = convolution_alloc(&backward_weight_ops, shape->bias);
+    struct convolution *c = convolution_allocate(shape, &backward_weight_ops, err);
     size_t call_bytes, reorder_bytes;
     int rc;
 
     if (!c)
-        return error_set(err, -ENOMEM, "out of memory for %s", op_name(shape->kind));
+        return -ENOMEM;
     rc = onednn_backward_weight_create(device, shape, &c->calls[0], err);
     if (rc == 0)
         rc = onednn_unpack_create(device, shape, c->calls[0], &c->reorder, err);
@@ -359,7 +353,7 @@ int convolution_backward_weight_create(struct cpu_device *device,
     }
     call_bytes = onednn_call_scratch(c->calls[0]);
     reorder_bytes = onednn_call_scratch(c->reorder);
-    c->base.scratch_bytes = align64(onednn_call_bytes(c->reorder, 0)) +
+    c->base.scratch_bytes = scratch_align(onednn_call_bytes(c->reorder, 0)) +
                             (call_bytes > reorder_bytes ? call_bytes : reorder_bytes);
     *out = &c->base;
     return 0;

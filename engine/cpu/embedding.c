@@ -2,11 +2,9 @@
  * exact functions of the C library serve. */
 #include "engine/cpu/cpu_kernels.h"
 #include "engine/cpu/kernel_memory.h"
-#include "engine/base/error.h"
 
 #include <errno.h>
 #include <math.h>
-#include <string.h>
 
 struct embedding {
     struct kernel kernel; /* first: device.h */
@@ -66,7 +64,7 @@ int cpu_embedding_create(struct cpu_device *device, const struct kernel_spec *sp
     bool is_fourier = spec->kind == OP_FOURIER;
     struct embedding *k;
 
-    k = kernel_allocate(spec, sizeof(*k), is_fourier ? &fourier : &positional, err);
+    k = kernel_allocate(spec->kind, sizeof(*k), is_fourier ? &fourier : &positional, err);
     if (!k)
         return -ENOMEM;
     k->n = y->n;

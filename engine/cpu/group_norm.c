@@ -11,7 +11,6 @@
 #include "engine/cpu/cpu_kernels.h"
 #include "engine/cpu/loops.h"
 #include "engine/cpu/kernel_memory.h"
-#include "engine/base/error.h"
 
 #include <errno.h>
 #include <math.h>
@@ -399,7 +398,7 @@ static struct group_norm *group_norm_create(const struct kernel_spec *spec,
                                             struct error *err)
 {
     const struct tensor_desc *x = &spec->inputs[0];
-    struct group_norm *k = kernel_allocate(spec, sizeof(*k), ops, err);
+    struct group_norm *k = kernel_allocate(spec->kind, sizeof(*k), ops, err);
 
     if (!k)
         return NULL;

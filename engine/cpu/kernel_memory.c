@@ -4,13 +4,13 @@
 #include <errno.h>
 #include <stdlib.h>
 
-void *kernel_allocate(const struct kernel_spec *spec, size_t size, const struct kernel_ops *ops,
+void *kernel_allocate(enum op_kind kind, size_t size, const struct kernel_ops *ops,
                       struct error *err)
 {
     struct kernel *kernel = calloc(1, size);
 
     if (!kernel) {
-        error_set(err, -ENOMEM, "out of memory making a kernel for %s", op_name(spec->kind));
+        error_set(err, -ENOMEM, "out of memory making a kernel for %s", op_name(kind));
         return NULL;
     }
     kernel_init(kernel, ops);

@@ -9,7 +9,7 @@
 struct error;
 
 /* Zeroed `size` bytes that begin with a struct kernel, after kernel_init(); or NULL with err set. */
-void *kernel_allocate(const struct kernel_spec *spec, size_t size, const struct kernel_ops *ops,
+void *kernel_allocate(enum op_kind kind, size_t size, const struct kernel_ops *ops,
                       struct error *err);
 
 /* The destroy() of kernels that own nothing else. */

@@ -5,13 +5,12 @@
  * loops in float32, one row after the other, so that an image's result does not depend on n. So it
  * is with matrices that are no parameters and come unpacked, which mix a few colours.
  */
-#include "engine/base/error.h"
 #include "engine/cpu/convolution.h"
 #include "engine/cpu/cpu_kernels.h"
+#include "engine/cpu/kernel_memory.h"
 #include "engine/cpu/loops.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 struct vector_linear {
@@ -21,11 +20,6 @@ struct vector_linear {
     bool in_first;
     bool bias;
 };
-
-static void vector_destroy(struct kernel *kernel)
-{
-    free(kernel);
-}
 
 /* y += x */
 static void add_to(float *restrict y, const float *restrict x, int size)
@@ -104,17 +98,17 @@ static int vector_grad_weight_run(const struct kernel *kernel, int stage, int pa
 
 static const struct kernel_ops vector_ops = {
     .run = vector_run,
-    .destroy = vector_destroy,
+    .destroy = kernel_free,
 };
 
 static const struct kernel_ops vector_grad_data_ops = {
     .run = vector_grad_data_run,
-    .destroy = vector_destroy,
+    .destroy = kernel_free,
 };
 
 static const struct kernel_ops vector_grad_weight_ops = {
     .run = vector_grad_weight_run,
-    .destroy = vector_destroy,
+    .destroy = kernel_free,
 };
 
 static int channels(const struct tensor_desc *t)
@@ -125,11 +119,10 @@ static int channels(const struct tensor_desc *t)
 static int vector_create(const struct kernel_ops *ops, const struct convolution_shape *shape,
                          struct kernel **out, struct error *err)
 {
-    struct vector_linear *l = calloc(1, sizeof(*l));
+    struct vector_linear *l = kernel_allocate(shape->kind, sizeof(*l), ops, err);
 
     if (!l)
-        return error_set(err, -ENOMEM, "out of memory for %s", op_name(shape->kind));
-    kernel_init(&l->base, ops);
+        return -ENOMEM;
     l->loops = loops_best();
     l->n = shape->n * shape->x_h * shape->x_w;
     l->in = shape->x_c;

@@ -2,10 +2,8 @@
 #include "engine/cpu/cpu_kernels.h"
 #include "engine/cpu/loops.h"
 #include "engine/cpu/kernel_memory.h"
-#include "engine/base/error.h"
 
 #include <errno.h>
-#include <string.h>
 
 enum { PART_ELEMENTS = 32768 }; /* of a kernel that is cut */
 
@@ -51,7 +49,7 @@ static struct pointwise *pointwise_create(const struct kernel_spec *spec,
                                           const struct kernel_ops *ops, const struct tensor_desc *x,
                                           struct error *err)
 {
-    struct pointwise *p = kernel_allocate(spec, sizeof(*p), ops, err);
+    struct pointwise *p = kernel_allocate(spec->kind, sizeof(*p), ops, err);
 
     if (!p)
         return NULL;

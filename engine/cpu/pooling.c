@@ -3,7 +3,6 @@
 #include "engine/cpu/cpu_kernels.h"
 #include "engine/cpu/loops.h"
 #include "engine/cpu/kernel_memory.h"
-#include "engine/base/error.h"
 
 #include <errno.h>
 
@@ -68,7 +67,7 @@ static struct pooling *pooling_create(const struct kernel_spec *spec, const stru
                                       struct error *err)
 {
     const struct tensor_desc *x = &spec->inputs[0];
-    struct pooling *k = kernel_allocate(spec, sizeof(*k), ops, err);
+    struct pooling *k = kernel_allocate(spec->kind, sizeof(*k), ops, err);
 
     if (!k)
         return NULL;

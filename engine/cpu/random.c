@@ -2,7 +2,6 @@
 #include "engine/cpu/cpu_kernels.h"
 #include "engine/cpu/loops.h"
 #include "engine/cpu/kernel_memory.h"
-#include "engine/base/error.h"
 #include "engine/base/philox.h"
 
 #include <errno.h>
@@ -52,7 +51,7 @@ int cpu_random_create(struct cpu_device *device, const struct kernel_spec *spec,
     static const struct kernel_ops mask = {.run = dropout_mask_run, .destroy = kernel_free};
     const struct tensor_desc *y = &spec->outputs[0];
     struct random *k =
-        kernel_allocate(spec, sizeof(*k), spec->kind == OP_NORMAL ? &normal : &mask, err);
+        kernel_allocate(spec->kind, sizeof(*k), spec->kind == OP_NORMAL ? &normal : &mask, err);
 
     if (!k)
         return -ENOMEM;

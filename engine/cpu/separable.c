@@ -6,7 +6,6 @@
 #include "engine/cpu/cpu_kernels.h"
 #include "engine/cpu/loops.h"
 #include "engine/cpu/kernel_memory.h"
-#include "engine/base/error.h"
 
 #include <errno.h>
 
@@ -64,7 +63,7 @@ int cpu_separable_create(struct cpu_device *device, const struct kernel_spec *sp
     static const struct kernel_ops ops = {.run = separable_run, .destroy = kernel_free};
     const struct tensor_desc *x = &spec->inputs[0], *y = &spec->outputs[0];
     bool transposed = spec->attributes.separable.transposed;
-    struct separable *k = kernel_allocate(spec, sizeof(*k), &ops, err);
+    struct separable *k = kernel_allocate(spec->kind, sizeof(*k), &ops, err);
 
     if (!k)
         return -ENOMEM;

@@ -1,7 +1,6 @@
 /* Reading and writing state, and adding sums up. */
 #include "engine/cpu/cpu_kernels.h"
 #include "engine/cpu/kernel_memory.h"
-#include "engine/base/error.h"
 
 #include <errno.h>
 #include <string.h>
@@ -60,7 +59,7 @@ static int create(const struct kernel_spec *spec, const struct kernel_ops *ops,
 {
     struct access *k;
 
-    k = kernel_allocate(spec, sizeof(*k), ops, err);
+    k = kernel_allocate(spec->kind, sizeof(*k), ops, err);
     if (!k)
         return -ENOMEM;
     k->n = (size_t)x->n;

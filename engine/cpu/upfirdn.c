@@ -178,7 +178,7 @@ int cpu_upfirdn_create(struct cpu_device *device, const struct kernel_spec *spec
     const int *pad = spec->attributes.upfirdn.pad;
     int up = spec->attributes.upfirdn.up, down = spec->attributes.upfirdn.down;
     float column[SIDE], row[SIDE];
-    struct upfirdn *k = kernel_allocate(spec, sizeof(*k), &ops, err);
+    struct upfirdn *k = kernel_allocate(spec->kind, sizeof(*k), &ops, err);
 
     if (!k)
         return -ENOMEM;

@@ -1,11 +1,10 @@
 #include "engine/cpu/winograd.h"
-#include "engine/base/error.h"
 #include "engine/cpu/cpu_kernels.h"
+#include "engine/cpu/kernel_memory.h"
 #include "engine/cpu/loops.h"
 #include "engine/cpu/winograd_loops.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* Tiles are worked on in strips whose transformed values stay in the second-level cache. Each strip
@@ -34,11 +33,6 @@ struct winograd {
     float scale; /* with the residual */
 };
 
-static void winograd_destroy(struct kernel *kernel)
-{
-    free(kernel);
-}
-
 static int min(int a, int b)
 {
     return a < b ? a : b;
@@ -66,7 +60,7 @@ static size_t m_step(int n_tiles, int n_columns)
 static size_t strip_input_bytes(const struct winograd *w)
 {
     return WINOGRAD_POINTS * v_step(w) * sizeof(int16_t) +
-           ((size_t)w->strip * sizeof(float) + 63) / 64 * 64;
+           scratch_align((size_t)w->strip * sizeof(float));
 }
 
 static float *strip_units(const struct winograd *w, int16_t *v)
@@ -200,21 +194,21 @@ static int backward_weight_run(const struct kernel *kernel, int stage, int part,
 
 static const struct kernel_ops strip_ops = {
     .run = strip_run,
-    .destroy = winograd_destroy,
+    .destroy = kernel_free,
     .packed_bytes = winograd_packed_bytes,
     .pack = winograd_pack,
 };
 
 static const struct kernel_ops block_ops = {
     .run = block_run,
-    .destroy = winograd_destroy,
+    .destroy = kernel_free,
     .packed_bytes = winograd_packed_bytes,
     .pack = winograd_pack,
 };
 
 static const struct kernel_ops backward_weight_ops = {
     .run = backward_weight_run,
-    .destroy = winograd_destroy,
+    .destroy = kernel_free,
 };
 
 bool winograd_suits(const struct cpu_device *device, const struct convolution_shape *shape)
@@ -230,10 +224,11 @@ bool winograd_suits(const struct cpu_device *device, const struct convolution_sh
            shape->x_c <= WINOGRAD_CHANNELS_MAX && shape->y_c <= WINOGRAD_CHANNELS_MAX;
 }
 
-/* NULL when out of memory. */
-static struct winograd *winograd_alloc(const struct convolution_shape *shape)
+/* NULL with err set when out of memory. */
+static struct winograd *winograd_allocate(const struct convolution_shape *shape,
+                                          const struct kernel_ops *ops, struct error *err)
 {
-    struct winograd *w = calloc(1, sizeof(*w));
+    struct winograd *w = kernel_allocate(shape->kind, sizeof(*w), ops, err);
 
     if (!w)
         return NULL;
@@ -254,7 +249,7 @@ static struct winograd *winograd_alloc(const struct convolution_shape *shape)
     return w;
 }
 
-/* Cuts the work, once src and dst are known. */
+/* Cuts the work, into strips unless there is one only, once src and dst are known. */
 static void convolve_init(struct winograd *w, uint64_t packing)
 {
     size_t m_bytes;
@@ -264,11 +259,10 @@ static void convolve_init(struct winograd *w, uint64_t packing)
     w->strip = min(w->n_tiles, is_long ? STRIP_LONG : STRIP);
     m_bytes = WINOGRAD_POINTS * m_step(w->strip, WINOGRAD_COLUMNS) * sizeof(float);
     if (w->strip < w->n_tiles) {
-        kernel_init(&w->base, &strip_ops);
         w->base.n_parts[0] = (w->n_tiles + w->strip - 1) / w->strip;
         w->base.scratch_bytes = strip_input_bytes(w) + m_bytes;
     } else {
-        kernel_init(&w->base, &block_ops);
+        w->base.ops = &block_ops;
         w->base.n_stages = 2;
         w->base.n_parts[0] = (w->n_tiles + TILES_PER_PART - 1) / TILES_PER_PART;
         w->base.n_parts[1] = (w->dst.c + WINOGRAD_COLUMNS - 1) / WINOGRAD_COLUMNS;
@@ -280,10 +274,10 @@ static void convolve_init(struct winograd *w, uint64_t packing)
 int winograd_forward_create(const struct convolution_shape *shape, struct kernel **out,
                             struct error *err)
 {
-    struct winograd *w = winograd_alloc(shape);
+    struct winograd *w = winograd_allocate(shape, &strip_ops, err);
 
     if (!w)
-        return error_set(err, -ENOMEM, "out of memory for %s", op_name(shape->kind));
+        return -ENOMEM;
     convolve_init(w, PACKING_FORWARD);
     *out = &w->base;
     return 0;
@@ -293,11 +287,11 @@ int winograd_forward_create(const struct convolution_shape *shape, struct kernel
 int winograd_backward_data_create(const struct convolution_shape *shape, struct kernel **out,
                                   struct error *err)
 {
-    struct winograd *w = winograd_alloc(shape);
+    struct winograd *w = winograd_allocate(shape, &strip_ops, err);
     struct winograd_image image;
 
     if (!w)
-        return error_set(err, -ENOMEM, "out of memory for %s", op_name(shape->kind));
+        return -ENOMEM;
     image = w->src;
     w->src = w->dst;
     w->dst = image;
@@ -316,11 +310,10 @@ int winograd_backward_data_create(const struct convolution_shape *shape, struct 
 int winograd_backward_weight_create(const struct convolution_shape *shape, struct kernel **out,
                                     struct error *err)
 {
-    struct winograd *w = winograd_alloc(shape);
+    struct winograd *w = winograd_allocate(shape, &backward_weight_ops, err);
 
     if (!w)
-        return error_set(err, -ENOMEM, "out of memory for %s", op_name(shape->kind));
-    kernel_init(&w->base, &backward_weight_ops);
+        return -ENOMEM;
     w->n_tiles =
         shape->n * (shape->x_h / WINOGRAD_GRADIENT_SIDE) * (shape->x_w / WINOGRAD_GRADIENT_SIDE);
     w->base.scratch_bytes =

@@ -1,3 +1,4 @@
+#include "engine/base/clock.h"
 #include "engine/base/error.h"
 #include "tests/conformance/cases.h"
 #include "tests/conformance/groups.h"
@@ -6,17 +7,8 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 enum { RUNS_MIN = 5, RUNS_MAX = 200, BUDGET_NS = 50 * 1000 * 1000 };
-
-static long long now_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * 1000000000LL + now.tv_nsec;
-}
 
 static int compare_times(const void *a, const void *b)
 {
@@ -31,10 +23,10 @@ static int time_runs(struct runner *runner, long long *median, int *n_runs, stru
     int n = 0, rc = runner_run(runner, err); /* warm-up */
 
     while (rc == 0 && n < RUNS_MAX && (n < RUNS_MIN || total < BUDGET_NS)) {
-        long long start = now_ns();
+        double start = clock_seconds();
 
         rc = runner_run(runner, err);
-        times[n] = now_ns() - start;
+        times[n] = (long long)(1e9 * (clock_seconds() - start));
         total += times[n++];
     }
     if (rc < 0)

@@ -105,6 +105,18 @@ float *golden_read_raw(const struct safetensors *file, const char *name)
     return values;
 }
 
+double *golden_read_doubles(const struct safetensors *file, const char *name)
+{
+    const struct safetensors_tensor *tensor = find(file, name);
+    double *values = malloc(safetensors_count(tensor) * sizeof(*values) + 1);
+    struct error err;
+
+    assert_non_null(values);
+    if (safetensors_read_doubles(tensor, values, &err) < 0)
+        fail_msg("%s", err.text);
+    return values;
+}
+
 float *golden_read(const struct safetensors *file, const char *name)
 {
     const struct safetensors_tensor *tensor = find(file, name);

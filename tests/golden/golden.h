@@ -37,6 +37,7 @@ struct safetensors *golden_open(const char *name); /* "net_a.io" */
 float *golden_read(const struct safetensors *file, const char *name);
 /* As it lies in the file. */
 float *golden_read_raw(const struct safetensors *file, const char *name);
+double *golden_read_doubles(const struct safetensors *file, const char *name);
 size_t golden_count(const struct safetensors *file, const char *name);
 
 /* Sets every parameter to the file's tensor "<prefix><name>". */

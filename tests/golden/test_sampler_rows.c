@@ -43,21 +43,13 @@ struct fixture {
     double *c, *gain;         /* [STEPS + 1, MODES] */
 };
 
-static double *read_doubles(const struct safetensors *file, const char *name)
-{
-    double *values = malloc(golden_count(file, name) * sizeof(*values));
-
-    assert_int_equal(safetensors_read_doubles(safetensors_find(file, name), values, NULL), 0);
-    return values;
-}
-
 static int set_up(void **state)
 {
     struct fixture *f = calloc(1, sizeof(*f));
 
     f->file = golden_open("gauss_modes");
-    f->c = read_doubles(f->file, "c_grid");
-    f->gain = read_doubles(f->file, "gain_grid");
+    f->c = golden_read_doubles(f->file, "c_grid");
+    f->gain = golden_read_doubles(f->file, "gain_grid");
     assert_int_equal(schedule_noise_then_levels(0.01, 0.1, 0.2, 2, (const double[]){0.01, 23},
                                                 &f->model.schedule, NULL),
                      0);
@@ -80,7 +72,8 @@ static int tear_down(void **state)
 static void test_sigmas(void **state)
 {
     struct fixture *f = *state;
-    double *sigma = read_doubles(f->file, "sigma_grid"), *t = read_doubles(f->file, "t_grid");
+    double *sigma = golden_read_doubles(f->file, "sigma_grid"),
+           *t = golden_read_doubles(f->file, "t_grid");
 
     for (int i = 0; i < STEPS; i++)
         assert_true(fabs(schedule_sigma(&f->model.schedule, t[i]) - sigma[i]) <= 1e-12);
@@ -138,10 +131,10 @@ static double final_variance(const struct fixture *f, const struct row_case *tes
 static void test_rows(void **state)
 {
     struct fixture *f = *state;
-    double *first = read_doubles(f->file, "var_init");
+    double *first = golden_read_doubles(f->file, "var_init");
 
     for (int i = 0; i < CASES; i++) {
-        double *want = read_doubles(f->file, cases[i].golden);
+        double *want = golden_read_doubles(f->file, cases[i].golden);
         struct sampler_row rows[NFE_MAX];
 
         assert_int_equal(sampler_table(cases[i].sampler, &f->model, cases[i].nfe, rows, NULL), 0);

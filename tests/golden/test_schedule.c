@@ -23,14 +23,6 @@ struct fixture {
     double *distances; /* [LEVELS,LEVELS] */
 };
 
-static double *read_doubles(const struct safetensors *file, const char *name)
-{
-    double *values = malloc(golden_count(file, name) * sizeof(*values));
-
-    assert_int_equal(safetensors_read_doubles(safetensors_find(file, name), values, NULL), 0);
-    return values;
-}
-
 static int set_up(void **state)
 {
     struct fixture *f = malloc(sizeof(*f));
@@ -43,7 +35,7 @@ static int set_up(void **state)
     f->distances = malloc(LEVELS * LEVELS * sizeof(*f->distances));
     images = golden_read(f->file, "x0");
     half_size = golden_read_raw(f->file, "half_size");
-    levels = read_doubles(f->file, "stds");
+    levels = golden_read_doubles(f->file, "stds");
     json = json_pack("{s:s, s:i}", "name", "blur", "half_size", (int)half_size[0]);
     assert_int_equal(corruption_create(json, SIDE, SIDE, &c, NULL), 0);
     assert_int_equal(schedule_distances(c, IMAGES, CHANNELS, images, LEVELS, levels, f->distances,
@@ -77,7 +69,7 @@ static void test_distances(void **state)
     struct fixture *f = *state;
 
     for (int k = 0; k < 2; k++) {
-        double *want = read_doubles(f->file, names[k]);
+        double *want = golden_read_doubles(f->file, names[k]);
 
         for (int i = 0; i < LEVELS * LEVELS; i++) {
             if (!(fabs(f->distances[i] - want[i]) <= tolerances[k] * want[i]))
@@ -91,8 +83,9 @@ static void test_distances(void **state)
 static void check_path(const struct fixture *f, const char *eps_name, const char *path_name,
                        const char *cost_name)
 {
-    double *eps = read_doubles(f->file, eps_name), *want = read_doubles(f->file, path_name);
-    double *want_cost = read_doubles(f->file, cost_name), cost;
+    double *eps = golden_read_doubles(f->file, eps_name),
+           *want = golden_read_doubles(f->file, path_name);
+    double *want_cost = golden_read_doubles(f->file, cost_name), cost;
     int path[LEVELS], n;
 
     n = schedule_shortest_path(LEVELS, f->distances, eps[0], path, &cost, NULL);
@@ -117,7 +110,8 @@ static void test_paths(void **state)
 static void test_path_of_length(void **state)
 {
     struct fixture *f = *state;
-    double *want = read_doubles(f->file, "path"), *want_eps = read_doubles(f->file, "eps"), eps;
+    double *want = golden_read_doubles(f->file, "path"),
+           *want_eps = golden_read_doubles(f->file, "eps"), eps;
     int n = (int)golden_count(f->file, "path"), nodes[LEVELS];
 
     assert_int_equal(schedule_path_of_length(LEVELS, f->distances, n, nodes, &eps, NULL), 0);

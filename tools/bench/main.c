@@ -451,7 +451,7 @@ int main(int argc, char **argv)
         {"batch", 'b', ARGUMENT_TEXT, &o.batches, 0, 0, "LIST", "images; default 1"},
         {"threads", 't', ARGUMENT_TEXT, &o.threads, 0, 0, "LIST", "default 1"},
         {"precision", 'p', ARGUMENT_TEXT, &o.precisions, 0, 0, "LIST", "of auto, fp32, bf16"},
-        {"device", 0, ARGUMENT_TEXT, &o.device, 0, 0, "NAME", "auto, cpu, reference"},
+        ARGUMENTS_DEVICE(&o.device),
         {"train", 0, ARGUMENT_FLAG, &o.train, 0, 0, NULL, "loss and gradients instead"},
         {"rounds", 'n', ARGUMENT_INT, &o.rounds, 1, ROUNDS_MAX, "N", "at most; default 100"},
         {"seconds", 0, ARGUMENT_NUMBER, &o.seconds, 0.1, 36000, "S",

@@ -91,8 +91,8 @@ static int stats_main(int argc, char **argv)
         {"side", 0, ARGUMENT_INT, &options.side, 1, SIDE_MAX, "PX",
          "that pictures are brought to, the model's; default 32"},
         {"small", 0, ARGUMENT_FLAG, &small, 0, 0, NULL, "mean and covariance only: 2 MB"},
-        {"threads", 0, ARGUMENT_INT, &options.n_threads, 1, 4096, "N", "default: all processors"},
-        {"device", 0, ARGUMENT_TEXT, &options.device, 0, 0, "NAME", "auto, cpu, reference"},
+        ARGUMENTS_THREADS(&options.n_threads),
+        ARGUMENTS_DEVICE(&options.device),
         {"network", 0, ARGUMENT_TEXT, &options.network, 0, 0, "FILE",
          "of the features; default: squeezenet11 of the zoo"},
     };
@@ -169,8 +169,8 @@ static int distance_main(int argc, char **argv)
          "that pictures are brought to; default: that of a file of statistics, else 32"},
         {"floor", 0, ARGUMENT_FLAG, &with_floor, 0, 0, NULL,
          "as many pictures of REFERENCE against its others, too"},
-        {"threads", 0, ARGUMENT_INT, &options.n_threads, 1, 4096, "N", "default: all processors"},
-        {"device", 0, ARGUMENT_TEXT, &options.device, 0, 0, "NAME", "auto, cpu, reference"},
+        ARGUMENTS_THREADS(&options.n_threads),
+        ARGUMENTS_DEVICE(&options.device),
         {"network", 0, ARGUMENT_TEXT, &options.network, 0, 0, "FILE",
          "of the features; default: squeezenet11 of the zoo"},
     };
@@ -262,8 +262,8 @@ static int curve_main(int argc, char **argv)
         {"side", 0, ARGUMENT_INT, &options.side, 1, SIDE_MAX, "PX",
          "of a reference that is a folder; default 32"},
         {"precision", 0, ARGUMENT_TEXT, &precision, 0, 0, "P", "of the model: auto, fp32, bf16"},
-        {"threads", 0, ARGUMENT_INT, &options.n_threads, 1, 4096, "N", "default: all processors"},
-        {"device", 0, ARGUMENT_TEXT, &options.device, 0, 0, "NAME", "auto, cpu, reference"},
+        ARGUMENTS_THREADS(&options.n_threads),
+        ARGUMENTS_DEVICE(&options.device),
         {"network", 0, ARGUMENT_TEXT, &options.network, 0, 0, "FILE",
          "of the features; default: squeezenet11 of the zoo"},
     };

@@ -123,9 +123,9 @@ int main(int argc, char **argv)
          "model's"},
         {"nfe", 0, ARGUMENT_INT, &o.nfe, 1, SAMPLER_NFE_MAX, "N",
          "network evaluations per image; default: the model's"},
-        {"threads", 0, ARGUMENT_INT, &o.n_threads, 1, 4096, "N", "default: all processors"},
-        {"device", 0, ARGUMENT_TEXT, &o.device, 0, 0, "NAME", "auto, cpu, reference"},
-        {"precision", 0, ARGUMENT_TEXT, &o.precision, 0, 0, "P", "auto, fp32, bf16"},
+        ARGUMENTS_THREADS(&o.n_threads),
+        ARGUMENTS_DEVICE(&o.device),
+        ARGUMENTS_PRECISION(&o.precision),
     };
     const struct arguments arguments = {
         .program = "softdiff-sample",

@@ -285,9 +285,9 @@ int main(int argc, char **argv)
         {"svg", 0, ARGUMENT_TEXT, &o.svg, 0, 0, "FILE", "latency by rate"},
         {"stream", 0, ARGUMENT_TEXT, &o.stream, 0, 0, "FILE",
          "the requests of the first rate as CSV, to send them to a daemon"},
-        {"threads", 0, ARGUMENT_INT, &o.n_threads, 1, 4096, "N", "default: all processors"},
-        {"device", 0, ARGUMENT_TEXT, &o.device, 0, 0, "NAME", "auto, cpu, reference"},
-        {"precision", 0, ARGUMENT_TEXT, &o.precision, 0, 0, "P", "auto, fp32, bf16"},
+        ARGUMENTS_THREADS(&o.n_threads),
+        ARGUMENTS_DEVICE(&o.device),
+        ARGUMENTS_PRECISION(&o.precision),
     };
     const struct arguments arguments = {
         .program = "softdiff-simulate",

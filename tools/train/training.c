@@ -296,11 +296,21 @@ static int find_state(struct training *t, struct error *err)
     return rc;
 }
 
+/* The checkpoint that the training began with. */
+static int load_start(struct training *t, struct error *err)
+{
+    char *path = run_path(t, "start.safetensors");
+    int rc = path ? checkpoint_load(path, &t->loaded, err)
+                  : error_set(err, -ENOMEM, "out of memory for a path");
+
+    free(path);
+    return rc;
+}
+
 /* What was fitted when the training began, and proof that nothing else has changed since. */
 static int resume_formulation(struct training *t, struct error *err)
 {
     const struct resume_counters *c = resume_counters(t->resume);
-    char *path;
     int rc;
 
     rc = recipe_continues(resume_recipe(t->resume), &t->recipe, err);
@@ -313,11 +323,7 @@ static int resume_formulation(struct training *t, struct error *err)
                          "cannot resume in \"%s\": its training was begun with other images "
                          "(%d of them) than are in \"%s\" (%d)",
                          t->options->out, c->n_images, t->options->data, t->dataset->n);
-    path = run_path(t, "start.safetensors");
-    if (!path)
-        return error_set(err, -ENOMEM, "out of memory for a path");
-    rc = checkpoint_load(path, &t->loaded, err);
-    free(path);
+    rc = load_start(t, err);
     if (rc < 0)
         return rc;
     if (strcmp(t->loaded->digest, c->start_digest) != 0)
@@ -364,17 +370,12 @@ static int create_trainer(struct training *t, struct error *err)
 /* Writes the checkpoint that the training begins with and takes its digest. */
 static int write_start(struct training *t, struct error *err)
 {
-    char *path;
     int rc;
 
     rc = save_checkpoint(t, "start.safetensors", 0, trainer_state(t->trainer)->weights, 0, err);
     if (rc < 0)
         return rc;
-    path = run_path(t, "start.safetensors");
-    if (!path)
-        return error_set(err, -ENOMEM, "out of memory for a path");
-    rc = checkpoint_load(path, &t->loaded, err);
-    free(path);
+    rc = load_start(t, err);
     if (rc < 0)
         return rc;
     /* From here on the same numbers as after a resume. */
