@@ -322,6 +322,20 @@ const struct op_info op_info[OP_KINDS] = {
 };
 /* clang-format on */
 
+enum dtype value_dtype(enum value_type type, enum dtype compute)
+{
+    switch (type) {
+    case VALUE_KEY:
+        return DTYPE_U32;
+    case VALUE_PIXEL:
+        return DTYPE_U8;
+    case VALUE_COMPUTE:
+        return compute;
+    default:
+        return DTYPE_F32;
+    }
+}
+
 const char *op_name(enum op_kind kind)
 {
     return op_info[kind].name;

@@ -31,6 +31,9 @@ enum value_type {
     VALUE_PIXEL,   /* uint8, 0 .. 255 */
 };
 
+/* compute: what values of VALUE_COMPUTE are. */
+enum dtype value_dtype(enum value_type type, enum dtype compute);
+
 enum { OP_INPUTS_MAX = 8, OP_OUTPUTS_MAX = 4 };
 
 /* Inputs -> outputs. Optional inputs are marked ?. E: exact, C: compute, K: key, a: exact or

@@ -10,17 +10,7 @@
 
 enum dtype plan_dtype(const struct plan *plan, enum value_type type)
 {
-    switch (type) {
-    case VALUE_KEY:
-        return DTYPE_U32;
-    case VALUE_PIXEL:
-        return DTYPE_U8;
-    case VALUE_COMPUTE:
-        return plan->precision == PRECISION_BF16 ? DTYPE_BF16 : DTYPE_F32;
-    case VALUE_EXACT:
-        break;
-    }
-    return DTYPE_F32;
+    return value_dtype(type, plan->precision == PRECISION_BF16 ? DTYPE_BF16 : DTYPE_F32);
 }
 
 static bool writes_state(const struct program *p, const struct op *op)

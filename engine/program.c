@@ -152,13 +152,7 @@ int program_state(struct program *p, const char *name, struct shape shape)
     return add_named(p, name, shape, VALUE_EXACT, VALUE_STATE);
 }
 
-/* What a value is in a spec, and the other way round: compute values stand for themselves there. */
-static const enum dtype dtypes[] = {
-    [VALUE_EXACT] = DTYPE_F32,
-    [VALUE_COMPUTE] = DTYPE_BF16,
-    [VALUE_KEY] = DTYPE_U32,
-    [VALUE_PIXEL] = DTYPE_U8,
-};
+/* What an output of a spec is as a value; compute values are described as bfloat16. */
 static const enum value_type value_types[] = {
     [DTYPE_F32] = VALUE_EXACT,
     [DTYPE_BF16] = VALUE_COMPUTE,
@@ -173,7 +167,7 @@ static struct tensor_desc describe(const struct program *p, int value, int n, en
     if (value >= 0) {
         const struct value *v = &p->values[value];
 
-        desc.dtype = v->type == VALUE_COMPUTE ? compute : dtypes[v->type];
+        desc.dtype = value_dtype(v->type, compute);
         desc.parameter = v->role == VALUE_PARAMETER;
         desc.state = v->role == VALUE_STATE;
         desc.shape = v->shape;
@@ -248,7 +242,7 @@ int program_append_as(struct program *p, const struct op *op, const struct shape
     appended.n_outputs = 0;
     program_describe(p, &appended, 1, DTYPE_BF16, &spec);
     spec.n_outputs = op->n_outputs;
-    spec.outputs[0].dtype = dtypes[type];
+    spec.outputs[0].dtype = value_dtype(type, DTYPE_BF16);
     if (shape) {
         spec.outputs[0].shape = *shape;
         spec.outputs[0].n = 1;

@@ -5,15 +5,15 @@
 #include <stdint.h>
 #include <string.h>
 
-/* Rounded to nearest even; NaN stays NaN. */
+/* Rounded to nearest even; NaN stays NaN. Without a branch, for loops over many. */
 static inline uint16_t bf16_from_float(float x)
 {
-    uint32_t bits;
+    uint32_t bits, rounded, quiet;
 
     memcpy(&bits, &x, sizeof(bits));
-    if (x != x)
-        return (uint16_t)(bits >> 16 | 0x40);
-    return (uint16_t)((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
+    rounded = bits + 0x7FFF + (bits >> 16 & 1);
+    quiet = bits | 0x400000;
+    return (uint16_t)((x != x ? quiet : rounded) >> 16);
 }
 
 static inline float bf16_to_float(uint16_t x)

@@ -4,6 +4,7 @@
 #ifndef ENGINE_CPU_LANES_H
 #define ENGINE_CPU_LANES_H
 
+#include "engine/base/bf16.h"
 #include "engine/device.h"
 
 #include <stdint.h>
@@ -49,23 +50,13 @@ LANES_INLINE float lane_fma(float a, float b, float c)
 #endif
 }
 
-/* As bf16_from_float(). */
-LANES_INLINE uint16_t lane_to_bf16(float x)
-{
-    uint32_t bits = lane_bits(x);
-    uint32_t rounded = bits + 0x7FFF + (bits >> 16 & 1);
-    uint32_t quiet = bits | 0x400000;
-
-    return (uint16_t)((x != x ? quiet : rounded) >> 16);
-}
-
 /* Element i of x. `type` is a constant where this is inlined. */
 LANES_INLINE float lane_read(const void *x, enum dtype type, size_t i)
 {
     const uint16_t *halves = x;
     const float *floats = x;
 
-    return type == DTYPE_BF16 ? lane_from_bits((uint32_t)halves[i] << 16) : floats[i];
+    return type == DTYPE_BF16 ? bf16_to_float(halves[i]) : floats[i];
 }
 
 /* Results are written a tile at a time, through a buffer in the first-level cache where they are
@@ -95,7 +86,7 @@ LANES_INLINE void lanes_finish(void *y, enum dtype type, size_t start, const flo
                             (__m256i)_mm512_cvtneps_pbh(_mm512_loadu_ps(tile + i)));
 #endif
     for (; i < n; i++)
-        halves[i] = lane_to_bf16(tile[i]);
+        halves[i] = bf16_from_float(tile[i]);
 }
 
 /* Elements of the tile that begins at `start` of n. */
