@@ -102,6 +102,7 @@ done:
         free(memory);
         return rc;
     }
+    memory[status.st_size] = '\0';
     *bytes = memory;
     *size = (size_t)status.st_size;
     return 0;

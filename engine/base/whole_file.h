@@ -18,8 +18,8 @@
 struct error;
 struct whole_file; /* being written */
 
-/* Reads a regular file of at most size_max bytes. *bytes: malloc'ed, aligned for any type, never
- * NULL on success. 0, -errno of the system, -EINVAL (not a regular file, or it changed while it was
+/* Reads a regular file of at most size_max bytes. *bytes: malloc'ed, aligned for any type, with a NUL
+ * after the last byte that *size does not count. 0, -errno of the system, -EINVAL (not a regular file, or it changed while it was
  * read), -EFBIG (longer than size_max or than the memory of this machine), -ENOMEM. The text has no
  * path. */
 int whole_file_read(const char *path, size_t size_max, unsigned char **bytes, size_t *size,

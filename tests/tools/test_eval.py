@@ -1,6 +1,8 @@
 """softdiff-eval: distances between sets of pictures, and curves of a model's samplers."""
 
 import csv
+import hashlib
+import re
 import signal
 import subprocess
 
@@ -170,9 +172,79 @@ def test_curve_of_files(curve, program, model, tmp_path):
     assert curve(*arguments).returncode == 0
     made = rows(tmp_path / "c.csv")
     assert [row["sampler"] for row in made] == ["pf-2m", "naive"]
-    assert {k: v for k, v in made[0].items() if k != "seconds"} == {
-        k: v for k, v in read.items() if k != "seconds"
-    }
+    same = [{k: v for k, v in row.items() if k not in ("seconds", "source")} for row in made + [read]]
+    assert same[0] == same[2]
+    assert read["source"].endswith("-read") and not made[0]["source"].endswith("-read")
+
+    # Other pictures under the same names are another row.
+    assert curve("--samplers", "pf-2m", "--nfe", 2, "--samples", ".", with_model=False).returncode == 0
+    assert curve("--samplers", "pf-2m", "--nfe", 2, "--samples", ".", with_model=False).returncode == 0
+    assert len(rows(tmp_path / "c.csv")) == 3
+    (tmp_path / "pf-2m-2" / "5.png").write_bytes((tmp_path / "pf-2m-2" / "6.png").read_bytes())
+    assert curve("--samplers", "pf-2m", "--nfe", 2, "--samples", ".", with_model=False).returncode == 0
+    *_, old, new = rows(tmp_path / "c.csv")
+    assert old["source"] == read["source"] != new["source"] and old["fd"] != new["fd"]
+
+
+def test_rows_of_another_model_or_reference_are_not_taken(curve, program, model, tmp_path):
+    arguments = ("--samplers", "pf-2m", "--nfe", 2)
+    assert curve(*arguments).returncode == 0
+    other = tmp_path / "other.safetensors"
+    convert = [program("softdiff-convert"), "defaults", model, other]
+    subprocess.run(convert + ["--sampler", "naive", "--nfe", "2"], check=True)
+    assert curve(*arguments, other, with_model=False).returncode == 0
+    first, second = rows(tmp_path / "c.csv")
+    # The weights are the same, but the program need not know that.
+    assert first["source"] != second["source"] and first["reference"] == second["reference"]
+    assert hashlib.sha256(model.read_bytes()).hexdigest()[:16] == first["source"].split("-")[0]
+    assert first["fd"] == second["fd"]
+
+    pictures.write(tmp_path / "b" / "0.png", 16, 1234)
+    assert curve(*arguments).returncode == 0
+    third = rows(tmp_path / "c.csv")[2]
+    assert third["source"] == first["source"] and third["reference"] != first["reference"]
+    assert third["fd"] != first["fd"]
+    assert curve(*arguments, "--precision", "fp32").returncode == 0
+    assert len(rows(tmp_path / "c.csv")) in (3, 4)  # 3 where auto is fp32
+    assert (tmp_path / "c.svg").read_text(encoding="utf-8").count("<circle") <= 3
+
+
+def test_the_models_own_sampler_comes_first(curve, program, model, tmp_path):
+    (tmp_path / "solvers").write_text(
+        '[{"nfe": 2, "t": [1, 0.3, 0], "trend": [0, 0], "noise": [0, 0]}]', encoding="ascii"
+    )
+    tuned = tmp_path / "tuned.safetensors"
+    convert = [program("softdiff-convert"), "defaults", model, tuned, "--sampler", "tuned"]
+    subprocess.run(convert + ["--nfe", "2", "--solvers", tmp_path / "solvers"], check=True)
+    done = curve("--nfe", "2,3", tuned, with_model=False)
+    assert done.returncode == 0, done.stderr
+    assert [(row["sampler"], row["nfe"]) for row in rows(tmp_path / "c.csv")] == [
+        ("tuned", "2"),
+        ("momentum", "2"),
+        ("momentum", "3"),
+    ]
+    assert re.search("^tuned +3 +left out: the model has no table", done.stdout, re.M)
+    (tmp_path / "c.csv").unlink()
+    assert curve("--nfe", "2").returncode == 0
+    assert [row["sampler"] for row in rows(tmp_path / "c.csv")] == ["sde-2m", "momentum"]
+
+
+def test_a_torn_file_is_repaired(curve, tmp_path):
+    """What kill -9 and full disks leave: half a row, a row twice, half a header."""
+    arguments = ("--samplers", "pf-2m", "--nfe", "1,2")
+    assert curve(*arguments).returncode == 0
+    path = tmp_path / "c.csv"
+    whole = path.read_text(encoding="ascii")
+    header, first, second = whole.splitlines(keepends=True)
+    without = [row | {"seconds": ""} for row in rows(path)]
+    for torn in (header + first + second[:30], header + first + first, header[:20], header[:-1]):
+        path.write_text(torn, encoding="ascii")
+        done = curve(*arguments)
+        assert done.returncode == 0, done.stderr
+        assert [row | {"seconds": ""} for row in rows(path)] == without
+    path.write_text(header + first + first + second, encoding="ascii")
+    assert curve(*arguments).returncode == 0
+    assert path.read_text(encoding="ascii") == whole
 
 
 def test_curve_keeps_rows_when_stopped(program, model, folders):
@@ -215,7 +287,9 @@ MISTAKES = [
     (["curve", "model", "--reference", "b", "--csv", "c", "--samplers", "magic"], 2, "magic"),
     (["curve", "model", "--reference", "b", "--csv", "c", "--nfe", "0"], 2, "0"),
     (["curve", "model", "--reference", "b", "--csv", "text"], 1, '"text", line 1'),
+    (["curve", "model", "--reference", "b", "--csv", "torn"], 1, '"torn", line 1'),
     (["curve", "model", "--reference", "b", "--csv", "cut"], 1, '"cut", line 2'),
+    (["curve", "model", "--reference", "b", "--csv", "old"], 1, "of an older version"),
 ]
 
 
@@ -226,12 +300,16 @@ def test_mistakes(evaluate, folders, model, arguments, code, text):
     pictures.write(folders / "single" / "x.png", 16, 0)
     (folders / "broken" / "x.png").write_bytes(b"\x89PNG")
     (folders / "text").write_text("not a picture\n", encoding="ascii")
-    header = "sampler,nfe,n,seed,fd,kid,precision,recall,seconds\n"
-    (folders / "cut").write_text(header + "pf-2m,5,2000,0,12", encoding="ascii")
+    header = "sampler,nfe,n,seed,fd,kid,precision,recall,seconds"
+    (folders / "old").write_text(header + "\n", encoding="ascii")
+    header += ",source,reference\n"
+    (folders / "cut").write_text(header + "pf-2m,5,2000,0,12\n", encoding="ascii")
+    (folders / "torn").write_text("not a table, without an end", encoding="ascii")
     (folders / "model").symlink_to(model)
     done = evaluate(*arguments)
     assert done.returncode == code, done.stderr
     assert text in done.stderr.splitlines()[-1]
+    assert (folders / "torn").read_text(encoding="ascii") == "not a table, without an end"
 
 
 def test_sides_must_agree(evaluate, folders):

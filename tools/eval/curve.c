@@ -2,7 +2,9 @@
 #include "engine/base/clock.h"
 #include "engine/base/error.h"
 #include "engine/base/pool.h"
+#include "engine/device.h"
 #include "model/checkpoint.h"
+#include "model/digest.h"
 #include "model/generator.h"
 #include "tools/eval/comparison.h"
 #include "tools/eval/results.h"
@@ -26,13 +28,17 @@ enum { SLOTS = 16 }; /* lanes of the generator */
 
 struct curve {
     const struct curve_options *o;
+    int n_samplers;
+    enum sampler samplers[SAMPLERS]; /* of o, or the defaults */
     struct sets *sets;
     const struct statistics *reference;
     double floor; /* NAN: the reference cannot be split */
+    char reference_name[RESULTS_NAME];
     struct checkpoint *checkpoint;
-    struct generator *generator; /* NULL until a row needs it */
-    uint8_t *generated;          /* [n] images of the generator */
-    uint8_t *pixels;             /* [n,side,side,3] of the reference's side */
+    char model_name[RESULTS_NAME]; /* source of rows that are generated; empty: none are */
+    struct generator *generator;   /* NULL until a row needs it */
+    uint8_t *generated;            /* [n] images of the generator */
+    uint8_t *pixels;               /* [n,side,side,3] of the reference's side */
     struct results *results;
 };
 
@@ -84,6 +90,15 @@ static void read_task(void *arg, int i, int worker)
                                  &r->errors[i])
              : error_set(&r->errors[i], -ENOMEM, "out of memory for a path");
     free(path);
+}
+
+/* Names pictures by their bytes. */
+static void name_pictures(const struct curve *c, char out[RESULTS_NAME])
+{
+    char digest[DIGEST_TEXT];
+
+    digest_of(c->pixels, (size_t)c->o->n * picture_bytes(c), digest);
+    snprintf(out, RESULTS_NAME, "%.16s-read", digest);
 }
 
 static int read_samples(struct curve *c, enum sampler sampler, int nfe, struct error *err)
@@ -201,7 +216,9 @@ static struct plot_series sampler_series(const struct curve *c, enum sampler sam
     for (int i = 0; i < results_n(c->results); i++) {
         const struct result *row = results_at(c->results, i);
 
-        if (row->sampler == sampler && row->n == c->o->n && row->seed == c->o->seed)
+        if (row->sampler == sampler && row->n == c->o->n && row->seed == c->o->seed &&
+            strcmp(row->reference, c->reference_name) == 0 &&
+            (row->wanted || strcmp(row->source, c->model_name) == 0))
             rows[series.n++] = row;
     }
     qsort(rows, (size_t)series.n, sizeof(*rows), compare_points);
@@ -261,26 +278,54 @@ out:
     return rc;
 }
 
+/* Why there will be no samples, or NULL. */
+static const char *reason_to_leave_out(const struct curve *c, enum sampler sampler, int nfe)
+{
+    if (!c->checkpoint)
+        return "its samples are not there";
+    if (sampler == SAMPLER_TUNED && !sampling_solver(&c->checkpoint->formulation.sampling, nfe))
+        return "the model has no table for it";
+    return NULL;
+}
+
+/* Samples of a row, to the pixels, unless the row is there: then *found. */
+static int take_samples(struct curve *c, struct result *row, bool *found, struct error *err)
+{
+    bool exist = samples_exist(c, row->sampler, row->nfe);
+    int rc = exist ? read_samples(c, row->sampler, row->nfe, err) : 0;
+
+    if (rc < 0)
+        return rc;
+    if (exist)
+        name_pictures(c, row->source);
+    else
+        snprintf(row->source, sizeof(row->source), "%s", c->model_name);
+    *found = results_find(c->results, row);
+    if (exist || *found)
+        return 0;
+    return generate_samples(c, row->sampler, row->nfe, &row->seconds, err);
+}
+
 static int run_row(struct curve *c, enum sampler sampler, int nfe, struct error *err)
 {
     const struct curve_options *o = c->o;
+    const char *reason = reason_to_leave_out(c, sampler, nfe);
     struct result row = {.sampler = sampler,
                          .nfe = nfe,
                          .n = o->n,
                          .seed = o->seed,
                          .seconds = NAN};
+    bool found = false;
     int rc;
 
-    if (results_find(c->results, sampler, nfe, o->n, o->seed))
-        return 0;
-    if (samples_exist(c, sampler, nfe)) {
-        rc = read_samples(c, sampler, nfe, err);
-    } else if (c->checkpoint) {
-        rc = generate_samples(c, sampler, nfe, &row.seconds, err);
-    } else {
-        printf("%-17s %4d  left out: its samples are not there\n", sampler_name(sampler), nfe);
+    if (reason && !samples_exist(c, sampler, nfe)) {
+        printf("%-17s %4d  left out: %s\n", sampler_name(sampler), nfe, reason);
         return 0;
     }
+    snprintf(row.reference, sizeof(row.reference), "%s", c->reference_name);
+    rc = take_samples(c, &row, &found, err);
+    if (rc == 0 && found)
+        return 0;
     if (rc == 0)
         rc = measure_row(c, &row, err);
     if (rc < 0) {
@@ -298,14 +343,50 @@ static int run_rows(struct curve *c, struct error *err)
     int rc = 0;
 
     for (int i = 0; i < c->o->n_nfes && rc == 0; i++)
-        for (int j = 0; j < c->o->n_samplers && rc == 0; j++) {
+        for (int j = 0; j < c->n_samplers && rc == 0; j++) {
             if (c->o->stop && *c->o->stop)
                 rc = error_set(err, -ECANCELED, "stopped");
             else
-                rc = run_row(c, c->o->samplers[j], c->o->nfes[i], err);
+                rc = run_row(c, c->samplers[j], c->o->nfes[i], err);
         }
     if (rc == 0 && c->o->svg) /* anew where all rows were there */
         rc = draw(c, err);
+    return rc;
+}
+
+/* The model's default, which without a model is everybody's, and the paper's. */
+static int choose_samplers(struct curve *c, struct error *err)
+{
+    static const struct sampling none;
+    const struct sampling *sampling = c->checkpoint ? &c->checkpoint->formulation.sampling : &none;
+    struct sampling_choice choice;
+    int rc = sampling_choose(sampling, NULL, 0, SAMPLER_NFE_MAX, &choice, err);
+
+    c->n_samplers = c->o->n_samplers;
+    memcpy(c->samplers, c->o->samplers, sizeof(c->samplers));
+    if (rc < 0 || c->n_samplers > 0)
+        return rc;
+    c->samplers[c->n_samplers++] = choice.sampler;
+    if (choice.sampler != SAMPLER_MOMENTUM)
+        c->samplers[c->n_samplers++] = SAMPLER_MOMENTUM;
+    return 0;
+}
+
+/* Loads the model and names what rows are of and against. */
+static int identify(struct curve *c, struct error *err)
+{
+    struct device *device = sets_device(c->sets);
+    enum precision precision;
+    int rc = statistics_digest(c->reference, c->reference_name, err);
+
+    if (rc < 0 || !c->o->model)
+        return rc;
+    rc = checkpoint_load(c->o->model, &c->checkpoint, err);
+    if (rc == 0)
+        rc = device_base(device)->ops->precision(device, c->o->precision, &precision, err);
+    if (rc == 0)
+        snprintf(c->model_name, sizeof(c->model_name), "%.16s-%s", c->checkpoint->digest,
+                 precision_name(precision));
     return rc;
 }
 
@@ -315,8 +396,10 @@ int curve_run(const struct curve_options *o, struct sets *sets, const struct sta
     struct curve c = {.o = o, .sets = sets, .reference = reference, .floor = NAN};
     int rc = results_open(o->csv, &c.results, err);
 
-    if (rc == 0 && o->model)
-        rc = checkpoint_load(o->model, &c.checkpoint, err);
+    if (rc == 0)
+        rc = identify(&c, err);
+    if (rc == 0)
+        rc = choose_samplers(&c, err);
     if (rc == 0) {
         c.pixels = malloc((size_t)o->n * picture_bytes(&c));
         if (!c.pixels)

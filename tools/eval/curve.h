@@ -18,9 +18,10 @@ enum { CURVE_POINTS_MAX = 64 };
 struct curve_options {
     const char *model;   /* checkpoint; NULL: nothing is generated */
     const char *samples; /* folder with pictures <sampler>-<nfe>/<seed>.png; NULL: none */
-    const char *csv;     /* results.h; rows that it has are not made again */
+    const char *csv;     /* results.h; rows that it has of this model are not made again */
     const char *svg;     /* NULL: no chart */
-    int n_samplers, n_nfes;
+    int n_samplers;      /* 0: the model's default one and momentum */
+    int n_nfes;
     enum sampler samplers[SAMPLERS];
     int nfes[CURVE_POINTS_MAX];
     int n;                             /* samples, >= 2 */
@@ -30,8 +31,9 @@ struct curve_options {
 };
 
 /* Prints a line per row. Samples are read where all n are in the folder, else generated, else left
- * out with a line that says so. The chart shows all rows of the file for these n and seed, and the
- * floor if the reference can be split; it is drawn after every row.
+ * out with a line that says so. The chart shows, for these n and seed and this reference, the rows
+ * of the file that are wanted or of this model, and the floor if the reference can be split; it is
+ * drawn after every row.
  * 0, -ECANCELED when *stop became true (finished rows are kept), or the error of a part. */
 int curve_run(const struct curve_options *o, struct sets *sets, const struct statistics *reference,
               struct error *err);

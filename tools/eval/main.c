@@ -232,7 +232,7 @@ static int parse_curve(const char *samplers, const char *nfes, const char *preci
         return error_set(err, -EINVAL, "--reference and --csv are needed");
     if (!o->model && !o->samples)
         return error_set(err, -EINVAL, "a model or --samples is needed");
-    o->n_samplers = parse_samplers(samplers, o->samplers, err);
+    o->n_samplers = samplers ? parse_samplers(samplers, o->samplers, err) : 0;
     if (o->n_samplers < 0)
         return o->n_samplers;
     o->n_nfes = arguments_list(nfes, 1, SAMPLER_NFE_MAX, CURVE_POINTS_MAX, o->nfes, err);
@@ -245,14 +245,15 @@ static int curve_main(int argc, char **argv)
 {
     struct sets_options options = {.device = "auto", .stop = &stop};
     struct curve_options o = {.n = 2000, .stop = &stop};
-    const char *reference = NULL, *samplers = "sde-2m,momentum", *nfes = "5,10,20,40";
+    const char *reference = NULL, *samplers = NULL, *nfes = "5,10,20,40";
     const char *precision = "auto";
     const struct argument table[] = {
         {"reference", 'r', ARGUMENT_TEXT, &reference, 0, 0, "FILE",
          "real pictures: stats or folder"},
         {"csv", 0, ARGUMENT_TEXT, &o.csv, 0, 0, "FILE", "gets a row per point; has what is done"},
         {"svg", 0, ARGUMENT_TEXT, &o.svg, 0, 0, "FILE", "gets the chart"},
-        {"samplers", 0, ARGUMENT_TEXT, &samplers, 0, 0, "NAMES", "default sde-2m,momentum"},
+        {"samplers", 0, ARGUMENT_TEXT, &samplers, 0, 0, "NAMES",
+         "default: the model's own and momentum"},
         {"nfe", 0, ARGUMENT_TEXT, &nfes, 0, 0, "NUMBERS",
          "network evaluations per image; default 5,10,20,40"},
         {"number", 'n', ARGUMENT_INT, &o.n, 2, SAMPLES_MAX, "N", "samples per point; default 2000"},
@@ -272,7 +273,7 @@ static int curve_main(int argc, char **argv)
         .usage = "[MODEL] --reference FILE --csv FILE [options]",
         .about = "Measures the distance of a model's samples for every sampler at every number of "
                  "evaluations.\nStopped or extended, the same command goes on with the rows that "
-                 "the CSV does not have;\nkeep one CSV per model and reference.",
+                 "the CSV does not have\nof this model and reference.",
         .n = sizeof(table) / sizeof(table[0]),
         .table = table,
         .n_operands_max = 1,

@@ -1,5 +1,6 @@
 #include "tools/eval/results.h"
 #include "engine/base/error.h"
+#include "tools/line_file.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -7,13 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char header[] = "sampler,nfe,n,seed,fd,kid,precision,recall,seconds\n";
+static const char header[] = "sampler,nfe,n,seed,fd,kid,precision,recall,seconds,source,reference";
 
-enum { LINE_MAX_BYTES = 256, ROOM_MIN = 32 };
+enum { LINE_MAX_BYTES = 320, ROOM_MIN = 32 };
 
 struct results {
-    char *path; /* owned */
-    FILE *file;
+    struct line_file *lines; /* the file */
+    const char *path;        /* while it is opened, and: */
+    bool with_header;
     int n, room;
     struct result *rows; /* owned */
 };
@@ -25,7 +27,7 @@ static int keep(struct results *r, const struct result *row, struct error *err)
         struct result *rows = realloc(r->rows, (size_t)room * sizeof(*rows));
 
         if (!rows)
-            return error_set(err, -ENOMEM, "out of memory for the rows of \"%s\"", r->path);
+            return error_set(err, -ENOMEM, "out of memory for rows");
         r->rows = rows;
         r->room = room;
     }
@@ -33,68 +35,71 @@ static int keep(struct results *r, const struct result *row, struct error *err)
     return 0;
 }
 
-/* 0 or -EINVAL. A line that was cut has no newline. */
+/* 0 or -EINVAL. */
 static int parse_row(const char *line, struct result *row)
 {
     char name[32], end;
-    int n =
-        sscanf(line, "%31[^,],%d,%d,%" SCNu64 ",%lf,%lf,%lf,%lf,%lf%c", name, &row->nfe, &row->n,
-               &row->seed, &row->fd, &row->kid, &row->precision, &row->recall, &row->seconds, &end);
+    int n;
 
-    return n == 10 && end == '\n' ? sampler_parse(name, &row->sampler, NULL) : -EINVAL;
+    *row = (struct result){0};
+    n = sscanf(line, "%31[^,],%d,%d,%" SCNu64 ",%lf,%lf,%lf,%lf,%lf,%31[^,],%31[^,]%c", name,
+               &row->nfe, &row->n, &row->seed, &row->fd, &row->kid, &row->precision, &row->recall,
+               &row->seconds, row->source, row->reference, &end);
+    return n == 11 ? sampler_parse(name, &row->sampler, NULL) : -EINVAL;
 }
 
-static int read_rows(struct results *r, struct error *err)
+static struct result *find(const struct results *r, const struct result *key)
 {
-    char line[LINE_MAX_BYTES];
+    for (int i = 0; i < r->n; i++) {
+        struct result *row = &r->rows[i];
 
-    for (int number = 1; fgets(line, sizeof(line), r->file); number++) {
-        struct result row;
-        int rc = 0;
-
-        if (number == 1 ? strcmp(line, header) != 0 : parse_row(line, &row) < 0)
-            return error_set(err, -EINVAL, "\"%s\", line %d: not what a curve writes", r->path,
-                             number);
-        if (number > 1)
-            rc = keep(r, &row, err);
-        if (rc < 0)
-            return rc;
+        if (row->sampler == key->sampler && row->nfe == key->nfe && row->n == key->n &&
+            row->seed == key->seed && strcmp(row->source, key->source) == 0 &&
+            strcmp(row->reference, key->reference) == 0)
+            return row;
     }
-    return ferror(r->file) ? error_set(err, -EIO, "could not read \"%s\"", r->path) : 0;
+    return NULL;
 }
 
-static int write_text(struct results *r, const char *text, struct error *err)
+/* A line of the file, line_file_judge. What is torn must still be the beginning of a header or come
+ * after one, or it is somebody else's file. */
+static int read_line(void *arg, const char *line, int number, bool whole, struct error *err)
 {
+    struct results *r = arg;
+    struct result row;
     int rc;
 
-    if (fputs(text, r->file) != EOF && fflush(r->file) == 0)
+    if (number == 1 && !whole && strncmp(header, line, strlen(line)) == 0)
         return 0;
-    rc = -errno;
-    return error_set(err, rc, "could not write \"%s\": %s", r->path, strerror(-rc));
+    if (number == 1 && strncmp(line, "sampler,nfe,n,seed,", 19) == 0 && strcmp(line, header) != 0)
+        return error_set(err, -EINVAL,
+                         "\"%s\" is of an older version: its rows do not say which model they are "
+                         "of",
+                         r->path);
+    if (number == 1 && strcmp(line, header) == 0)
+        return r->with_header = true;
+    if (number > 1 && !whole)
+        return 0;
+    if (number == 1 || parse_row(line, &row) < 0)
+        return error_set(err, -EINVAL, "\"%s\", line %d: not what a curve writes", r->path, number);
+    if (find(r, &row))
+        return 0;
+    rc = keep(r, &row, err);
+    return rc < 0 ? rc : 1;
 }
 
 int results_open(const char *path, struct results **out, struct error *err)
 {
     struct results *r = calloc(1, sizeof(*r));
-    int rc = 0;
+    int rc;
 
-    if (r)
-        r->path = strdup(path);
-    if (!r || !r->path) {
-        free(r);
+    if (!r)
         return error_set(err, -ENOMEM, "out of memory for the rows of \"%s\"", path);
-    }
-    r->file = fopen(path, "a+");
-    if (!r->file) {
-        rc = -errno;
-        error_set(err, rc, "could not open \"%s\": %s", path, strerror(-rc));
-    } else {
-        rewind(r->file);
-        rc = read_rows(r, err);
-        fseek(r->file, 0, SEEK_END);
-        if (rc == 0 && ftell(r->file) == 0)
-            rc = write_text(r, header, err);
-    }
+    r->path = path;
+    rc = line_file_open(path, read_line, r, &r->lines, err);
+    if (rc == 0 && !r->with_header)
+        rc = line_file_add(r->lines, header, err);
+    r->path = NULL;
     if (rc < 0) {
         results_close(r);
         return rc;
@@ -107,9 +112,7 @@ void results_close(struct results *r)
 {
     if (!r)
         return;
-    if (r->file)
-        fclose(r->file);
-    free(r->path);
+    line_file_close(r->lines);
     free(r->rows);
     free(r);
 }
@@ -124,26 +127,25 @@ const struct result *results_at(const struct results *r, int i)
     return &r->rows[i];
 }
 
-const struct result *results_find(const struct results *r, enum sampler sampler, int nfe, int n,
-                                  uint64_t seed)
+bool results_find(struct results *r, const struct result *key)
 {
-    for (int i = 0; i < r->n; i++) {
-        const struct result *row = &r->rows[i];
+    struct result *row = find(r, key);
 
-        if (row->sampler == sampler && row->nfe == nfe && row->n == n && row->seed == seed)
-            return row;
-    }
-    return NULL;
+    if (row)
+        row->wanted = true;
+    return row != NULL;
 }
 
 int results_add(struct results *r, const struct result *row, struct error *err)
 {
+    struct result wanted = *row;
     char line[LINE_MAX_BYTES];
     int rc;
 
-    snprintf(line, sizeof(line), "%s,%d,%d,%" PRIu64 ",%.6g,%.6g,%.4f,%.4f,%.4g\n",
+    snprintf(line, sizeof(line), "%s,%d,%d,%" PRIu64 ",%.6g,%.6g,%.4f,%.4f,%.4g,%s,%s",
              sampler_name(row->sampler), row->nfe, row->n, row->seed, row->fd, row->kid,
-             row->precision, row->recall, row->seconds);
-    rc = write_text(r, line, err);
-    return rc < 0 ? rc : keep(r, row, err);
+             row->precision, row->recall, row->seconds, row->source, row->reference);
+    wanted.wanted = true;
+    rc = line_file_add(r->lines, line, err);
+    return rc < 0 ? rc : keep(r, &wanted, err);
 }

@@ -1,5 +1,6 @@
 #include "tools/eval/statistics.h"
 #include "engine/base/error.h"
+#include "model/digest.h"
 #include "model/safetensors.h"
 #include "tools/eval/distance.h"
 #include "tools/eval/extractor.h"
@@ -135,6 +136,23 @@ int statistics_of_folders(struct extractor *e, struct pool *pool, int n_folders,
     }
     free(x);
     return rc;
+}
+
+int statistics_digest(const struct statistics *s, char out[STATISTICS_DIGEST], struct error *err)
+{
+    const int numbers[3] = {s->n, s->side, s->features != NULL};
+    struct digest *d = digest_begin();
+    char text[DIGEST_TEXT];
+
+    if (!d)
+        return no_memory(err);
+    digest_add(d, numbers, sizeof(numbers));
+    digest_add(d, s->mean, WIDTH * sizeof(*s->mean));
+    digest_add(d, s->covariance, WIDTH * WIDTH * sizeof(*s->covariance));
+    digest_end(d, text);
+    memcpy(out, text, STATISTICS_DIGEST - 1);
+    out[STATISTICS_DIGEST - 1] = '\0';
+    return 0;
 }
 
 int statistics_write(const char *path, const struct statistics *s, bool small, struct error *err)

@@ -15,6 +15,8 @@ struct error;
 struct extractor;
 struct pool;
 
+enum { STATISTICS_DIGEST = 17 }; /* bytes, with a NUL */
+
 struct statistics {
     int n;              /* pictures, >= 2 */
     int side;           /* px that they were brought to */
@@ -34,6 +36,10 @@ int statistics_of_pixels(struct extractor *e, struct pool *pool, int n, const ui
 int statistics_of_folders(struct extractor *e, struct pool *pool, int n_folders,
                           const char *const *folders, const volatile sig_atomic_t *stop,
                           struct statistics **out, struct error *err);
+
+/* 16 digits of the SHA-256 of all that a distance to s depends on: of the numbers, and whether the
+ * features are there. 0 or -ENOMEM. */
+int statistics_digest(const struct statistics *s, char out[STATISTICS_DIGEST], struct error *err);
 
 void statistics_destroy(struct statistics *s);
 

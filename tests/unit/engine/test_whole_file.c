@@ -26,7 +26,7 @@ static void expect(const char *name, const char *text)
 
     assert_int_equal(whole_file_read(files_path(name), 1000, &bytes, &size, NULL), 0);
     assert_int_equal(size, strlen(text));
-    assert_memory_equal(bytes, text, size);
+    assert_memory_equal(bytes, text, size + 1); /* with a NUL */
     free(bytes);
 }
 
