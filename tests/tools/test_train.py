@@ -204,13 +204,105 @@ def test_other_numbers_do_not_resume(trainer):
     assert trainer("run").returncode == 0
 
 
+def test_changes_of_the_recipe_are_told(trainer):
+    assert trainer("run", "--steps", 3).returncode == 0
+    trainer.recipe["training"] |= {"lr": 5e-4, "ema": 0.99, "clip": 2, "steps": 4}
+    done = trainer("run")
+    assert done.returncode == 0, done.stderr
+    for change in ("training.lr before=0.001 after=0.0005", "training.ema before=0.999 after=0.99",
+                   "training.clip before=1.0 after=2.0", "training.steps before=3 after=4"):
+        assert f"event=changed key={change}" in done.stderr
+    assert done.stderr.count("event=changed") == 4
+    done = trainer("run", "--steps", 5)  # it is the recipe of the training now
+    assert done.stderr.count("event=changed") == 1
+    trainer.recipe["training"]["weight"] = "balanced"  # another loss
+    done = trainer("run", "--steps", 6)
+    assert done.returncode == 1
+    assert '"training.weight"' in done.stderr
+
+
+def steps_of_log(run):
+    return [json.loads(line)["step"] for line in (run / "log.jsonl").read_text().splitlines()]
+
+
+def test_a_torn_log_is_repaired(trainer):
+    """What kill -9 and a full disk leave: half a line, glued lines, lines of lost steps."""
+    run = trainer.folder / "run"
+    assert trainer("run", "--steps", 3).returncode == 0
+    log = run / "log.jsonl"
+    lines = log.read_text().splitlines(keepends=True)
+    lost = lines[2].replace('"step":3', '"step":4')
+    log.write_text(lines[0] + lines[1][:50] + lines[1] + lines[1] + lines[2] + lost + lost[:70])
+    done = trainer("run", "--steps", 5)
+    assert done.returncode == 0, done.stderr
+    assert steps_of_log(run) == [1, 2, 3, 4, 5]
+    assert log.read_text().startswith("".join(lines))
+
+
+def test_a_killed_training_goes_on(trainer):
+    run = trainer.folder / "run"
+    trainer.recipe["progress"]["checkpoint_minutes"] = 0.01
+    process = subprocess.Popen(
+        trainer.command("run", "--steps", 1000000), stderr=subprocess.DEVNULL
+    )
+    while process.poll() is None and not (run / "model.safetensors").exists():
+        time.sleep(0.02)
+    time.sleep(0.1)
+    process.kill()
+    process.wait()
+    _, metadata = safetensors_file.read(run / "state.safetensors")
+    step = json.loads(metadata["softdiff_training"])["step"]
+    done = trainer("run", "--steps", step + 2)
+    assert done.returncode == 0, done.stderr
+    assert steps_of_log(run) == list(range(1, step + 3))
+    assert sorted(files(run)) == [
+        "log.jsonl",
+        "model.safetensors",
+        "start.safetensors",
+        "state.safetensors",
+    ]
+
+
+def test_a_full_disk_tears_no_line_of_the_log(trainer):
+    run = trainer.folder / "run"
+    assert trainer("run", "--steps", 3).returncode == 0
+    size = (run / "log.jsonl").stat().st_size
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size + 100, size + 100))
+
+    done = trainer("run", "--steps", 5, preexec_fn=limit)
+    assert done.returncode == 1
+    assert (run / "log.jsonl").stat().st_size == size
+    assert trainer("run", "--steps", 5).returncode == 0
+    assert steps_of_log(run) == [1, 2, 3, 4, 5]
+
+
 def test_a_damaged_state_is_refused(trainer):
     assert trainer("run", "--steps", 3).returncode == 0
     state = trainer.folder / "run" / "state.safetensors"
-    state.write_bytes(state.read_bytes()[:-4])
+    whole = state.read_bytes()
+    state.write_bytes(whole[:-4])
     done = trainer("run")
     assert done.returncode == 1
     assert "state.safetensors" in done.stderr
+    state.write_bytes(whole[:-4000] + bytes([whole[-4000] ^ 1]) + whole[-3999:])
+    done = trainer("run")
+    assert done.returncode == 1
+    assert "state.safetensors" in done.stderr and "damaged" in done.stderr
+
+
+def test_a_state_without_a_sum_is_taken(trainer):
+    """Of format 1, which had none."""
+    assert trainer("run", "--steps", 3).returncode == 0
+    state = trainer.folder / "run" / "state.safetensors"
+    safetensors_file.rewrite(
+        state, state, lambda document: document.update(format=1), key="softdiff_training"
+    )
+    state.write_bytes(state.read_bytes().replace(b'"sha256": "', b'"other_": "'))
+    done = trainer("run", "--steps", 4)
+    assert done.returncode == 0, done.stderr
+    assert "event=resumed step=3" in done.stderr
 
 
 def test_one_process_per_run(trainer):

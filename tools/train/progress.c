@@ -1,10 +1,12 @@
 #include "tools/train/progress.h"
 #include "engine/base/clock.h"
 #include "engine/base/error.h"
+#include "tools/line_file.h"
 #include "tools/train/examples.h"
 #include "tools/train/trainer.h"
 
 #include <errno.h>
+#include <jansson.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -12,12 +14,14 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { BINS = 10, BAR = 24 };
+/* No number of a line is longer than 24 digits: LINE_BYTES is ample. */
+enum { BINS = 10, BAR = 24, LINE_BYTES = 1024 };
 
 struct progress {
     struct progress_options options;
-    FILE *log;
-    bool terminal; /* standard error is one */
+    struct line_file *log;
+    uint64_t logged; /* step of the log's last line; 0: none */
+    bool terminal;   /* standard error is one */
     bool open_line;
     double start; /* monotonic seconds when this was opened */
     /* Monotonic seconds. */
@@ -31,6 +35,20 @@ struct progress {
     int bin_n[BINS];
 };
 
+/* A line of the log stays if it is of a step that was saved, and once; line_file_judge. */
+static int judge_line(void *arg, const char *line, int number, bool whole, struct error *err)
+{
+    struct progress *p = arg;
+    json_t *json = whole ? json_loads(line, 0, NULL) : NULL;
+    json_int_t step = json_integer_value(json_object_get(json, "step"));
+    bool stays = step > (json_int_t)p->logged && step <= (json_int_t)p->options.first_step;
+
+    json_decref(json);
+    if (stays)
+        p->logged = (uint64_t)step;
+    return stays;
+}
+
 int progress_open(const char *path, const struct progress_options *options, struct progress **out,
                   struct error *err)
 {
@@ -42,11 +60,10 @@ int progress_open(const char *path, const struct progress_options *options, stru
     p->options = *options;
     p->terminal = isatty(STDERR_FILENO);
     p->start = clock_seconds();
-    p->log = fopen(path, "a");
-    if (!p->log) {
-        rc = -errno;
+    rc = line_file_open(path, judge_line, p, &p->log, err);
+    if (rc < 0) {
         free(p);
-        return error_set(err, rc, "could not write the log \"%s\": %s", path, strerror(-rc));
+        return rc;
     }
     *out = p;
     return 0;
@@ -57,7 +74,7 @@ void progress_close(struct progress *p)
     if (!p)
         return;
     progress_break(p);
-    fclose(p->log);
+    line_file_close(p->log);
     free(p);
 }
 
@@ -110,28 +127,28 @@ static void print_line(struct progress *p, uint64_t done, double loss, double lr
 static int write_line(struct progress *p, uint64_t done, double lr, struct error *err)
 {
     double n = p->n_steps;
+    char line[LINE_BYTES];
+    int used;
 
-    fprintf(p->log,
-            "{\"step\":%llu,\"images\":%llu,\"loss\":%.7g,\"grad_norm\":%.6g,"
-            "\"grad_norm_max\":%.6g,\"lr\":%.6g,\"images_per_s\":%.2f,"
-            "\"ms\":{\"batch\":%.2f,\"run\":%.2f,\"update\":%.2f},\"seconds\":%.1f,\"loss_t\":[",
-            (unsigned long long)done, (unsigned long long)done * (unsigned)p->options.batch,
-            p->loss / n, p->norm / n, p->norm_max, lr, p->rate, p->batch_ms / n, p->run_ms / n,
-            p->update_ms / n, progress_seconds(p));
+    used = snprintf(line, sizeof(line),
+                    "{\"step\":%llu,\"images\":%llu,\"loss\":%.7g,\"grad_norm\":%.6g,"
+                    "\"grad_norm_max\":%.6g,\"lr\":%.6g,\"images_per_s\":%.2f,"
+                    "\"ms\":{\"batch\":%.2f,\"run\":%.2f,\"update\":%.2f},\"seconds\":%.1f,\"loss_"
+                    "t\":[",
+                    (unsigned long long)done, (unsigned long long)done * (unsigned)p->options.batch,
+                    p->loss / n, p->norm / n, p->norm_max, lr, p->rate, p->batch_ms / n,
+                    p->run_ms / n, p->update_ms / n, progress_seconds(p));
     for (int i = 0; i < BINS; i++) {
-        if (p->bin_n[i])
-            fprintf(p->log, "%s%.6g", i ? "," : "", p->bin_loss[i] / p->bin_n[i]);
-        else
-            fprintf(p->log, "%snull", i ? "," : "");
-    }
-    fprintf(p->log, "]}\n");
-    if (fflush(p->log) != 0) {
-        int rc = -errno;
+        size_t room = sizeof(line) - (size_t)used;
 
-        clearerr(p->log);
-        return error_set(err, rc, "could not write the log: %s", strerror(-rc));
+        if (p->bin_n[i])
+            used +=
+                snprintf(line + used, room, "%s%.6g", i ? "," : "", p->bin_loss[i] / p->bin_n[i]);
+        else
+            used += snprintf(line + used, room, "%snull", i ? "," : "");
     }
-    return 0;
+    snprintf(line + used, sizeof(line) - (size_t)used, "]}");
+    return line_file_add(p->log, line, err);
 }
 
 static void start_interval(struct progress *p)

@@ -8,7 +8,8 @@
  *   images_per_s        of the steps alone, without what happens between them
  *   ms                  mean times of a step's parts: batch, run, update
  *   seconds             spent training so far
- * After a resume, lines of steps that were lost with the last crash appear twice.
+ * Every step has one line: those of steps that were lost with a crash, and half lines that it or a
+ * full disk left, are taken out when a training goes on.
  */
 #ifndef TOOLS_TRAIN_PROGRESS_H
 #define TOOLS_TRAIN_PROGRESS_H
@@ -29,7 +30,7 @@ struct progress_options {
     double minutes;      /* wall time at which the training stops; 0: none */
 };
 
-/* path: the log, created or appended to. 0 or -errno. */
+/* path: the log, created or appended to. 0, -ENOMEM or -errno. */
 int progress_open(const char *path, const struct progress_options *options, struct progress **out,
                   struct error *err);
 void progress_close(struct progress *p);

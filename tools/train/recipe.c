@@ -9,6 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const char *const decay_names[] = {"none", "linear", "cosine"}; /* by enum decay */
+static const char *const loss_names[] = {"soft", "plain"};             /* by enum loss */
+static const char *const weight_names[] = {"sigma", "balanced"};       /* by recipe.balanced */
+
 static int wrong(struct error *err, const char *key, const char *what)
 {
     return error_set(err, -EINVAL, "\"%s\" %s", key, what);
@@ -99,8 +103,6 @@ static int read_data(const json_t *json, struct recipe *r, struct error *err)
 
 static int read_training(const json_t *json, struct recipe *r, struct error *err)
 {
-    static const char *const decays[] = {"none", "linear", "cosine"};
-    static const char *const weights[] = {"sigma", "balanced"};
     struct optimizer_options *o = &r->optimizer;
     int steps = 0, warmup = 0, decay = DECAY_NONE, weight = 0, seed = 0, rc;
     struct json_fields f;
@@ -110,7 +112,7 @@ static int read_training(const json_t *json, struct recipe *r, struct error *err
     json_fields_int(&f, "steps", JSON_REQUIRED, 1, INT_MAX, &steps);
     json_fields_number(&f, "lr", JSON_REQUIRED, 1e-9, 10, &o->lr);
     json_fields_int(&f, "warmup", JSON_OPTIONAL, 0, INT_MAX, &warmup);
-    json_fields_choice(&f, "decay", JSON_OPTIONAL, 3, decays, &decay);
+    json_fields_choice(&f, "decay", JSON_OPTIONAL, 3, decay_names, &decay);
     json_fields_number(&f, "decay_from", JSON_OPTIONAL, 0, 0.999, &o->decay_from);
     json_fields_number(&f, "beta1", JSON_OPTIONAL, 0, 0.9999, &o->beta1);
     json_fields_number(&f, "beta2", JSON_OPTIONAL, 0, 0.999999, &o->beta2);
@@ -118,7 +120,7 @@ static int read_training(const json_t *json, struct recipe *r, struct error *err
     json_fields_number(&f, "clip", JSON_OPTIONAL, 0, 1e9, &o->clip);
     json_fields_number(&f, "ema", JSON_OPTIONAL, 0, 0.9999999, &o->ema);
     json_fields_bool(&f, "stratified", JSON_OPTIONAL, &r->stratified);
-    json_fields_choice(&f, "weight", JSON_OPTIONAL, 2, weights, &weight);
+    json_fields_choice(&f, "weight", JSON_OPTIONAL, 2, weight_names, &weight);
     json_fields_int(&f, "seed", JSON_OPTIONAL, 0, INT_MAX, &seed);
     rc = json_fields_end(&f);
     if (rc < 0)
@@ -181,7 +183,6 @@ struct document {
 
 static int read_document(const json_t *json, struct document *d, struct error *err)
 {
-    static const char *const losses[] = {"soft", "plain"};
     struct json_fields f;
 
     *d = (struct document){.licence = "", .loss = LOSS_SOFT};
@@ -192,7 +193,7 @@ static int read_document(const json_t *json, struct document *d, struct error *e
     json_fields_value(&f, "schedule", JSON_REQUIRED, &d->schedule);
     json_fields_string(&f, "output", JSON_REQUIRED, &d->output);
     json_fields_string(&f, "time_embed", JSON_REQUIRED, &d->time_embed);
-    json_fields_choice(&f, "loss", JSON_OPTIONAL, 2, losses, &d->loss);
+    json_fields_choice(&f, "loss", JSON_OPTIONAL, 2, loss_names, &d->loss);
     json_fields_value(&f, "data", JSON_OPTIONAL, &d->data);
     json_fields_value(&f, "training", JSON_REQUIRED, &d->training);
     json_fields_value(&f, "progress", JSON_OPTIONAL, &d->progress);
@@ -296,34 +297,117 @@ void recipe_fini(struct recipe *r)
     *r = (struct recipe){0};
 }
 
-static bool same(const struct recipe *a, const struct recipe *b, const char *section,
-                 const char *key)
+int recipe_set_steps(struct recipe *r, uint64_t steps, struct error *err)
 {
-    const json_t *x = json_object_get(a->json, section), *y = json_object_get(b->json, section);
+    json_t *training = json_object_get(r->json, "training");
 
-    if (key) {
-        x = json_object_get(x, key);
-        y = json_object_get(y, key);
-    }
-    return (!x && !y) || json_equal(x, y);
+    if (json_object_set_new(training, "steps", json_integer((json_int_t)steps)) < 0)
+        return error_set(err, -ENOMEM, "out of memory for a recipe");
+    r->optimizer.steps = steps;
+    return 0;
 }
 
-int recipe_continues(const struct recipe *before, const struct recipe *after, struct error *err)
+/* Values that must stay, with defaults where the document says nothing; NULL without memory. */
+static json_t *fixed_values(const struct recipe *r)
 {
-    static const char *const keys[][2] = {
-        {"architecture", NULL}, {"corruption", NULL},
-        {"schedule", NULL},     {"output", NULL},
-        {"time_embed", NULL},   {"loss", NULL},
-        {"data", NULL},         {"training", "batch"},
-        {"training", "seed"},   {"training", "stratified"},
-    };
+    /* clang-format off */
+    return json_pack("{s:o, s:O, s:O, s:s, s:s, s:s, s:i, s:b, s:i, s:I, s:b, s:s}",
+                     "architecture", architecture_to_json(&r->architecture),
+                     "corruption", r->corruption,
+                     "schedule", json_object_get(r->json, "schedule"),
+                     "output", output_name(r->output),
+                     "time_embed", time_embed_name(r->time_embed),
+                     "loss", loss_names[r->loss],
+                     "data.crop", r->crop,
+                     "data.flip", r->flip,
+                     "training.batch", r->batch,
+                     "training.seed", (json_int_t)r->seed,
+                     "training.stratified", r->stratified,
+                     "training.weight", weight_names[r->balanced]);
+    /* clang-format on */
+}
 
-    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
-        if (!same(before, after, keys[i][0], keys[i][1]))
-            return error_set(err, -EINVAL,
-                             "\"%s%s%s\" of the recipe is not what this training "
-                             "was begun with",
-                             keys[i][0], keys[i][1] ? "." : "", keys[i][1] ? keys[i][1] : "");
+/* Values that may change. */
+static json_t *free_values(const struct recipe *r)
+{
+    const struct optimizer_options *o = &r->optimizer;
+
+    /* clang-format off */
+    return json_pack("{s:s, s:s, s:I, s:f, s:I, s:s, s:f, s:f, s:f, s:f, s:f, s:f,"
+                     " s:i, s:i, s:f, s:b}",
+                     "name", r->name,
+                     "licence", r->licence,
+                     "training.steps", (json_int_t)o->steps,
+                     "training.lr", o->lr,
+                     "training.warmup", (json_int_t)o->warmup,
+                     "training.decay", decay_names[o->decay],
+                     "training.decay_from", o->decay_from,
+                     "training.beta1", o->beta1,
+                     "training.beta2", o->beta2,
+                     "training.eps", o->eps,
+                     "training.clip", o->clip,
+                     "training.ema", o->ema,
+                     "progress.log_every", r->log_every,
+                     "progress.grid_every", r->grid_every,
+                     "progress.checkpoint_minutes", r->checkpoint_minutes,
+                     "progress.bf16", r->bf16);
+    /* clang-format on */
+}
+
+/* Takes both, also on failure. */
+static int refuse_changes(json_t *before, json_t *after, struct error *err)
+{
+    int rc = before && after ? 0 : error_set(err, -ENOMEM, "out of memory comparing recipes");
+    const char *key;
+    json_t *value;
+
+    json_object_foreach(before, key, value)
+    {
+        if (rc == 0 && !json_equal(value, json_object_get(after, key)))
+            rc = error_set(err, -EINVAL,
+                           "\"%s\" of the recipe is not what this training was begun with", key);
     }
-    return 0;
+    json_decref(before);
+    json_decref(after);
+    return rc;
+}
+
+/* Takes both, also on failure. */
+static int tell_changes(json_t *before, json_t *after, recipe_change *changed, void *arg,
+                        struct error *err)
+{
+    const size_t flags = JSON_ENCODE_ANY | JSON_REAL_PRECISION(6);
+    int rc = before && after ? 0 : error_set(err, -ENOMEM, "out of memory comparing recipes");
+    const char *key;
+    json_t *value;
+
+    json_object_foreach(before, key, value)
+    {
+        json_t *other = json_object_get(after, key);
+        char *x, *y;
+
+        if (rc < 0 || json_equal(value, other))
+            continue;
+        x = json_dumps(value, flags);
+        y = json_dumps(other, flags);
+        if (x && y)
+            changed(arg, key, x, y);
+        else
+            rc = error_set(err, -ENOMEM, "out of memory comparing recipes");
+        free(x);
+        free(y);
+    }
+    json_decref(before);
+    json_decref(after);
+    return rc;
+}
+
+int recipe_continues(const struct recipe *before, const struct recipe *after,
+                     recipe_change *changed, void *arg, struct error *err)
+{
+    int rc = refuse_changes(fixed_values(before), fixed_values(after), err);
+
+    if (rc == 0)
+        rc = tell_changes(free_values(before), free_values(after), changed, arg, err);
+    return rc;
 }

@@ -72,9 +72,17 @@ int recipe_read(const char *path, struct recipe *out, struct error *err);
 int recipe_parse(const char *text, struct recipe *out, struct error *err);
 void recipe_fini(struct recipe *r);
 
+/* Another number of steps, as if the document had said so. 0 or -ENOMEM. */
+int recipe_set_steps(struct recipe *r, uint64_t steps, struct error *err);
+
+/* Told of a value that is not what it was, e.g. "training.lr", "0.0006", "0.0003". */
+typedef void recipe_change(void *arg, const char *key, const char *before, const char *after);
+
 /* Whether a training begun with `before` may go on with `after`: network, corruption, schedule,
- * output, loss, data, batch and seed must be the same; lengths, rates and intervals may change.
- * 0, or -EINVAL naming what differs. */
-int recipe_continues(const struct recipe *before, const struct recipe *after, struct error *err);
+ * output, loss and its weight, data, batch and seed must be the same; lengths, rates, the average and
+ * intervals may change, and `changed` is told of each. What is left out is its default.
+ * 0, -ENOMEM, or -EINVAL naming what differs. */
+int recipe_continues(const struct recipe *before, const struct recipe *after,
+                     recipe_change *changed, void *arg, struct error *err);
 
 #endif

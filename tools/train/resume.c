@@ -1,5 +1,6 @@
 #include "tools/train/resume.h"
 #include "engine/base/error.h"
+#include "model/digest.h"
 #include "model/safetensors.h"
 
 #include <errno.h>
@@ -9,10 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char metadata_key[] = "softdiff_training";
+static const char metadata_key[] = "softdiff_training", digest_key[] = "sha256";
 static const char *const array_names[] = {"weights", "ema", "adam.m", "adam.v"};
 
-enum { FORMAT = 1, ARRAYS = 4 };
+enum { FORMAT_WITHOUT_DIGEST = 1, FORMAT = 2, ARRAYS = 4 };
 
 struct resume {
     struct safetensors *file;
@@ -45,14 +46,33 @@ static char *describe(const struct resume_counters *c, const struct recipe *reci
     return text;
 }
 
+/* Of the document and of the arrays' bytes, NULL for one that is not there. 0 or -ENOMEM. */
+static int sum_up(const char *document, const struct safetensors_tensor *const tensors[ARRAYS],
+                  char out[DIGEST_TEXT], struct error *err)
+{
+    struct digest *d = digest_begin();
+
+    if (!d)
+        return error_set(err, -ENOMEM, "out of memory for a digest");
+    digest_add(d, document, strlen(document) + 1);
+    for (int i = 0; i < ARRAYS; i++) {
+        if (tensors[i])
+            digest_add(d, tensors[i]->data,
+                       safetensors_count(tensors[i]) * safetensors_dtype_size(tensors[i]->dtype));
+    }
+    digest_end(d, out);
+    return 0;
+}
+
 int resume_write(const char *path, const struct resume_counters *counters,
                  const struct recipe *recipe, const struct optimizer_state *state,
                  struct error *err)
 {
     struct safetensors_tensor tensors[ARRAYS] = {0};
+    const struct safetensors_tensor *list[ARRAYS];
     float *arrays[ARRAYS];
-    char *text = describe(counters, recipe);
-    const char *metadata[1][2] = {{metadata_key, text}};
+    char *text = describe(counters, recipe), digest[DIGEST_TEXT];
+    const char *metadata[2][2] = {{metadata_key, text}, {digest_key, digest}};
     int rc;
 
     if (!text)
@@ -64,29 +84,31 @@ int resume_write(const char *path, const struct resume_counters *counters,
         tensors[i].n_dims = 1;
         tensors[i].dims[0] = state->n;
         tensors[i].data = arrays[i];
+        list[i] = &tensors[i];
     }
-    rc = safetensors_write(path, ARRAYS, tensors, 1, metadata, err);
+    rc = sum_up(text, list, digest, err);
+    if (rc == 0)
+        rc = safetensors_write(path, ARRAYS, tensors, 2, metadata, err);
     free(text);
     return rc;
 }
 
 /* Everything but the recipe. */
-static int parse_counters(json_t *json, struct resume_counters *c, json_t **recipe,
+static int parse_counters(json_t *json, struct resume_counters *c, int *format, json_t **recipe,
                           struct error *err)
 {
     const char *digest, *start;
     json_error_t json_err;
     json_int_t step;
     char *end;
-    int format;
 
     if (json_unpack_ex(json, &json_err, JSON_STRICT, "{s:i, s:I, s:F, s:i, s:s, s:s, s:o}",
-                       "format", &format, "step", &step, "seconds", &c->seconds, "n_images",
+                       "format", format, "step", &step, "seconds", &c->seconds, "n_images",
                        &c->n_images, "data_digest", &digest, "start_digest", &start, "recipe",
                        recipe) < 0)
         return error_set(err, -EINVAL, "its metadata is wrong: %s", json_err.text);
-    if (format != FORMAT)
-        return error_set(err, -EINVAL, "its format is %d, not %d", format, FORMAT);
+    if (*format != FORMAT && *format != FORMAT_WITHOUT_DIGEST)
+        return error_set(err, -EINVAL, "its format is %d, not %d", *format, FORMAT);
     c->data_digest = strtoull(digest, &end, 16);
     if (step < 0 || *end || strlen(start) >= sizeof(c->start_digest))
         return error_set(err, -EINVAL, "its counters are out of range");
@@ -95,16 +117,36 @@ static int parse_counters(json_t *json, struct resume_counters *c, json_t **reci
     return 0;
 }
 
+/* Whether the file is as it was written. */
+static int check_digest(const struct resume *r, const char *document, int format, struct error *err)
+{
+    const char *said = safetensors_metadata(r->file, digest_key);
+    const struct safetensors_tensor *list[ARRAYS];
+    char digest[DIGEST_TEXT];
+    int rc;
+
+    if (format == FORMAT_WITHOUT_DIGEST && !said)
+        return 0;
+    for (int i = 0; i < ARRAYS; i++)
+        list[i] = safetensors_find(r->file, array_names[i]);
+    rc = sum_up(document, list, digest, err);
+    if (rc == 0 && (!said || strcmp(said, digest) != 0))
+        rc = error_set(err, -EINVAL, "it is damaged: its SHA-256 is not what it says");
+    return rc;
+}
+
 static int parse(struct resume *r, struct error *err)
 {
     const char *text = safetensors_metadata(r->file, metadata_key);
     json_t *json = text ? json_loads(text, 0, NULL) : NULL, *recipe;
     char *recipe_text = NULL;
-    int rc;
+    int format, rc;
 
     if (!json)
         return error_set(err, -EINVAL, "it is not the resume state of a training");
-    rc = parse_counters(json, &r->counters, &recipe, err);
+    rc = parse_counters(json, &r->counters, &format, &recipe, err);
+    if (rc == 0)
+        rc = check_digest(r, text, format, err);
     if (rc == 0) {
         recipe_text = json_dumps(recipe, JSON_COMPACT);
         rc = recipe_text ? recipe_parse(recipe_text, &r->recipe, err)

@@ -2,8 +2,9 @@
  *
  * One safetensors file, written whole or not at all: the raw weights, their moving average and
  * Adam's two moments, each one flat float32 array in the order of the network's parameters, and
- * the metadata "softdiff_training" with the counters and the recipe. Random numbers need no state,
- * they are drawn from the counters. What was fitted to the data lies beside it in the checkpoint
+ * the metadata "softdiff_training" with the counters and the recipe, and "sha256" of all that, so
+ * that a state that a disk has changed is not taken up. Random numbers need no state, they are drawn
+ * from the counters. What was fitted to the data lies beside it in the checkpoint
  * that the training began with; the state holds that file's SHA-256.
  */
 #ifndef TOOLS_TRAIN_RESUME_H
@@ -31,7 +32,8 @@ int resume_write(const char *path, const struct resume_counters *counters,
 
 struct resume; /* an open state */
 
-/* 0, -ENOENT (there is none), -errno, -EINVAL (not a state of ours), -ENOMEM. */
+/* 0, -ENOENT (there is none), -errno, -EINVAL (not a state of ours, or not as it was written; states
+ * of format 1 have no sum and are taken as they are), -ENOMEM. */
 int resume_open(const char *path, struct resume **out, struct error *err);
 void resume_close(struct resume *r);
 

@@ -307,13 +307,19 @@ static int load_start(struct training *t, struct error *err)
     return rc;
 }
 
+/* A change of the recipe, in the log. */
+static void tell_change(void *arg, const char *key, const char *before, const char *after)
+{
+    log_write(LOG_INFO, "event=changed key=%s before=%s after=%s", key, before, after);
+}
+
 /* What was fitted when the training began, and proof that nothing else has changed since. */
 static int resume_formulation(struct training *t, struct error *err)
 {
     const struct resume_counters *c = resume_counters(t->resume);
     int rc;
 
-    rc = recipe_continues(resume_recipe(t->resume), &t->recipe, err);
+    rc = recipe_continues(resume_recipe(t->resume), &t->recipe, tell_change, NULL, err);
     if (rc < 0) {
         error_prefix(err, "cannot resume in \"%s\": ", t->options->out);
         return rc;
@@ -465,6 +471,16 @@ static int loop(struct training *t, struct error *err)
     return 0;
 }
 
+/* Another precision computes other numbers. */
+static void tell_precision(const struct training *t)
+{
+    const char *now = precision_name(trainer_precision(t->trainer));
+    const char *before = json_string_value(json_object_get(t->loaded->provenance, "precision"));
+
+    if (before && strcmp(before, now) != 0)
+        tell_change(NULL, "precision", before, now);
+}
+
 static int train(struct training *t, struct error *err)
 {
     char *path;
@@ -474,6 +490,8 @@ static int train(struct training *t, struct error *err)
         rc = resume_read(t->resume, trainer_state(t->trainer), err);
         if (rc == 0)
             rc = trainer_changed(t->trainer, err);
+        if (rc == 0)
+            tell_precision(t);
         if (rc == 0)
             log_write(LOG_INFO, "event=resumed step=%llu", (unsigned long long)t->counters.step);
     } else {
@@ -515,7 +533,9 @@ static int prepare(struct training *t, struct error *err)
     if (rc < 0)
         return rc;
     if (o->steps > 0)
-        t->recipe.optimizer.steps = (uint64_t)o->steps;
+        rc = recipe_set_steps(&t->recipe, (uint64_t)o->steps, err);
+    if (rc < 0)
+        return rc;
     /* Example numbers are 32-bit words of Philox. */
     if ((double)t->recipe.optimizer.steps * t->recipe.batch >= (double)UINT32_MAX)
         return error_set(err, -EINVAL, "%llu steps of %d images are more than 2^32 examples",

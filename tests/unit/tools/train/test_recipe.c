@@ -106,26 +106,71 @@ static void test_mistakes(void **state)
     assert_int_equal(recipe_parse("[]", &r, &err), -EINVAL);
 }
 
+/* Appends "key before after; " to a text. */
+static void note_change(void *arg, const char *key, const char *before, const char *after)
+{
+    char *text = arg;
+    size_t used = strlen(text);
+
+    snprintf(text + used, 256 - used, "%s %s %s; ", key, before, after);
+}
+
 static void test_what_a_resume_may_change(void **state)
 {
+    static const struct {
+        const char *top, *schedule, *training;
+        const char *told;    /* what may change and did */
+        const char *refused; /* or what may not; NULL */
+    } cases[] = {
+        {"", "", "", "", NULL},
+        /* What is left out is its default. */
+        {", \"data\": {\"flip\": true}, \"loss\": \"soft\"", "",
+         ", \"ema\": 0.999, \"weight\": \"sigma\", \"stratified\": false, \"warmup\": 0", "", NULL},
+        {", \"progress\": {\"log_every\": 7}", "", ", \"ema\": 0.9, \"clip\": 2.5",
+         "training.clip 1.0 2.5; training.ema 0.999 0.9; progress.log_every 50 7; ", NULL},
+        {"", "", ", \"decay\": \"cosine\", \"beta2\": 0.99",
+         "training.decay \"none\" \"cosine\"; training.beta2 0.999 0.99; ", NULL},
+        {"", "\"t_noise\": 0.3", "", "", "schedule"},
+        {", \"loss\": \"plain\"", "", "", "", "loss"},
+        {", \"data\": {\"flip\": false}", "", "", "", "data.flip"},
+        {"", "", ", \"seed\": 2", "", "training.seed"},
+        {"", "", ", \"stratified\": true", "", "training.stratified"},
+        {"", "", ", \"weight\": \"balanced\"", "", "training.weight"},
+    };
     struct recipe before, after;
-    struct error err;
 
     assert_int_equal(parse("", "", "", &before, NULL), 0);
-    assert_int_equal(parse(", \"progress\": {\"log_every\": 7}", "", ", \"ema\": 0.9", &after,
-                           NULL),
-                     0);
-    assert_int_equal(recipe_continues(&before, &after, &err), 0);
-    recipe_fini(&after);
-    assert_int_equal(parse("", "\"t_noise\": 0.3", "", &after, NULL), 0);
-    assert_int_equal(recipe_continues(&before, &after, &err), -EINVAL);
-    assert_non_null(strstr(err.text, "schedule"));
-    recipe_fini(&after);
-    assert_int_equal(parse("", "", ", \"seed\": 2", &after, NULL), 0);
-    assert_int_equal(recipe_continues(&before, &after, &err), -EINVAL);
-    assert_non_null(strstr(err.text, "training.seed"));
-    recipe_fini(&after);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct error err = {""};
+        char told[256] = "";
+        int rc;
+
+        assert_int_equal(parse(cases[i].top, cases[i].schedule, cases[i].training, &after, NULL),
+                         0);
+        rc = recipe_continues(&before, &after, note_change, told, &err);
+        assert_int_equal(rc, cases[i].refused ? -EINVAL : 0);
+        assert_string_equal(told, cases[i].told);
+        if (cases[i].refused && !strstr(err.text, cases[i].refused))
+            fail_msg("\"%s\" does not name \"%s\"", err.text, cases[i].refused);
+        recipe_fini(&after);
+    }
     recipe_fini(&before);
+}
+
+/* The number of steps on the command line is what a resume compares with. */
+static void test_another_number_of_steps(void **state)
+{
+    struct recipe before, after;
+    char told[256] = "";
+
+    assert_int_equal(parse("", "", "", &before, NULL), 0);
+    assert_int_equal(parse("", "", "", &after, NULL), 0);
+    assert_int_equal(recipe_set_steps(&before, 3, NULL), 0);
+    assert_int_equal(before.optimizer.steps, 3);
+    assert_int_equal(recipe_continues(&before, &after, note_change, told, NULL), 0);
+    assert_string_equal(told, "training.steps 3 10; ");
+    recipe_fini(&before);
+    recipe_fini(&after);
 }
 
 /* The paper's settings, as the shipped recipes must keep them. */
@@ -163,8 +208,11 @@ static void test_shipped(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults), cmocka_unit_test(test_levels),
-        cmocka_unit_test(test_mistakes), cmocka_unit_test(test_what_a_resume_may_change),
+        cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_levels),
+        cmocka_unit_test(test_mistakes),
+        cmocka_unit_test(test_what_a_resume_may_change),
+        cmocka_unit_test(test_another_number_of_steps),
         cmocka_unit_test(test_shipped),
     };
 
