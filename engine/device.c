@@ -2,6 +2,7 @@
 #include "engine/base/choice.h"
 #include "engine/base/error.h"
 #include "engine/base/pool.h"
+#include "engine/choices.h"
 #include "engine/cpu/cpu_device.h"
 #include "engine/reference/reference_device.h"
 
@@ -34,12 +35,19 @@ int precision_parse(const char *name, enum precision *out, struct error *err)
     return 0;
 }
 
-int device_open(const char *name, int n_threads, struct device **out, struct error *err)
+static int unknown_device(const char *name, struct error *err)
 {
-    if (n_threads < 0)
-        return error_set(err, -EINVAL, "a device cannot have %d threads", n_threads);
-    if (n_threads == 0)
-        n_threads = pool_available_threads();
+    error_set(err, -EINVAL, "unknown device \"%s\": known are auto", name);
+    for (int i = 0; err && i < N_DEVICES; i++) {
+        size_t used = strlen(err->text);
+
+        snprintf(err->text + used, sizeof(err->text) - used, ", %s", devices[i]->name);
+    }
+    return -EINVAL;
+}
+
+static int open_by_name(const char *name, int n_threads, struct device **out, struct error *err)
+{
     /* The first that this machine can run. */
     for (int i = 0; strcmp(name, "auto") == 0; i++) {
         int rc = devices[i]->open(n_threads, out, err);
@@ -51,19 +59,56 @@ int device_open(const char *name, int n_threads, struct device **out, struct err
         if (strcmp(name, devices[i]->name) == 0)
             return devices[i]->open(n_threads, out, err);
     }
-    error_set(err, -EINVAL, "unknown device \"%s\": known are auto", name);
-    for (int i = 0; err && i < N_DEVICES; i++) {
-        size_t used = strlen(err->text);
+    return unknown_device(name, err);
+}
 
-        snprintf(err->text + used, sizeof(err->text) - used, ", %s", devices[i]->name);
+static int open_choices(const char *path, struct choices **out, struct error *err)
+{
+    struct choices *choices;
+    int rc = choices_create(&choices, err);
+
+    if (rc < 0)
+        return rc;
+    rc = path ? choices_read(choices, path, err) : choices_read_shipped(choices, err);
+    if (rc < 0) {
+        choices_destroy(choices);
+        return rc;
     }
-    return -EINVAL;
+    *out = choices;
+    return 0;
+}
+
+int device_open(const char *name, int n_threads, const char *choices, struct device **out,
+                struct error *err)
+{
+    struct choices *table;
+    int rc;
+
+    if (n_threads < 0)
+        return error_set(err, -EINVAL, "a device cannot have %d threads", n_threads);
+    if (n_threads == 0)
+        n_threads = pool_available_threads();
+    rc = open_choices(choices, &table, err);
+    if (rc < 0)
+        return rc;
+    rc = open_by_name(name, n_threads, out, err);
+    if (rc < 0) {
+        choices_destroy(table);
+        return rc;
+    }
+    ((struct device_base *)*out)->choices = table;
+    return 0;
 }
 
 void device_close(struct device *device)
 {
-    if (device)
-        device_base(device)->ops->close(device);
+    struct choices *choices;
+
+    if (!device)
+        return;
+    choices = device_base(device)->choices;
+    device_base(device)->ops->close(device);
+    choices_destroy(choices);
 }
 
 const char *device_name_at(int i)
@@ -74,6 +119,49 @@ const char *device_name_at(int i)
 const struct device_base *device_base(const struct device *device)
 {
     return (const struct device_base *)device;
+}
+
+void device_machine(struct device *device, char text[DEVICE_MACHINE_BYTES])
+{
+    const struct device_ops *ops = device_base(device)->ops;
+    int n = snprintf(text, DEVICE_MACHINE_BYTES, ops->machine ? "%s " : "%s", ops->name);
+
+    if (ops->machine)
+        ops->machine(device, text + n, DEVICE_MACHINE_BYTES - (size_t)n);
+}
+
+int device_algorithms(struct device *device, const struct kernel_spec *spec,
+                      const char *names[DEVICE_ALGORITHMS_MAX])
+{
+    const struct device_ops *ops = device_base(device)->ops;
+
+    return ops->algorithms ? ops->algorithms(device, spec, names) : 0;
+}
+
+int device_algorithm_of(struct device *device, const struct kernel_spec *spec, int n,
+                        const char *const *names, struct error *err)
+{
+    const char *name = spec->algorithm;
+    char machine[DEVICE_MACHINE_BYTES];
+    int i;
+
+    if (!name) {
+        device_machine(device, machine);
+        name = choices_find(device_base(device)->choices, machine, spec);
+    }
+    if (!name)
+        return 0;
+    if (n == 0)
+        return error_set(err, -EINVAL, "%s has one algorithm, which is not called \"%s\"",
+                         op_name(spec->kind), name);
+    i = choice_parse("algorithm", name, n, names, err);
+    if (i < 0) {
+        char key[CHOICES_KEY_BYTES];
+
+        if (choices_key(spec, key, NULL) == 0)
+            error_prefix(err, "%s: ", key);
+    }
+    return i;
 }
 
 void kernel_init(struct kernel *kernel, const struct kernel_ops *ops)

@@ -18,6 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct choices;
 struct error;
 struct executor_ops;
 
@@ -32,7 +33,7 @@ int precision_parse(const char *name, enum precision *out, struct error *err); /
 
 struct device; /* opaque to callers; each table defines its own, see struct device_base */
 
-enum { KERNEL_STAGES_MAX = 3 };
+enum { KERNEL_STAGES_MAX = 3, DEVICE_ALGORITHMS_MAX = 8, DEVICE_MACHINE_BYTES = 160 };
 
 /* A kernel. Tables embed it as the first member of their own struct. */
 struct kernel {
@@ -104,7 +105,16 @@ struct device_ops {
                      struct error *err);
     /* One line on what runs underneath, e.g. "oneDNN 2.6.3, avx512_core_bf16". */
     void (*describe)(struct device *device, char *text, size_t size);
-    /* For a spec that passes op_check(). 0, -ENOTSUP naming what is not supported (asked when a plan
+    /* What the bytes and the speed of kernels depend on beside the kind of the device: libraries
+     * with their versions, instruction sets, caches or the model of the GPU, as words with a space
+     * between; never the number of threads. Optional where there is nothing of the kind. */
+    void (*machine)(struct device *device, char *text, size_t size);
+    /* Names of the algorithms for a spec, the one for specs without a choice first. Returns how
+     * many. All of them pass the test of batch invariance. Optional where there is one for all. */
+    int (*algorithms)(struct device *device, const struct kernel_spec *spec,
+                      const char *names[DEVICE_ALGORITHMS_MAX]);
+    /* For a spec that passes op_check(). 0, -EINVAL (the algorithm that spec or the choices name is
+     * not one for it), -ENOTSUP naming what is not supported (asked when a plan
      * is made, never later), -ENOMEM or -EIO. Does not keep spec. */
     int (*kernel_create)(struct device *device, const struct kernel_spec *spec, struct kernel **out,
                          struct error *err);
@@ -132,16 +142,30 @@ struct device_ops {
 /* The part of struct device that engine/ reads. Tables embed it first in their own struct. */
 struct device_base {
     const struct device_ops *ops;
+    struct choices *choices; /* owned by device.c */
 };
 
-/* Opens a device by name. n_threads 0: as many as this process may use.
- * 0, -EINVAL for an unknown name (the text lists the known ones), -ENOTSUP, -ENOMEM. */
-int device_open(const char *name, int n_threads, struct device **out, struct error *err);
+/* Opens a device by name. n_threads 0: as many as this process may use. choices: a file that says
+ * which algorithms to use (engine/choices.h); NULL: those that come with the program.
+ * 0, -EINVAL for an unknown name (the text lists the known ones) or a file that is no table of
+ * choices, -errno if it could not be read, -ENOTSUP, -ENOMEM. */
+int device_open(const char *name, int n_threads, const char *choices, struct device **out,
+                struct error *err);
 void device_close(struct device *device);
 
 /* Names of the tables in this build, "auto" not included; NULL past the end. */
 const char *device_name_at(int i);
 
 const struct device_base *device_base(const struct device *device);
+
+/* Its name and what it says of the machine, e.g. "cpu oneDNN-2.6.3 avx512_core_bf16 ...". */
+void device_machine(struct device *device, char text[DEVICE_MACHINE_BYTES]);
+/* As the entry of struct device_ops; 0 where there is one algorithm for all. */
+int device_algorithms(struct device *device, const struct kernel_spec *spec,
+                      const char *names[DEVICE_ALGORITHMS_MAX]);
+/* For kernel_create() of a device: which of its n names is meant by the spec, else by the device's
+ * choices, else the first. Their index, or -EINVAL naming the operation; 0 where n is 0. */
+int device_algorithm_of(struct device *device, const struct kernel_spec *spec, int n,
+                        const char *const *names, struct error *err);
 
 #endif

@@ -199,6 +199,7 @@ struct kernel_spec {
     int n_inputs, n_outputs;
     struct tensor_desc inputs[OP_INPUTS_MAX];
     struct tensor_desc outputs[OP_OUTPUTS_MAX];
+    const char *algorithm; /* one of device_algorithms(); NULL: as the device's choices have it */
 };
 
 /* What programs, plans and gradients ask about an operation. */

@@ -15,7 +15,7 @@ static int check_device(const struct settings *s, FILE *file, struct error *err)
 
     rc = precision_parse(s->precision, &wanted, err);
     if (rc == 0)
-        rc = device_open(s->device, s->threads, &device, err);
+        rc = device_open(s->device, s->threads, NULL, &device, err);
     if (rc < 0)
         return rc;
     rc = device_base(device)->ops->precision(device, wanted, &precision, err);

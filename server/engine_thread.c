@@ -114,7 +114,7 @@ static int load(struct engine_thread *e, struct error *err)
 
     rc = precision_parse(s->precision, &options.precision, err);
     if (rc == 0)
-        rc = device_open(s->device, s->threads, &e->device, err);
+        rc = device_open(s->device, s->threads, NULL, &e->device, err);
     if (rc < 0)
         return rc;
     device_base(e->device)->ops->describe(e->device, e->device_text, sizeof(e->device_text));

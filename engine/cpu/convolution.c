@@ -7,7 +7,6 @@
 #include "engine/cpu/kernel_memory.h"
 #include "engine/cpu/loops.h"
 #include "engine/cpu/onednn.h"
-#include "engine/cpu/winograd.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -271,33 +270,37 @@ static bool calls_are_slow(const struct convolution *c)
 
 /* Bands differ in the format of the weights that they like best, and for that of another one oneDNN
  * may have nothing but its plainest loops: so each kind of band is asked in turn until one format
- * suits all. Where none does, the image stays whole. */
+ * suits all. Where none does, bands get larger, up to the whole image. */
 static int forward_calls_create(struct cpu_device *device, struct convolution *c,
-                                const struct convolution_shape *whole, struct error *err)
+                                const struct convolution_shape *whole, int n_bands,
+                                struct error *err)
 {
     struct convolution_shape shapes[BAND_KINDS];
-    int n_kinds = bands_init(c, whole, count_bands(whole), shapes);
 
-    for (int owner = 0; owner < n_kinds; owner++) {
-        int rc = calls_create(device, c, shapes, n_kinds, owner, err);
+    for (; n_bands > 1; n_bands /= 2) {
+        int n_kinds = bands_init(c, whole, n_bands, shapes);
 
-        if (rc < 0 || !calls_are_slow(c))
-            return rc;
-        calls_destroy(c);
+        for (int owner = 0; owner < n_kinds; owner++) {
+            int rc = calls_create(device, c, shapes, n_kinds, owner, err);
+
+            if (rc < 0 || !calls_are_slow(c))
+                return rc;
+            calls_destroy(c);
+        }
     }
-    n_kinds = bands_init(c, whole, 1, shapes);
-    return calls_create(device, c, shapes, n_kinds, 0, err);
+    bands_init(c, whole, 1, shapes);
+    return calls_create(device, c, shapes, 1, 0, err);
 }
 
-int convolution_forward_create(struct cpu_device *device, const struct convolution_shape *shape,
-                               struct kernel **out, struct error *err)
+static int forward_create(struct cpu_device *device, const struct convolution_shape *shape,
+                          int n_bands, struct kernel **out, struct error *err)
 {
     struct convolution *c = convolution_allocate(shape, &forward_ops, err);
     int rc;
 
     if (!c)
         return -ENOMEM;
-    rc = forward_calls_create(device, c, shape, err);
+    rc = forward_calls_create(device, c, shape, n_bands, err);
     if (rc == 0)
         rc = packing_init(device, c, shape, err);
     if (rc < 0) {
@@ -312,6 +315,23 @@ int convolution_forward_create(struct cpu_device *device, const struct convoluti
         c->base.scratch_bytes += scratch_align(c->band_count * sizeof(float));
     *out = &c->base;
     return 0;
+}
+
+int convolution_forward_create(struct cpu_device *device, const struct convolution_shape *shape,
+                               struct kernel **out, struct error *err)
+{
+    return forward_create(device, shape, count_bands(shape), out, err);
+}
+
+int convolution_whole_create(struct cpu_device *device, const struct convolution_shape *shape,
+                             struct kernel **out, struct error *err)
+{
+    return forward_create(device, shape, 1, out, err);
+}
+
+bool convolution_has_bands(const struct convolution_shape *shape)
+{
+    return count_bands(shape) > 1;
 }
 
 int convolution_backward_data_create(struct cpu_device *device,
@@ -357,64 +377,4 @@ int convolution_backward_weight_create(struct cpu_device *device,
                             (call_bytes > reorder_bytes ? call_bytes : reorder_bytes);
     *out = &c->base;
     return 0;
-}
-
-/* x and y are the tensors in their places, w the weight or its gradient. */
-static struct convolution_shape shape_of(const struct kernel_spec *spec,
-                                         const struct tensor_desc *x, const struct tensor_desc *y,
-                                         const struct tensor_desc *weight)
-{
-    return (struct convolution_shape){
-        .kind = spec->kind,
-        .n = x->n,
-        .x_h = x->shape.dims[0],
-        .x_w = x->shape.dims[1],
-        .x_c = x->shape.dims[2],
-        .y_h = y->shape.dims[0],
-        .y_w = y->shape.dims[1],
-        .y_c = y->shape.dims[2],
-        .x_type = x->dtype,
-        .y_type = y->dtype,
-        .side = weight->shape.dims[2],
-        .stride = spec->attributes.window.stride,
-        .pad = spec->attributes.window.pad,
-        .pad_top = spec->attributes.window.pad,
-    };
-}
-
-int cpu_convolution_create(struct cpu_device *device, const struct kernel_spec *spec,
-                           struct kernel **out, struct error *err)
-{
-    struct convolution_shape shape =
-        shape_of(spec, &spec->inputs[0], &spec->outputs[0], &spec->inputs[1]);
-
-    shape.bias = spec->n_inputs > 2 && !spec->inputs[2].absent;
-    shape.residual = spec->kind == OP_CONVOLUTION_ADD;
-    shape.scale = spec->attributes.add.scale;
-    if (winograd_suits(device, &shape))
-        return winograd_forward_create(&shape, out, err);
-    return convolution_forward_create(device, &shape, out, err);
-}
-
-int cpu_convolution_grad_data_create(struct cpu_device *device, const struct kernel_spec *spec,
-                                     struct kernel **out, struct error *err)
-{
-    struct convolution_shape shape =
-        shape_of(spec, &spec->outputs[0], &spec->inputs[0], &spec->inputs[1]);
-
-    if (winograd_suits(device, &shape))
-        return winograd_backward_data_create(&shape, out, err);
-    return convolution_backward_data_create(device, &shape, out, err);
-}
-
-int cpu_convolution_grad_weight_create(struct cpu_device *device, const struct kernel_spec *spec,
-                                       struct kernel **out, struct error *err)
-{
-    struct convolution_shape shape =
-        shape_of(spec, &spec->inputs[0], &spec->inputs[1], &spec->outputs[0]);
-
-    shape.bias = spec->n_outputs > 1 && !spec->outputs[1].absent;
-    if (winograd_suits(device, &shape))
-        return winograd_backward_weight_create(&shape, out, err);
-    return convolution_backward_weight_create(device, &shape, out, err);
 }

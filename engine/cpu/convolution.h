@@ -1,5 +1,5 @@
-/* Convolution kernels by shape, for the operations that are one: OP_CONVOLUTION and, as a
- * convolution with 1x1 weights, OP_LINEAR over positions.
+/* Convolution kernels by shape through oneDNN, for the operations that are one: OP_CONVOLUTION and,
+ * as a convolution with 1x1 weights, OP_LINEAR over positions.
  *
  * Inputs and outputs of the kernels are those of the operation in the order of engine/op.h;
  * weights are packed.
@@ -28,9 +28,13 @@ struct convolution_shape {
     float scale;
 };
 
-/* x, weight, bias?, residual? -> y */
+/* x, weight, bias?, residual? -> y; an image is cut into bands for several threads. */
 int convolution_forward_create(struct cpu_device *device, const struct convolution_shape *shape,
                                struct kernel **out, struct error *err);
+/* The same with images left whole. */
+int convolution_whole_create(struct cpu_device *device, const struct convolution_shape *shape,
+                             struct kernel **out, struct error *err);
+bool convolution_has_bands(const struct convolution_shape *shape);
 /* dy, weight -> dx */
 int convolution_backward_data_create(struct cpu_device *device,
                                      const struct convolution_shape *shape, struct kernel **out,

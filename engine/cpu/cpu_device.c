@@ -1,18 +1,21 @@
 #include "engine/cpu/cpu_device.h"
 #include "engine/base/error.h"
+#include "engine/cpu/algorithms.h"
 #include "engine/cpu/cpu_kernels.h"
+#include "engine/cpu/loops.h"
 #include "engine/cpu/onednn.h"
 
 #include <errno.h>
 #include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static cpu_create_fn *const creators[OP_KINDS] = {
     [OP_CONVOLUTION] = cpu_convolution_create,
     [OP_CONVOLUTION_ADD] = cpu_convolution_create,
-    [OP_CONVOLUTION_GRAD_DATA] = cpu_convolution_grad_data_create,
-    [OP_CONVOLUTION_GRAD_WEIGHT] = cpu_convolution_grad_weight_create,
+    [OP_CONVOLUTION_GRAD_DATA] = cpu_convolution_create,
+    [OP_CONVOLUTION_GRAD_WEIGHT] = cpu_convolution_create,
     [OP_LINEAR] = cpu_linear_create,
     [OP_LINEAR_GRAD_DATA] = cpu_linear_grad_data_create,
     [OP_LINEAR_GRAD_WEIGHT] = cpu_linear_grad_weight_create,
@@ -115,11 +118,29 @@ static void cpu_describe(struct device *device, char *text, size_t size)
              n_threads == 1 ? "" : "s");
 }
 
+/* oneDNN's instruction set, then that of our own loops: oneDNN's can be limited from outside. It
+ * also fits its blocks, and with them the order of sums, to the caches. */
+static void cpu_machine(struct device *device, char *text, size_t size)
+{
+    char version[32];
+    long l1d = sysconf(_SC_LEVEL1_DCACHE_SIZE), l2 = sysconf(_SC_LEVEL2_CACHE_SIZE);
+
+    onednn_version(version, sizeof(version));
+    snprintf(text, size, "oneDNN-%s %s %s L1d-%ldK L2-%ldK", version, onednn_isa(),
+             loops_best()->name, l1d > 0 ? l1d / 1024 : 0, l2 > 0 ? l2 / 1024 : 0);
+}
+
 static int cpu_kernel_create(struct device *device, const struct kernel_spec *spec,
                              struct kernel **out, struct error *err)
 {
     if (!creators[spec->kind])
         return error_set(err, -ENOTSUP, "the cpu device has no %s", op_name(spec->kind));
+    if (creators[spec->kind] != cpu_convolution_create) {
+        int rc = device_algorithm_of(device, spec, 0, NULL, err); /* nobody may want another */
+
+        if (rc < 0)
+            return rc;
+    }
     cpu_enter_thread(); /* oneDNN fixes the split over threads when a primitive is made */
     return creators[spec->kind]((struct cpu_device *)device, spec, out, err);
 }
@@ -130,6 +151,8 @@ const struct device_ops cpu_device_ops = {
     .close = cpu_close,
     .precision = cpu_precision,
     .describe = cpu_describe,
+    .machine = cpu_machine,
+    .algorithms = cpu_algorithms,
     .kernel_create = cpu_kernel_create,
     .kernel_run = host_device_kernel_run,
     .size = host_device_size,

@@ -1,5 +1,6 @@
 #include "engine/cpu/onednn.h"
 #include "engine/base/error.h"
+#include "engine/base/hash.h"
 #include "engine/cpu/convolution.h"
 #include "engine/cpu/cpu_kernels.h"
 #include "engine/cpu/onednn_call.h"
@@ -232,15 +233,6 @@ int onednn_unpack_create(struct cpu_device *device, const struct convolution_sha
     return onednn_call_create(device, desc, 2, reorder_args, op_name(shape->kind), out, err);
 }
 
-static uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t size)
-{
-    const unsigned char *p = bytes;
-
-    for (size_t i = 0; i < size; i++) /* FNV-1a */
-        hash = (hash ^ p[i]) * UINT64_C(0x100000001B3);
-    return hash;
-}
-
 /* Field by field: a descriptor has bytes that nobody sets. */
 static uint64_t hash_arg(uint64_t hash, const struct onednn_call *call, int arg)
 {
@@ -263,7 +255,7 @@ static uint64_t hash_arg(uint64_t hash, const struct onednn_call *call, int arg)
 
 uint64_t onednn_packing(const struct onednn_call *pack)
 {
-    uint64_t hash = hash_arg(UINT64_C(0xCBF29CE484222325), pack, DNNL_ARG_FROM);
+    uint64_t hash = hash_arg(HASH_START, pack, DNNL_ARG_FROM);
 
     hash = hash_arg(hash, pack, DNNL_ARG_TO);
     return hash ? hash : 1;

@@ -211,17 +211,17 @@ static const struct kernel_ops backward_weight_ops = {
     .destroy = kernel_free,
 };
 
-bool winograd_suits(const struct cpu_device *device, const struct convolution_shape *shape)
+bool winograd_suits(const struct convolution_shape *shape)
 {
     bool gradient = shape->kind == OP_CONVOLUTION_GRAD_WEIGHT;
     int side = gradient ? WINOGRAD_GRADIENT_SIDE : WINOGRAD_SIDE;
     int x_h_min = gradient ? 2 : 8; /* for a tile of 4x4, reading the weights takes too long */
 
-    return loops_best()->winograd && !device->amx && shape->x_type == DTYPE_BF16 &&
-           shape->y_type == DTYPE_BF16 && shape->side == 3 && shape->stride == 1 &&
-           shape->pad == 1 && shape->x_h >= x_h_min && shape->x_h % side == 0 &&
-           shape->x_w % side == 0 && shape->x_c % 32 == 0 && shape->y_c % 32 == 0 &&
-           shape->x_c <= WINOGRAD_CHANNELS_MAX && shape->y_c <= WINOGRAD_CHANNELS_MAX;
+    return loops_best()->winograd && shape->x_type == DTYPE_BF16 && shape->y_type == DTYPE_BF16 &&
+           shape->side == 3 && shape->stride == 1 && shape->pad == 1 && shape->x_h >= x_h_min &&
+           shape->x_h % side == 0 && shape->x_w % side == 0 && shape->x_c % 32 == 0 &&
+           shape->y_c % 32 == 0 && shape->x_c <= WINOGRAD_CHANNELS_MAX &&
+           shape->y_c <= WINOGRAD_CHANNELS_MAX;
 }
 
 /* NULL with err set when out of memory. */
@@ -271,8 +271,8 @@ static void convolve_init(struct winograd *w, uint64_t packing)
     }
 }
 
-int winograd_forward_create(const struct convolution_shape *shape, struct kernel **out,
-                            struct error *err)
+int winograd_forward_create(struct cpu_device *device, const struct convolution_shape *shape,
+                            struct kernel **out, struct error *err)
 {
     struct winograd *w = winograd_allocate(shape, &strip_ops, err);
 
@@ -284,8 +284,8 @@ int winograd_forward_create(const struct convolution_shape *shape, struct kernel
 }
 
 /* A convolution of dy with the flipped windows, inputs and outputs swapped. */
-int winograd_backward_data_create(const struct convolution_shape *shape, struct kernel **out,
-                                  struct error *err)
+int winograd_backward_data_create(struct cpu_device *device, const struct convolution_shape *shape,
+                                  struct kernel **out, struct error *err)
 {
     struct winograd *w = winograd_allocate(shape, &strip_ops, err);
     struct winograd_image image;
@@ -307,7 +307,8 @@ int winograd_backward_data_create(const struct convolution_shape *shape, struct 
     return 0;
 }
 
-int winograd_backward_weight_create(const struct convolution_shape *shape, struct kernel **out,
+int winograd_backward_weight_create(struct cpu_device *device,
+                                    const struct convolution_shape *shape, struct kernel **out,
                                     struct error *err)
 {
     struct winograd *w = winograd_allocate(shape, &backward_weight_ops, err);

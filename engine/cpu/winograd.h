@@ -17,14 +17,15 @@
 
 #include "engine/cpu/convolution.h"
 
-/* Whether the creators below should be used. They give kernels like those of convolution.h. */
-bool winograd_suits(const struct cpu_device *device, const struct convolution_shape *shape);
+/* Whether the creators below can make this. They give kernels like those of convolution.h. */
+bool winograd_suits(const struct convolution_shape *shape);
 
-int winograd_forward_create(const struct convolution_shape *shape, struct kernel **out,
-                            struct error *err);
-int winograd_backward_data_create(const struct convolution_shape *shape, struct kernel **out,
-                                  struct error *err);
-int winograd_backward_weight_create(const struct convolution_shape *shape, struct kernel **out,
+int winograd_forward_create(struct cpu_device *device, const struct convolution_shape *shape,
+                            struct kernel **out, struct error *err);
+int winograd_backward_data_create(struct cpu_device *device, const struct convolution_shape *shape,
+                                  struct kernel **out, struct error *err);
+int winograd_backward_weight_create(struct cpu_device *device,
+                                    const struct convolution_shape *shape, struct kernel **out,
                                     struct error *err);
 
 #endif

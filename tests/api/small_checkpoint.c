@@ -22,7 +22,7 @@ static int make_weights(struct checkpoint *c, uint64_t seed, struct error *err)
     struct device *device = NULL;
     int x, time_cond, phi, rc;
 
-    rc = device_open("reference", 1, &device, err);
+    rc = device_open("reference", 1, NULL, &device, err);
     if (rc == 0)
         rc = program_create(&p, err);
     if (rc == 0) {

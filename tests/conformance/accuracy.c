@@ -10,9 +10,9 @@
 
 static void repeat_note(const struct subject *s, enum op_kind kind, int index)
 {
-    tap_note("repeat: conformance --device %s --precision %s --op %s --case %d --seed %" PRIu64,
-             device_base(s->device)->ops->name, precision_name(s->precision), op_name(kind), index,
-             s->seed);
+    tap_note("repeat: conformance --device %s --precision %s --op %s%s%s --case %d --seed %" PRIu64,
+             device_base(s->device)->ops->name, precision_name(s->precision), op_name(kind),
+             s->algorithm ? " --algorithm " : "", s->algorithm ? s->algorithm : "", index, s->seed);
 }
 
 void accuracy_check(const struct subject *s, enum op_kind kind, int index)
@@ -26,7 +26,7 @@ void accuracy_check(const struct subject *s, enum op_kind kind, int index)
     bool ok = true;
     int rc;
 
-    case_make(kind, index, subject_dtype(s), &c);
+    subject_case(s, kind, index, &c);
     subject_name(s, kind, index, name, sizeof(name));
     rc = inputs_make(s->reference, kind, index, &c, s->seed, &set, &err);
     if (rc == 0)

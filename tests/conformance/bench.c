@@ -47,7 +47,7 @@ void bench_run(const struct subject *s, enum op_kind kind, int index)
     char name[64];
     int n_runs = 0, rc;
 
-    case_make(kind, index, subject_dtype(s), &c);
+    subject_case(s, kind, index, &c);
     subject_name(s, kind, index, name, sizeof(name));
     rc = inputs_make(s->reference, kind, index, &c, s->seed, &set, &err);
     if (rc == 0)

@@ -1,7 +1,7 @@
 /* Holds every device to the reference, operation by operation.
  *
- *     conformance [--device NAME] [--precision fp32|bf16] [--op NAME] [--case I] [--seed N]
- *                 [--bench]
+ *     conformance [--device NAME] [--precision fp32|bf16] [--op NAME] [--algorithm NAME]
+ *                 [--case I] [--seed N] [--bench]
  *
  * Without arguments: everything on every device, as TAP. --bench times the cases instead.
  */
@@ -19,6 +19,7 @@
 struct options {
     const char *device;       /* NULL: all */
     const char *op;           /* NULL: all */
+    const char *algorithm;    /* NULL: all */
     enum precision precision; /* auto: all */
     int index;                /* -1: all */
     uint64_t seed;
@@ -28,13 +29,10 @@ struct options {
 static int options_parse(int argc, char **argv, struct options *out)
 {
     static const struct option names[] = {
-        {"device", required_argument, NULL, 'd'},
-        {"precision", required_argument, NULL, 'p'},
-        {"op", required_argument, NULL, 'o'},
-        {"case", required_argument, NULL, 'c'},
-        {"seed", required_argument, NULL, 's'},
-        {"bench", no_argument, NULL, 'b'},
-        {NULL, 0, NULL, 0},
+        {"device", required_argument, NULL, 'd'}, {"precision", required_argument, NULL, 'p'},
+        {"op", required_argument, NULL, 'o'},     {"algorithm", required_argument, NULL, 'a'},
+        {"case", required_argument, NULL, 'c'},   {"seed", required_argument, NULL, 's'},
+        {"bench", no_argument, NULL, 'b'},        {NULL, 0, NULL, 0},
     };
     struct error err;
     int c;
@@ -52,6 +50,9 @@ static int options_parse(int argc, char **argv, struct options *out)
             break;
         case 'o':
             out->op = optarg;
+            break;
+        case 'a':
+            out->algorithm = optarg;
             break;
         case 'c':
             out->index = atoi(optarg);
@@ -76,17 +77,38 @@ enum dtype subject_dtype(const struct subject *s)
 
 void subject_name(const struct subject *s, enum op_kind kind, int index, char *text, int size)
 {
-    snprintf(text, (size_t)size, "%s %s %s %d", device_base(s->device)->ops->name,
-             precision_name(s->precision), op_name(kind), index);
+    snprintf(text, (size_t)size, "%s %s %s%s%s %d", device_base(s->device)->ops->name,
+             precision_name(s->precision), op_name(kind), s->algorithm ? " by " : "",
+             s->algorithm ? s->algorithm : "", index);
+}
+
+void subject_case(const struct subject *s, enum op_kind kind, int index, struct op_case *out)
+{
+    case_make(kind, index, subject_dtype(s), out);
+    out->spec.algorithm = s->algorithm;
+}
+
+static bool has_algorithm(const struct subject *s, const struct kernel_spec *spec)
+{
+    const char *names[DEVICE_ALGORITHMS_MAX];
+    int n = device_algorithms(s->device, spec, names);
+
+    for (int i = 1; i < n; i++) {
+        if (strcmp(names[i], s->algorithm) == 0)
+            return true;
+    }
+    return false;
 }
 
 bool subject_has_case(const struct subject *s, enum op_kind kind, int index)
 {
     struct op_case c;
 
+    subject_case(s, kind, index, &c);
+    if (s->algorithm && !has_algorithm(s, &c.spec))
+        return false;
     if (s->precision == PRECISION_FP32)
         return true;
-    case_make(kind, index, subject_dtype(s), &c);
     for (int i = 0; i < c.spec.n_inputs; i++) {
         if (c.spec.inputs[i].dtype == DTYPE_BF16)
             return true;
@@ -94,13 +116,11 @@ bool subject_has_case(const struct subject *s, enum op_kind kind, int index)
     return c.spec.outputs[0].dtype == DTYPE_BF16;
 }
 
-/* Returns whether the options select anything. */
-static bool run_op(const struct subject *s, const struct options *options, enum op_kind kind)
+/* The cases of an operation by one algorithm. Returns whether the options select anything. */
+static bool run_cases(const struct subject *s, const struct options *options, enum op_kind kind)
 {
     bool ran = false;
 
-    if (!options->bench && memory_check(s, kind))
-        return true;
     for (int i = 0; i < cases_count(kind); i++) {
         if ((options->index >= 0 && options->index != i) || !subject_has_case(s, kind, i))
             continue;
@@ -112,9 +132,56 @@ static bool run_op(const struct subject *s, const struct options *options, enum 
         if (!options->bench && s->device == s->reference)
             gradient_check(s, kind, i);
     }
-    if (options->bench || options->index >= 0)
+    if (!options->bench && options->index < 0)
+        invariance_check(s, kind);
+    return ran;
+}
+
+/* Names of the algorithms that a device has for cases of an operation beside its first. */
+static int list_algorithms(const struct subject *s, enum op_kind kind,
+                           const char *list[DEVICE_ALGORITHMS_MAX])
+{
+    int n_list = 0;
+
+    for (int i = 0; i < cases_count(kind); i++) {
+        const char *names[DEVICE_ALGORITHMS_MAX];
+        struct op_case c;
+        int n;
+
+        subject_case(s, kind, i, &c);
+        n = device_algorithms(s->device, &c.spec, names);
+        for (int j = 1; j < n; j++) {
+            int k = 0;
+
+            while (k < n_list && strcmp(list[k], names[j]) != 0)
+                k++;
+            if (k == n_list && n_list < DEVICE_ALGORITHMS_MAX)
+                list[n_list++] = names[j];
+        }
+    }
+    return n_list;
+}
+
+/* Returns whether the options select anything. */
+static bool run_op(const struct subject *s, const struct options *options, enum op_kind kind)
+{
+    const char *algorithms[DEVICE_ALGORITHMS_MAX];
+    int n = list_algorithms(s, kind, algorithms);
+    bool ran = false;
+
+    if (!options->bench && memory_check(s, kind))
+        return true;
+    if (!options->algorithm)
+        ran = run_cases(s, options, kind);
+    for (int i = 0; i < n; i++) {
+        struct subject other = *s;
+
+        other.algorithm = algorithms[i];
+        if (!options->algorithm || strcmp(options->algorithm, algorithms[i]) == 0)
+            ran = run_cases(&other, options, kind) || ran;
+    }
+    if (options->bench || options->index >= 0 || options->algorithm)
         return ran;
-    invariance_check(s, kind);
     if (s->device == s->reference) {
         contract_check(kind);
         refusal_check(s, kind);
@@ -163,7 +230,7 @@ int main(int argc, char **argv)
     if (options_parse(argc, argv, &options) < 0)
         return 2;
     tap_note("seed %" PRIu64, options.seed);
-    if (device_open("reference", 1, &reference, &err) < 0) {
+    if (device_open("reference", 1, NULL, &reference, &err) < 0) {
         printf("Bail out! %s\n", err.text);
         return 1;
     }
@@ -174,7 +241,7 @@ int main(int argc, char **argv)
 
         if (options.device && strcmp(options.device, name) != 0)
             continue;
-        if (!is_reference && device_open(name, 1, &device, &err) < 0) {
+        if (!is_reference && device_open(name, 1, NULL, &device, &err) < 0) {
             tap_skip(err.text, "device %s", name);
             ran = true;
             continue;

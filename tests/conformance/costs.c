@@ -288,7 +288,7 @@ int main(void)
 
         if (strcmp(device_name_at(i), "reference") == 0)
             continue; /* plain loops */
-        if (device_open(device_name_at(i), 1, &device, &err) < 0) {
+        if (device_open(device_name_at(i), 1, NULL, &device, &err) < 0) {
             tap_skip(err.text, "device %s", device_name_at(i));
             continue;
         }

@@ -6,11 +6,14 @@
 
 #include <stdint.h>
 
+struct op_case;
+
 /* What to run on. */
 struct subject {
     struct device *device;
     struct device *reference;
     enum precision precision; /* fp32 or bf16 */
+    const char *algorithm;    /* NULL: the one that the device takes by itself */
     uint64_t seed;
 };
 
@@ -39,8 +42,11 @@ void refusal_check(const struct subject *s, enum op_kind kind);
 /* Prints the median time of a case. */
 void bench_run(const struct subject *s, enum op_kind kind, int index);
 
-/* Whether the case differs between precisions: there is a bfloat16 value in it, or precision is
- * fp32. */
+/* The case as it is to be run. */
+void subject_case(const struct subject *s, enum op_kind kind, int index, struct op_case *out);
+
+/* Whether the case differs between precisions, there is a bfloat16 value in it or precision is
+ * fp32, and the subject's algorithm is one for it, other than the device's first. */
 bool subject_has_case(const struct subject *s, enum op_kind kind, int index);
 
 /* "cpu bf16 group_norm 3" */

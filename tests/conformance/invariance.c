@@ -100,7 +100,7 @@ static int examine(const struct subject *s, enum op_kind kind, int index, struct
     struct op_case c;
     int rc;
 
-    case_make(kind, index, subject_dtype(s), &c);
+    subject_case(s, kind, index, &c);
     case_set_images(&c.spec, N_IMAGES);
     for (int i = 0; i < c.spec.n_inputs; i++) {
         /* Any numbers will do, but keep what must be positive so. */
@@ -161,7 +161,8 @@ void invariance_check(const struct subject *s, enum op_kind kind)
              (!shown || (found.elsewhere && found.alone));
     }
     if (n_examined > 0)
-        tap_result(ok, "%s %s %s: %s (%d cases)", device, precision, op_name(kind),
+        tap_result(ok, "%s %s %s%s%s: %s (%d cases)", device, precision, op_name(kind),
+                   s->algorithm ? " by " : "", s->algorithm ? s->algorithm : "",
                    shown ? "the bytes of an image depend on nothing but it"
                          : "the same bytes again",
                    n_examined);

@@ -41,7 +41,7 @@ int golden_places(struct place places[3])
         struct place place = all[i];
         enum precision resolved;
 
-        if (device_open(place.device, 1, &place.opened, &err) < 0)
+        if (device_open(place.device, 1, NULL, &place.opened, &err) < 0)
             fail_msg("%s", err.text);
         if (device_base(place.opened)
                 ->ops->precision(place.opened, place.precision, &resolved, NULL) < 0) {

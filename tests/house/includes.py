@@ -66,7 +66,7 @@ C_LIBRARY = {
     "stdatomic.h", "stdbool.h", "stddef.h", "stdint.h", "stdio.h", "stdlib.h", "stdnoreturn.h",
     "string.h", "strings.h", "time.h", "unistd.h",
 }
-C_LIBRARY_FOLDERS = ("arpa/", "linux/", "net/", "netinet/", "sys/")
+C_LIBRARY_FOLDERS = ("arpa/", "gnu/", "linux/", "net/", "netinet/", "sys/")
 
 
 def folder_of(name):

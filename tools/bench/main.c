@@ -259,7 +259,7 @@ static int build_cases(struct bench *b, struct error *err)
     if (n_batches * n_threads * n_precisions > CASES_MAX)
         return error_set(err, -EINVAL, "more than %d configurations", CASES_MAX);
     for (int t = 0; t < n_threads; t++) {
-        rc = device_open(o->device, threads[t], &b->devices[t], err);
+        rc = device_open(o->device, threads[t], NULL, &b->devices[t], err);
         if (rc < 0)
             return rc;
         b->n_devices++;

@@ -360,7 +360,7 @@ static int evaluate(const struct options *o, enum precision precision, struct er
 
     rc = architecture_file_read(o->architecture, &e.architecture, err);
     if (rc == 0)
-        rc = device_open(o->device, o->n_threads, &e.device, err);
+        rc = device_open(o->device, o->n_threads, NULL, &e.device, err);
     if (rc == 0)
         rc = build_program(&e, o->gradients, err);
     if (rc == 0)

@@ -75,7 +75,7 @@ static int sample(const struct options *o, const enum sampler *sampler, enum pre
         rc = sampling_choose(&checkpoint->formulation.sampling, sampler, o->nfe, SAMPLER_NFE_MAX,
                              &choice, err);
     if (rc == 0)
-        rc = device_open(o->device, o->n_threads, &device, err);
+        rc = device_open(o->device, o->n_threads, NULL, &device, err);
     if (rc < 0)
         goto out;
     options.nfe_max = choice.nfe;

@@ -63,7 +63,7 @@ static int measure_ticks(const struct options *o, int slots, struct ticks *out, 
     int rc = checkpoint_load(o->source, &checkpoint, err);
 
     if (rc == 0)
-        rc = device_open(o->device, o->n_threads, &device, err);
+        rc = device_open(o->device, o->n_threads, NULL, &device, err);
     if (rc == 0)
         rc = ticks_measure(device, checkpoint, o->precision, slots, ROUNDS, out, err);
     device_close(device);

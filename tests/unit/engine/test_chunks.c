@@ -70,7 +70,7 @@ static struct device *open_device(const char *name, int n_threads)
     struct device *device;
     struct error err;
 
-    if (device_open(name, n_threads, &device, &err) < 0)
+    if (device_open(name, n_threads, NULL, &device, &err) < 0)
         fail_msg("%s", err.text);
     return device;
 }

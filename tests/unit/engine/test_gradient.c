@@ -258,7 +258,7 @@ static void bench_init(struct bench *b, const struct row *row, int grain)
     struct shape shape;
 
     memset(b, 0, sizeof(*b));
-    succeed(device_open("reference", 1, &b->device, &err), row, &err);
+    succeed(device_open("reference", 1, NULL, &b->device, &err), row, &err);
     succeed(program_create(&b->program, &err), row, &err);
     b->y = row->build(b->program);
     succeed(program_check(b->program, &err), row, &err);

@@ -167,7 +167,7 @@ static void run_rig(const char *device_name, int n_threads, int grain, int n)
     int outputs[3];
 
     rig_init(&rig);
-    if (device_open(device_name, n_threads, &device, &err) < 0 ||
+    if (device_open(device_name, n_threads, NULL, &device, &err) < 0 ||
         parameters_create(device, rig.p, &parameters, &err) < 0)
         fail_msg("%s", err.text);
     w = planned_weights(parameters);
@@ -260,7 +260,7 @@ static void test_plan_refusals(void **state)
     rig_init(&rig);
     outputs[0] = rig.loss;
     outputs[1] = rig.gradients[1];
-    assert_int_equal(device_open("reference", 1, &device, &err), 0);
+    assert_int_equal(device_open("reference", 1, NULL, &device, &err), 0);
     program_parameter(other, "W", shape_constant(1, (const int[]){C * C}));
     assert_int_equal(parameters_create(device, rig.p, &parameters, &err), 0);
     assert_int_equal(parameters_create(device, other, &wrong, &err), 0);
@@ -283,7 +283,7 @@ static void test_plan_refusals(void **state)
     assert_int_equal(planned_run(plan, 4, &err), 0);
     planned_destroy(plan);
 
-    assert_int_equal(device_open("abacus", 1, &device, &err), -EINVAL);
+    assert_int_equal(device_open("abacus", 1, NULL, &device, &err), -EINVAL);
     assert_non_null(strstr(err.text, "abacus"));
     parameters_destroy(parameters);
     parameters_destroy(wrong);

@@ -264,7 +264,7 @@ static void programs_compute_what_the_host_does(void **state)
     for (size_t d = 0; d < N_ELEMENTS(devices); d++) {
         struct device *device;
 
-        assert_int_equal(device_open(devices[d], 1, &device, NULL), 0);
+        assert_int_equal(device_open(devices[d], 1, NULL, &device, NULL), 0);
         for (size_t i = 0; i < N_ELEMENTS(all); i++) {
             struct corruption *c = create(all[i], H, W);
 

@@ -38,7 +38,7 @@ static void make_weights(struct checkpoint *c)
     struct program *p;
     int phi;
 
-    assert_int_equal(device_open("reference", 1, &device, NULL), 0);
+    assert_int_equal(device_open("reference", 1, NULL, &device, NULL), 0);
     assert_int_equal(program_create(&p, NULL), 0);
     assert_int_equal(ncsnpp_append(p, &c->formulation.architecture,
                                    program_input(p, "x", shape_images(SIDE, SIDE, 3), VALUE_EXACT),
@@ -149,7 +149,7 @@ static void check_company(enum precision precision, const char *corruption)
         enum precision resolved;
         struct generator *g;
 
-        assert_int_equal(device_open("cpu", threads, &device, NULL), 0);
+        assert_int_equal(device_open("cpu", threads, NULL, &device, NULL), 0);
         if (device_base(device)->ops->precision(device, precision, &resolved, NULL) < 0) {
             device_close(device);
             print_message("# no %s here\n", precision_name(precision));
@@ -197,7 +197,7 @@ static void test_admission_and_cancellation(void **state)
     uint8_t expected[PIXELS], *all = calloc(10, PIXELS);
     int n;
 
-    assert_int_equal(device_open("cpu", 1, &device, NULL), 0);
+    assert_int_equal(device_open("cpu", 1, NULL, &device, NULL), 0);
     g = make_generator(device, c, PRECISION_FP32, 3);
     run(g, &task, 1, all);
     memcpy(expected, all + 7 * PIXELS, PIXELS);
@@ -253,7 +253,7 @@ static void test_parking(void **state)
     uint8_t *expected = calloc(3, PIXELS);
     int n, parked = 0;
 
-    assert_int_equal(device_open("cpu", 1, &device, NULL), 0);
+    assert_int_equal(device_open("cpu", 1, NULL, &device, NULL), 0);
     g = make_generator(device, c, PRECISION_FP32, 1);
     run(g, &task, 1, expected);
     assert_int_equal(generator_park(g, 1, &err), -ENOENT);
@@ -336,7 +336,7 @@ static void test_ticks_allocate_nothing(void **state)
         struct error err;
         int n;
 
-        assert_int_equal(device_open(device_name_at(i), 2, &device, NULL), 0);
+        assert_int_equal(device_open(device_name_at(i), 2, NULL, &device, NULL), 0);
         g = make_generator(device, c, PRECISION_AUTO, 4);
         for (int round = 0; round < 2; round++) { /* the first may warm a library up */
             allocations_count(round == 1);

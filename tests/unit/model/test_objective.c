@@ -90,7 +90,7 @@ static void check(enum loss loss)
     expect(&f, loss, times, x0, eta, &expected);
     scratch = malloc(denoiser_scratch_floats(&f) * sizeof(*scratch));
     assert_non_null(scratch);
-    assert_int_equal(device_open("reference", 2, &device, &err), 0);
+    assert_int_equal(device_open("reference", 2, NULL, &device, &err), 0);
     assert_int_equal(program_create(&p, &err), 0);
     if (objective_append(p, &f, &options, &o, &err) < 0 ||
         parameters_create(device, p, &parameters, &err) < 0)

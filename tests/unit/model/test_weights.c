@@ -55,7 +55,7 @@ static void weights_are_found_by_name(void **state)
     assert_int_equal(program_create(&p, NULL), 0);
     program_parameter(p, "b", shape_constant(1, (const int[]){3}));
     program_parameter(p, "w", shape_constant(2, (const int[]){2, 3}));
-    assert_int_equal(device_open("reference", 1, &device, NULL), 0);
+    assert_int_equal(device_open("reference", 1, NULL, &device, NULL), 0);
     assert_int_equal(parameters_create(device, p, &parameters, NULL), 0);
 
     write_file(path, "net.w", 2, 3);
