@@ -67,6 +67,13 @@ void *executor_row(struct executor *e, int value, int i)
     return e->ops->row(e, offset_of(e, at, i), false);
 }
 
+size_t executor_row_size(const struct executor *e, int value)
+{
+    const struct location *at = location_of(e, value);
+
+    return at->count * dtype_size(at->dtype);
+}
+
 int executor_start(struct executor *e, int n, int n_fetches, const struct fetch *fetches,
                    struct error *err)
 {

@@ -60,6 +60,9 @@ void executor_destroy(struct executor *e);
  * unbatched one. Every row of a run must be filled anew before it starts. */
 void *executor_row(struct executor *e, int value, int i);
 
+/* Bytes of a row: of one image, or of the whole where it is unbatched. */
+size_t executor_row_size(const struct executor *e, int value);
+
 /* Runs images [0, n) and returns, maybe before they are done. Of the outputs, fetches say what will
  * be read. 0, -EINVAL (n is not within 0 .. batch_max), -EIO. */
 int executor_start(struct executor *e, int n, int n_fetches, const struct fetch *fetches,

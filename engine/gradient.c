@@ -127,6 +127,14 @@ static void reverse_attention(struct reverse *r, const struct op *op, int dy)
     accumulate_all(r, program_append(r->p, &grad), 3, op->inputs);
 }
 
+static void reverse_lookup(struct reverse *r, const struct op *op, int dy)
+{
+    struct op grad = {.kind = OP_LOOKUP_GRAD, .n_inputs = 2, .inputs = {op->inputs[1], dy}};
+
+    grad.attributes.slice.count = shape_of(r, op->inputs[0]).dims[0];
+    accumulate(r, op->inputs[0], program_append(r->p, &grad));
+}
+
 /* Appends the derivative of one operation whose output has the gradient dy. */
 static int reverse_op(struct reverse *r, const struct op *op, int dy, struct error *err)
 {
@@ -198,6 +206,19 @@ static int reverse_op(struct reverse *r, const struct op *op, int dy, struct err
     case OP_SEPARABLE:
         accumulate(r, in[0],
                    program_separable(p, dy, in[1], in[2], !op->attributes.separable.transposed));
+        return 0;
+    case OP_TOEPLITZ:
+        accumulate(r, in[0],
+                   program_toeplitz(p, dy, in[1], in[2], in[3], op->attributes.toeplitz.reflect));
+        return 0;
+    case OP_MULTIPLY_TABLE:
+        accumulate(r, in[0], program_multiply_table(p, dy, in[1], in[2]));
+        return 0;
+    case OP_MULTIPLY_RANK:
+        accumulate(r, in[0], program_multiply_rank(p, dy, in[1], in[2]));
+        return 0;
+    case OP_LOOKUP:
+        reverse_lookup(r, op, dy);
         return 0;
     case OP_HALF_SQUARE:
         accumulate(r, in[0],

@@ -185,6 +185,47 @@ static int multiply_rule(const struct kernel_spec *spec, struct signature *s, st
     return 0;
 }
 
+static int toeplitz_rule(const struct kernel_spec *spec, struct signature *s, struct error *err)
+{
+    if (absent(spec, 2) && s->size['h'] != s->size['w'])
+        return signature_mismatch(spec, err, "one row of weights for an image of %dx%d",
+                                  s->size['h'], s->size['w']);
+    return 0;
+}
+
+static int multiply_table_rule(const struct kernel_spec *spec, struct signature *s,
+                               struct error *err)
+{
+    if (s->size['k'] < 2)
+        return signature_mismatch(spec, err, "a table of fewer than two entries");
+    return multiply_rule(spec, s, err);
+}
+
+static int modes_rule(const struct kernel_spec *spec, struct signature *s, struct error *err)
+{
+    long long m = s->size['m'], count = s->size['c'] * m * (m + 1) / 2;
+
+    if (count != s->size['k'])
+        return signature_mismatch(spec, err, "%d coefficients for %d channels of %lld modes",
+                                  s->size['k'], s->size['c'], m);
+    return 0;
+}
+
+static int lookup_grad_rule(const struct kernel_spec *spec, struct signature *s, struct error *err)
+{
+    if (!signature_bind(s, 'r', spec->attributes.slice.count))
+        return signature_mismatch(spec, err, "slice.count is %d, the table has %d rows",
+                                  spec->attributes.slice.count, s->size['r']);
+    return 0;
+}
+
+static int normal_rule(const struct kernel_spec *spec, struct signature *s, struct error *err)
+{
+    if (absent(spec, 1) != absent(spec, 2))
+        return signature_mismatch(spec, err, "another key goes with weights");
+    return 0;
+}
+
 static int dropout_mask_rule(const struct kernel_spec *spec, struct signature *s, struct error *err)
 {
     float rate = spec->attributes.draw.rate;
@@ -304,8 +345,26 @@ const struct op_info op_info[OP_KINDS] = {
         .signature = "E:nhwc E:mHh E:mWw -> E:nHWc",
         .transposed = "E:nHWc E:mHh E:mWw -> E:nhwc",
         .constant = NOT_FIRST},
+    [OP_TOEPLITZ] = {
+        .name = "toeplitz", .signature = "E:nhwc E:nh ?E:nw ?E:n1 -> E:nhwc",
+        .rule = toeplitz_rule, .constant = NOT_FIRST},
+    [OP_MULTIPLY_TABLE] = {
+        .name = "multiply_table", .signature = "E:nhwc E:khwd E:n2 -> E:nhwc",
+        .rule = multiply_table_rule, .constant = NOT_FIRST},
+    [OP_MULTIPLY_RANK] = {
+        .name = "multiply_rank", .signature = "E:nhwc E:hw1 E:n2 -> E:nhwc",
+        .constant = NOT_FIRST},
+    [OP_MODES] = {
+        .name = "modes", .signature = "E:nssc E:nk E:sm -> E:nssc", .rule = modes_rule},
+    [OP_LOOKUP] = {
+        .name = "lookup", .signature = "E:r* ?E:n1 -> E:n*", .constant = NOT_FIRST},
+    [OP_LOOKUP_GRAD] = {
+        .name = "lookup_grad", .signature = "E:n1 E:n* -> E:r*", .rule = lookup_grad_rule},
+    [OP_PIXELS] = {
+        .name = "pixels", .signature = "E:n* -> B:n*"},
     [OP_NORMAL] = {
-        .name = "normal", .signature = "K:n4 -> E:n*", .constant = ALL},
+        .name = "normal", .signature = "K:n4 ?E:n2 ?K:n4 -> E:n*", .rule = normal_rule,
+        .constant = ALL},
     [OP_DROPOUT_MASK] = {
         .name = "dropout_mask", .signature = "K:n4 -> C:n*", .rule = dropout_mask_rule,
         .constant = ALL},

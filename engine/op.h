@@ -127,7 +127,34 @@ enum op_kind {
      * Accumulated in float32 or better. Differentiated with respect to x only. */
     OP_SEPARABLE,
 
-    /* key:K [n,4] -> y:E [n,h,w,c], standard normals as philox_normals(key, draw.stream) */
+    /* x:E [n,h,w,c], a:E [n,h], b:E? [n,w], gate:E? [n,1] -> y:E [n,h,w,c] = A X B per channel with the
+     * symmetric matrices A_ij = a[|i - j|], and B likewise from b; without b, where h = w, B is A.
+     * toeplitz.reflect: the ends are mirrors, A_ij = a[|i - j|] + a[i + j + 1] with a[n] = 0 and
+     * a[k] = a[2 n - k] for k > n. Where an image's gate is 0, y is 0 and nothing is computed.
+     * Accumulated in float32 or better. Differentiated with respect to x only. */
+    OP_TOEPLITZ,
+    /* x:E [n,h,w,c], table:E [k,h,w,c] or [k,h,w,1], place:E [n,2] -> y:E = x ((1 - f) table[i] +
+     * f table[i + 1]) with i = place[0], a whole number in 0 .. k - 2, and f = place[1] in [0, 1],
+     * rounded after each operation. Differentiated with respect to x only. */
+    OP_MULTIPLY_TABLE,
+    /* x:E [n,h,w,c], rank:E [h,w,1], level:E [n,2] -> y:E = x m, m = (level[0] - rank) + level[1] cut
+     * to [0, 1]: level[0] a whole number, level[1] the rest. Differentiated with respect to x only. */
+    OP_MULTIPLY_RANK,
+    /* x:E [n,s,s,c], coefficients:E [n,c m (m + 1) / 2], basis:E [s,m] -> y:E = x + V K V^T per
+     * channel, V the basis and K_ij for i + j < m from the coefficients (channel by channel, then i,
+     * then j). Each product and sum is rounded. Not differentiated. */
+    OP_MODES,
+    /* table:E [r,...], index:E? [n,1] -> y:E [n,...], row `index` of the table, 0 without. Differentiated
+     * with respect to the table. */
+    OP_LOOKUP,
+    /* index:E [n,1], dy:E [n,...] -> dtable [r,...] sum; r is slice.count */
+    OP_LOOKUP_GRAD,
+    /* x:E -> y, bytes = round(255 x) for x cut to [0, 1]; NaN gives 0. Not differentiated. */
+    OP_PIXELS,
+
+    /* key:K [n,4], weights:E? [n,2], other:K? [n,4] -> y:E [n,h,w,c], standard normals as
+     * philox_normals(key, draw.stream); with the optional ones, weights[0] of these plus weights[1] of
+     * the other key's. A weight of 0 leaves its term out. */
     OP_NORMAL,
     /* key:K [n,4] -> m:C [n,h,w,c]: 0 where the uniform of the element is < draw.rate,
      * 1 / (1 - draw.rate) elsewhere */
@@ -173,7 +200,7 @@ struct op_attributes {
     } upfirdn;
     struct {
         int first, count;
-    } slice; /* of OP_SUM: first */
+    } slice; /* of OP_SUM: first; of OP_LOOKUP_GRAD: count */
     struct {
         float scale;
     } attention, add; /* add: also of OP_CONVOLUTION_ADD */
@@ -186,6 +213,9 @@ struct op_attributes {
     struct {
         bool transposed;
     } separable;
+    struct {
+        bool reflect;
+    } toeplitz;
     struct {
         uint32_t stream; /* enum philox_stream and up */
         float rate;      /* OP_DROPOUT_MASK: in [0, 1) */

@@ -144,6 +144,12 @@ int program_table(struct program *p, const char *name, struct shape shape)
 {
     if (shape.batched)
         return fail(p, -EINVAL, "table \"%s\" is batched", name);
+    for (int i = 0; i < p->n_values; i++) {
+        const struct value *v = &p->values[i];
+
+        if (v->role == VALUE_TABLE && strcmp(v->name, name) == 0 && shape_equal(&v->shape, &shape))
+            return p->code ? -1 : i;
+    }
     return add_named(p, name, shape, VALUE_EXACT, VALUE_TABLE);
 }
 
@@ -483,9 +489,50 @@ int program_separable(struct program *p, int x, int a, int b, bool transposed)
     return program_append(p, &op);
 }
 
-int program_normal(struct program *p, int key, struct shape shape, uint32_t stream)
+int program_toeplitz(struct program *p, int x, int a, int b, int gate, bool reflect)
 {
-    struct op op = {.kind = OP_NORMAL, .n_inputs = 1, .inputs = {key}};
+    struct op op = {.kind = OP_TOEPLITZ, .n_inputs = 4, .inputs = {x, a, b, gate}};
+
+    op.attributes.toeplitz.reflect = reflect;
+    return program_append(p, &op);
+}
+
+int program_multiply_table(struct program *p, int x, int table, int place)
+{
+    struct op op = {.kind = OP_MULTIPLY_TABLE, .n_inputs = 3, .inputs = {x, table, place}};
+
+    return program_append(p, &op);
+}
+
+int program_multiply_rank(struct program *p, int x, int rank, int level)
+{
+    struct op op = {.kind = OP_MULTIPLY_RANK, .n_inputs = 3, .inputs = {x, rank, level}};
+
+    return program_append(p, &op);
+}
+
+int program_modes(struct program *p, int x, int coefficients, int basis)
+{
+    struct op op = {.kind = OP_MODES, .n_inputs = 3, .inputs = {x, coefficients, basis}};
+
+    return program_append(p, &op);
+}
+
+int program_lookup(struct program *p, int table, int index)
+{
+    return program_append(p,
+                          &(struct op){.kind = OP_LOOKUP, .n_inputs = 2, .inputs = {table, index}});
+}
+
+int program_pixels(struct program *p, int x)
+{
+    return program_append(p, &(struct op){.kind = OP_PIXELS, .n_inputs = 1, .inputs = {x}});
+}
+
+int program_normal(struct program *p, int key, int weights, int other, struct shape shape,
+                   uint32_t stream)
+{
+    struct op op = {.kind = OP_NORMAL, .n_inputs = 3, .inputs = {key, weights, other}};
 
     op.attributes.draw.stream = stream;
     return program_append_as(p, &op, &shape, VALUE_EXACT);

@@ -57,6 +57,7 @@ const struct op *program_op(const struct program *p, int op);          /* until 
 int program_input(struct program *p, const char *name, struct shape shape, enum value_type type);
 /* Exact and unbatched; names are unique in a program. */
 int program_parameter(struct program *p, const char *name, struct shape shape);
+/* A table of the same name and shape is the same table. */
 int program_table(struct program *p, const char *name, struct shape shape);
 /* Exact: batched, a tensor for each slot of the state, or unbatched, one for all. */
 int program_state(struct program *p, const char *name, struct shape shape);
@@ -83,7 +84,15 @@ int program_mix(struct program *p, int coefficients, int first, int n, const int
                 enum value_type type);
 int program_multiply(struct program *p, int x, int m);
 int program_separable(struct program *p, int x, int a, int b, bool transposed);
-int program_normal(struct program *p, int key, struct shape shape, uint32_t stream);
+int program_toeplitz(struct program *p, int x, int a, int b, int gate, bool reflect);
+int program_multiply_table(struct program *p, int x, int table, int place);
+int program_multiply_rank(struct program *p, int x, int rank, int level);
+int program_modes(struct program *p, int x, int coefficients, int basis);
+int program_lookup(struct program *p, int table, int index);
+int program_pixels(struct program *p, int x);
+/* weights, other: -1, or a second key and how much of each. */
+int program_normal(struct program *p, int key, int weights, int other, struct shape shape,
+                   uint32_t stream);
 int program_dropout_mask(struct program *p, int key, struct shape shape, uint32_t stream,
                          float rate);
 int program_half_square(struct program *p, int x, int weight);

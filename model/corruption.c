@@ -9,6 +9,7 @@
 
 #include "engine/base/error.h"
 #include "engine/base/philox.h"
+#include "engine/parameters.h"
 #include "engine/program.h"
 #include "model/json_fields.h"
 
@@ -217,6 +218,14 @@ static double gaussian_sum(double std, int half_size)
     return sum;
 }
 
+void corruption_blur_row(int n, double std, int half_size, float *out)
+{
+    double sum = gaussian_sum(std, half_size);
+
+    for (int k = 0; k < n; k++)
+        out[k] = k <= half_size ? (float)(gaussian(k, std) / sum) : 0;
+}
+
 void corruption_blur_matrix(int n, double std, int half_size, float *out)
 {
     double sum = gaussian_sum(std, half_size);
@@ -231,6 +240,11 @@ void corruption_blur_matrix(int n, double std, int half_size, float *out)
     }
 }
 
+static float scalar_of(const struct corruption *c, double level)
+{
+    return c->name == NAME_NOISE ? 1 : (float)level;
+}
+
 /* How much of pixel i a mask leaves. */
 static double visible(const struct corruption *c, double level, int i)
 {
@@ -241,7 +255,7 @@ void corruption_operator(const struct corruption *c, double level, float *first,
 {
     switch (corruption_kind(c)) {
     case CORRUPTION_SCALAR:
-        first[0] = c->name == NAME_NOISE ? 1 : (float)level;
+        first[0] = scalar_of(c, level);
         break;
     case CORRUPTION_DIAGONAL:
         for (int i = 0; i < c->h * c->w; i++)
@@ -264,49 +278,80 @@ static int factor_input(struct program *p, const char *name, const char *factor,
 }
 
 struct operator_values corruption_inputs(const struct corruption *c, struct program *p,
-                                         const char *name)
+                                         const char *name, bool gated)
 {
-    struct operator_values op = {-1, -1};
+    struct operator_values op = {-1, -1, -1};
 
     switch (corruption_kind(c)) {
     case CORRUPTION_SCALAR:
-        op.first = factor_input(p, name, "first", shape_vectors(1));
+        op.first = factor_input(p, name, "scale", shape_vectors(1));
         break;
     case CORRUPTION_DIAGONAL:
-        op.first = factor_input(p, name, "first", shape_images(c->h, c->w, 1));
+        op.first = factor_input(p, name, "level", shape_vectors(2));
         break;
     case CORRUPTION_SEPARABLE:
-        op.first = factor_input(p, name, "first", shape_batched(2, (int[]){c->h, c->h}));
-        op.second = factor_input(p, name, "second", shape_batched(2, (int[]){c->w, c->w}));
+        op.first = factor_input(p, name, "row", shape_vectors(c->h));
+        if (c->w != c->h)
+            op.second = factor_input(p, name, "column", shape_vectors(c->w));
+        if (gated)
+            op.gate = factor_input(p, name, "gate", shape_vectors(1));
         break;
     }
     return op;
 }
 
-static int apply(const struct corruption *c, struct program *p, int x,
-                 const struct operator_values *op, bool transposed)
+int corruption_apply(const struct corruption *c, struct program *p, int x,
+                     const struct operator_values *op)
 {
     switch (corruption_kind(c)) {
     case CORRUPTION_SCALAR:
         return program_mix(p, op->first, 0, 1, &x, VALUE_EXACT);
     case CORRUPTION_DIAGONAL:
-        return program_multiply(p, x, op->first);
+        return program_multiply_rank(p, x,
+                                     program_table(p, "rank",
+                                                   shape_constant(3, (const int[]){c->h, c->w, 1})),
+                                     op->first);
     case CORRUPTION_SEPARABLE:
-        return program_separable(p, x, op->first, op->second, transposed);
+        return program_toeplitz(p, x, op->first, op->second, op->gate, false);
     }
     return -1;
 }
 
-int corruption_apply(const struct corruption *c, struct program *p, int x,
-                     const struct operator_values *op)
+void corruption_rows(const struct corruption *c, double level, float *first, float *second)
 {
-    return apply(c, p, x, op, false);
+    switch (corruption_kind(c)) {
+    case CORRUPTION_SCALAR:
+        first[0] = scalar_of(c, level);
+        break;
+    case CORRUPTION_DIAGONAL:
+        first[0] = (float)floor(level);
+        first[1] = (float)(level - floor(level));
+        break;
+    case CORRUPTION_SEPARABLE:
+        corruption_blur_row(c->h, level, c->half_size, first);
+        if (second)
+            corruption_blur_row(c->w, level, c->half_size, second);
+        break;
+    }
 }
 
-int corruption_apply_adjoint(const struct corruption *c, struct program *p, int x,
-                             const struct operator_values *op)
+int corruption_write_tables(const struct corruption *c, struct parameters *parameters,
+                            struct error *err)
 {
-    return apply(c, p, x, op, true);
+    size_t n = corruption_pixels(c);
+    float *rank;
+    int rc;
+
+    if (corruption_kind(c) != CORRUPTION_DIAGONAL)
+        return 0;
+    rank = malloc(n * sizeof(*rank));
+    if (!rank)
+        return error_set(err, -ENOMEM, "out of memory for the ranks of a mask");
+    for (size_t i = 0; i < n; i++)
+        rank[i] = (float)c->rank[i];
+    rc = parameters_write_table(parameters, "rank", rank, err);
+    free(rank);
+    return rc;
 }
 
 struct corruption_matrices {

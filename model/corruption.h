@@ -17,11 +17,13 @@
 #ifndef MODEL_CORRUPTION_H
 #define MODEL_CORRUPTION_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct error;
 struct json_t;
+struct parameters;
 struct program;
 
 enum corruption_kind { CORRUPTION_SCALAR, CORRUPTION_DIAGONAL, CORRUPTION_SEPARABLE };
@@ -53,23 +55,33 @@ double corruption_clean_level(const struct corruption *c);
 void corruption_operator_sizes(const struct corruption *c, size_t size[2]);
 void corruption_operator(const struct corruption *c, double level, float *first, float *second);
 
+/* The weights of distance 0 .. n - 1 of a blur, [n]; std >= 0, half_size >= 0 (R above). */
+void corruption_blur_row(int n, double std, int half_size, float *out);
 /* The blur matrix of one axis, [n,n]; std >= 0, half_size >= 0 (R above). */
 void corruption_blur_matrix(int n, double std, int half_size, float *out);
 
-/* An operator as inputs of a program: values to be written per image before a run. */
+/* An operator as inputs of a program: short rows, written per image before a run. */
 struct operator_values {
-    int first, second; /* second is -1 where the kind has one factor */
+    int first;  /* scalar: a [n,1]; diagonal: the level's whole and its rest [n,2]; separable: the
+                   weights of distance 0 .. h - 1 [n,h] */
+    int second; /* separable: the same for the width [n,w], where it is not the height; else -1 */
+    int gate;   /* separable, where wanted: [n,1], 0: C x is 0 and costs nothing; else -1 */
 };
 
-/* Declares the inputs "<name>.first" and "<name>.second". */
+/* Declares the inputs "<name>.<factor>". */
 struct operator_values corruption_inputs(const struct corruption *c, struct program *p,
-                                         const char *name);
+                                         const char *name, bool gated);
 
-/* y = C x, y = C^T x; x exact [n,h,w,ch]. Differentiable with respect to x. */
+/* y = C x; x exact [n,h,w,ch]. Differentiable with respect to x. All of ours are symmetric. Declares
+ * the table "rank" for masks. */
 int corruption_apply(const struct corruption *c, struct program *p, int x,
                      const struct operator_values *op);
-int corruption_apply_adjoint(const struct corruption *c, struct program *p, int x,
-                             const struct operator_values *op);
+
+/* What to write into the inputs for C(level). second: NULL where there is none. */
+void corruption_rows(const struct corruption *c, double level, float *first, float *second);
+/* Fills the tables. 0, -ENOMEM or -EIO. */
+int corruption_write_tables(const struct corruption *c, struct parameters *parameters,
+                            struct error *err);
 
 /* The same on the host for one image [h,w,ch], double accumulators; x != y. 0 or -ENOMEM. */
 int corruption_apply_host(const struct corruption *c, double level, int channels, const float *x,

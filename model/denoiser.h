@@ -7,39 +7,36 @@
 #include "model/corruption.h"
 
 struct error;
-struct formulation;
 struct executor;
+struct formulation;
+struct parameters;
 struct program;
 
 struct denoiser {
-    int time_cond;              /* [n,1] */
-    struct operator_values c_t; /* C_t, as given */
-    int gain, scales;           /* OUTPUT_WIENER: [n,h,w,c] and [n,4]; else -1 */
-    int mean, dct, colors;      /* OUTPUT_WIENER: [n,h,w,c], [side,side], [c,c]; else -1 */
+    int time_cond;              /* in [n,1] */
+    struct operator_values c_t; /* in: C_t, as given */
+    int scales, place;          /* in, OUTPUT_WIENER: [n,4] and [n,2]; else -1 */
     int phi;                    /* network output F, exact [n,h,w,c] */
     int h;                      /* predicted clean image, exact [n,h,w,c] */
 };
 
-/* Appends to p; declares the other inputs above. x: exact [n,h,w,c]; c_t: C_t as inputs of p (see
- * corruption_inputs()); key: dropout, or -1. 0 or the program's first error. */
+/* Appends to p; declares the inputs above but c_t, and tables. x: exact [n,h,w,c]; c_t: C_t as inputs
+ * of p (see corruption_inputs()); label: [n,1] as ncsnpp_append() says, or -1; key: dropout, or -1.
+ * 0 or the program's first error. */
 int denoiser_append(struct program *p, const struct formulation *f, int x,
-                    const struct operator_values *c_t, int key, struct denoiser *out,
+                    const struct operator_values *c_t, int label, int key, struct denoiser *out,
                     struct error *err);
 
-/* Writes what does not change between runs (mu, D, R) for all n images of a plan. */
-int denoiser_write_constants(const struct denoiser *d, const struct formulation *f,
-                             struct executor *executor, int n, struct error *err);
+/* Fills the tables of the denoiser and the corruption. Once the plans are made. 0, -ENOMEM or -EIO. */
+int denoiser_write_tables(const struct formulation *f, struct parameters *parameters,
+                          struct error *err);
 
-/* Floats of scratch that the calls below need. */
-size_t denoiser_scratch_floats(const struct formulation *f);
+/* Fills the inputs of image i for time t, C_t included. */
+void denoiser_write_time(const struct denoiser *d, const struct formulation *f,
+                         struct executor *executor, int i, double t);
 
-/* Writes the inputs of image i for time t, C_t included. */
-int denoiser_write_time(const struct denoiser *d, const struct formulation *f,
-                        struct executor *executor, int i, double t, float *scratch,
-                        struct error *err);
-
-/* Writes C(level) of image i into the inputs of an operator. */
-int operator_write(const struct corruption *c, double level, const struct operator_values *op,
-                   struct executor *executor, int i, float *scratch, struct error *err);
+/* Fills C(level) of image i into the inputs of an operator; its gate, if it has one, is opened. */
+void operator_write(const struct corruption *c, double level, const struct operator_values *op,
+                    struct executor *executor, int i);
 
 #endif

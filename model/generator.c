@@ -1,119 +1,95 @@
-/* One program holds the network and a sampler step of any kind; a plan runs it for the busy lanes,
- * side by side.
+/* Lanes, and which of them are in a tick. Every lane has a slot of the state for itself, parked ones
+ * too, so that nothing moves.
+ *
+ * The rows of a tick are the lanes of the one before that go on, then new ones. While a tick runs, the
+ * rows of the next are filled as if all went on; generator_start() fills anew those that hold
+ * something else than they should. Two inboxes take turns, so there are notes of what two hold.
  */
 #include "model/generator.h"
+#include "engine/base/clock.h"
 #include "engine/base/error.h"
 #include "engine/base/philox.h"
-#include "engine/parameters.h"
-#include "engine/executor.h"
-#include "engine/plan.h"
-#include "engine/program.h"
 #include "model/checkpoint.h"
-#include "model/ncsnpp.h"
+#include "model/corruption.h"
+#include "model/evaluation.h"
 #include "model/step.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { LANES_MAX = 4096, SELF_TEST_IMAGES = 3 };
+enum { LANES_MAX = 4096 };
 
 enum lane_state { LANE_FREE, LANE_BUSY, LANE_PARKED };
 
 /* An image and where it stands. */
 struct lane {
     enum lane_state state;
+    uint64_t serial; /* of the submission, from 1 */
     uint64_t id, seed;
-    int nfe, position;        /* rows, and the next one */
+    int n, position; /* evaluations, and how many are done */
+    bool fresh;      /* its start is still to come */
+    bool started;    /* from a picture, not x_1 */
+    bool flying;     /* in the tick that runs */
+    bool previews;
+    bool mixed;
+    uint64_t seed_b;
+    double mix;
+    struct step_lead lead;    /* its a: in blur */
     struct sampler_row *rows; /* [nfe_max] */
-    float *x, *m;             /* [h,w,c] */
+    float *blur;              /* [side] weights of distance, for restoration; NULL without */
+};
+
+/* What a row of an inbox holds. */
+struct note {
+    uint64_t serial; /* 0: nothing */
+    int position;
 };
 
 struct generator {
     const struct formulation *formulation;
-    struct parameters *parameters;
-    struct plan *plan;
-    struct executor *executor;
-    struct step step;
-    int x, m, key; /* inputs of the plan */
+    struct evaluation *evaluation;
     int slots, nfe_max, n_busy, n_parked;
     size_t image_floats;
+    uint64_t n_submitted;
     int n_lanes;
     struct lane *lanes;       /* [n_lanes], of which at most `slots` are busy */
     struct sampler_row *rows; /* all lanes' */
-    float *floats;            /* all lanes' x and m, then scratch */
-    float *scratch;
-    uint8_t *pixels; /* [slots,h,w,c] of the finished images */
-    float *finished; /* [slots,h,w,c] */
+    float *blurs;             /* all lanes'; NULL without restoration */
+    float *ones;              /* [side,side], likewise */
+    int n_flying;
+    int *flying;            /* [slots] lanes by row */
+    bool *finishes, *shows; /* [slots] of each row: it is the last; its prediction is wanted */
+    int filling;            /* the inbox that is filled next */
+    struct note *notes[2];  /* [slots] each */
+    double device_seconds;
 };
 
-static int append_program(struct generator *g, struct program *p, struct error *err)
+static int make_lanes(struct generator *g, bool restoration, struct error *err)
 {
-    const struct architecture *a = &g->formulation->architecture;
-    struct shape images = shape_images(a->image_size, a->image_size, a->num_channels);
-    int eta;
-
-    g->x = program_input(p, "x", images, VALUE_EXACT);
-    g->m = program_input(p, "m", images, VALUE_EXACT);
-    g->key = program_input(p, "key", shape_vectors(4), VALUE_KEY);
-    eta = program_normal(p, g->key, images, PHILOX_STREAM_ETA);
-    return step_append(p, g->formulation, g->x, g->m, eta, &g->step, err);
-}
-
-static int make_plan(struct generator *g, struct device *device, const struct checkpoint *c,
-                     enum precision precision, struct error *err)
-{
-    struct program *p = NULL;
-    struct plan_options options = {
-        .precision = precision,
-        .batch_max = g->slots,
-    };
-    int rc = program_create(&p, err);
-
-    if (rc == 0)
-        rc = append_program(g, p, err);
-    if (rc == 0)
-        rc = parameters_create(device, p, &g->parameters, err);
-    if (rc == 0 && parameters_count(g->parameters) != c->n_weights)
-        rc = error_set(err, -EINVAL, "the network has %zu weights, the checkpoint %zu",
-                       parameters_count(g->parameters), c->n_weights);
-    if (rc == 0) {
-        const int outputs[2] = {g->step.next_x, g->step.next_m};
-
-        options.n_outputs = 2;
-        options.outputs = outputs;
-        rc = plan_create(device, p, g->parameters, &options, &g->plan, err);
-    }
-    if (rc == 0)
-        rc = parameters_load(g->parameters, c->weights, err);
-    if (rc == 0)
-        rc = executor_create(g->plan, NULL, &g->executor, err);
-    if (rc == 0)
-        rc =
-            denoiser_write_constants(&g->step.denoiser, g->formulation, g->executor, g->slots, err);
-    program_destroy(p);
-    return rc;
-}
-
-static int make_lanes(struct generator *g, struct error *err)
-{
-    size_t n = (size_t)g->n_lanes;
+    size_t n = (size_t)g->n_lanes, slots = (size_t)g->slots;
+    size_t side = (size_t)g->formulation->architecture.image_size;
 
     g->lanes = calloc(n, sizeof(*g->lanes));
     g->rows = calloc(n * (size_t)g->nfe_max, sizeof(*g->rows));
-    g->floats = calloc(2 * n * g->image_floats + denoiser_scratch_floats(g->formulation),
-                       sizeof(*g->floats));
-    g->pixels = malloc((size_t)g->slots * g->image_floats);
-    g->finished = malloc((size_t)g->slots * g->image_floats * sizeof(*g->finished));
-    if (!g->lanes || !g->rows || !g->floats || !g->pixels || !g->finished)
+    g->flying = calloc(slots, sizeof(*g->flying));
+    g->finishes = calloc(slots, sizeof(*g->finishes));
+    g->shows = calloc(slots, sizeof(*g->shows));
+    g->notes[0] = calloc(2 * slots, sizeof(*g->notes[0]));
+    g->notes[1] = g->notes[0] + slots;
+    if (restoration) {
+        g->blurs = calloc(n * side, sizeof(*g->blurs));
+        g->ones = calloc(side * side, sizeof(*g->ones));
+    }
+    if (!g->lanes || !g->rows || !g->flying || !g->finishes || !g->shows || !g->notes[0] ||
+        (restoration && (!g->blurs || !g->ones)))
         return error_set(err, -ENOMEM, "out of memory for %d lanes", g->n_lanes);
     for (size_t i = 0; i < n; i++) {
         g->lanes[i].rows = g->rows + i * (size_t)g->nfe_max;
-        g->lanes[i].x = g->floats + 2 * i * g->image_floats;
-        g->lanes[i].m = g->lanes[i].x + g->image_floats;
+        g->lanes[i].blur = restoration ? g->blurs + i * side : NULL;
     }
-    g->scratch = g->floats + 2 * n * g->image_floats;
+    for (size_t i = 0; restoration && i < side * side; i++)
+        g->ones[i] = 1;
     return 0;
 }
 
@@ -122,6 +98,10 @@ int generator_create(struct device *device, const struct checkpoint *c,
                      struct error *err)
 {
     const struct architecture *a = &c->formulation.architecture;
+    struct evaluation_options evaluation = {.precision = options->precision,
+                                            .batch_max = options->slots,
+                                            .n_slots = 2 * options->slots,
+                                            .restoration = options->restoration};
     struct generator *g;
     int rc;
 
@@ -136,12 +116,12 @@ int generator_create(struct device *device, const struct checkpoint *c,
         return error_set(err, -ENOMEM, "out of memory for a generator");
     g->formulation = &c->formulation;
     g->slots = options->slots;
-    g->n_lanes = 2 * g->slots; /* as many parked ones */
+    g->n_lanes = evaluation.n_slots; /* as many parked ones */
     g->nfe_max = options->nfe_max;
     g->image_floats = (size_t)a->image_size * (size_t)a->image_size * (size_t)a->num_channels;
-    rc = make_lanes(g, err);
+    rc = make_lanes(g, options->restoration, err);
     if (rc == 0)
-        rc = make_plan(g, device, c, options->precision, err);
+        rc = evaluation_create(device, c, &evaluation, &g->evaluation, err);
     if (rc < 0) {
         generator_destroy(g);
         return rc;
@@ -154,14 +134,15 @@ void generator_destroy(struct generator *g)
 {
     if (!g)
         return;
-    executor_destroy(g->executor);
-    plan_destroy(g->plan);
-    parameters_destroy(g->parameters);
+    evaluation_destroy(g->evaluation);
     free(g->lanes);
     free(g->rows);
-    free(g->floats);
-    free(g->pixels);
-    free(g->finished);
+    free(g->blurs);
+    free(g->ones);
+    free(g->flying);
+    free(g->finishes);
+    free(g->shows);
+    free(g->notes[0]);
     free(g);
 }
 
@@ -173,6 +154,11 @@ int generator_slots(const struct generator *g)
 int generator_busy(const struct generator *g)
 {
     return g->n_busy;
+}
+
+int generator_nfe_max(const struct generator *g)
+{
+    return g->nfe_max;
 }
 
 int generator_side(const struct generator *g)
@@ -187,39 +173,108 @@ int generator_channels(const struct generator *g)
 
 enum precision generator_precision(const struct generator *g)
 {
-    return plan_precision(g->plan);
+    return evaluation_precision(g->evaluation);
 }
 
 size_t generator_memory_bytes(const struct generator *g)
 {
-    return executor_memory_bytes(g->executor) +
-           (size_t)g->slots * g->image_floats * (sizeof(float) + 1) +
-           (size_t)g->n_lanes * (2 * g->image_floats * sizeof(float) +
-                                 (size_t)g->nfe_max * sizeof(struct sampler_row));
+    return evaluation_memory_bytes(g->evaluation) +
+           (size_t)g->n_lanes * (sizeof(*g->lanes) + (size_t)g->nfe_max * sizeof(*g->rows));
+}
+
+size_t generator_row_bytes(const struct generator *g)
+{
+    return evaluation_row_bytes(g->evaluation);
+}
+
+double generator_device_seconds(const struct generator *g)
+{
+    return g->device_seconds;
+}
+
+static int check_task(const struct generator *g, const struct generator_task *task,
+                      struct error *err)
+{
+    const struct generator_restoration *r = task->restoration;
+    int n_labels = g->formulation->architecture.n_labels;
+    int n = task->guided ? 2 * task->nfe : task->nfe;
+
+    if (task->nfe < 1 || task->nfe > g->nfe_max)
+        return error_set(err, -EINVAL, "nfe is 1 to %d, not %d", g->nfe_max, task->nfe);
+    if (task->label < 0 || task->label > n_labels)
+        return error_set(err, -EINVAL, "label %d is not one of %d", task->label, n_labels);
+    if (task->guided && task->label == 0)
+        return error_set(err, -EINVAL, "guidance needs a label");
+    if (n > g->nfe_max)
+        return error_set(err, -EINVAL, "%d guided steps take %d evaluations, %d are allowed",
+                         task->nfe, n, g->nfe_max);
+    if (task->mixed && !(task->mix >= 0 && task->mix <= 1))
+        return error_set(err, -EINVAL, "mix is 0 to 1, not %g", task->mix);
+    if (r && !g->blurs)
+        return error_set(err, -EINVAL, "this generator does not restore");
+    if (r && !(r->weight > 0 && r->blur >= 0))
+        return error_set(err, -EINVAL, "a restoration of weight %g and blur %g", (double)r->weight,
+                         r->blur);
+    return 0;
+}
+
+/* Writes the pictures that a task brings along into the lane's slot. */
+static int put_pictures(struct generator *g, struct lane *lane, const struct generator_task *task,
+                        struct error *err)
+{
+    const struct generator_restoration *r = task->restoration;
+    int slot = (int)(lane - g->lanes), side = generator_side(g), rc = 0;
+
+    if (task->start)
+        rc = evaluation_put(g->evaluation, "x", slot, task->start, err);
+    if (task->start && rc == 0)
+        rc = evaluation_clear(g->evaluation, slot, err);
+    if (!r || rc < 0)
+        return rc;
+    corruption_blur_row(side, r->blur, side, lane->blur);
+    lane->lead.restoration = r->weight;
+    lane->lead.a = lane->blur;
+    rc = evaluation_put(g->evaluation, "y", slot, r->y, err);
+    return rc < 0 ? rc
+                  : evaluation_put(g->evaluation, "mask", slot, r->mask ? r->mask : g->ones, err);
 }
 
 int generator_submit(struct generator *g, const struct generator_task *task, struct error *err)
 {
-    struct philox_key key = philox_key(task->seed, 0, 0);
-    struct lane *lane = g->lanes;
-    int rc;
+    struct lane *lane = g->lanes, *end = g->lanes + g->n_lanes;
+    int rc = check_task(g, task, err);
 
-    if (task->nfe < 1 || task->nfe > g->nfe_max)
-        return error_set(err, -EINVAL, "nfe is 1 to %d, not %d", g->nfe_max, task->nfe);
-    if (g->n_busy == g->slots)
-        return error_set(err, -EBUSY, "all %d slots are busy", g->slots);
-    while (lane->state != LANE_FREE)
-        lane++;
-    rc = sampler_table(task->sampler, g->formulation, task->nfe, lane->rows, err);
     if (rc < 0)
         return rc;
-    prior_sample(&g->formulation->prior, schedule_sigma(&g->formulation->schedule, 1.0), &key,
-                 lane->x);
-    memset(lane->m, 0, g->image_floats * sizeof(*lane->m));
+    if (g->n_busy == g->slots)
+        return error_set(err, -EBUSY, "all %d slots are busy", g->slots);
+    while (lane < end && (lane->state != LANE_FREE || lane->flying))
+        lane++;
+    if (lane == end) /* cancelled images hold theirs until the tick ends */
+        return error_set(err, -EBUSY, "all %d slots are busy", g->slots);
+    if (task->rows)
+        memcpy(lane->rows, task->rows, (size_t)task->nfe * sizeof(*lane->rows));
+    else
+        rc = sampler_table(task->sampler, g->formulation, task->nfe, lane->rows, err);
+    if (rc < 0)
+        return rc;
+    lane->lead = (struct step_lead){.label = task->label,
+                                    .guided = task->guided,
+                                    .guidance = task->guidance};
+    rc = put_pictures(g, lane, task, err);
+    if (rc < 0)
+        return rc;
+    lane->serial = ++g->n_submitted;
     lane->id = task->id;
     lane->seed = task->seed;
-    lane->nfe = task->nfe;
+    lane->n = task->guided ? 2 * task->nfe : task->nfe;
     lane->position = 0;
+    lane->fresh = true;
+    lane->started = task->start != NULL;
+    lane->previews = task->previews;
+    lane->mixed = task->mixed;
+    lane->seed_b = task->seed_b;
+    lane->mix = task->mix;
     lane->state = LANE_BUSY;
     g->n_busy++;
     return 0;
@@ -227,7 +282,7 @@ int generator_submit(struct generator *g, const struct generator_task *task, str
 
 static int evaluations_left(const struct lane *lane)
 {
-    return lane->nfe - lane->position;
+    return lane->n - lane->position;
 }
 
 int generator_park(struct generator *g, uint64_t id, struct error *err)
@@ -272,6 +327,12 @@ int generator_resume(struct generator *g, uint64_t id, struct error *err)
     return 0;
 }
 
+static void free_lane(struct generator *g, struct lane *lane)
+{
+    *(lane->state == LANE_BUSY ? &g->n_busy : &g->n_parked) -= 1;
+    lane->state = LANE_FREE;
+}
+
 int generator_cancel(struct generator *g, uint64_t id)
 {
     int n = 0;
@@ -281,80 +342,156 @@ int generator_cancel(struct generator *g, uint64_t id)
 
         if (lane->state == LANE_FREE || lane->id != id)
             continue;
-        *(lane->state == LANE_BUSY ? &g->n_busy : &g->n_parked) -= 1;
-        lane->state = LANE_FREE;
+        free_lane(g, lane);
         n++;
     }
     return n;
 }
 
-/* Writes one lane's state and row as image i of the plan. */
-static int write_lane(struct generator *g, const struct lane *lane, int i, struct error *err)
-{
-    const struct sampler_row *row = &lane->rows[lane->position];
-    const uint32_t key[4] = {(uint32_t)lane->seed, (uint32_t)(lane->seed >> 32), 0,
-                             (uint32_t)row->step};
-    int rc = step_write(&g->step, g->formulation, g->executor, i, row, g->scratch, err);
+/* The keys of a draw. */
+struct keys {
+    struct philox_key key, other;
+    struct evaluation_noise noise; /* points to the two above */
+};
 
-    if (rc == 0)
-        rc = executor_write(g->executor, g->x, i, 1, lane->x, err);
-    if (rc == 0)
-        rc = executor_write(g->executor, g->m, i, 1, lane->m, err);
-    if (rc == 0)
-        rc = executor_write(g->executor, g->key, i, 1, key, err);
-    return rc;
+static void make_keys(const struct lane *lane, int step, struct keys *k)
+{
+    k->key = philox_key(lane->seed, 0, (uint32_t)step);
+    k->other = philox_key(lane->seed_b, 0, (uint32_t)step);
+    k->noise = (struct evaluation_noise){&k->key, lane->mixed ? &k->other : NULL, lane->mix};
 }
 
-static uint8_t pixel(float x)
+/* Fills row i with a lane's evaluation number `position`, unless it holds that. */
+static void write_row(struct generator *g, int i, const struct lane *lane, int position)
 {
-    if (!(x > 0)) /* NaN becomes black */
-        return 0;
-    return x >= 1 ? 255 : (uint8_t)(255.0f * x + 0.5f);
-}
+    struct note *note = &g->notes[g->filling][i];
+    struct step_lead lead = lane->lead;
+    const struct sampler_row *row;
+    struct keys keys;
 
-/* Hands over a finished lane as image n of this tick and frees it. */
-static void deliver(struct generator *g, struct lane *lane, struct generator_image *image, int n)
-{
-    uint8_t *pixels = g->pixels + (size_t)n * g->image_floats;
-    float *x = g->finished + (size_t)n * g->image_floats;
-
-    memcpy(x, lane->x, g->image_floats * sizeof(*x));
-    for (size_t i = 0; i < g->image_floats; i++)
-        pixels[i] = pixel(x[i]);
-    image->id = lane->id;
-    image->seed = lane->seed;
-    image->pixels = pixels;
-    image->x = x;
-    lane->state = LANE_FREE;
-    g->n_busy--;
-}
-
-int generator_tick(struct generator *g, struct generator_image *images, int *n_images,
-                   struct error *err)
-{
-    int rc = 0, n = 0, i = 0;
-
-    *n_images = 0;
-    for (int j = 0; rc == 0 && j < g->n_lanes; j++) {
-        if (g->lanes[j].state == LANE_BUSY)
-            rc = write_lane(g, &g->lanes[j], i++, err);
+    if (note->serial == lane->serial && note->position == position)
+        return;
+    if (lead.guided) { /* two evaluations per row, the first without the label */
+        row = &lane->rows[position / 2];
+        lead.hold = position % 2 == 0;
+        lead.guided = !lead.hold;
+        lead.label = lead.hold ? 0 : lead.label;
+    } else {
+        row = &lane->rows[position];
     }
-    if (rc == 0)
-        rc = executor_run(g->executor, i, err);
-    i = 0;
-    for (int j = 0; rc == 0 && j < g->n_lanes; j++) {
-        struct lane *lane = &g->lanes[j];
+    make_keys(lane, row->step, &keys);
+    evaluation_write(g->evaluation, i, (int)(lane - g->lanes), row, &keys.noise, &lead);
+    *note = (struct note){lane->serial, position};
+}
 
-        if (lane->state != LANE_BUSY)
+/* Draws x_1 of the lanes that are new. */
+static int start_lanes(struct generator *g, struct error *err)
+{
+    int n = 0;
+
+    for (int i = 0; i < g->n_lanes; i++) {
+        const struct lane *lane = &g->lanes[i];
+        struct keys keys;
+
+        if (lane->state != LANE_BUSY || !lane->fresh || lane->started)
             continue;
-        rc = executor_read(g->executor, g->step.next_x, i, 1, lane->x, err);
-        if (rc == 0)
-            rc = executor_read(g->executor, g->step.next_m, i, 1, lane->m, err);
-        i++;
-        if (rc == 0 && ++lane->position == lane->nfe) {
-            deliver(g, lane, &images[n], n);
-            n++;
+        make_keys(lane, 0, &keys);
+        evaluation_write_start(g->evaluation, n++, i, &keys.noise);
+    }
+    return n > 0 ? evaluation_start(g->evaluation, n, err) : 0;
+}
+
+/* Those that go on first, in the order they had, then the others. */
+static void list_lanes(struct generator *g)
+{
+    int n = 0;
+
+    for (int i = 0; i < g->n_flying; i++) {
+        if (g->lanes[g->flying[i]].state == LANE_BUSY)
+            g->flying[n++] = g->flying[i];
+    }
+    for (int i = 0; i < n; i++)
+        g->lanes[g->flying[i]].flying = true;
+    for (int i = 0; i < g->n_lanes; i++) {
+        if (g->lanes[i].state == LANE_BUSY && !g->lanes[i].flying) {
+            g->lanes[i].flying = true;
+            g->flying[n++] = i;
         }
+    }
+    g->n_flying = n;
+}
+
+int generator_start(struct generator *g, struct error *err)
+{
+    double begin;
+    int rc, next = 0;
+
+    g->device_seconds = 0;
+    begin = clock_seconds();
+    rc = start_lanes(g, err);
+    g->device_seconds += clock_seconds() - begin;
+    if (rc < 0)
+        return rc;
+    list_lanes(g);
+    for (int i = 0; i < g->n_flying; i++) {
+        struct lane *lane = &g->lanes[g->flying[i]];
+
+        lane->fresh = false;
+        write_row(g, i, lane, lane->position);
+        g->finishes[i] = lane->previews || evaluations_left(lane) == 1;
+        g->shows[i] = lane->previews;
+    }
+    if (g->n_flying == 0)
+        return 0;
+    begin = clock_seconds();
+    rc = evaluation_run(g->evaluation, g->n_flying, g->finishes, g->shows, err);
+    g->device_seconds += clock_seconds() - begin;
+    if (rc < 0)
+        return rc;
+    g->filling = !g->filling;
+    for (int i = 0; i < g->n_flying; i++) {
+        const struct lane *lane = &g->lanes[g->flying[i]];
+
+        if (evaluations_left(lane) > 1)
+            write_row(g, next++, lane, lane->position + 1);
+    }
+    return 0;
+}
+
+/* Hands over what a lane has after its evaluation in row i. */
+static void deliver(struct generator *g, const struct lane *lane, int i,
+                    struct generator_image *image)
+{
+    *image = (struct generator_image){
+        .id = lane->id,
+        .seed = lane->seed,
+        .finished = evaluations_left(lane) == 0,
+        .n_evaluations = lane->n,
+        .n_done = lane->position,
+        .pixels = evaluation_pixels(g->evaluation, i),
+        .predicted = lane->previews ? evaluation_predicted(g->evaluation, i) : NULL,
+    };
+}
+
+int generator_finish(struct generator *g, struct generator_image *images, int *n_images,
+                     struct error *err)
+{
+    double begin = clock_seconds();
+    int rc = g->n_flying > 0 ? evaluation_wait(g->evaluation, err) : 0, n = 0;
+
+    g->device_seconds += clock_seconds() - begin;
+    *n_images = 0;
+    for (int i = 0; i < g->n_flying; i++) {
+        struct lane *lane = &g->lanes[g->flying[i]];
+
+        lane->flying = false;
+        if (rc < 0 || lane->state == LANE_FREE)
+            continue;
+        lane->position++;
+        if (lane->previews || evaluations_left(lane) == 0)
+            deliver(g, lane, i, &images[n++]);
+        if (evaluations_left(lane) == 0)
+            free_lane(g, lane);
     }
     if (rc < 0)
         return rc;
@@ -362,51 +499,11 @@ int generator_tick(struct generator *g, struct generator_image *images, int *n_i
     return 0;
 }
 
-/* Runs tasks [first, last) together until all are done; images[i] receives the pixels of task i. */
-static int run_tasks(struct generator *g, const struct generator_task *tasks, int first, int last,
-                     uint8_t *images, struct error *err)
+int generator_tick(struct generator *g, struct generator_image *images, int *n_images,
+                   struct error *err)
 {
-    struct generator_image *done = malloc((size_t)g->slots * sizeof(*done));
-    int rc = done ? 0 : error_set(err, -ENOMEM, "out of memory for a self-test");
+    int rc = generator_start(g, err);
 
-    for (int i = first; rc == 0 && i < last; i++)
-        rc = generator_submit(g, &tasks[i], err);
-    while (rc == 0 && g->n_busy > 0) {
-        int n;
-
-        rc = generator_tick(g, done, &n, err);
-        for (int i = 0; rc == 0 && i < n; i++)
-            memcpy(images + done[i].id * g->image_floats, done[i].pixels, g->image_floats);
-    }
-    for (int i = first; rc < 0 && i < last; i++)
-        generator_cancel(g, tasks[i].id);
-    free(done);
-    return rc;
-}
-
-int generator_self_test(struct generator *g, struct error *err)
-{
-    static const struct generator_task tasks[SELF_TEST_IMAGES] = {
-        {.id = 0, .seed = 1, .sampler = SAMPLER_SDE_2M, .nfe = 3},
-        {.id = 1, .seed = 2, .sampler = SAMPLER_MOMENTUM, .nfe = 2},
-        {.id = 2, .seed = 1, .sampler = SAMPLER_PF_HEUN, .nfe = 3},
-    };
-    int n = g->slots < SELF_TEST_IMAGES ? g->slots : SELF_TEST_IMAGES, rc = 0;
-    uint8_t *alone = malloc(2 * SELF_TEST_IMAGES * g->image_floats);
-    uint8_t *together = alone + SELF_TEST_IMAGES * g->image_floats;
-
-    if (!alone)
-        return error_set(err, -ENOMEM, "out of memory for a self-test");
-    if (g->nfe_max >= 3) {
-        for (int i = 0; rc == 0 && i < n; i++)
-            rc = run_tasks(g, tasks, i, i + 1, alone, err);
-        if (rc == 0)
-            rc = run_tasks(g, tasks, 0, n, together, err);
-        if (rc == 0 && memcmp(alone, together, (size_t)n * g->image_floats) != 0)
-            rc = error_set(err, -EIO,
-                           "an image generated alone differs from the same image in a "
-                           "batch");
-    }
-    free(alone);
-    return rc;
+    *n_images = 0;
+    return rc < 0 ? rc : generator_finish(g, images, n_images, err);
 }

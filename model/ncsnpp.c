@@ -50,7 +50,7 @@ static int attention_block(struct build *b, int x)
     return end(b, layers_attention_block(begin(b), x));
 }
 
-static int embedding(struct build *b, int time_cond)
+static int embedding(struct build *b, int time_cond, int label)
 {
     const struct architecture *a = b->a;
     struct program *p = b->layers.p;
@@ -66,6 +66,12 @@ static int embedding(struct build *b, int time_cond)
     }
     temb = end(b, layers_linear(begin(b), "", temb, 4 * a->nf));
     temb = end(b, layers_linear(begin(b), "", program_silu(p, temb), 4 * a->nf));
+    if (a->n_labels > 0) {
+        const int dims[] = {a->n_labels + 1, 4 * a->nf};
+        int table = program_parameter(p, "labels.weight", shape_constant(2, dims));
+
+        temb = program_add(p, temb, program_lookup(p, table, label), 1.0f);
+    }
     return program_silu(p, temb);
 }
 
@@ -78,8 +84,8 @@ static bool has_attention(const struct architecture *a, int resolution)
     return false;
 }
 
-int ncsnpp_append(struct program *p, const struct architecture *a, int x, int time_cond, int key,
-                  int *modules, int *phi, struct error *err)
+int ncsnpp_append(struct program *p, const struct architecture *a, int x, int time_cond, int label,
+                  int key, int *modules, int *phi, struct error *err)
 {
     struct build b = {.layers = {.p = p, .dropout = a->dropout, .key = key, .mask = -1},
                       .a = a,
@@ -88,7 +94,7 @@ int ncsnpp_append(struct program *p, const struct architecture *a, int x, int ti
 
     for (int i = 0; modules && i < NCSNPP_MODULES_MAX; i++)
         modules[i] = -1;
-    b.temb = embedding(&b, time_cond);
+    b.temb = embedding(&b, time_cond, label);
     pyramid =
         program_affine(p, x, a->centered ? 1.0f : 2.0f, a->centered ? 0.0f : -1.0f, VALUE_COMPUTE);
     h = end(&b, layers_convolution(begin(&b), "", pyramid, c, 3, 1, 1, VALUE_COMPUTE));
@@ -159,7 +165,9 @@ void ncsnpp_init(const struct architecture *a, const struct parameters *paramete
         float *weight = values + parameters_offset(parameters, i);
         size_t count = shape_count(shape);
 
-        if (shape->n_dims > 1) {
+        if (strcmp(name, "labels.weight") == 0) {
+            memset(weight, 0, count * sizeof(*weight));
+        } else if (shape->n_dims > 1) {
             double taps = shape->n_dims == 4 ? shape->dims[2] * shape->dims[3] : 1;
             double fan = taps * (shape->dims[0] + shape->dims[1]) / 2;
             float bound = (float)sqrt(3.0 * init_scale(name, i == last) / fan);

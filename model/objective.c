@@ -38,7 +38,7 @@ int objective_append(struct program *p, const struct formulation *f,
 {
     const struct architecture *a = &f->architecture;
     struct shape images = shape_images(a->image_size, a->image_size, a->num_channels);
-    struct objective o = {.key = -1, .eta = -1};
+    struct objective o = {.key = -1, .eta = -1, .label = -1};
     struct operator_values c_t;
     int eta, x_t, clean, error, rc;
     bool dropout = options->dropout && a->dropout > 0;
@@ -52,11 +52,13 @@ int objective_append(struct program *p, const struct formulation *f,
     if (options->eta_given)
         eta = o.eta = program_input(p, "eta", images, VALUE_EXACT);
     else
-        eta = program_normal(p, o.key, images, PHILOX_STREAM_ETA);
-    c_t = corruption_inputs(f->corruption, p, "c_t");
+        eta = program_normal(p, o.key, -1, -1, images, PHILOX_STREAM_ETA);
+    if (a->n_labels > 0)
+        o.label = program_input(p, "label", shape_vectors(1), VALUE_EXACT);
+    c_t = corruption_inputs(f->corruption, p, "c_t", false);
     clean = corruption_apply(f->corruption, p, o.x0, &c_t);
     o.x_t = x_t = program_mix(p, o.coefficients, 0, 2, (const int[]){clean, eta}, VALUE_EXACT);
-    rc = denoiser_append(p, f, x_t, &c_t, dropout ? o.key : -1, &o.denoiser, err);
+    rc = denoiser_append(p, f, x_t, &c_t, o.label, dropout ? o.key : -1, &o.denoiser, err);
     if (rc < 0)
         return rc;
     error = program_add(p, o.denoiser.h, program_affine(p, o.x0, -1.0f, 0.0f, VALUE_EXACT), 1.0f);
@@ -80,23 +82,20 @@ void objective_fini(struct objective *o)
     o->gradients = NULL;
 }
 
-int objective_write_time(const struct objective *o, const struct formulation *f,
-                         struct executor *executor, int i, double t, double dloss,
-                         const struct philox_key *key, float *scratch, struct error *err)
+void objective_write_time(const struct objective *o, const struct formulation *f,
+                          struct executor *executor, int i, double t, double dloss,
+                          const struct philox_key *key)
 {
     double sigma = schedule_sigma(&f->schedule, t);
-    float coefficients[2] = {1.0f, (float)sigma};
-    float weight = (float)(1.0 / (sigma * sigma)), share = (float)dloss;
-    uint32_t words[4] = {key->seed_low, key->seed_high, key->image, key->step};
-    int rc = denoiser_write_time(&o->denoiser, f, executor, i, t, scratch, err);
+    float *coefficients = executor_row(executor, o->coefficients, i);
 
-    if (rc == 0)
-        rc = executor_write(executor, o->coefficients, i, 1, coefficients, err);
-    if (rc == 0)
-        rc = executor_write(executor, o->weight, i, 1, &weight, err);
-    if (rc == 0)
-        rc = executor_write(executor, o->dloss, i, 1, &share, err);
-    if (rc == 0 && o->key >= 0)
-        rc = executor_write(executor, o->key, i, 1, words, err);
-    return rc;
+    denoiser_write_time(&o->denoiser, f, executor, i, t);
+    coefficients[0] = 1;
+    coefficients[1] = (float)sigma;
+    *(float *)executor_row(executor, o->weight, i) = (float)(1.0 / (sigma * sigma));
+    *(float *)executor_row(executor, o->dloss, i) = (float)dloss;
+    if (o->key >= 0)
+        memcpy(executor_row(executor, o->key, i), key, sizeof(*key));
+    if (o->label >= 0)
+        *(float *)executor_row(executor, o->label, i) = 0;
 }

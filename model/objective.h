@@ -29,6 +29,7 @@ struct objective {
     int coefficients; /* in  [n,2]: 1, sigma_t */
     int weight;       /* in  [n,1]: w(t) */
     int dloss;        /* in  [n,1] */
+    int label;        /* in  [n,1] as ncsnpp_append() says; -1 without labels */
     int x_t;          /* out [n,h,w,c] */
     int loss;         /* out [n,1]: L_i */
     int n_gradients;  /* one per parameter of the program, in its order */
@@ -42,10 +43,10 @@ void objective_fini(struct objective *o);
 
 struct philox_key;
 
-/* Writes everything of image i but x0 and eta: operators, sigma, weight, time, key, dloss.
- * scratch: denoiser_scratch_floats(). */
-int objective_write_time(const struct objective *o, const struct formulation *f,
-                         struct executor *executor, int i, double t, double dloss,
-                         const struct philox_key *key, float *scratch, struct error *err);
+/* Fills everything of image i but x0 and eta: operators, sigma, weight, time, key, dloss; its label is
+ * none. */
+void objective_write_time(const struct objective *o, const struct formulation *f,
+                          struct executor *executor, int i, double t, double dloss,
+                          const struct philox_key *key);
 
 #endif

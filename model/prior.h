@@ -40,9 +40,9 @@ void prior_fini(struct prior *prior);
 int prior_start_at(struct prior *prior, const struct corruption *c, double level, const float *mean,
                    struct error *err);
 
-/* Draws x_1 for (seed, image) of the key with sigma = sigma_1; out [side, side, channels]. Uses
- * PHILOX_STREAM_PRIOR and PHILOX_STREAM_START. No allocation. */
-void prior_sample(const struct prior *prior, double sigma, const struct philox_key *key,
-                  float *out);
+/* Draws c for (seed, image) of the key: [n_coefficients]. weights: how much of the normals of the key
+ * and of the other key, (1, 0) for the key alone. Uses PHILOX_STREAM_PRIOR. No allocation. */
+void prior_coefficients(const struct prior *prior, const struct philox_key *key,
+                        const float weights[2], const struct philox_key *other, float *out);
 
 #endif

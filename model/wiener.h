@@ -26,6 +26,10 @@ struct wiener {
 
 void wiener_fini(struct wiener *w);
 
+/* Where t lies in the tables, their entry and the fraction of the way to the next, as
+ * OP_MULTIPLY_TABLE reads it, and c_in, c_out there. */
+void wiener_place(const struct wiener *w, double t, float place[2], float *c_in, float *c_out);
+
 /* The numbers at one t: gain [side, side, channels], c_in, c_out. */
 void wiener_at(const struct wiener *w, double t, float *gain, float *c_in, float *c_out);
 

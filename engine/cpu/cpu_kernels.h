@@ -48,6 +48,9 @@ cpu_create_fn cpu_multiply_create;        /* OP_MULTIPLY */
 cpu_create_fn cpu_separable_create;       /* OP_SEPARABLE */
 cpu_create_fn cpu_random_create;          /* OP_NORMAL, OP_DROPOUT_MASK */
 cpu_create_fn cpu_half_square_create;     /* OP_HALF_SQUARE, OP_HALF_SQUARE_GRAD */
+cpu_create_fn cpu_operator_create;        /* OP_TOEPLITZ, OP_MULTIPLY_TABLE, .._RANK, OP_MODES */
+cpu_create_fn cpu_lookup_create;          /* OP_LOOKUP, OP_LOOKUP_GRAD */
+cpu_create_fn cpu_pixels_create;          /* OP_PIXELS */
 cpu_create_fn cpu_load_create;            /* OP_LOAD */
 cpu_create_fn cpu_store_create;           /* OP_STORE */
 cpu_create_fn cpu_sum_create;             /* OP_SUM */

@@ -276,3 +276,33 @@ int cpu_half_square_create(struct cpu_device *device, const struct kernel_spec *
     *out = &p->kernel;
     return 0;
 }
+
+static int pixels_run(const struct kernel *kernel, int stage, int part,
+                      const struct kernel_args *args, struct error *err)
+{
+    const struct pointwise *p = (const struct pointwise *)kernel;
+    size_t first, count = part_range(p, part, &first);
+    const float *x = (const float *)args->in[0] + first;
+    uint8_t *y = (uint8_t *)args->out[0] + first;
+
+    for (size_t i = 0; i < count; i++) {
+        /* NaN fails both comparisons. */
+        float scaled = x[i] >= 1 ? 255.0f : x[i] > 0 ? 255.0f * x[i] + 0.5f : 0.0f;
+
+        y[i] = (uint8_t)(int)scaled;
+    }
+    return 0;
+}
+
+int cpu_pixels_create(struct cpu_device *device, const struct kernel_spec *spec,
+                      struct kernel **out, struct error *err)
+{
+    static const struct kernel_ops ops = {.run = pixels_run, .destroy = kernel_free};
+    struct pointwise *p = pointwise_create(spec, &ops, &spec->inputs[0], err);
+
+    if (!p)
+        return -ENOMEM;
+    pointwise_cut(p);
+    *out = &p->kernel;
+    return 0;
+}

@@ -1,4 +1,4 @@
-/* Reading and writing state, and adding sums up. */
+/* Reading and writing state, adding sums up, rows of tables. */
 #include "engine/cpu/cpu_kernels.h"
 #include "engine/cpu/kernel_memory.h"
 
@@ -11,7 +11,7 @@ struct access {
     struct kernel kernel; /* first: device.h */
     size_t n;             /* images */
     size_t count;         /* floats of an image, or of what is added */
-    size_t first;         /* where in the sum it goes */
+    size_t first;         /* where in the sum it goes; of a table: its rows */
 };
 
 static int load_run(const struct kernel *kernel, int stage, int part,
@@ -51,6 +51,36 @@ static int sum_run(const struct kernel *kernel, int stage, int part, const struc
 
     for (size_t i = 0; i < n; i++)
         sum[i] += x[i];
+    return 0;
+}
+
+static int lookup_run(const struct kernel *kernel, int stage, int part,
+                      const struct kernel_args *args, struct error *err)
+{
+    const struct access *k = (const struct access *)kernel;
+    const float *table = args->in[0], *index = args->in[1];
+
+    for (size_t i = 0; i < k->n; i++)
+        memcpy((float *)args->out[0] + i * k->count,
+               table + (index ? (size_t)index[i] : 0) * k->count, k->count * sizeof(*table));
+    return 0;
+}
+
+/* In the order of the images, whatever their rows. */
+static int lookup_grad_run(const struct kernel *kernel, int stage, int part,
+                           const struct kernel_args *args, struct error *err)
+{
+    const struct access *k = (const struct access *)kernel;
+    const float *index = args->in[0], *dy = args->in[1];
+    float *dtable = args->out[0];
+
+    memset(dtable, 0, k->first * k->count * sizeof(*dtable));
+    for (size_t i = 0; i < k->n; i++) {
+        float *row = dtable + (size_t)index[i] * k->count;
+
+        for (size_t j = 0; j < k->count; j++)
+            row[j] += dy[i * k->count + j];
+    }
     return 0;
 }
 
@@ -103,6 +133,24 @@ int cpu_sum_create(struct cpu_device *device, const struct kernel_spec *spec, st
         return rc;
     k->first = (size_t)spec->attributes.slice.first;
     k->kernel.n_parts[0] = (int)((k->count + PART_FLOATS - 1) / PART_FLOATS);
+    *out = &k->kernel;
+    return 0;
+}
+
+int cpu_lookup_create(struct cpu_device *device, const struct kernel_spec *spec,
+                      struct kernel **out, struct error *err)
+{
+    static const struct kernel_ops ops = {.run = lookup_run, .destroy = kernel_free};
+    static const struct kernel_ops grad_ops = {.run = lookup_grad_run, .destroy = kernel_free};
+    bool grad = spec->kind == OP_LOOKUP_GRAD;
+    struct access *k = NULL;
+    int rc =
+        create(spec, grad ? &grad_ops : &ops, grad ? &spec->inputs[1] : &spec->outputs[0], &k, err);
+
+    if (rc < 0)
+        return rc;
+    if (grad)
+        k->first = (size_t)spec->outputs[0].shape.dims[0];
     *out = &k->kernel;
     return 0;
 }

@@ -85,6 +85,20 @@ static void multiply_run(const struct kernel_spec *spec, const void *const *in, 
         y[i] = (float)((double)x[i] * m[shared ? i / n_c : i]);
 }
 
+static void pixels_run(const struct kernel_spec *spec, const void *const *in, void *const *out,
+                       void *scratch)
+{
+    const float *x = in[0];
+    uint8_t *y = out[0];
+
+    for (size_t i = 0; i < tensor_count(&spec->outputs[0]); i++) {
+        if (!(x[i] > 0)) /* or NaN */
+            y[i] = 0;
+        else
+            y[i] = x[i] >= 1 ? 255 : (uint8_t)(255.0f * x[i] + 0.5f);
+    }
+}
+
 const struct reference_op reference_silu = {silu_run, NULL};
 const struct reference_op reference_silu_grad = {silu_grad_run, NULL};
 const struct reference_op reference_relu = {relu_run, NULL};
@@ -92,3 +106,4 @@ const struct reference_op reference_add = {add_run, NULL};
 const struct reference_op reference_affine = {affine_run, NULL};
 const struct reference_op reference_mix = {mix_run, NULL};
 const struct reference_op reference_multiply = {multiply_run, NULL};
+const struct reference_op reference_pixels = {pixels_run, NULL};

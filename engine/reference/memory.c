@@ -1,4 +1,4 @@
-/* Reading and writing state, and adding sums up. */
+/* Reading and writing state, adding sums up, rows of tables. */
 #include "engine/reference/reference_ops.h"
 
 #include <string.h>
@@ -35,6 +35,38 @@ static void sum_run(const struct kernel_spec *spec, const void *const *in, void 
         sum[i] = (float)((double)sum[i] + x[i]);
 }
 
+static void lookup_run(const struct kernel_spec *spec, const void *const *in, void *const *out,
+                       void *scratch)
+{
+    const size_t count = shape_count(&spec->outputs[0].shape);
+    const float *table = in[0], *index = in[1];
+
+    for (size_t n = 0; n < (size_t)spec->outputs[0].n; n++)
+        memcpy((float *)out[0] + n * count, table + (index ? (size_t)index[n] : 0) * count,
+               count * sizeof(float));
+}
+
+static void lookup_grad_run(const struct kernel_spec *spec, const void *const *in, void *const *out,
+                            void *scratch)
+{
+    const size_t count = shape_count(&spec->inputs[1].shape);
+    const size_t n_rows = (size_t)spec->outputs[0].shape.dims[0];
+    const float *index = in[0], *dy = in[1];
+    float *dtable = out[0];
+
+    for (size_t row = 0; row < n_rows; row++) {
+        for (size_t i = 0; i < count; i++) {
+            double sum = 0;
+
+            for (size_t n = 0; n < (size_t)spec->inputs[1].n; n++)
+                sum += (size_t)index[n] == row ? dy[n * count + i] : 0;
+            dtable[row * count + i] = (float)sum;
+        }
+    }
+}
+
+const struct reference_op reference_lookup = {lookup_run, NULL};
+const struct reference_op reference_lookup_grad = {lookup_grad_run, NULL};
 const struct reference_op reference_load = {load_run, NULL};
 const struct reference_op reference_store = {store_run, NULL};
 const struct reference_op reference_sum = {sum_run, NULL};

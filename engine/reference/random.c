@@ -9,16 +9,40 @@ static struct philox_key key_of(const void *keys, int n)
     return key;
 }
 
+/* Scratch: the numbers of one key. */
+static size_t normal_scratch_bytes(const struct kernel_spec *spec)
+{
+    return shape_count(&spec->outputs[0].shape) * sizeof(float);
+}
+
+/* y += weight times the normals of a key. */
+static void add_normals(const struct kernel_spec *spec, const void *keys, int n, float weight,
+                        float *scratch, float *y)
+{
+    const size_t count = shape_count(&spec->outputs[0].shape);
+    const struct philox_key key = key_of(keys, n);
+
+    if (weight == 0)
+        return;
+    philox_normals(&key, spec->attributes.draw.stream, count, scratch);
+    for (size_t i = 0; i < count; i++)
+        y[i] = (float)((double)y[i] + (double)weight * scratch[i]);
+}
+
 static void normal_run(const struct kernel_spec *spec, const void *const *in, void *const *out,
                        void *scratch)
 {
     const size_t count = shape_count(&spec->outputs[0].shape);
-    float *y = out[0];
+    const float *weights = spec->n_inputs > 1 ? in[1] : NULL;
 
     for (int n = 0; n < spec->outputs[0].n; n++) {
-        const struct philox_key key = key_of(in[0], n);
+        float *y = (float *)out[0] + (size_t)n * count;
 
-        philox_normals(&key, spec->attributes.draw.stream, count, y + (size_t)n * count);
+        for (size_t i = 0; i < count; i++)
+            y[i] = 0;
+        add_normals(spec, in[0], n, weights ? weights[2 * n] : 1, scratch, y);
+        if (weights)
+            add_normals(spec, in[2], n, weights[2 * n + 1], scratch, y);
     }
 }
 
@@ -39,5 +63,5 @@ static void dropout_mask_run(const struct kernel_spec *spec, const void *const *
     }
 }
 
-const struct reference_op reference_normal = {normal_run, NULL};
+const struct reference_op reference_normal = {normal_run, normal_scratch_bytes};
 const struct reference_op reference_dropout_mask = {dropout_mask_run, NULL};

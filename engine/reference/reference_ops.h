@@ -49,6 +49,7 @@ extern const struct reference_op reference_add;
 extern const struct reference_op reference_affine;
 extern const struct reference_op reference_mix;
 extern const struct reference_op reference_multiply;
+extern const struct reference_op reference_pixels;
 /* half_square.c */
 extern const struct reference_op reference_half_square;
 extern const struct reference_op reference_half_square_grad;
@@ -60,7 +61,14 @@ extern const struct reference_op reference_separable;
 /* random.c */
 extern const struct reference_op reference_normal;
 extern const struct reference_op reference_dropout_mask;
+/* operators.c */
+extern const struct reference_op reference_toeplitz;
+extern const struct reference_op reference_multiply_table;
+extern const struct reference_op reference_multiply_rank;
+extern const struct reference_op reference_modes;
 /* memory.c */
+extern const struct reference_op reference_lookup;
+extern const struct reference_op reference_lookup_grad;
 extern const struct reference_op reference_load;
 extern const struct reference_op reference_store;
 extern const struct reference_op reference_sum;

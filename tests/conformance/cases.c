@@ -1,4 +1,5 @@
 #include "tests/conformance/cases.h"
+#include "tests/conformance/row_cases.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -22,9 +23,10 @@ enum { EXACT_X = 1, EXACT_Y = 2, EXACT_M = 4 }; /* float32 where the others are 
 static struct fill fill_of(enum content content)
 {
     static const struct fill fills[] = {
-        [RANDOM] = {1, 0, false},    [ZERO] = {0, 0, false},       [CONSTANT] = {0, 0.7f, false},
-        [LARGE] = {1e15f, 0, false}, [SMALL] = {1e-30f, 0, false}, [OFFSET] = {1e-2f, 10, false},
-        [STRONG] = {4, 0, false},
+        [RANDOM] = {1, 0, false, 0, false},      [ZERO] = {0, 0, false, 0, false},
+        [CONSTANT] = {0, 0.7f, false, 0, false}, [LARGE] = {1e15f, 0, false, 0, false},
+        [SMALL] = {1e-30f, 0, false, 0, false},  [OFFSET] = {1e-2f, 10, false, 0, false},
+        [STRONG] = {4, 0, false, 0, false},
     };
 
     return fills[content];
@@ -32,13 +34,13 @@ static struct fill fill_of(enum content content)
 
 static struct fill fill_weight(int fan_in)
 {
-    struct fill fill = {1 / sqrtf((float)fan_in), 0, false};
+    struct fill fill = {.scale = 1 / sqrtf((float)fan_in)};
 
     return fill;
 }
 
-static const struct fill unit_fill = {1, 0, false};
-static const struct fill time_fill = {2, 0, true}; /* sigma between 0.002 and 400 */
+static const struct fill unit_fill = {1, 0, false, 0, false};
+static const struct fill time_fill = {2, 0, true, 0, false}; /* sigma between 0.002 and 400 */
 
 static struct tensor_desc batched(enum dtype dtype, int n, int n_dims, int d0, int d1, int d2)
 {
@@ -291,7 +293,8 @@ static float group_norm_floor(const struct group_norm_row *r, bool forward)
 static void group_norm_make(enum op_kind kind, int index, enum dtype compute, struct op_case *c)
 {
     const struct group_norm_row *r = &group_norm_rows[index];
-    const struct fill beta_fill = {0.5f, 0, false}, gamma_fill = {0.3f, 1, false};
+    const struct fill beta_fill = {0.5f, 0, false, 0, false},
+                      gamma_fill = {0.3f, 1, false, 0, false};
     const struct tensor_desc x = images(compute, r->n, r->h, r->w, r->c);
     const struct tensor_desc channels = parameter(1, r->c, 0, 0, 0);
     const struct tensor_desc shift = vectors(DTYPE_F32, r->n, r->c);
@@ -551,7 +554,7 @@ static const struct embedding_row {
 static void embedding_make(enum op_kind kind, int index, enum dtype compute, struct op_case *c)
 {
     const struct embedding_row *r = &embedding_rows[index];
-    const struct fill frequency_fill = {16, 0, false};
+    const struct fill frequency_fill = {16, 0, false, 0, false};
 
     snprintf(c->text, sizeof(c->text), "%dx%d", r->n, r->dim);
     input(c, vectors(DTYPE_F32, r->n, 1), time_fill);
@@ -619,6 +622,10 @@ static void random_make(enum op_kind kind, int index, enum dtype compute, struct
     c->spec.attributes.draw.rate = r->rate;
     snprintf(c->text, sizeof(c->text), "%dx%dx%dx%d", r->n, r->h, r->w, r->c);
     input(c, vectors(DTYPE_U32, r->n, 4), unit_fill);
+    if (kind == OP_NORMAL && index % 2) { /* of two keys */
+        input(c, vectors(DTYPE_F32, r->n, 2), unit_fill);
+        input(c, vectors(DTYPE_U32, r->n, 4), unit_fill);
+    }
     output(c, images(kind == OP_NORMAL ? DTYPE_F32 : compute, r->n, r->h, r->w, r->c));
 }
 
@@ -660,14 +667,19 @@ static const struct family {
 
 int cases_count(enum op_kind kind)
 {
-    return families[kind].count;
+    int n = row_cases_count(kind);
+
+    return n > 0 ? n : families[kind].count;
 }
 
 void case_make(enum op_kind kind, int index, enum dtype compute, struct op_case *out)
 {
     memset(out, 0, sizeof(*out));
     out->spec.kind = kind;
-    families[kind].make(kind, index, compute, out);
+    if (row_cases_count(kind) > 0)
+        row_case_make(kind, index, out);
+    else
+        families[kind].make(kind, index, compute, out);
 }
 
 static void set_images(struct tensor_desc *tensors, int n_tensors, int n)
@@ -702,6 +714,7 @@ const struct gradient_pair *gradient_pair_of(enum op_kind kind)
         {OP_SILU, OP_SILU_GRAD, {X, DY}, 2, {0}, 1, 0x1p-5f},
         {OP_ATTENTION, OP_ATTENTION_GRAD, {X, X + 1, X + 2, Y + 1, DY}, 5, {0, 1, 2}, 3, 0x1p-4f},
         {OP_HALF_SQUARE, OP_HALF_SQUARE_GRAD, {X, X + 1, DY}, 3, {0}, 1, 1},
+        {OP_LOOKUP, OP_LOOKUP_GRAD, {X + 1, DY}, 2, {0}, 1, 1},
     };
 
     for (int i = 0; i < N_ROWS(pairs); i++) {

@@ -6,10 +6,14 @@
 
 #include "engine/device.h"
 
-/* An input holds offset + scale * (standard normal), or exp(scale * normal) if positive. */
+/* An input holds offset + scale * (standard normal), or exp(scale * normal) if positive, or whole
+ * numbers from 0 to below - 1 where below is not 0; of pairs only the first is whole, and the second
+ * in [0, 1). */
 struct fill {
     float scale, offset;
     bool positive;
+    int below;
+    bool pairs;
 };
 
 struct op_case {

@@ -22,6 +22,7 @@ static const struct {
     {OP_CONCAT, 0, DTYPE_BF16, {0, 0}},
     {OP_SLICE, 0, DTYPE_F32, {0, 0}},
     {OP_SLICE, 0, DTYPE_BF16, {0, 0}},
+    {OP_LOOKUP, 0, DTYPE_F32, {0, 0}},
     /* So are choices. */
     {OP_RELU, 0, DTYPE_F32, {0, 0}},
     {OP_RELU, 0, DTYPE_BF16, {0, 0}},

@@ -20,7 +20,7 @@ struct subject {
 /* One case of one operation against the reference: one line. */
 void accuracy_check(const struct subject *s, enum op_kind kind, int index);
 
-/* State: what is in its slots and sums. False: kind does not touch state. */
+/* What is in the slots and sums of a state, and in bytes. False: kind has none of that. */
 bool memory_check(const struct subject *s, enum op_kind kind);
 
 /* All cases of an operation, by bytes: the same again by a new kernel in other memory; in the place

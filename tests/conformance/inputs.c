@@ -37,6 +37,9 @@ static void draw(const struct tensor_desc *desc, const struct fill *fill, bool a
             float x = fill->scale * normals[i - first];
 
             x = fill->positive ? expf(x) : x + fill->offset;
+            if (fill->below)
+                x = fill->pairs && i % 2 ? 0x1p-32f * (float)(words[i - first] >> 8 << 8)
+                                         : (float)(words[i - first] % (uint32_t)fill->below);
             if (desc->dtype == DTYPE_U32)
                 ((uint32_t *)out->data)[i] = words[i - first];
             else
@@ -67,7 +70,7 @@ void inputs_draw(const struct op_case *c, int index, uint64_t seed, struct tenso
 void inputs_draw_cotangent(const struct tensor_desc *desc, int output, int index, uint64_t seed,
                            struct tensor *out)
 {
-    const struct fill fill = {1, 0, false};
+    const struct fill fill = {.scale = 1};
 
     draw(desc, &fill, false, (uint32_t)(STREAM_COTANGENT + output), index, seed, out);
 }

@@ -103,10 +103,10 @@ static int examine(const struct subject *s, enum op_kind kind, int index, struct
     subject_case(s, kind, index, &c);
     case_set_images(&c.spec, N_IMAGES);
     for (int i = 0; i < c.spec.n_inputs; i++) {
-        /* Any numbers will do, but keep what must be positive so. */
-        static const struct fill plain = {1, 0, false};
+        /* Any numbers will do, but keep what must be positive or whole so. */
+        static const struct fill plain = {.scale = 1};
 
-        if (!c.fill[i].positive)
+        if (!c.fill[i].positive && !c.fill[i].below)
             c.fill[i] = plain;
     }
     inputs_draw(&c, index, s->seed, &whole);

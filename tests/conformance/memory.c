@@ -1,8 +1,10 @@
-/* Operations that read or write state, which outlives a run and is larger than the batch. */
+/* Operations that read or write state, which outlives a run and is larger than the batch; and those
+ * whose results are no numbers with an error. */
 #include "engine/base/error.h"
 #include "tests/conformance/groups.h"
 #include "tests/conformance/tap.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -162,10 +164,41 @@ static void sum_check(const struct subject *s)
                precision_name(s->precision), rc < 0 ? ": " : "", err.text);
 }
 
+static void pixels_check(const struct subject *s)
+{
+    static const float values[] = {-INFINITY,    -1,           -0.0f,       0,
+                                   1e-30f,       0.49f / 255,  0.51f / 255, 0.5f,
+                                   254.4f / 255, 254.6f / 255, 1,           1.5f,
+                                   3e38f,        INFINITY,     NAN,         0};
+    static const uint8_t bytes[] = {0, 0, 0, 0, 0, 0, 1, 128, 254, 255, 255, 255, 255, 255, 0, 0};
+    const struct tensor_desc x = {.dtype = DTYPE_F32, .shape = {true, 1, {16}}, .n = 1};
+    struct kernel_spec spec = {.kind = OP_PIXELS,
+                               .n_inputs = 1,
+                               .n_outputs = 1,
+                               .inputs = {x},
+                               .outputs = {x}};
+    uint32_t contents[TENSORS_MAX][ROOM] = {{0}}, out[ROOM] = {0};
+    struct error err = {""};
+    struct rig rig;
+    int rc;
+
+    spec.outputs[0].dtype = DTYPE_U8;
+    memcpy(contents[0], values, sizeof(values));
+    rc = rig_init(&rig, s, &spec, contents, &err);
+    if (rc == 0)
+        rc = rig_run(&rig, &spec, 0, out, &err);
+    rig_fini(&rig);
+    tap_result(rc == 0 && memcmp(out, bytes, sizeof(bytes)) == 0, "%s %s pixels: rounded%s%s",
+               device_base(s->device)->ops->name, precision_name(s->precision), rc < 0 ? ": " : "",
+               err.text);
+}
+
 bool memory_check(const struct subject *s, enum op_kind kind)
 {
     if (kind == OP_SUM)
         sum_check(s);
+    else if (kind == OP_PIXELS)
+        pixels_check(s);
     else if (kind == OP_LOAD || kind == OP_STORE)
         slots_check(s, kind == OP_STORE);
     else

@@ -43,7 +43,9 @@ static const struct open_row {
     {OP_MULTIPLY, CHANGE_TYPE, 1, ANY},          {OP_SEPARABLE, CHANGE_BATCHED, 1, ANY},
     {OP_SEPARABLE, CHANGE_BATCHED, 2, ANY},      {OP_NORMAL, CHANGE_SIZE, OUTPUT, ANY},
     {OP_DROPOUT_MASK, CHANGE_SIZE, OUTPUT, ANY}, {OP_DROPOUT_MASK, CHANGE_TYPE, OUTPUT, ANY},
-    {OP_HALF_SQUARE, CHANGE_SIZE, 0, ANY},
+    {OP_HALF_SQUARE, CHANGE_SIZE, 0, ANY},       {OP_TOEPLITZ, CHANGE_ABSENT, 3, ANY},
+    {OP_MULTIPLY_TABLE, CHANGE_SIZE, 1, 0},      {OP_LOOKUP, CHANGE_SIZE, 0, 0},
+    {OP_LOOKUP, CHANGE_ABSENT, 1, ANY},
 };
 
 static bool is_open(enum op_kind kind, enum change change, int tensor, int dim)
@@ -89,6 +91,7 @@ static const struct attribute_row {
     {OP_SLICE, OFFSET(slice.first), 0, -1},
     {OP_SLICE, OFFSET(slice.first), 0, 18},
     {OP_SLICE, OFFSET(slice.count), 0, 15},
+    {OP_LOOKUP_GRAD, OFFSET(slice.count), 0, 6},
     {OP_MIX, OFFSET(mix.first), 0, -1},
     {OP_MIX, OFFSET(mix.first), 0, 2},
     {OP_DROPOUT_MASK, OFFSET(draw.rate), 1, 0},

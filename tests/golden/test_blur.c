@@ -2,7 +2,8 @@
  * program on every device. The tolerance refuses TF32, on purpose: its error adds up over hundreds
  * of steps.
  */
-#include "model/corruption.h"
+#include "engine/gradient.h"
+#include "model/denoiser.h"
 #include "engine/base/error.h"
 #include "engine/parameters.h"
 #include "tests/planned.h"
@@ -108,8 +109,8 @@ static void check_program(const struct place *place, const struct set *set,
                           const struct safetensors *file)
 {
     struct corruption *c = create(set, file);
-    size_t size = image_size(set), sizes[2];
-    float *x0 = read_images(set, file, "x0", 0), *factors;
+    size_t size = image_size(set);
+    float *x0 = read_images(set, file, "x0", 0);
     struct operator_values op;
     struct parameters *parameters;
     struct program *p;
@@ -118,23 +119,20 @@ static void check_program(const struct place *place, const struct set *set,
 
     assert_int_equal(program_create(&p, NULL), 0);
     x = program_input(p, "x", shape_images(set->h, set->w, set->channels), VALUE_EXACT);
-    op = corruption_inputs(c, p, "c");
+    op = corruption_inputs(c, p, "c", false);
     outputs[0] = corruption_apply(c, p, x, &op);
-    outputs[1] = corruption_apply_adjoint(c, p, x, &op);
+    /* The adjoint: the gradient with x as the cotangent. */
+    assert_int_equal(gradient_append(p, outputs[0], x, 1, &x, &outputs[1], NULL), 0);
     assert_int_equal(parameters_create(place->opened, p, &parameters, NULL), 0);
     plan = golden_plan(place, p, parameters, BATCH_MAX, 1, 2, outputs);
     golden_write(plan, x, set->n, x0);
-    corruption_operator_sizes(c, sizes);
-    factors = malloc((sizes[0] + sizes[1]) * sizeof(*factors));
 
     for (int first = 0; first < STDS_MAX && set->stds[first] > 0; first++) {
         for (int image = 0; image < set->n; image++) {
             double std = set->stds[(first + image) % STDS_MAX];
 
             std = std > 0 ? std : set->stds[0];
-            corruption_operator(c, std, factors, factors + sizes[0]);
-            assert_int_equal(planned_write(plan, op.first, image, 1, factors, NULL), 0);
-            assert_int_equal(planned_write(plan, op.second, image, 1, factors + sizes[0], NULL), 0);
+            operator_write(c, std, &op, plan->executor, image);
         }
         golden_run(plan, set->n);
         for (int o = 0; o < 2; o++) {
@@ -151,7 +149,6 @@ static void check_program(const struct place *place, const struct set *set,
             free(y);
         }
     }
-    free(factors);
     free(x0);
     planned_destroy(plan);
     parameters_destroy(parameters);

@@ -88,7 +88,8 @@ static void rig_init(struct rig *rig, const struct place *place, const struct sa
     rig->x = program_input(rig->p, "x", images, VALUE_EXACT);
     rig->m = program_input(rig->p, "m", images, VALUE_EXACT);
     rig->eta = program_input(rig->p, "eta", images, VALUE_EXACT);
-    if (step_append(rig->p, &rig->f, rig->x, rig->m, rig->eta, &rig->step, &err) < 0 ||
+    if (step_append(rig->p, &rig->f, &(struct step_inputs){rig->x, rig->m, rig->eta, -1, -1, -1},
+                    &rig->step, &err) < 0 ||
         parameters_create(place->opened, rig->p, &rig->parameters, &err) < 0)
         fail_msg("%s", err.text);
     golden_load(rig->parameters, weights, "");
@@ -140,12 +141,10 @@ static void run_sampler(struct rig *rig, const struct place *place, const struct
 {
     struct sampler_row rows[2 * STEPS];
     float *x = golden_read(file, "x1"), *m = calloc(BATCH * PIXELS, sizeof(*m));
-    float *scratch = malloc(denoiser_scratch_floats(&rig->f) * sizeof(*scratch));
     struct error err;
     int rows_per_step = c->sampler == SAMPLER_PF_HEUN ? 2 : 1;
 
     assert_non_null(m);
-    assert_non_null(scratch);
     if (sampler_table(c->sampler, &rig->f, c->nfe, rows, &err) < 0)
         fail_msg("%s", err.text);
     for (int i = 0; i < c->nfe; i++) {
@@ -155,11 +154,8 @@ static void run_sampler(struct rig *rig, const struct place *place, const struct
         golden_write(rig->plan, rig->x, BATCH, x);
         golden_write(rig->plan, rig->m, BATCH, m);
         golden_write(rig->plan, rig->eta, BATCH, noise + number * BATCH * PIXELS);
-        for (int j = 0; j < BATCH; j++) {
-            if (step_write(&rig->step, &rig->f, rig->plan->executor, j, &rows[i], scratch, &err) <
-                0)
-                fail_msg("%s", err.text);
-        }
+        for (int j = 0; j < BATCH; j++)
+            step_write(&rig->step, &rig->f, rig->plan->executor, j, &rows[i], NULL);
         golden_run(rig->plan, BATCH);
         h = golden_output(rig->plan, rig->step.denoiser.h, BATCH, PIXELS);
         if (rows_per_step == 1)
@@ -174,7 +170,6 @@ static void run_sampler(struct rig *rig, const struct place *place, const struct
     }
     free(x);
     free(m);
-    free(scratch);
 }
 
 /* noise [6,2,3,16,16] as [6,2,16,16,3]. */

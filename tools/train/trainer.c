@@ -31,7 +31,6 @@ struct trainer {
     struct optimizer_state state;  /* owns all but the weights */
     float *gradient;               /* what state.gradient reads */
     float *image;                  /* one x_0 */
-    float *scratch;                /* denoiser_scratch_floats() */
     float *losses;                 /* [batch] */
     double balance[BALANCE_TIMES]; /* losses at equally spaced times; 1: not balanced */
 };
@@ -55,9 +54,7 @@ static int create_plan(struct trainer *t, struct device *device, const struct pr
     free(outputs);
     if (rc == 0)
         rc = executor_create(t->plan, NULL, &t->executor, err);
-    if (rc < 0)
-        return rc;
-    return denoiser_write_constants(&o->denoiser, t->formulation, t->executor, t->batch, err);
+    return rc < 0 ? rc : denoiser_write_tables(t->formulation, t->parameters, err);
 }
 
 static int create_arrays(struct trainer *t, struct error *err)
@@ -77,10 +74,8 @@ static int create_arrays(struct trainer *t, struct error *err)
     t->gradient = calloc(n, sizeof(float)); /* stays 0 where a parameter is frozen */
     t->state.gradient = t->gradient;
     t->image = malloc((size_t)(a->image_size * a->image_size * a->num_channels) * sizeof(float));
-    t->scratch = malloc((denoiser_scratch_floats(t->formulation) + 1) * sizeof(float));
     t->losses = calloc((size_t)t->batch, sizeof(float));
-    if (!t->state.ema || !t->state.m || !t->state.v || !t->gradient || !t->image || !t->scratch ||
-        !t->losses)
+    if (!t->state.ema || !t->state.m || !t->state.v || !t->gradient || !t->image || !t->losses)
         return error_set(err, -ENOMEM, "out of memory for an optimiser of %zu parameters", n);
     return 0;
 }
@@ -142,7 +137,6 @@ void trainer_destroy(struct trainer *t)
     free(t->state.v);
     free(t->gradient);
     free(t->image);
-    free(t->scratch);
     free(t->losses);
     free(t);
 }
@@ -165,12 +159,10 @@ static int write_batch(struct trainer *t, const struct dataset *d, const struct 
 
         dataset_image(d, e->image, e->mirrored, t->image);
         rc = executor_write(t->executor, t->objective.x0, i, 1, t->image, err);
-        if (rc == 0)
-            rc = objective_write_time(&t->objective, t->formulation, t->executor, i, e->t,
-                                      1 / (balance_at(t, e->t) * t->batch), &e->key, t->scratch,
-                                      err);
         if (rc < 0)
             return rc;
+        objective_write_time(&t->objective, t->formulation, t->executor, i, e->t,
+                             1 / (balance_at(t, e->t) * t->batch), &e->key);
     }
     return 0;
 }

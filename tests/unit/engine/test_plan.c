@@ -88,8 +88,8 @@ static void test_refusals(void **state)
     expect_refused(p, "leaves nothing");
 
     p = new_program();
-    program_normal(p, program_input(p, "x", shape_vectors(4), VALUE_EXACT), shape_images(2, 2, 3),
-                   0);
+    program_normal(p, program_input(p, "x", shape_vectors(4), VALUE_EXACT), -1, -1,
+                   shape_images(2, 2, 3), 0);
     expect_refused(p, "input 0, exact [n,4], does not fit K:n4");
 
     p = new_program();

@@ -42,7 +42,7 @@ static size_t count_weights(const struct architecture *a)
     assert_int_equal(program_create(&p, NULL), 0);
     x = program_input(p, "x", shape_images(SIDE, SIDE, CHANNELS), VALUE_EXACT);
     time_cond = program_input(p, "time_cond", shape_vectors(1), VALUE_EXACT);
-    assert_int_equal(ncsnpp_append(p, a, x, time_cond, -1, NULL, &phi, NULL), 0);
+    assert_int_equal(ncsnpp_append(p, a, x, time_cond, -1, -1, NULL, &phi, NULL), 0);
     for (int i = 0; i < program_n_values(p); i++) {
         if (program_value(p, i)->role == VALUE_PARAMETER)
             n += shape_count(&program_value(p, i)->shape);
@@ -52,7 +52,7 @@ static size_t count_weights(const struct architecture *a)
 }
 
 /* A checkpoint of format 2 with random weights, fitted to random images. */
-static struct checkpoint *make(enum output output, const char *corruption)
+static struct checkpoint *make_labelled(enum output output, const char *corruption, int n_labels)
 {
     struct checkpoint *c = calloc(1, sizeof(*c));
     struct formulation *f = &c->formulation;
@@ -62,6 +62,7 @@ static struct checkpoint *make(enum output output, const char *corruption)
 
     philox_uniforms(&key, PHILOX_STREAM_DATA, N_ELEMENTS(images), images);
     assert_int_equal(architecture_parse(architecture_text, &f->architecture, NULL), 0);
+    f->architecture.n_labels = n_labels;
     assert_int_equal(corruption_create(json, SIDE, SIDE, &f->corruption, NULL), 0);
     json_decref(json);
     f->sampling.refining_grid = true;
@@ -83,6 +84,11 @@ static struct checkpoint *make(enum output output, const char *corruption)
     c->weights = malloc(c->n_weights * sizeof(*c->weights));
     philox_normals(&key, PHILOX_STREAM_INIT, c->n_weights, c->weights);
     return c;
+}
+
+static struct checkpoint *make(enum output output, const char *corruption)
+{
+    return make_labelled(output, corruption, 0);
 }
 
 /* What format 1 can hold of it. */
@@ -204,13 +210,12 @@ static const char evidence[] = "{\"kid\": [1.5, {\"n\": 2000}]}";
 /* With all that format 2 adds. */
 static struct checkpoint *make_rich(void)
 {
-    struct checkpoint *c = make(OUTPUT_WIENER, noise);
+    struct checkpoint *c = make_labelled(OUTPUT_WIENER, noise, 2);
     json_t *a = json_loads(defaults, 0, NULL), *b = json_loads(solvers, 0, NULL);
 
     assert_int_equal(sampling_from_json(a, b, &c->formulation.sampling, NULL), 0);
     json_decref(a);
     json_decref(b);
-    c->formulation.architecture.n_labels = 2;
     c->labels = json_loads(labels, 0, NULL);
     c->evidence = json_loads(evidence, 0, NULL);
     return c;

@@ -1,5 +1,6 @@
 /* Corruptions: what their levels mean, and that host, operator and program are one thing. */
-#include "model/corruption.h"
+#include "engine/gradient.h"
+#include "model/denoiser.h"
 #include "engine/base/error.h"
 #include "engine/base/philox.h"
 #include "engine/device.h"
@@ -216,33 +217,27 @@ static void a_mask_between_two_pixels_is_soft(void **state)
 /* Applies C and its adjoint on a device and compares with the host. */
 static void check_program(struct device *device, const struct corruption *c, double level)
 {
-    float x[SIZE], want[SIZE], y[SIZE], *factors;
+    float x[SIZE], want[SIZE], y[SIZE];
     struct parameters *parameters;
     struct operator_values op;
-    struct plan_options options = {.precision = PRECISION_FP32, .batch_max = 1, .size = 1};
+    struct plan_options options = {.precision = PRECISION_FP32, .batch_max = 1};
     struct program *p;
     struct planned *plan;
-    size_t sizes[2];
     int in, outputs[2];
 
     images(x);
     assert_int_equal(program_create(&p, NULL), 0);
     in = program_input(p, "x", shape_images(H, W, CHANNELS), VALUE_EXACT);
-    op = corruption_inputs(c, p, "c");
+    op = corruption_inputs(c, p, "c", true);
     outputs[0] = corruption_apply(c, p, in, &op);
-    outputs[1] = corruption_apply_adjoint(c, p, in, &op);
+    assert_int_equal(gradient_append(p, outputs[0], in, 1, &in, &outputs[1], NULL), 0);
     options.n_outputs = 2;
     options.outputs = outputs;
     assert_int_equal(parameters_create(device, p, &parameters, NULL), 0);
     assert_int_equal(planned_create(device, p, parameters, &options, &plan, NULL), 0);
-    corruption_operator_sizes(c, sizes);
-    factors = malloc((sizes[0] + sizes[1]) * sizeof(*factors));
-    corruption_operator(c, level, factors, factors + sizes[0]);
+    assert_int_equal(corruption_write_tables(c, parameters, NULL), 0);
     assert_int_equal(planned_write(plan, in, 0, 1, x, NULL), 0);
-    assert_int_equal(planned_write(plan, op.first, 0, 1, factors, NULL), 0);
-    assert_int_equal(op.second >= 0, sizes[1] > 0);
-    if (op.second >= 0)
-        assert_int_equal(planned_write(plan, op.second, 0, 1, factors + sizes[0], NULL), 0);
+    operator_write(c, level, &op, plan->executor, 0);
     assert_int_equal(planned_run(plan, 1, NULL), 0);
     assert_int_equal(corruption_apply_host(c, level, CHANNELS, x, want, NULL), 0);
     for (int o = 0; o < 2; o++) { /* all of ours are symmetric */
@@ -250,7 +245,16 @@ static void check_program(struct device *device, const struct corruption *c, dou
         for (int i = 0; i < SIZE; i++)
             assert_true(fabsf(y[i] - want[i]) <= 1e-6f);
     }
-    free(factors);
+    if (op.gate >= 0) { /* closed: nothing comes through */
+        const float closed = 0;
+
+        operator_write(c, level, &op, plan->executor, 0);
+        assert_int_equal(planned_write(plan, op.gate, 0, 1, &closed, NULL), 0);
+        assert_int_equal(planned_run(plan, 1, NULL), 0);
+        assert_int_equal(planned_read(plan, outputs[0], 0, 1, y, NULL), 0);
+        for (int i = 0; i < SIZE; i++)
+            assert_true(y[i] == 0);
+    }
     planned_destroy(plan);
     parameters_destroy(parameters);
     program_destroy(p);

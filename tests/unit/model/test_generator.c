@@ -42,8 +42,8 @@ static void make_weights(struct checkpoint *c)
     assert_int_equal(program_create(&p, NULL), 0);
     assert_int_equal(ncsnpp_append(p, &c->formulation.architecture,
                                    program_input(p, "x", shape_images(SIDE, SIDE, 3), VALUE_EXACT),
-                                   program_input(p, "t", shape_vectors(1), VALUE_EXACT), -1, NULL,
-                                   &phi, NULL),
+                                   program_input(p, "t", shape_vectors(1), VALUE_EXACT), -1, -1,
+                                   NULL, &phi, NULL),
                      0);
     assert_int_equal(parameters_create(device, p, &parameters, NULL), 0);
     c->n_weights = parameters_count(parameters);
@@ -92,7 +92,7 @@ static struct checkpoint *make_checkpoint(const char *corruption)
 static struct generator *make_generator(struct device *device, const struct checkpoint *c,
                                         enum precision precision, int slots)
 {
-    struct generator_options options = {precision, slots, NFE_MAX};
+    struct generator_options options = {.precision = precision, .slots = slots, .nfe_max = NFE_MAX};
     struct generator *g;
     struct error err;
 

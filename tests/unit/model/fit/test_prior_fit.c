@@ -9,6 +9,12 @@
 
 #include <errno.h>
 #include <math.h>
+#include "engine/parameters.h"
+#include "engine/program.h"
+#include "model/checkpoint.h"
+#include "model/start.h"
+#include "tests/planned.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -152,23 +158,72 @@ static void moments_are_those_of_degraded_images(void **state)
     assert_true(fabs(outside) < 1e-7); /* mean square; the noise has 1e-2 */
 }
 
+/* Draws x_1 as the generator does. */
+struct drawing {
+    struct device *device;
+    struct formulation f; /* prior: borrowed */
+    struct parameters *parameters;
+    struct program *p;
+    struct planned *plan;
+    struct start start;
+};
+
+static void drawing_init(struct drawing *d, const struct prior *prior, double sigma)
+{
+    struct plan_options options = {.precision = PRECISION_FP32, .batch_max = 1, .n_outputs = 1};
+
+    memset(d, 0, sizeof(*d));
+    d->f.architecture.image_size = SIDE;
+    d->f.architecture.num_channels = CHANNELS;
+    d->f.prior = *prior;
+    assert_int_equal(schedule_noise_then_levels(0.01, sigma, 0.2, 2, (const double[]){1, 2},
+                                                &d->f.schedule, NULL),
+                     0);
+    assert_int_equal(device_open("cpu", 1, NULL, &d->device, NULL), 0);
+    assert_int_equal(program_create(&d->p, NULL), 0);
+    assert_int_equal(start_append(d->p, &d->f, &d->start, NULL), 0);
+    options.outputs = &d->start.x;
+    assert_int_equal(parameters_create(d->device, d->p, &d->parameters, NULL), 0);
+    assert_int_equal(planned_create(d->device, d->p, d->parameters, &options, &d->plan, NULL), 0);
+    assert_int_equal(start_write_tables(prior, d->parameters, NULL), 0);
+}
+
+static void drawing_fini(struct drawing *d)
+{
+    planned_destroy(d->plan);
+    parameters_destroy(d->parameters);
+    program_destroy(d->p);
+    device_close(d->device);
+    schedule_fini(&d->f.schedule);
+}
+
+static void draw(struct drawing *d, const struct philox_key *key, float *x)
+{
+    start_write(&d->start, &d->f, d->plan->executor, 0, key, NULL, 0);
+    assert_int_equal(planned_run(d->plan, 1, NULL), 0);
+    assert_int_equal(planned_read(d->plan, d->start.x, 0, 1, x, NULL), 0);
+}
+
 static void samples_have_the_prior_s_moments(void **state)
 {
     enum { SAMPLES = 4000 };
     const struct fixture *f = *state;
     double mean[N] = {0}, square[N] = {0}, c[N];
+    struct drawing d;
     float x[SIZE];
 
+    drawing_init(&d, &f->prior, 0.1);
     for (int i = 0; i < SAMPLES; i++) {
         struct philox_key key = philox_key(3, (uint32_t)i, 0);
 
-        prior_sample(&f->prior, 0.1, &key, x);
+        draw(&d, &key, x);
         project(&f->prior, x, c);
         for (int a = 0; a < N; a++) {
             mean[a] += c[a] / SAMPLES;
             square[a] += c[a] * c[a] / SAMPLES;
         }
     }
+    drawing_fini(&d);
     for (int a = 0; a < N; a++) {
         double variance = 0.1 * 0.1, want = (double)f->prior.mean[a];
 
@@ -187,14 +242,17 @@ static void samples_depend_on_seed_and_image_alone(void **state)
     struct philox_key key = philox_key(3, 1, 0), image = philox_key(3, 2, 0),
                       seed = philox_key(4, 1, 0);
     float a[SIZE], b[SIZE];
+    struct drawing d;
 
-    prior_sample(&f->prior, 0.1, &key, a);
-    prior_sample(&f->prior, 0.1, &key, b);
+    drawing_init(&d, &f->prior, 0.1);
+    draw(&d, &key, a);
+    draw(&d, &key, b);
     assert_memory_equal(a, b, sizeof(a));
-    prior_sample(&f->prior, 0.1, &image, b);
+    draw(&d, &image, b);
     assert_true(memcmp(a, b, sizeof(a)) != 0);
-    prior_sample(&f->prior, 0.1, &seed, b);
+    draw(&d, &seed, b);
     assert_true(memcmp(a, b, sizeof(a)) != 0);
+    drawing_fini(&d);
 }
 
 /* Nothing of the image is left at t = 1: noise alone. */
@@ -232,6 +290,7 @@ static void other_corruptions_start_at_the_mean(void **state)
         struct philox_key key = philox_key(3, 1, 0);
         float x[SIZE], eta[SIZE], mean[SIZE], start[SIZE];
         struct schedule schedule;
+        struct drawing d;
         struct prior prior;
 
         assert_int_equal(schedule_noise_then_levels(0.01, 0.1, 0.2, 2,
@@ -245,14 +304,18 @@ static void other_corruptions_start_at_the_mean(void **state)
         assert_int_equal(prior.start != NULL, rows[i].start);
         mirrored_mean(f, mean);
         assert_int_equal(corruption_apply_host(c, rows[i].level, CHANNELS, mean, start, NULL), 0);
-        prior_sample(&prior, 50, &key, x);
+        drawing_init(&d, &prior, 50);
+        draw(&d, &key, x);
+        drawing_fini(&d);
         philox_normals(&key, PHILOX_STREAM_START, SIZE, eta);
         for (int e = 0; e < SIZE; e++)
             assert_true(fabsf(x[e] - (50 * eta[e] + start[e])) <= 1e-5f);
 
         free(prior.start);
         prior.start = NULL;
-        prior_sample(&prior, 50, &key, x);
+        drawing_init(&d, &prior, 50);
+        draw(&d, &key, x);
+        drawing_fini(&d);
         for (int e = 0; e < SIZE; e++)
             assert_true(x[e] == 50 * eta[e]);
         prior_fini(&prior);
