@@ -166,6 +166,10 @@ int document_write(const struct checkpoint *c, char **out, struct error *err)
     json_decref(json);
     if (!text)
         return error_set(err, -ENOMEM, "out of memory for the document");
+    if (strlen(text) > DOCUMENT_BYTES_MAX) {
+        free(text);
+        return error_set(err, -EINVAL, "the document has more than %d bytes", DOCUMENT_BYTES_MAX);
+    }
     *out = text;
     return 0;
 }

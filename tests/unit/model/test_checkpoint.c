@@ -567,6 +567,23 @@ static void a_huge_document_is_refused(void **state)
     free(text);
 }
 
+/* What would not be read again is not written. */
+static void a_huge_document_is_not_written(void **state)
+{
+    struct checkpoint *c = make(OUTPUT_RESIDUAL, noise);
+    struct error err = {""};
+    int n = files_count();
+
+    free(c->licence);
+    c->licence = malloc(DOCUMENT_BYTES_MAX);
+    memset(c->licence, 'x', DOCUMENT_BYTES_MAX);
+    c->licence[DOCUMENT_BYTES_MAX - 1] = '\0';
+    assert_int_equal(checkpoint_save(files_path("huge"), c, 0, &err), -EINVAL);
+    assert_non_null(strstr(err.text, "more than 1048576 bytes"));
+    assert_int_equal(files_count(), n);
+    checkpoint_destroy(c);
+}
+
 static void a_truncated_file_is_refused(void **state)
 {
     struct checkpoint *c = make(OUTPUT_WIENER, blur);
@@ -677,6 +694,7 @@ int main(void)
         cmocka_unit_test(damaged_documents_are_refused),
         cmocka_unit_test(labels_and_evidence_have_bounds),
         cmocka_unit_test(a_huge_document_is_refused),
+        cmocka_unit_test(a_huge_document_is_not_written),
         cmocka_unit_test(a_truncated_file_is_refused),
         cmocka_unit_test(what_has_changed_is_not_rewritten),
         cmocka_unit_test(a_full_disk_leaves_the_old_checkpoint),
