@@ -1,5 +1,6 @@
 """softdiff-train as its users see it: what it writes, how it stops, goes on and fails."""
 
+import hashlib
 import json
 import resource
 import signal
@@ -134,6 +135,24 @@ def test_minutes_stop_and_save(trainer):
     assert done.returncode == 0, done.stderr
     assert "reason=time" in done.stderr
     assert (trainer.folder / "run" / "state.safetensors").exists()
+
+
+def test_a_training_begun_in_format_1_stays_in_it(trainer):
+    """Its model would draw other images otherwise, in the middle of a training."""
+    run = trainer.folder / "run"
+    assert trainer("run", "--steps", 2).returncode == 0
+    start, state = run / "start.safetensors", run / "state.safetensors"
+    assert safetensors_file.raw(start)[1]["format"] == 2
+    safetensors_file.rewrite(start, start, lambda document: document.update(format=1))
+    digest = hashlib.sha256(start.read_bytes()).hexdigest()
+    old = {"format": 1, "start_digest": digest}
+    safetensors_file.rewrite(
+        state, state, lambda document: document.update(old), key="softdiff_training"
+    )
+    state.write_bytes(state.read_bytes().replace(b'"sha256": "', b'"other_": "'))
+    done = trainer("run", "--steps", 3)
+    assert done.returncode == 0, done.stderr
+    assert safetensors_file.raw(run / "model.safetensors")[1]["format"] == 1
 
 
 def test_a_finished_training_has_nothing_to_do(trainer):
