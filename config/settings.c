@@ -16,6 +16,7 @@
 enum setting_type {
     SETTING_ADDRESS,
     SETTING_CHOICE,
+    SETTING_FILE,
     SETTING_NAME,
     SETTING_INTEGER,
     SETTING_DURATION, /* ms */
@@ -44,6 +45,8 @@ static const struct setting table[] = {
     {"device", SETTING_NAME, FIELD(device), "auto", 0, 0, NULL, "auto, cpu or reference"},
     {"precision", SETTING_CHOICE, FIELD(precision), "auto", 0, 0, "auto|fp32|bf16",
      "arithmetic of the network; auto: the fastest that the processor has"},
+    {"choices", SETTING_FILE, FIELD(choices), "", 0, 0, NULL,
+     "table that says which algorithms compute what; default: those that come with softdiff"},
     {"threads", SETTING_INTEGER, FIELD(threads), "0", 0, 1024, NULL,
      "threads of the device; 0: as many as this process may use"},
     {"slots", SETTING_INTEGER, FIELD(slots), "16", 1, 4096, NULL,
@@ -246,6 +249,11 @@ static int set_text(struct settings *s, const struct setting *setting, const cha
         return rc;
     case SETTING_CHOICE:
         return set_choice(s, setting, text, err);
+    case SETTING_FILE:
+        if (strlen(text) >= SETTINGS_PATH_BYTES)
+            return error_set(err, -EINVAL, "a path has less than %d bytes", SETTINGS_PATH_BYTES);
+        snprintf(text_field(s, setting), SETTINGS_PATH_BYTES, "%s", text);
+        return 0;
     case SETTING_NAME:
         if (!name_is_good(text, strlen(text)))
             return error_set(err, -EINVAL, "\"%s\" is not a name", text);
@@ -504,6 +512,7 @@ void settings_help(FILE *file)
     static const char *const values[] = {
         [SETTING_ADDRESS] = "ADDRESS:PORT",
         [SETTING_CHOICE] = "NAME",
+        [SETTING_FILE] = "FILE",
         [SETTING_NAME] = "NAME",
         [SETTING_INTEGER] = "N",
         [SETTING_DURATION] = "DURATION",
@@ -516,7 +525,7 @@ void settings_help(FILE *file)
         fprintf(file, "  --%s %s\n        %s", table[i].name, values[table[i].type], table[i].help);
         if (table[i].choices)
             fprintf(file, "; one of %s", table[i].choices);
-        if (table[i].fallback)
+        if (table[i].fallback && *table[i].fallback)
             fprintf(file, " (default %s)", table[i].fallback);
         fputc('\n', file);
     }

@@ -43,7 +43,8 @@ struct settings {
     struct settings_model models[SETTINGS_MODELS_MAX];
     char device[SETTINGS_NAME_BYTES + 1];
     char precision[SETTINGS_NAME_BYTES + 1];
-    int threads; /* 0: as many as this process may use */
+    char choices[SETTINGS_PATH_BYTES]; /* a file; "": the tables that come with softdiff */
+    int threads;                       /* 0: as many as this process may use */
     int slots;
     int max_queue;
     int max_images;

@@ -69,7 +69,7 @@ static int open_choices(const char *path, struct choices **out, struct error *er
 
     if (rc < 0)
         return rc;
-    rc = path ? choices_read(choices, path, err) : choices_read_shipped(choices, err);
+    rc = path && *path ? choices_read(choices, path, err) : choices_read_shipped(choices, err);
     if (rc < 0) {
         choices_destroy(choices);
         return rc;

@@ -146,7 +146,7 @@ struct device_base {
 };
 
 /* Opens a device by name. n_threads 0: as many as this process may use. choices: a file that says
- * which algorithms to use (engine/choices.h); NULL: those that come with the program.
+ * which algorithms to use (engine/choices.h); NULL or "": those that come with the program.
  * 0, -EINVAL for an unknown name (the text lists the known ones) or a file that is no table of
  * choices, -errno if it could not be read, -ENOTSUP, -ENOMEM. */
 int device_open(const char *name, int n_threads, const char *choices, struct device **out,

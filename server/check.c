@@ -3,6 +3,7 @@
 #include "config/settings.h"
 #include "engine/base/error.h"
 #include "engine/device.h"
+#include "engine/identity.h"
 #include "model/checkpoint.h"
 #include "model/corruption.h"
 
@@ -10,18 +11,20 @@ static int check_device(const struct settings *s, FILE *file, struct error *err)
 {
     enum precision wanted, precision;
     struct device *device = NULL;
-    char text[256];
+    char text[256], id[IDENTITY_BYTES];
     int rc;
 
     rc = precision_parse(s->precision, &wanted, err);
     if (rc == 0)
-        rc = device_open(s->device, s->threads, NULL, &device, err);
+        rc = device_open(s->device, s->threads, s->choices, &device, err);
     if (rc < 0)
         return rc;
     rc = device_base(device)->ops->precision(device, wanted, &precision, err);
+    if (rc == 0)
+        rc = identity_of(device, precision, id, err);
     if (rc == 0) {
         device_base(device)->ops->describe(device, text, sizeof(text));
-        fprintf(file, "device: %s, %s\n", text, precision_name(precision));
+        fprintf(file, "device: %s, %s, determinism id %s\n", text, precision_name(precision), id);
     }
     device_close(device);
     return rc;

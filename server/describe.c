@@ -130,8 +130,8 @@ static json_t *determinism_to_json(const struct daemon *d)
 
     for (int i = 0; i < d->settings->n_models; i++)
         invariant &= engine_thread_model(d->engine, i)->batch_invariant;
-    return json_pack("{s:b, s:s}", "batch_invariant", invariant, "scope",
-                     "same checkpoint, precision, device and build");
+    return json_pack("{s:s, s:b, s:s}", "id", engine_thread_identity(d->engine), "batch_invariant",
+                     invariant, "scope", "same checkpoint and id");
 }
 
 char *describe_capabilities(const struct daemon *d)

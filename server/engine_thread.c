@@ -3,6 +3,7 @@
 #include "config/settings.h"
 #include "engine/base/log.h"
 #include "engine/device.h"
+#include "engine/identity.h"
 #include "model/generator.h"
 #include "server/engine_model.h"
 #include "server/job.h"
@@ -30,9 +31,11 @@ struct engine_thread {
     void *wake_arg;
     pthread_t thread;
 
-    /* Of the engine's thread alone; models and device_text are readable by all once ready. */
+    /* Of the engine's thread alone; models, device_text and identity are readable by all once
+     * ready. */
     struct device *device;
     char device_text[256];
+    char identity[IDENTITY_BYTES];
     struct model models[SETTINGS_MODELS_MAX];
     int n_models;
     struct generator_image *images; /* [slots] */
@@ -114,7 +117,9 @@ static int load(struct engine_thread *e, struct error *err)
 
     rc = precision_parse(s->precision, &options.precision, err);
     if (rc == 0)
-        rc = device_open(s->device, s->threads, NULL, &e->device, err);
+        rc = device_open(s->device, s->threads, s->choices, &e->device, err);
+    if (rc == 0)
+        rc = identity_of(e->device, options.precision, e->identity, err);
     if (rc < 0)
         return rc;
     device_base(e->device)->ops->describe(e->device, e->device_text, sizeof(e->device_text));
@@ -439,6 +444,11 @@ const struct engine_model *engine_thread_model(const struct engine_thread *e, in
 const char *engine_thread_device(const struct engine_thread *e)
 {
     return e->device_text;
+}
+
+const char *engine_thread_identity(const struct engine_thread *e)
+{
+    return e->identity;
 }
 
 void engine_thread_submit(struct engine_thread *e, struct job *job)

@@ -54,6 +54,7 @@ void engine_thread_stats(struct engine_thread *e, struct engine_stats *out);
 int engine_thread_models(const struct engine_thread *e); /* how many */
 const struct engine_model *engine_thread_model(const struct engine_thread *e, int i);
 const char *engine_thread_device(const struct engine_thread *e);
+const char *engine_thread_identity(const struct engine_thread *e); /* engine/identity.h */
 
 /* Hands a job over. Only while ready or failed; in the latter case it comes back at once. */
 void engine_thread_submit(struct engine_thread *e, struct job *job);

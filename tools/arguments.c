@@ -28,6 +28,11 @@ static void print_help(const struct arguments *a)
     printf("  %-28s %s\n", "    --help", "this text");
 }
 
+const char *arguments_choices(void)
+{
+    return getenv("SOFTDIFF_CHOICES");
+}
+
 /* A whole number of any sign that fills the text. */
 static bool parse_integer(const char *text, long long *out)
 {

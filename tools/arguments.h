@@ -46,10 +46,19 @@ struct arguments {
     {                                                                         \
         "device", 0, ARGUMENT_TEXT, out, 0, 0, "NAME", "auto, cpu, reference" \
     }
+#define ARGUMENTS_CHOICES(out)                                            \
+    {                                                                     \
+        "choices", 0, ARGUMENT_TEXT, out, 0, 0, "FILE",                   \
+            "which algorithms compute what; default: $SOFTDIFF_CHOICES, " \
+            "else those that come with softdiff"                          \
+    }
 #define ARGUMENTS_PRECISION(out)                                          \
     {                                                                     \
         "precision", 0, ARGUMENT_TEXT, out, 0, 0, "P", "auto, fp32, bf16" \
     }
+
+/* What ARGUMENTS_CHOICES() begins with; NULL: the variable is not there. */
+const char *arguments_choices(void);
 
 /* Fills the outputs. operands: room for n_operands_max, the rest NULL.
  * Returns -1 to go on, or the exit code with which the program should end (after --help, or after

@@ -249,6 +249,26 @@ def test_checkpoint_that_does_not_load(start, checkpoints, tmp_path):
     assert any("event=load_failed" in line and 'model "bad"' in line for line in daemon.log)
 
 
+def test_determinism_id(start, checkpoints, run):
+    """What --check says is what the daemon computes with."""
+    daemon = start()
+    identity = daemon.get("/v1/capabilities").json()["determinism"]["id"]
+    check = run("--check", "--model", f"faces={checkpoints['faces']}")
+    assert f"determinism id {identity}\n" in check.stdout
+
+
+def test_choices(start, checkpoints, tmp_path, run):
+    table = tmp_path / "table.choices"
+    table.write_text("softdiff choices 1\nmachine abacus\nconvolution = bead\n")
+    for flags, env in [(("--choices", table), None), ((), {"SOFTDIFF_CHOICES": str(table)})]:
+        result = run("--check", "--model", f"faces={checkpoints['faces']}", *flags, env=env)
+        assert result.returncode == 1
+        assert f'choices "{table}", line 3: expected inputs' in result.stderr
+    daemon = start("--choices", str(table), wait=False)
+    assert daemon.wait_for_exit() == 1
+    assert any("event=load_failed" in line and "line 3" in line for line in daemon.log)
+
+
 def test_port_in_use(start, run):
     daemon = start()
     address = daemon.url.removeprefix("http://")

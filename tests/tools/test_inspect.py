@@ -3,6 +3,7 @@
 import array
 import json
 import pathlib
+import re
 import subprocess
 
 import pytest
@@ -118,6 +119,45 @@ def test_checkpoint(program, model):
         [program("softdiff-inspect"), model], capture_output=True, text=True, check=True
     )
     assert told["digest"] in done.stdout
+
+
+@pytest.fixture
+def determinism(program, model):
+    """Of softdiff-inspect --json, with options."""
+
+    def tell(*options, env=None):
+        command = [program("softdiff-inspect"), model, "--json", *options]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=env)
+        return json.loads(done.stdout)["determinism"]
+
+    return tell
+
+
+def test_determinism_id(determinism, tmp_path):
+    """It is that of the table of choices, whichever way it is given, if it is for this machine."""
+    plain = determinism()
+    assert re.fullmatch("[0-9a-f]{16}", plain["fp32"])
+    assert plain["machine"].startswith("cpu oneDNN-")
+    assert plain["fp32"] != plain.get("bf16")
+    line = "silu 4x4x3 -> 4x4x3 = quick"
+    table = tmp_path / "table"
+    table.write_text(f"softdiff choices 1\nmachine abacus\n{line}\n")
+    assert determinism("--choices", table) == plain
+    table.write_text(f"softdiff choices 1\nmachine {plain['machine']}\n{line}\n")
+    told = determinism("--choices", table)
+    assert told["machine"] == plain["machine"]
+    assert told["fp32"] != plain["fp32"]
+    assert determinism(env={"SOFTDIFF_CHOICES": str(table)}) == told
+    assert determinism(env={"SOFTDIFF_CHOICES": ""}) == plain
+
+
+def test_choices_that_are_none(program, model, tmp_path):
+    table = tmp_path / "table"
+    table.write_text("softdiff choices 1\nmachine abacus\nsilu = quick\n")
+    command = [program("softdiff-inspect"), model, "--choices", table]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert f'choices "{table}", line 3: expected inputs' in done.stderr
 
 
 def test_mistakes(program, tmp_path):

@@ -9,6 +9,7 @@
 #include "engine/device.h"
 #include "engine/parameters.h"
 #include "engine/executor.h"
+#include "engine/identity.h"
 #include "engine/plan.h"
 #include "engine/program.h"
 #include "model/checkpoint.h"
@@ -31,7 +32,7 @@
 enum { LIST_MAX = 16, CASES_MAX = 256, ROUNDS_MAX = 10000 };
 
 struct options {
-    const char *model, *device, *batches, *threads, *precisions;
+    const char *model, *device, *choices, *batches, *threads, *precisions;
     int rounds;
     double seconds;
     bool json, train, plan;
@@ -47,6 +48,7 @@ struct bench_case {
     struct plan *plan;
     struct executor *executor;
     int n_samples;
+    char identity[IDENTITY_BYTES];
     double *wall_ms, *cpu_ms; /* [ROUNDS_MAX] */
 };
 
@@ -207,6 +209,8 @@ static int build_case(const struct bench *b, struct bench_case *c, struct error 
         return error_set(err, -ENOMEM, "out of memory for the times");
     rc = device_base(c->device)->ops->precision(c->device, c->precision, &c->precision, err);
     if (rc == 0)
+        rc = identity_of(c->device, c->precision, c->identity, err);
+    if (rc == 0)
         rc = program_create(&c->program, err);
     if (rc == 0)
         rc = b->options->train ? build_training(b, c, err) : build_inference(b, c, err);
@@ -259,7 +263,7 @@ static int build_cases(struct bench *b, struct error *err)
     if (n_batches * n_threads * n_precisions > CASES_MAX)
         return error_set(err, -EINVAL, "more than %d configurations", CASES_MAX);
     for (int t = 0; t < n_threads; t++) {
-        rc = device_open(o->device, threads[t], NULL, &b->devices[t], err);
+        rc = device_open(o->device, threads[t], o->choices, &b->devices[t], err);
         if (rc < 0)
             return rc;
         b->n_devices++;
@@ -324,8 +328,8 @@ static int report(struct bench *b, double foreign, struct error *err)
     if (!b->options->json) {
         printf("%s; %s; other processes used %.0f %% of the machine\n", machine,
                b->options->train ? "loss and gradients" : "one network evaluation", 100 * foreign);
-        printf("%8s %8s %10s %12s %12s %12s %12s %6s\n", "batch", "threads", "precision", "ms",
-               "ms p10", "cpu ms", "ms/image", "n");
+        printf("%8s %8s %10s %12s %12s %12s %12s %6s  %s\n", "batch", "threads", "precision", "ms",
+               "ms p10", "cpu ms", "ms/image", "n", "determinism id");
     }
     for (int i = 0; i < b->n_cases; i++) {
         struct bench_case *c = &b->cases[i];
@@ -338,13 +342,15 @@ static int report(struct bench *b, double foreign, struct error *err)
         cpu = quantile(c->cpu_ms, c->n_samples, 0.5);
         cpu10 = quantile(c->cpu_ms, c->n_samples, 0.1);
         if (!b->options->json)
-            printf("%8d %8d %10s %12.3f %12.3f %12.3f %12.3f %6d\n", c->batch, c->n_threads,
-                   precision_name(c->precision), median, p10, cpu, median / c->batch, c->n_samples);
-        json_array_append_new(rows, json_pack("{s:i, s:i, s:s, s:f, s:f, s:f, s:f, s:i}", "batch",
-                                              c->batch, "threads", c->n_threads, "precision",
-                                              precision_name(c->precision), "wall_ms", median,
-                                              "wall_ms_p10", p10, "cpu_ms", cpu, "cpu_ms_p10",
-                                              cpu10, "n", c->n_samples));
+            printf("%8d %8d %10s %12.3f %12.3f %12.3f %12.3f %6d  %s\n", c->batch, c->n_threads,
+                   precision_name(c->precision), median, p10, cpu, median / c->batch, c->n_samples,
+                   c->identity);
+        json_array_append_new(rows,
+                              json_pack("{s:i, s:i, s:s, s:f, s:f, s:f, s:f, s:i, s:s}", "batch",
+                                        c->batch, "threads", c->n_threads, "precision",
+                                        precision_name(c->precision), "wall_ms", median,
+                                        "wall_ms_p10", p10, "cpu_ms", cpu, "cpu_ms_p10", cpu10, "n",
+                                        c->n_samples, "determinism_id", c->identity));
     }
     if (b->options->json) {
         json_t *json = json_pack("{s:s, s:s, s:f, s:O}", "machine", machine, "what",
@@ -442,6 +448,7 @@ static int bench(const struct options *o, struct error *err)
 int main(int argc, char **argv)
 {
     struct options o = {.device = "auto",
+                        .choices = arguments_choices(),
                         .batches = "1",
                         .threads = "1",
                         .precisions = "auto",
@@ -452,6 +459,7 @@ int main(int argc, char **argv)
         {"threads", 't', ARGUMENT_TEXT, &o.threads, 0, 0, "LIST", "default 1"},
         {"precision", 'p', ARGUMENT_TEXT, &o.precisions, 0, 0, "LIST", "of auto, fp32, bf16"},
         ARGUMENTS_DEVICE(&o.device),
+        ARGUMENTS_CHOICES(&o.choices),
         {"train", 0, ARGUMENT_FLAG, &o.train, 0, 0, NULL, "loss and gradients instead"},
         {"rounds", 'n', ARGUMENT_INT, &o.rounds, 1, ROUNDS_MAX, "N", "at most; default 100"},
         {"seconds", 0, ARGUMENT_NUMBER, &o.seconds, 0.1, 36000, "S",

@@ -83,7 +83,10 @@ static int write_statistics(const struct sets_options *options, int n, const cha
 
 static int stats_main(int argc, char **argv)
 {
-    struct sets_options options = {.device = "auto", .side = SETS_SIDE, .stop = &stop};
+    struct sets_options options = {.device = "auto",
+                                   .choices = arguments_choices(),
+                                   .side = SETS_SIDE,
+                                   .stop = &stop};
     const char *out = NULL;
     bool small = false;
     const struct argument table[] = {
@@ -93,6 +96,7 @@ static int stats_main(int argc, char **argv)
         {"small", 0, ARGUMENT_FLAG, &small, 0, 0, NULL, "mean and covariance only: 2 MB"},
         ARGUMENTS_THREADS(&options.n_threads),
         ARGUMENTS_DEVICE(&options.device),
+        ARGUMENTS_CHOICES(&options.choices),
         {"network", 0, ARGUMENT_TEXT, &options.network, 0, 0, "FILE",
          "of the features; default: squeezenet11 of the zoo"},
     };
@@ -162,7 +166,7 @@ static int compare_sets(struct sets *sets, int n, const char *const *paths,
 
 static int distance_main(int argc, char **argv)
 {
-    struct sets_options options = {.device = "auto", .stop = &stop};
+    struct sets_options options = {.device = "auto", .choices = arguments_choices(), .stop = &stop};
     bool with_floor = false;
     const struct argument table[] = {
         {"side", 0, ARGUMENT_INT, &options.side, 1, SIDE_MAX, "PX",
@@ -171,6 +175,7 @@ static int distance_main(int argc, char **argv)
          "as many pictures of REFERENCE against its others, too"},
         ARGUMENTS_THREADS(&options.n_threads),
         ARGUMENTS_DEVICE(&options.device),
+        ARGUMENTS_CHOICES(&options.choices),
         {"network", 0, ARGUMENT_TEXT, &options.network, 0, 0, "FILE",
          "of the features; default: squeezenet11 of the zoo"},
     };
@@ -243,7 +248,7 @@ static int parse_curve(const char *samplers, const char *nfes, const char *preci
 
 static int curve_main(int argc, char **argv)
 {
-    struct sets_options options = {.device = "auto", .stop = &stop};
+    struct sets_options options = {.device = "auto", .choices = arguments_choices(), .stop = &stop};
     struct curve_options o = {.n = 2000, .stop = &stop};
     const char *reference = NULL, *samplers = NULL, *nfes = "5,10,20,40";
     const char *precision = "auto";
@@ -265,6 +270,7 @@ static int curve_main(int argc, char **argv)
         {"precision", 0, ARGUMENT_TEXT, &precision, 0, 0, "P", "of the model: auto, fp32, bf16"},
         ARGUMENTS_THREADS(&options.n_threads),
         ARGUMENTS_DEVICE(&options.device),
+        ARGUMENTS_CHOICES(&options.choices),
         {"network", 0, ARGUMENT_TEXT, &options.network, 0, 0, "FILE",
          "of the features; default: squeezenet11 of the zoo"},
     };

@@ -35,7 +35,7 @@ int sets_open(const struct sets_options *options, struct sets **out, struct erro
         return error_set(err, -ENOMEM, "out of memory for sets of pictures");
     s->options = options;
     s->side = options->side;
-    rc = device_open(options->device, options->n_threads, NULL, &s->device, err);
+    rc = device_open(options->device, options->n_threads, options->choices, &s->device, err);
     if (rc == 0)
         rc = pool_create(options->n_threads ? options->n_threads : pool_available_threads(),
                          &s->pool, err);

@@ -19,9 +19,9 @@ enum { SETS_SIDE = 32 }; /* px, where nobody says otherwise */
 
 struct sets_options {
     const char *network; /* file of the feature network; NULL: the one that comes with softdiff */
-    const char *device;  /* device_open() */
-    int n_threads;       /* 0: as many as this process may use */
-    int side;            /* px that pictures are brought to; 0: that of the files, else SETS_SIDE */
+    const char *device, *choices; /* device_open() */
+    int n_threads;                /* 0: as many as this process may use */
+    int side; /* px that pictures are brought to; 0: that of the files, else SETS_SIDE */
     const volatile sig_atomic_t *stop; /* checked now and then, may be NULL */
 };
 

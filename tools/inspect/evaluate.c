@@ -21,7 +21,7 @@
 #include <string.h>
 
 struct options {
-    const char *architecture, *weights, *input, *out, *device, *precision;
+    const char *architecture, *weights, *input, *out, *device, *choices, *precision;
     bool gradients, paced;
     int n_threads;
 };
@@ -360,7 +360,7 @@ static int evaluate(const struct options *o, enum precision precision, struct er
 
     rc = architecture_file_read(o->architecture, &e.architecture, err);
     if (rc == 0)
-        rc = device_open(o->device, o->n_threads, NULL, &e.device, err);
+        rc = device_open(o->device, o->n_threads, o->choices, &e.device, err);
     if (rc == 0)
         rc = build_program(&e, o->gradients, err);
     if (rc == 0)
@@ -382,7 +382,7 @@ static int evaluate(const struct options *o, enum precision precision, struct er
 
 int evaluate_main(int argc, char **argv)
 {
-    struct options o = {.device = "auto", .precision = "fp32"};
+    struct options o = {.device = "auto", .choices = arguments_choices(), .precision = "fp32"};
     const struct argument table[] = {
         {"architecture", 'a', ARGUMENT_TEXT, &o.architecture, 0, 0, "FILE", "JSON"},
         {"weights", 'w', ARGUMENT_TEXT, &o.weights, 0, 0, "FILE",
@@ -394,6 +394,7 @@ int evaluate_main(int argc, char **argv)
         {"out", 'o', ARGUMENT_TEXT, &o.out, 0, 0, "FILE", "safetensors: phi [n,c,h,w], ..."},
         ARGUMENTS_THREADS(&o.n_threads),
         ARGUMENTS_DEVICE(&o.device),
+        ARGUMENTS_CHOICES(&o.choices),
         {"precision", 0, ARGUMENT_TEXT, &o.precision, 0, 0, "P", "fp32 (default), bf16, auto"},
         {"paced", 0, ARGUMENT_FLAG, &o.paced, 0, 0, NULL,
          "then print the ms of another evaluation, and of one more per input line"},

@@ -1,6 +1,8 @@
 /* softdiff-inspect: what a checkpoint holds. */
 #include "engine/base/error.h"
 #include "engine/base/printable.h"
+#include "engine/device.h"
+#include "engine/identity.h"
 #include "model/checkpoint.h"
 #include "model/corruption.h"
 #include "tools/arguments.h"
@@ -16,19 +18,44 @@
 /* Knots of the schedule that are shown to people. */
 enum { SHOWN = 5 };
 
+/* The ids with which this machine computes, by precision: what it draws is equal to what others of
+ * the same id draw. NULL with err set. */
+static json_t *describe_determinism(const char *choices, struct error *err)
+{
+    static const enum precision precisions[] = {PRECISION_FP32, PRECISION_BF16};
+    char machine[DEVICE_MACHINE_BYTES];
+    struct device *device;
+    json_t *json;
+
+    if (device_open("auto", 1, choices, &device, err) < 0)
+        return NULL;
+    device_machine(device, machine);
+    json = json_pack("{s:s}", "machine", machine);
+    for (size_t i = 0; i < sizeof(precisions) / sizeof(precisions[0]); i++) {
+        char id[IDENTITY_BYTES];
+
+        if (identity_of(device, precisions[i], id, NULL) == 0)
+            json_object_set_new(json, precision_name(precisions[i]), json_string(id));
+    }
+    device_close(device);
+    if (!json)
+        error_set(err, -ENOMEM, "out of memory describing the device");
+    return json;
+}
+
 static int format(const struct checkpoint *c)
 {
     return c->formulation.sampling.refining_grid ? 2 : 1;
 }
 
-/* Everything but the weights as one document; NULL without memory. */
-static json_t *describe(const struct checkpoint *c)
+/* Everything but the weights as one document; takes determinism. NULL without memory. */
+static json_t *describe(const struct checkpoint *c, json_t *determinism)
 {
     const struct formulation *f = &c->formulation;
 
     return json_pack(
         "{s:s, s:i, s:I, s:o, s:o, s:o, s:s, s:s, s:{s:i, s:i, s:b}, s:O?, s:s?, s:o*, "
-        "s:o*, s:O*, s:O*}",
+        "s:o*, s:O*, s:O*, s:o}",
         "digest", c->digest, "format", format(c), "parameters", (json_int_t)c->n_weights,
         "architecture", architecture_to_json(&f->architecture), "corruption",
         corruption_to_json(f->corruption), "schedule", schedule_to_json(&f->schedule), "output",
@@ -36,7 +63,7 @@ static json_t *describe(const struct checkpoint *c)
         f->prior.n_modes, "coefficients", f->prior.n_coefficients, "start", f->prior.start != NULL,
         "provenance", c->provenance, "licence", c->licence, "defaults",
         sampling_defaults_to_json(&f->sampling), "solvers", sampling_solvers_to_json(&f->sampling),
-        "labels", c->labels, "evidence", c->evidence);
+        "labels", c->labels, "evidence", c->evidence, "determinism", determinism);
 }
 
 /* One line of text from the file, with nothing that a terminal would obey. */
@@ -83,7 +110,8 @@ static void print_knots(const char *name, const struct schedule_knots *knots)
     putchar('\n');
 }
 
-static void print_text(const struct checkpoint *c)
+/* Takes determinism. */
+static void print_text(const struct checkpoint *c, json_t *determinism)
 {
     const struct formulation *f = &c->formulation;
 
@@ -104,43 +132,54 @@ static void print_text(const struct checkpoint *c)
     print_object("evidence", json_incref(c->evidence));
     print_object("provenance", json_incref(c->provenance));
     print_line("licence", c->licence ? c->licence : "none stated");
+    print_object("determinism", determinism);
 }
 
-static int inspect(const char *path, bool as_json, struct error *err)
+static int print_json(const struct checkpoint *c, json_t *determinism, struct error *err)
+{
+    json_t *json = describe(c, determinism);
+    char *text = json ? json_dumps(json, JSON_INDENT(2) | JSON_ENSURE_ASCII) : NULL;
+    int rc = 0;
+
+    if (text)
+        puts(text);
+    else
+        rc = error_set(err, -ENOMEM, "out of memory describing a checkpoint");
+    free(text);
+    json_decref(json);
+    return rc;
+}
+
+static int inspect(const char *path, const char *choices, bool as_json, struct error *err)
 {
     struct checkpoint *c;
-    json_t *json;
-    char *text;
+    json_t *determinism;
     int rc = checkpoint_load(path, &c, err);
 
     if (rc < 0)
         return rc;
-    if (!as_json) {
-        print_text(c);
-        checkpoint_destroy(c);
-        return 0;
-    }
-    json = describe(c);
-    text = json ? json_dumps(json, JSON_INDENT(2) | JSON_ENSURE_ASCII) : NULL;
-    if (text)
-        puts(text);
+    determinism = describe_determinism(choices, err);
+    if (!determinism)
+        rc = -EINVAL;
+    else if (as_json)
+        rc = print_json(c, determinism, err);
     else
-        rc = error_set(err, -ENOMEM, "out of memory describing \"%s\"", path);
-    free(text);
-    json_decref(json);
+        print_text(c, determinism);
     checkpoint_destroy(c);
     return rc;
 }
 
 int main(int argc, char **argv)
 {
+    const char *choices = arguments_choices();
     bool as_json = false;
     const struct argument table[] = {
         {"json", 'j', ARGUMENT_FLAG, &as_json, 0, 0, NULL, "one JSON document"},
+        ARGUMENTS_CHOICES(&choices),
     };
     const struct arguments arguments = {
         .program = "softdiff-inspect",
-        .usage = "MODEL [--json]\n       softdiff-inspect run --help",
+        .usage = "MODEL [options]\n       softdiff-inspect run --help",
         .about = "Tells what a checkpoint holds; `run` evaluates a network on given tensors.",
         .n = sizeof(table) / sizeof(table[0]),
         .table = table,
@@ -156,7 +195,7 @@ int main(int argc, char **argv)
     code = arguments_parse(&arguments, argc, argv, &path);
     if (code >= 0)
         return code;
-    rc = inspect(path, as_json, &err);
+    rc = inspect(path, choices, as_json, &err);
     if (rc < 0) {
         fprintf(stderr, "softdiff-inspect: %s\n", err.text);
         return EXIT_FAILED;

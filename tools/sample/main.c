@@ -23,7 +23,7 @@ enum { SLOTS = 16 };
 static volatile sig_atomic_t stop;
 
 struct options {
-    const char *model, *sampler, *out, *grid, *device, *precision;
+    const char *model, *sampler, *out, *grid, *device, *choices, *precision;
     uint64_t seed;
     int n, nfe, columns, n_threads;
 };
@@ -75,7 +75,7 @@ static int sample(const struct options *o, const enum sampler *sampler, enum pre
         rc = sampling_choose(&checkpoint->formulation.sampling, sampler, o->nfe, SAMPLER_NFE_MAX,
                              &choice, err);
     if (rc == 0)
-        rc = device_open(o->device, o->n_threads, NULL, &device, err);
+        rc = device_open(o->device, o->n_threads, o->choices, &device, err);
     if (rc < 0)
         goto out;
     options.nfe_max = choice.nfe;
@@ -111,7 +111,11 @@ out:
 
 int main(int argc, char **argv)
 {
-    struct options o = {.device = "auto", .precision = "auto", .n = 1, .columns = 8};
+    struct options o = {.device = "auto",
+                        .choices = arguments_choices(),
+                        .precision = "auto",
+                        .n = 1,
+                        .columns = 8};
     const struct argument table[] = {
         {"out", 'o', ARGUMENT_TEXT, &o.out, 0, 0, "FOLDER", "a PNG per image, named by its seed"},
         {"grid", 'g', ARGUMENT_TEXT, &o.grid, 0, 0, "FILE", "one PNG with all of them"},
@@ -125,6 +129,7 @@ int main(int argc, char **argv)
          "network evaluations per image; default: the model's"},
         ARGUMENTS_THREADS(&o.n_threads),
         ARGUMENTS_DEVICE(&o.device),
+        ARGUMENTS_CHOICES(&o.choices),
         ARGUMENTS_PRECISION(&o.precision),
     };
     const struct arguments arguments = {

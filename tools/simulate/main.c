@@ -21,7 +21,7 @@ enum { LIST_MAX = 32, SLOTS_MAX = PLOT_SERIES_MAX / POLICIES, ROUNDS = 25, IMAGE
 
 struct options {
     const char *source, *ticks, *rates, *loads, *images, *nfe, *slots, *csv, *svg, *stream;
-    const char *device, *precision;
+    const char *device, *choices, *precision;
     uint64_t seed;
     int n_requests, max_queue, n_threads;
 };
@@ -63,7 +63,7 @@ static int measure_ticks(const struct options *o, int slots, struct ticks *out, 
     int rc = checkpoint_load(o->source, &checkpoint, err);
 
     if (rc == 0)
-        rc = device_open(o->device, o->n_threads, NULL, &device, err);
+        rc = device_open(o->device, o->n_threads, o->choices, &device, err);
     if (rc == 0)
         rc = ticks_measure(device, checkpoint, o->precision, slots, ROUNDS, out, err);
     device_close(device);
@@ -263,6 +263,7 @@ int main(int argc, char **argv)
                         .nfe = "20",
                         .slots = "16",
                         .device = "auto",
+                        .choices = arguments_choices(),
                         .precision = "auto",
                         .n_requests = 20000,
                         .max_queue = 256};
@@ -287,6 +288,7 @@ int main(int argc, char **argv)
          "the requests of the first rate as CSV, to send them to a daemon"},
         ARGUMENTS_THREADS(&o.n_threads),
         ARGUMENTS_DEVICE(&o.device),
+        ARGUMENTS_CHOICES(&o.choices),
         ARGUMENTS_PRECISION(&o.precision),
     };
     const struct arguments arguments = {

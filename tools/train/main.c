@@ -18,7 +18,7 @@ static void ask_to_stop(int number)
 
 int main(int argc, char **argv)
 {
-    struct training_options o = {.device = "auto", .stop = &stop};
+    struct training_options o = {.device = "auto", .choices = arguments_choices(), .stop = &stop};
     const char *precision = "auto";
     const struct argument table[] = {
         {"recipe", 'r', ARGUMENT_TEXT, &o.recipe, 0, 0, "FILE", "what to train (config/recipes/)"},
@@ -29,6 +29,7 @@ int main(int argc, char **argv)
          "stop after that wall time, saving"},
         ARGUMENTS_THREADS(&o.n_threads),
         ARGUMENTS_DEVICE(&o.device),
+        ARGUMENTS_CHOICES(&o.choices),
         ARGUMENTS_PRECISION(&precision),
         {"from", 0, ARGUMENT_TEXT, &o.from, 0, 0, "FILE",
          "begin with the weights of another model of the same network"},

@@ -549,7 +549,7 @@ static int prepare(struct training *t, struct error *err)
     }
     rc = pool_create(o->n_threads ? o->n_threads : pool_available_threads(), &t->pool, err);
     if (rc == 0)
-        rc = device_open(o->device, o->n_threads, NULL, &t->device, err);
+        rc = device_open(o->device, o->n_threads, o->choices, &t->device, err);
     if (rc == 0)
         rc = read_data(t, err);
     if (rc == 0)

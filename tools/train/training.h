@@ -21,11 +21,11 @@
 struct error;
 
 struct training_options {
-    const char *recipe; /* file */
-    const char *data;   /* folder */
-    const char *out;    /* folder, created when it is not there */
-    const char *device; /* device_open() */
-    int n_threads;      /* 0: as many as this process may use */
+    const char *recipe;           /* file */
+    const char *data;             /* folder */
+    const char *out;              /* folder, created when it is not there */
+    const char *device, *choices; /* device_open() */
+    int n_threads;                /* 0: as many as this process may use */
     enum precision precision;
     double steps;     /* instead of the recipe's; 0: the recipe's */
     double minutes;   /* stop after that wall time; 0: no limit */

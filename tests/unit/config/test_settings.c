@@ -48,6 +48,7 @@ static void test_defaults(void **state)
     assert_int_equal(s.n_models, 0);
     assert_int_equal(s.request_timeout_ms, 60000);
     assert_string_equal(s.log_level, "info");
+    assert_string_equal(s.choices, "");
 }
 
 static void test_flags(void **state)
@@ -206,7 +207,7 @@ static void test_print_round_trip(void **state)
     FILE *file;
 
     assert_int_equal(load("--listen [::1]:1 --slots 7 --drain-timeout 1500ms --precision bf16 "
-                          "--model z=/z --model a=/a",
+                          "--choices /x/y.choices --model z=/z --model a=/a",
                           &first, NULL),
                      0);
     file = open_memstream(&text, &size);
@@ -219,6 +220,7 @@ static void test_print_round_trip(void **state)
     assert_int_equal(second.slots, 7);
     assert_int_equal(second.drain_timeout_ms, 1500);
     assert_string_equal(second.precision, "bf16");
+    assert_string_equal(second.choices, "/x/y.choices");
     assert_int_equal(second.n_models, 2);
     assert_string_equal(second.models[0].name, "z"); /* the default stays the first */
     assert_string_equal(second.models[1].path, "/a");
