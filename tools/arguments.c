@@ -1,5 +1,6 @@
 #include "tools/arguments.h"
 #include "engine/base/error.h"
+#include "engine/base/standard_files.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -11,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TABLE_MAX = 40, HELP = 1000 };
+enum { TABLE_MAX = 40, HELP = 1000, VERSION };
 
 static void print_help(const struct arguments *a)
 {
@@ -25,6 +26,7 @@ static void print_help(const struct arguments *a)
                  row->value ? " " : "", row->value ? row->value : "");
         printf("  %-28s %s\n", left, row->help);
     }
+    printf("  %-28s %s\n", "    --version", "the version");
     printf("  %-28s %s\n", "    --help", "this text");
 }
 
@@ -82,26 +84,27 @@ static int store(const struct argument *row, const char *text, struct error *err
     return -EINVAL;
 }
 
-static int usage_error(const struct arguments *a, const char *text)
+int arguments_refuse(const char *program, const char *text)
 {
-    fprintf(stderr, "%s: %s\n%s --help lists what it takes\n", a->program, text, a->program);
+    fprintf(stderr, "%s: %s; see %s --help\n", program, text, program);
     return EXIT_USAGE;
 }
 
 int arguments_parse(const struct arguments *a, int argc, char **argv, const char **operands)
 {
-    struct option options[TABLE_MAX + 2] = {0};
+    struct option options[TABLE_MAX + 3] = {0};
     char letters[2 * TABLE_MAX + 2] = ":";
     size_t n_letters = 1;
     struct error err;
     int c, n_operands;
 
+    standard_files_open();
     for (int i = 0; i < a->n && i < TABLE_MAX; i++) {
         const struct argument *row = &a->table[i];
 
         options[i].name = row->name;
         options[i].has_arg = row->kind == ARGUMENT_FLAG ? no_argument : required_argument;
-        options[i].val = HELP + 1 + i;
+        options[i].val = VERSION + 1 + i;
         if (row->letter) {
             letters[n_letters++] = row->letter;
             if (row->kind != ARGUMENT_FLAG)
@@ -110,6 +113,8 @@ int arguments_parse(const struct arguments *a, int argc, char **argv, const char
     }
     options[a->n].name = "help";
     options[a->n].val = HELP;
+    options[a->n + 1].name = "version";
+    options[a->n + 1].val = VERSION;
 
     optind = 1;
     while ((c = getopt_long(argc, argv, letters, options, NULL)) != -1) {
@@ -119,29 +124,33 @@ int arguments_parse(const struct arguments *a, int argc, char **argv, const char
             print_help(a);
             return EXIT_DONE;
         }
+        if (c == VERSION) { /* a command's program is "softdiff-eval stats" */
+            printf("%.*s %s\n", (int)strcspn(a->program, " "), a->program, SOFTDIFF_VERSION);
+            return EXIT_DONE;
+        }
         if (c == ':') {
             error_set(&err, -EINVAL, "\"%s\" needs a value", argv[optind - 1]);
-            return usage_error(a, err.text);
+            return arguments_refuse(a->program, err.text);
         }
         if (c == '?') {
             error_set(&err, -EINVAL, "unknown option \"%s\"", argv[optind - 1]);
-            return usage_error(a, err.text);
+            return arguments_refuse(a->program, err.text);
         }
         for (int i = 0; i < a->n; i++) {
-            if (c == HELP + 1 + i || c == a->table[i].letter)
+            if (c == VERSION + 1 + i || c == a->table[i].letter)
                 row = &a->table[i];
         }
         if (row && store(row, optarg, &err) < 0)
-            return usage_error(a, err.text);
+            return arguments_refuse(a->program, err.text);
     }
 
     n_operands = argc - optind;
     if (n_operands > a->n_operands_max) {
         error_set(&err, -EINVAL, "unexpected \"%s\"", argv[optind + a->n_operands_max]);
-        return usage_error(a, err.text);
+        return arguments_refuse(a->program, err.text);
     }
     if (n_operands < a->n_operands_min)
-        return usage_error(a, "something is missing on the command line");
+        return arguments_refuse(a->program, "something is missing on the command line");
     for (int i = 0; i < a->n_operands_max; i++)
         operands[i] = i < n_operands ? argv[optind + i] : NULL;
     return -1;

@@ -60,10 +60,14 @@ struct arguments {
 /* What ARGUMENTS_CHOICES() begins with; NULL: the variable is not there. */
 const char *arguments_choices(void);
 
-/* Fills the outputs. operands: room for n_operands_max, the rest NULL.
+/* Fills the outputs. Called first in main(): opens /dev/null for standard files that are closed, and
+ * answers --help and --version. operands: room for n_operands_max, the rest NULL.
  * Returns -1 to go on, or the exit code with which the program should end (after --help, or after
  * a mistake, which has been reported on standard error). */
 int arguments_parse(const struct arguments *a, int argc, char **argv, const char **operands);
+
+/* Reports a mistake on the command line on standard error, as arguments_parse() does; EXIT_USAGE. */
+int arguments_refuse(const char *program, const char *text);
 
 /* "1,4,16" to numbers in [min, max], 1 .. n_max of them; returns how many, or -EINVAL. */
 int arguments_list(const char *text, int min, int max, int n_max, int *out, struct error *err);

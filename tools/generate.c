@@ -36,8 +36,14 @@ int generate_images(struct generator *g, int n, uint64_t first_seed, enum sample
         rc = generator_tick(g, images, &n_images, err);
         if (rc < 0)
             break;
-        for (int i = 0; i < n_images; i++)
+        for (int i = 0; i < n_images; i++) {
+            if (!images[i].finite) {
+                rc = error_set(err, -EDOM, "the image of seed %llu has numbers that are not finite",
+                               (unsigned long long)images[i].seed);
+                goto out;
+            }
             memcpy(pixels + images[i].id * image_bytes, images[i].pixels, image_bytes);
+        }
         n_done += n_images;
     }
 

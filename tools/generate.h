@@ -11,8 +11,9 @@ struct error;
 struct generator;
 
 /* Image i of n has the seed first_seed + i. pixels: out [n,side,side,channels].
- * stop: checked at every tick, may be NULL. 0, -ECANCELED when *stop became true, or the error of
- * the generator. */
+ * stop: checked at every tick, may be NULL. 0, -ECANCELED when *stop became true, -EDOM when an image
+ * has numbers that are not finite, or the error of the generator; the generator is then to be
+ * destroyed. */
 int generate_images(struct generator *g, int n, uint64_t first_seed, enum sampler sampler, int nfe,
                     const volatile sig_atomic_t *stop, uint8_t *pixels, struct error *err);
 

@@ -1,4 +1,5 @@
 #include "engine/base/log.h"
+#include "engine/base/log_writer.h"
 #include "engine/base/printable.h"
 
 #include <stdarg.h>
@@ -35,6 +36,21 @@ void log_write(enum log_level level, const char *fmt, ...)
     used += printable_copy(text, line + used, sizeof(line) - used - 1);
     line[used++] = '\n';
     /* A log that cannot be written has nowhere to complain to. */
-    if (write(STDERR_FILENO, line, used) < 0)
+    if (!log_writer_put(line, used) && write(STDERR_FILENO, line, used) < 0)
         return;
+}
+
+const char *log_text(const char *text, char out[LOG_TEXT_BYTES])
+{
+    size_t used = 1;
+
+    out[0] = '"';
+    for (; *text && used + 3 < LOG_TEXT_BYTES; text++) {
+        if (*text == '"' || *text == '\\')
+            out[used++] = '\\';
+        out[used++] = *text;
+    }
+    out[used++] = '"';
+    out[used] = '\0';
+    return out;
 }

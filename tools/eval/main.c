@@ -35,12 +35,6 @@ static int finish(int rc, const struct error *err)
     return EXIT_FAILED;
 }
 
-static int usage_error(const struct error *err)
-{
-    fprintf(stderr, "%s: %s\n", program, err->text);
-    return EXIT_USAGE;
-}
-
 static int count_operands(const char *const *operands)
 {
     int n = 0;
@@ -118,7 +112,7 @@ static int stats_main(int argc, char **argv)
         return code;
     if (!out) {
         error_set(&err, -EINVAL, "--out is needed");
-        return usage_error(&err);
+        return arguments_refuse(program, err.text);
     }
     return finish(write_statistics(&options, count_operands(folders), folders, out, small, &err),
                   &err);
@@ -292,7 +286,7 @@ static int curve_main(int argc, char **argv)
     if (code >= 0)
         return code;
     if (parse_curve(samplers, nfes, precision, reference, &o, &err) < 0)
-        return usage_error(&err);
+        return arguments_refuse(program, err.text);
     rc = sets_open(&options, &sets, &err);
     if (rc == 0)
         rc = sets_read(sets, 1, &reference, &s, &err);
@@ -337,5 +331,5 @@ int main(int argc, char **argv)
             return code;
     }
     error_set(&err, -EINVAL, "there is no command \"%s\"", name);
-    return usage_error(&err);
+    return arguments_refuse(program, err.text);
 }

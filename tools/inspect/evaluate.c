@@ -415,10 +415,8 @@ int evaluate_main(int argc, char **argv)
     rc = precision_parse(o.precision, &precision, &err);
     if (rc == 0 && (!o.architecture || !o.weights || !o.input || !o.out))
         rc = error_set(&err, -EINVAL, "--architecture, --weights, --input and --out are needed");
-    if (rc < 0) {
-        fprintf(stderr, "softdiff-inspect: %s\n", err.text);
-        return EXIT_USAGE;
-    }
+    if (rc < 0)
+        return arguments_refuse(arguments.program, err.text);
     rc = evaluate(&o, precision, &err);
     if (rc < 0) {
         fprintf(stderr, "softdiff-inspect: %s\n", err.text);

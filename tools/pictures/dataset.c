@@ -151,7 +151,7 @@ static void read_task(void *arg, int i, int worker)
     r->bad[i] = true;
     pthread_mutex_lock(&r->mutex);
     if (r->options->skip_bad)
-        log_write(LOG_WARN, "event=skipped reason=\"%s\"", err.text);
+        log_write(LOG_WARN, "event=skipped reason=%s", LOG_TEXT(err.text));
     if (i < r->first_bad) {
         r->first_bad = i;
         r->rc = rc;

@@ -155,10 +155,8 @@ int main(int argc, char **argv)
         rc = precision_parse(o.precision, &precision, &err);
     if (rc == 0 && !o.out == !o.grid)
         rc = error_set(&err, -EINVAL, "one of --out and --grid is needed");
-    if (rc < 0) {
-        fprintf(stderr, "softdiff-sample: %s\n", err.text);
-        return EXIT_USAGE;
-    }
+    if (rc < 0)
+        return arguments_refuse(arguments.program, err.text);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     rc = sample(&o, o.sampler ? &sampler : NULL, precision, &err);

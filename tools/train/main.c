@@ -1,11 +1,11 @@
 /* softdiff-train: learns a checkpoint from a folder of pictures. */
 #include "engine/base/error.h"
-#include "engine/base/log.h"
 #include "tools/arguments.h"
 #include "tools/train/training.h"
 
 #include <signal.h>
 #include <stddef.h>
+#include <stdio.h>
 
 static volatile sig_atomic_t stop;
 
@@ -52,21 +52,17 @@ int main(int argc, char **argv)
 
     if (code >= 0)
         return code;
-    if (!o.recipe || !o.data || (!o.out && !o.dry_run)) {
-        log_write(LOG_ERROR, "event=usage reason=\"--recipe, --data and --out are needed\"");
-        return EXIT_USAGE;
-    }
+    if (!o.recipe || !o.data || (!o.out && !o.dry_run))
+        return arguments_refuse(arguments.program, "--recipe, --data and --out are needed");
     rc = precision_parse(precision, &o.precision, &err);
-    if (rc < 0) {
-        log_write(LOG_ERROR, "event=usage reason=\"%s\"", err.text);
-        return EXIT_USAGE;
-    }
+    if (rc < 0)
+        return arguments_refuse(arguments.program, err.text);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     signal(SIGXFSZ, SIG_IGN); /* a file-size limit becomes an error of write() */
     rc = training_run(&o, &err);
     if (rc < 0) {
-        log_write(LOG_ERROR, "event=failed reason=\"%s\"", err.text);
+        fprintf(stderr, "%s: %s\n", arguments.program, err.text);
         return EXIT_FAILED;
     }
     return EXIT_DONE;

@@ -164,7 +164,7 @@ static void note_failure(struct training *t, int rc, const struct error *err)
 {
     if (t->progress)
         progress_break(t->progress);
-    log_write(LOG_ERROR, "event=not_saved reason=\"%s\"", err->text);
+    log_write(LOG_ERROR, "event=not_saved reason=%s", LOG_TEXT(err->text));
     if (t->failed == 0) {
         t->failed = rc;
         t->failure = *err;
@@ -246,6 +246,10 @@ static void grid(struct training *t, uint64_t step)
 
     if (rc == -ECANCELED) /* asked to stop: the state matters more than a picture */
         return;
+    if (rc == -EDOM) { /* the training may recover, and ends by itself if not */
+        log_write(LOG_WARN, "event=no_grid reason=%s", LOG_TEXT(err.text));
+        return;
+    }
     if (rc < 0) {
         note_failure(t, rc, &err);
         return;
@@ -367,9 +371,9 @@ static int create_trainer(struct training *t, struct error *err)
     device_base(t->device)->ops->describe(t->device, name, sizeof(name));
     log_write(LOG_INFO,
               "event=trainer parameters=%zu memory_mib=%zu precision=%s batch=%d "
-              "device=\"%s\"",
+              "device=%s",
               trainer_state(t->trainer)->n, trainer_memory_bytes(t->trainer) >> 20,
-              precision_name(trainer_precision(t->trainer)), t->recipe.batch, name);
+              precision_name(trainer_precision(t->trainer)), t->recipe.batch, LOG_TEXT(name));
     return 0;
 }
 
