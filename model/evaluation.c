@@ -11,6 +11,7 @@
 #include "model/step.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 
 struct evaluation {
@@ -21,9 +22,10 @@ struct evaluation {
     struct step step;
     struct noise_values noise;
     int slot, pixels, predicted;
+    int one, energy; /* in and out [n,1]: 1, and half the sum of the squares of x' */
     struct plan *plan;
     struct executor *executor;
-    struct fetch *fetches; /* [2 batch_max] */
+    struct fetch *fetches; /* [3 batch_max] */
     float *zeros;          /* [h,w,c] */
     /* A start. */
     struct start start;
@@ -60,6 +62,8 @@ static int append_step(struct evaluation *e, struct program *p, bool restoration
         return rc;
     e->pixels = program_pixels(p, e->step.next_x);
     e->predicted = program_pixels(p, e->step.h);
+    e->one = program_input(p, "one", shape_vectors(1), VALUE_EXACT);
+    e->energy = program_half_square(p, e->step.next_x, e->one);
     program_store(p, x, e->slot, e->step.next_x);
     program_store(p, m, e->slot, e->step.next_m);
     if (u >= 0)
@@ -88,10 +92,10 @@ static int make_plans(struct evaluation *e, struct device *device, const struct 
                       const struct program *start, const struct evaluation_options *o,
                       struct error *err)
 {
-    const int outputs[2] = {e->pixels, e->predicted};
+    const int outputs[3] = {e->pixels, e->predicted, e->energy};
     struct plan_options options = {.precision = o->precision,
                                    .batch_max = o->batch_max,
-                                   .n_outputs = 2,
+                                   .n_outputs = 3,
                                    .outputs = outputs};
     int rc = plan_create(device, step, e->parameters, &options, &e->plan, err);
 
@@ -106,6 +110,17 @@ static int make_plans(struct evaluation *e, struct device *device, const struct 
         rc = executor_create(e->plan, e->state, &e->executor, err);
     if (rc == 0)
         rc = executor_create(e->start_plan, e->state, &e->start_executor, err);
+    return rc;
+}
+
+/* Constant in all rows, once for all. */
+static int write_ones(struct evaluation *e, int n, struct error *err)
+{
+    const float one = 1;
+    int rc = 0;
+
+    for (int i = 0; rc == 0 && i < n; i++)
+        rc = executor_write(e->executor, e->one, i, 1, &one, err);
     return rc;
 }
 
@@ -136,6 +151,8 @@ static int build(struct evaluation *e, struct device *device, const struct check
         rc = denoiser_write_tables(e->formulation, e->parameters, err);
     if (rc == 0)
         rc = start_write_tables(&e->formulation->prior, e->parameters, err);
+    if (rc == 0)
+        rc = write_ones(e, options->batch_max, err);
     program_destroy(step);
     program_destroy(start);
     return rc;
@@ -152,7 +169,7 @@ int evaluation_create(struct device *device, const struct checkpoint *c,
     if (!e)
         return error_set(err, -ENOMEM, "out of memory for the plans of a model");
     e->formulation = &c->formulation;
-    e->fetches = calloc(2 * (size_t)options->batch_max, sizeof(*e->fetches));
+    e->fetches = calloc(3 * (size_t)options->batch_max, sizeof(*e->fetches));
     e->zeros = calloc((size_t)a->image_size * (size_t)a->image_size * (size_t)a->num_channels,
                       sizeof(*e->zeros));
     if (!e->fetches || !e->zeros)
@@ -231,8 +248,10 @@ int evaluation_run(struct evaluation *e, int n, const bool *x_wanted, const bool
     int n_fetches = 0;
 
     for (int i = 0; i < n; i++) {
-        if (x_wanted[i])
+        if (x_wanted[i]) {
             e->fetches[n_fetches++] = (struct fetch){e->pixels, i, 1};
+            e->fetches[n_fetches++] = (struct fetch){e->energy, i, 1};
+        }
         if (h_wanted[i])
             e->fetches[n_fetches++] = (struct fetch){e->predicted, i, 1};
     }
@@ -252,6 +271,13 @@ const uint8_t *evaluation_pixels(struct evaluation *e, int i)
 const uint8_t *evaluation_predicted(struct evaluation *e, int i)
 {
     return executor_result(e->executor, e->predicted, i);
+}
+
+bool evaluation_is_finite(struct evaluation *e, int i)
+{
+    const float *energy = executor_result(e->executor, e->energy, i);
+
+    return isfinite(*energy);
 }
 
 enum precision evaluation_precision(const struct evaluation *e)

@@ -11,6 +11,7 @@
 #include "engine/device.h"
 #include "model/sampler.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -68,6 +69,9 @@ int evaluation_wait(struct evaluation *e, struct error *err);
 /* Of row i of the last run, [h,w,c]: x' and the predicted clean image. Until the next run. */
 const uint8_t *evaluation_pixels(struct evaluation *e, int i);
 const uint8_t *evaluation_predicted(struct evaluation *e, int i);
+/* Whether x' can be told from nonsense: its numbers are finite, and so is the sum of their squares. Of
+ * rows whose x was wanted. */
+bool evaluation_is_finite(struct evaluation *e, int i);
 
 enum precision evaluation_precision(const struct evaluation *e);
 size_t evaluation_memory_bytes(const struct evaluation *e); /* on the device */

@@ -468,6 +468,7 @@ static void deliver(struct generator *g, const struct lane *lane, int i,
         .finished = evaluations_left(lane) == 0,
         .n_evaluations = lane->n,
         .n_done = lane->position,
+        .finite = evaluation_is_finite(g->evaluation, i),
         .pixels = evaluation_pixels(g->evaluation, i),
         .predicted = lane->previews ? evaluation_predicted(g->evaluation, i) : NULL,
     };

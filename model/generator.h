@@ -68,6 +68,7 @@ struct generator_image {
     uint64_t id;
     uint64_t seed;
     bool finished;
+    bool finite;               /* every number of x; a pixel of one that is not is black */
     int n_evaluations, n_done; /* of all, how many are done */
     const uint8_t *pixels;     /* [h,w,c] RGB of x, round(255 clip(x, 0, 1)); until the next tick */
     const uint8_t *predicted;  /* [h,w,c] the predicted clean image; NULL without previews */
@@ -118,7 +119,8 @@ int generator_tick(struct generator *g, struct generator_image *images, int *n_i
                    struct error *err);
 
 /* Generates a few images alone and in mixed company and compares the bytes. Only while no lane is
- * busy. 0, or -EIO saying which differed. In model/self_test.c. */
+ * busy. 0, -EIO saying which differed, or -EDOM: one is not finite, the model is of no use. In
+ * model/self_test.c. */
 int generator_self_test(struct generator *g, struct error *err);
 
 #endif

@@ -28,8 +28,11 @@ static int run_tasks(struct generator *g, const struct generator_task *tasks, in
         int n;
 
         rc = generator_tick(g, done, &n, err);
-        for (int i = 0; rc == 0 && i < n; i++)
+        for (int i = 0; rc == 0 && i < n; i++) {
             memcpy(images + done[i].id * image_bytes(g), done[i].pixels, image_bytes(g));
+            if (!done[i].finite)
+                rc = error_set(err, -EDOM, "an image has numbers that are not finite");
+        }
     }
     for (int i = first; rc < 0 && i < last; i++)
         generator_cancel(g, tasks[i].id);

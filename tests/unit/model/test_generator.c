@@ -355,6 +355,55 @@ static void test_ticks_allocate_nothing(void **state)
     checkpoint_destroy(c);
 }
 
+/* Weights near the largest float make numbers that are none: told, never a black picture alone. */
+static void test_images_that_are_not_finite(void **state)
+{
+    struct checkpoint *c = make_checkpoint(corruptions[0]);
+    struct generator_task task = {.id = 7, .seed = 1, .sampler = SAMPLER_SDE_2M, .nfe = 2};
+    struct generator_image images[SLOTS];
+    struct device *device;
+    struct error err = {""};
+
+    assert_int_equal(device_open("cpu", 1, NULL, &device, NULL), 0);
+    for (int huge = 0; huge < 2; huge++) {
+        struct generator *g;
+        int n = 0;
+
+        for (size_t i = 0; huge && i < c->n_weights; i++)
+            c->weights[i] = 3e38f;
+        g = make_generator(device, c, PRECISION_FP32, SLOTS);
+        assert_int_equal(generator_self_test(g, &err), huge ? -EDOM : 0);
+        assert_int_equal(generator_busy(g), 0);
+        assert_int_equal(generator_submit(g, &task, &err), 0);
+        while (n == 0)
+            assert_int_equal(generator_tick(g, images, &n, &err), 0);
+        assert_int_equal(n, 1);
+        assert_int_equal(images[0].finite, !huge);
+        generator_destroy(g);
+    }
+    assert_non_null(strstr(err.text, "not finite"));
+    device_close(device);
+    checkpoint_destroy(c);
+}
+
+/* The test at start also runs where fewer evaluations are allowed than it would like. */
+static void test_self_test_with_one_evaluation(void **state)
+{
+    struct checkpoint *c = make_checkpoint(corruptions[0]);
+    struct generator_options options = {.precision = PRECISION_FP32, .slots = 2, .nfe_max = 1};
+    struct device *device;
+    struct generator *g;
+
+    for (size_t i = 0; i < c->n_weights; i++)
+        c->weights[i] = 3e38f;
+    assert_int_equal(device_open("cpu", 1, NULL, &device, NULL), 0);
+    assert_int_equal(generator_create(device, c, &options, &g, NULL), 0);
+    assert_int_equal(generator_self_test(g, NULL), -EDOM);
+    generator_destroy(g);
+    device_close(device);
+    checkpoint_destroy(c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -363,6 +412,8 @@ int main(void)
         cmocka_unit_test(test_parking),
         cmocka_unit_test(test_allocations_are_counted),
         cmocka_unit_test(test_ticks_allocate_nothing),
+        cmocka_unit_test(test_images_that_are_not_finite),
+        cmocka_unit_test(test_self_test_with_one_evaluation),
     };
 
     return cmocka_run_group_tests_name("generator", tests, NULL, NULL);
