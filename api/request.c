@@ -1,52 +1,44 @@
 #include "api/request.h"
 
 #include "api/problem.h"
+#include "api/seed.h"
 
 #include <errno.h>
 #include <jansson.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-
-static int read_decimal(const char *text, size_t size, uint64_t *out)
-{
-    uint64_t value = 0, digit;
-
-    if (size == 0 || size > 20)
-        return -EINVAL;
-    for (size_t i = 0; i < size; i++) {
-        if (text[i] < '0' || text[i] > '9')
-            return -EINVAL;
-        digit = (uint64_t)(text[i] - '0');
-        if (value > (UINT64_MAX - digit) / 10)
-            return -EINVAL;
-        value = value * 10 + digit;
-    }
-    *out = value;
-    return 0;
-}
 
 static void read_seed(const json_t *value, struct samples_request *out, struct problem *problem)
 {
-    if (json_is_integer(value) && json_integer_value(value) >= 0)
-        out->seed = (uint64_t)json_integer_value(value);
-    else if (!json_is_string(value) ||
-             read_decimal(json_string_value(value), json_string_length(value), &out->seed) < 0) {
+    out->has_seed = seed_from_json(value, &out->seed) == 0;
+    if (!out->has_seed)
         problem_add_field(problem, "seed",
-                          "must be an integer from 0 to 18446744073709551615; from 2^63 on as a "
-                          "decimal string");
-        return;
-    }
-    out->has_seed = true;
+                          "must be an integer from 0 to 18446744073709551615, as a number or as "
+                          "a decimal string");
 }
 
+/* 49.0 is an integer, too: some clients have no others. */
 static void read_count(const char *name, const json_t *value, int max, int *out,
                        struct problem *problem)
 {
-    json_int_t number = json_integer_value(value);
+    double number = json_number_value(value);
 
-    if (!json_is_integer(value) || number < 1 || number > max)
+    if (!json_is_number(value) || !(number >= 1 && number <= max) || number != (int)number)
         problem_add_field(problem, name, "must be an integer from 1 to %d", max);
     else
         *out = (int)number;
+}
+
+static void read_on_disconnect(const json_t *value, struct samples_request *out,
+                               struct problem *problem)
+{
+    const char *text = json_string_value(value);
+
+    out->finish = text && strcmp(text, "finish") == 0;
+    if (!out->finish && (!text || strcmp(text, "cancel") != 0))
+        problem_add_field(problem, "on_disconnect", "must be \"cancel\" or \"finish\"");
 }
 
 static void read_name(const char *name, const json_t *value, char out[LIMITS_NAME_BYTES + 1],
@@ -61,12 +53,66 @@ static void read_name(const char *name, const json_t *value, char out[LIMITS_NAM
         memcpy(out, json_string_value(value), size + 1);
 }
 
+/* The fields: how each is read, where to, and for counts the limit. */
+static const struct field {
+    const char *name;
+    enum { FIELD_SEED, FIELD_COUNT, FIELD_NAME, FIELD_ON_DISCONNECT } kind;
+    size_t offset;     /* in struct samples_request */
+    size_t max_offset; /* in struct samples_limits */
+} fields[] = {
+    {"seed", FIELD_SEED, offsetof(struct samples_request, seed), 0},
+    {"n", FIELD_COUNT, offsetof(struct samples_request, n), offsetof(struct samples_limits, n_max)},
+    {"nfe", FIELD_COUNT, offsetof(struct samples_request, nfe),
+     offsetof(struct samples_limits, nfe_max)},
+    {"timeout_ms", FIELD_COUNT, offsetof(struct samples_request, timeout_ms),
+     offsetof(struct samples_limits, timeout_max_ms)},
+    {"sampler", FIELD_NAME, offsetof(struct samples_request, sampler), 0},
+    {"corruption", FIELD_NAME, offsetof(struct samples_request, corruption), 0},
+    {"model", FIELD_NAME, offsetof(struct samples_request, model), 0},
+    {"on_disconnect", FIELD_ON_DISCONNECT, 0, 0},
+};
+
+static void read_field(const char *key, const json_t *value, const struct samples_limits *limits,
+                       struct samples_request *out, struct problem *problem)
+{
+    const struct field *f = fields, *end = fields + sizeof(fields) / sizeof(fields[0]);
+    char *to;
+    int max;
+
+    while (f < end && strcmp(f->name, key) != 0)
+        f++;
+    if (f == end) {
+        problem_add_field(problem, key, "is not a field of this request");
+        return;
+    }
+    if (json_is_null(value)) /* as good as absent */
+        return;
+    to = (char *)out + f->offset;
+    memcpy(&max, (const char *)limits + f->max_offset, sizeof(max));
+    switch (f->kind) {
+    case FIELD_SEED:
+        read_seed(value, out, problem);
+        break;
+    case FIELD_COUNT:
+        read_count(key, value, max, (int *)(void *)to, problem);
+        break;
+    case FIELD_NAME:
+        read_name(key, value, to, problem);
+        break;
+    case FIELD_ON_DISCONNECT:
+        read_on_disconnect(value, out, problem);
+        break;
+    }
+}
+
 int samples_request_parse(const char *body, size_t size, const struct samples_limits *limits,
                           struct samples_request *out, struct problem *problem)
 {
+    size_t quoted_size = 0;
     json_error_t error;
     json_t *root, *value;
     const char *key;
+    char *quoted;
 
     memset(out, 0, sizeof(*out));
     out->n = 1;
@@ -74,11 +120,13 @@ int samples_request_parse(const char *body, size_t size, const struct samples_li
     if (size == 0)
         return 0;
 
-    root = json_loadb(body, size, JSON_REJECT_DUPLICATES, &error);
+    if (seed_quote_large(body, size, &quoted, &quoted_size) < 0)
+        return problem_set(problem, 503, "out of memory");
+    root = json_loadb(quoted ? quoted : body, quoted ? quoted_size : size, JSON_REJECT_DUPLICATES,
+                      &error);
+    free(quoted);
     if (!root && json_error_code(&error) == json_error_numeric_overflow)
-        return problem_set(problem, 422,
-                           "a number at line %d, column %d is out of range; seeds from 2^63 on "
-                           "are sent as decimal strings",
+        return problem_set(problem, 422, "a number at line %d, column %d is out of range",
                            error.line, error.column);
     if (!root)
         return problem_set(problem, 400, "the body is not JSON: %s at line %d, column %d",
@@ -86,25 +134,7 @@ int samples_request_parse(const char *body, size_t size, const struct samples_li
     if (!json_is_object(root))
         problem_set(problem, 422, "the body must be a JSON object");
 
-    json_object_foreach(root, key, value)
-    {
-        if (strcmp(key, "seed") == 0)
-            read_seed(value, out, problem);
-        else if (strcmp(key, "n") == 0)
-            read_count("n", value, limits->n_max, &out->n, problem);
-        else if (strcmp(key, "nfe") == 0)
-            read_count("nfe", value, limits->nfe_max, &out->nfe, problem);
-        else if (strcmp(key, "timeout_ms") == 0)
-            read_count("timeout_ms", value, limits->timeout_max_ms, &out->timeout_ms, problem);
-        else if (strcmp(key, "sampler") == 0)
-            read_name("sampler", value, out->sampler, problem);
-        else if (strcmp(key, "corruption") == 0)
-            read_name("corruption", value, out->corruption, problem);
-        else if (strcmp(key, "model") == 0)
-            read_name("model", value, out->model, problem);
-        else
-            problem_add_field(problem, key, "is not a field of this request");
-    }
+    json_object_foreach(root, key, value) read_field(key, value, limits, out, problem);
     json_decref(root);
     return problem->status ? -EINVAL : 0;
 }

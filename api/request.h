@@ -1,14 +1,15 @@
 /* The body of POST /v1/samples as a struct.
  *
- *     seed        0 .. 2^64-1; a number below 2^63 or a decimal string; absent: drawn by the daemon
+ *     seed        0 .. 2^64-1, a number or a decimal string; absent: drawn by the daemon
  *     n           images, 1 .. limits.n_max; default 1. Image i has the seed seed + i (mod 2^64)
  *     sampler     name; default: that of the model
  *     nfe         network evaluations per image, 1 .. limits.nfe_max; default: that of the model
  *     corruption  name; default: that of the model
  *     model       name; default: the first with that corruption
  *     timeout_ms  1 .. limits.timeout_max_ms, which is also the default
+ *     on_disconnect  "cancel", the default, or "finish"
  *
- * An empty body is an empty object. Thread: any.
+ * null is as good as absent, and 49.0 as good as 49. An empty body is an empty object. Thread: any.
  */
 #ifndef API_REQUEST_H
 #define API_REQUEST_H
@@ -27,6 +28,7 @@ struct samples_request {
     int n;
     int nfe; /* 0: absent */
     int timeout_ms;
+    bool finish; /* on_disconnect: the client may close its sending side, or go */
     char sampler[LIMITS_NAME_BYTES + 1];    /* empty: absent; not checked against what exists */
     char corruption[LIMITS_NAME_BYTES + 1]; /* empty: absent */
     char model[LIMITS_NAME_BYTES + 1];      /* empty: absent */

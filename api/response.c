@@ -1,25 +1,14 @@
 #include "api/response.h"
 
 #include "api/pictures/png.h"
+#include "api/seed.h"
 #include "engine/base/error.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <jansson.h>
 #include <nettle/base64.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-struct json_t *seed_to_json(uint64_t seed)
-{
-    char text[24];
-
-    if (seed <= UINT64_C(1) << 53)
-        return json_integer((json_int_t)seed);
-    snprintf(text, sizeof(text), "%" PRIu64, seed);
-    return json_string(text);
-}
 
 static json_t *params(const struct samples_response *r, uint64_t seed)
 {

@@ -15,7 +15,6 @@
 #include <stdint.h>
 
 struct error;
-struct json_t;
 
 struct samples_response {
     const char *model;
@@ -31,10 +30,6 @@ struct samples_response {
 };
 
 enum { RESPONSE_DIGEST_CHARS = 12 };
-
-/* A seed as JSON: a number up to 2^53, which every client holds exactly, a decimal string above.
- * New reference; NULL without memory. */
-struct json_t *seed_to_json(uint64_t seed);
 
 /* Encodes the answer into malloc'ed memory: the bare PNG of the first image, or the JSON.
  * 0, -EINVAL or -ENOMEM. */

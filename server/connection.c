@@ -5,23 +5,25 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
-struct connection {
-    int socket;
-    uv_timer_t deadline;
-    uv_poll_t watch; /* started while suspended */
-    int handles;     /* of the two above, not yet closed */
-    void (*gone)(void *arg);
-    void *gone_arg;
-    struct exchange *exchange;
-};
+static void on_disconnect(uv_poll_t *handle, int status, int events)
+{
+    struct connection *c = handle->data;
 
-struct connection *connection_create(uv_loop_t *loop, int socket)
+    uv_poll_stop(&c->watch);
+    if (c->gone)
+        c->gone(c->gone_arg);
+    else
+        shutdown(c->socket, SHUT_RD); /* the library is woken, reads what is left, and the end */
+}
+
+struct connection *connection_create(uv_loop_t *loop, int socket, struct client *client)
 {
     struct connection *c = calloc(1, sizeof(*c));
 
     if (!c)
         return NULL;
     c->socket = socket;
+    c->client = client;
     if (uv_poll_init(loop, &c->watch, socket) < 0) {
         free(c);
         return NULL;
@@ -30,6 +32,7 @@ struct connection *connection_create(uv_loop_t *loop, int socket)
     c->handles = 2;
     c->watch.data = c;
     c->deadline.data = c;
+    uv_poll_start(&c->watch, UV_DISCONNECT, on_disconnect);
     return c;
 }
 
@@ -67,14 +70,6 @@ void connection_clear_deadline(struct connection *c)
     uv_timer_stop(&c->deadline);
 }
 
-static void on_disconnect(uv_poll_t *handle, int status, int events)
-{
-    struct connection *c = handle->data;
-
-    connection_unwatch(c);
-    c->gone(c->gone_arg);
-}
-
 void connection_watch(struct connection *c, void (*gone)(void *arg), void *arg)
 {
     c->gone = gone;
@@ -84,15 +79,5 @@ void connection_watch(struct connection *c, void (*gone)(void *arg), void *arg)
 
 void connection_unwatch(struct connection *c)
 {
-    uv_poll_stop(&c->watch);
-}
-
-struct exchange *connection_exchange(const struct connection *c)
-{
-    return c->exchange;
-}
-
-void connection_set_exchange(struct connection *c, struct exchange *x)
-{
-    c->exchange = x;
+    c->gone = NULL;
 }

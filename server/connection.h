@@ -1,7 +1,10 @@
-/* A client's socket: the deadline it is under, and the watch for its end while nobody reads it.
+/* A client's socket: the deadline it is under, and the watch for its end.
  *
  * libmicrohttpd takes a suspended connection out of its epoll set, so that nobody would notice its
- * end, and its own timeout is one of inactivity, which a drip of bytes resets. Both are ours here.
+ * end; it does not notice an end that comes together with the last bytes; and its own timeout is one
+ * of inactivity, which a drip of bytes resets. Both are ours here.
+ *
+ * The struct is open to the two that share it, the listener and the exchanges.
  *
  * Thread: loop.
  */
@@ -10,11 +13,25 @@
 
 #include <uv.h>
 
-struct connection;
+struct client;
 struct exchange;
 
-/* The socket is borrowed. NULL: out of memory, or a descriptor that cannot be watched. */
-struct connection *connection_create(uv_loop_t *loop, int socket);
+struct connection {
+    int socket;                /* borrowed */
+    struct client *client;     /* of the listener: whose it is */
+    struct connection *next;   /* of the listener: a list */
+    struct exchange *exchange; /* of exchange.c: the request in progress, NULL: none */
+
+    /* Of connection.c. */
+    uv_timer_t deadline;
+    uv_poll_t watch;         /* stopped at the client's end, which comes once */
+    int handles;             /* of the two above, not yet closed */
+    void (*gone)(void *arg); /* NULL: the library reads, and is told of the end */
+    void *gone_arg;
+};
+
+/* NULL: out of memory, or a descriptor that cannot be watched. */
+struct connection *connection_create(uv_loop_t *loop, int socket, struct client *client);
 
 /* To be called before the socket is closed: a poll handle must not outlive its descriptor. The
  * memory goes once the loop has run the close callbacks. NULL is fine. */
@@ -24,12 +41,9 @@ void connection_close(struct connection *c);
 void connection_set_deadline(struct connection *c, int ms);
 void connection_clear_deadline(struct connection *c);
 
-/* Calls gone(arg) once when the client closes its sending side or the whole connection. */
+/* For a connection that the library does not read: calls gone(arg) once, later, when the client closes
+ * its sending side or the whole connection or has done so. */
 void connection_watch(struct connection *c, void (*gone)(void *arg), void *arg);
 void connection_unwatch(struct connection *c);
-
-/* The request in progress; NULL: none. Kept for exchange.c. */
-struct exchange *connection_exchange(const struct connection *c);
-void connection_set_exchange(struct connection *c, struct exchange *x);
 
 #endif

@@ -5,17 +5,21 @@
 #include "engine/base/error.h"
 #include "engine/base/log.h"
 #include "server/admission.h"
+#include "server/file_limit.h"
 #include "server/listener.h"
+#include "server/refusal.h"
 #include "server/routes.h"
 #include "server/samples.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/resource.h>
+#include <unistd.h>
 
 enum {
     ADMIN_CONNECTIONS = 64,
-    OTHER_FILES = 64,         /* descriptors beside connections */
+    /* Descriptors beside those of the clients: probes, refusals, the loop, the device. */
+    OTHER_FILES = ADMIN_CONNECTIONS + 2 * REFUSALS_MAX + 64,
     DRAIN_LOOK_MS = 10,       /* between two looks */
     ANSWER_SENDING_MS = 2000, /* for the last answers to reach their clients */
     CANCELLING_MS = 10000,    /* for the engine to let go of cancelled jobs */
@@ -67,6 +71,7 @@ static void finish(struct daemon *d)
     uv_close((uv_handle_t *)&d->wake, NULL);
     uv_close((uv_handle_t *)&d->sigterm, NULL);
     uv_close((uv_handle_t *)&d->sigint, NULL);
+    uv_close((uv_handle_t *)&d->sighup, NULL);
     uv_close((uv_handle_t *)&d->drain, NULL);
 }
 
@@ -111,6 +116,10 @@ static void on_signal(uv_signal_t *handle, int number)
 {
     struct daemon *d = handle->data;
 
+    if (number == SIGHUP) { /* by default it would end the daemon without a drain */
+        log_write(LOG_INFO, "event=sighup text=%s", LOG_TEXT("nothing is read again"));
+        return;
+    }
     if (d->phase < DAEMON_LEAVING) {
         log_write(LOG_INFO, "event=drain signal=%d requests=%d", number,
                   samples_in_progress(d->samples));
@@ -141,11 +150,11 @@ static void on_wake(uv_async_t *handle)
         engine_thread_stats(d->engine, &stats);
         if (stats.state == ENGINE_READY) {
             d->phase = DAEMON_READY;
-            log_write(LOG_INFO, "event=ready device=\"%s\" models=%d slots=%d ms=%llu",
-                      engine_thread_device(d->engine), stats.n_models, stats.slots,
+            log_write(LOG_INFO, "event=ready device=%s models=%d slots=%d ms=%llu",
+                      LOG_TEXT(engine_thread_device(d->engine)), stats.n_models, stats.slots,
                       (unsigned long long)ms_since(d->started_ns));
         } else if (stats.state == ENGINE_FAILED) {
-            log_write(LOG_ERROR, "event=load_failed error=\"%s\"", stats.error.text);
+            log_write(LOG_ERROR, "event=load_failed error=%s", LOG_TEXT(stats.error.text));
             d->exit_status = 1;
             drain(d);
         }
@@ -162,18 +171,37 @@ static void wake(void *arg)
 
 /* The beginning */
 
-/* A connection needs a descriptor, and the usual soft limit is below our default. */
-static void raise_file_limit(const struct settings *s)
+/* What to do about an address that cannot be had, by the flag that names it. */
+static int hint(int rc, const char *flag, const char *variable, struct error *err)
 {
-    rlim_t wanted = (rlim_t)(s->max_connections + ADMIN_CONNECTIONS + OTHER_FILES);
-    struct rlimit limit;
+    struct error reason = *err;
+    const char *advice = NULL;
 
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= wanted)
-        return;
-    limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
-    if (setrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur < wanted)
-        log_write(LOG_WARN, "event=file_limit files=%llu wanted=%llu",
-                  (unsigned long long)limit.rlim_cur, (unsigned long long)wanted);
+    if (rc == -EADDRINUSE)
+        advice = "another program has the port; stop it, or choose another";
+    else if (rc == -EACCES)
+        advice = "ports below 1024 are for root; choose another";
+    else if (rc == -EADDRNOTAVAIL)
+        advice = "this machine has no such address; choose one that it has, or 0.0.0.0 for all,";
+    if (advice)
+        error_set(err, rc, "%s; %s with %s ADDRESS:PORT or %s (port 0: any free one)", reason.text,
+                  advice, flag, variable);
+    return rc;
+}
+
+int daemon_bind(const struct settings *s, struct daemon_sockets *out, struct error *err)
+{
+    int rc;
+
+    rc = listener_bind(s->listen, &out->public, out->public_address, err);
+    if (rc < 0)
+        return hint(rc, "--listen", "SOFTDIFF_LISTEN", err);
+    rc = listener_bind(s->admin_listen, &out->admin, out->admin_address, err);
+    if (rc < 0) {
+        close(out->public);
+        return hint(rc, "--admin-listen", "SOFTDIFF_ADMIN_LISTEN", err);
+    }
+    return 0;
 }
 
 static int open_listener(struct daemon *d, const char *name, const char *address,
@@ -181,43 +209,49 @@ static int open_listener(struct daemon *d, const char *name, const char *address
                          struct error *err)
 {
     struct listener_options o = *options;
-    char bound[ADDRESS_TEXT_BYTES];
     int rc;
 
     o.exchange.name = name;
     o.exchange.header_timeout_ms = d->settings->header_timeout_ms;
     o.exchange.idle_timeout_ms = d->settings->idle_timeout_ms;
     o.exchange.body_bytes_max = LIMITS_BODY_BYTES;
+    o.exchange.complete = routes_complete;
     o.exchange.arg = d;
-    rc = listener_bind(address, &o.socket, bound, err);
+    rc = listener_create(&d->loop, &o, out, err);
     if (rc == 0)
-        rc = listener_create(&d->loop, &o, out, err);
-    if (rc == 0)
-        log_write(LOG_INFO, "event=listen listener=%s address=%s", name, bound);
+        log_write(LOG_INFO, "event=listen listener=%s address=%s", name, address);
     return rc;
 }
 
 static int open_listeners(struct daemon *d, struct error *err)
 {
-    const struct listener_options public = {
-        .connections_max = d->settings->max_connections,
-        .connections_per_ip_max = d->settings->max_connections_per_ip,
+    struct listener_options public = {
+        .connections_per_client_max = d->settings->max_connections_per_ip,
         .exchange.log_level = LOG_INFO,
         .exchange.begin = routes_public_begin,
-        .exchange.complete = routes_complete,
     };
-    const struct listener_options admin = {
+    struct listener_options admin = {
         .connections_max = ADMIN_CONNECTIONS,
         .exchange.log_level = LOG_DEBUG,
         .exchange.begin = routes_admin_begin,
-        .exchange.complete = routes_complete,
     };
+    struct daemon_sockets sockets;
     int rc;
 
-    rc = open_listener(d, "public", d->settings->listen, &public, &d->public, err);
+    rc = file_limit_connections(d->settings->max_connections, OTHER_FILES, &public.connections_max,
+                                err);
     if (rc == 0)
-        rc = open_listener(d, "admin", d->settings->admin_listen, &admin, &d->admin, err);
-    return rc;
+        rc = daemon_bind(d->settings, &sockets, err);
+    if (rc < 0)
+        return rc;
+    public.socket = sockets.public;
+    admin.socket = sockets.admin;
+    rc = open_listener(d, "public", sockets.public_address, &public, &d->public, err);
+    if (rc < 0) {
+        close(sockets.admin);
+        return rc;
+    }
+    return open_listener(d, "admin", sockets.admin_address, &admin, &d->admin, err);
 }
 
 static void watch_signal(struct daemon *d, uv_signal_t *handle, int number)
@@ -237,6 +271,7 @@ static int start(struct daemon *d, struct error *err)
     d->drain.data = d;
     watch_signal(d, &d->sigterm, SIGTERM);
     watch_signal(d, &d->sigint, SIGINT);
+    watch_signal(d, &d->sighup, SIGHUP);
     rc = open_listeners(d, err);
     if (rc == 0)
         rc = engine_thread_start(d->settings, wake, d, &d->engine, err);
@@ -253,7 +288,6 @@ int daemon_run(const struct settings *settings, int *out, struct error *err)
     int rc;
 
     signal(SIGPIPE, SIG_IGN);
-    raise_file_limit(settings);
     rc = uv_loop_init(&d.loop);
     if (rc < 0)
         return error_set(err, rc, "could not start the event loop: %s", uv_strerror(rc));

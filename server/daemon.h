@@ -6,11 +6,12 @@
  * probes say that it drains. For drain_delay_ms it serves on, so that whoever reads the probes can
  * send its clients elsewhere; then the public listener accepts no more, what was accepted is
  * finished within drain_timeout_ms, the rest gets 503; the probes answer until the end. A second
- * signal ends it at once.
+ * signal ends it at once. SIGHUP is logged and changes nothing.
  */
 #ifndef SERVER_DAEMON_H
 #define SERVER_DAEMON_H
 
+#include "config/address.h"
 #include "server/engine_thread.h"
 
 #include <stdbool.h>
@@ -33,7 +34,7 @@ struct daemon {
     int exit_status;
     uv_loop_t loop;
     uv_async_t wake; /* the engine's thread has something */
-    uv_signal_t sigterm, sigint;
+    uv_signal_t sigterm, sigint, sighup;
     uv_timer_t drain; /* ends the delay, then looks whether all is finished */
     uint64_t started_ns, drain_started_ns;
     bool cancelled; /* the requests left over at the end of the drain */
@@ -48,6 +49,15 @@ const char *daemon_state(const struct daemon *d);
 
 /* Whether samples are served: ready, or leaving with an engine that works. */
 bool daemon_serves(const struct daemon *d);
+
+/* The sockets of both listeners, and where they listen. */
+struct daemon_sockets {
+    int public, admin;
+    char public_address[ADDRESS_TEXT_BYTES], admin_address[ADDRESS_TEXT_BYTES];
+};
+
+/* Binds both; an error says what can be done. 0, -EINVAL or -errno. */
+int daemon_bind(const struct settings *s, struct daemon_sockets *out, struct error *err);
 
 /* Serves until a signal, blocking. out: exit status, 0 after a drain, 1 if the engine could not
  * load, DAEMON_STATUS_STUCK if it hangs: its thread still runs then and uses what exit() would tear

@@ -6,6 +6,7 @@
 #include "model/corruption.h"
 #include "model/generator.h"
 
+#include <errno.h>
 #include <stdio.h>
 
 static void describe(struct engine_model *m, const char *name)
@@ -49,7 +50,12 @@ void engine_model_unload(struct engine_model *m)
     checkpoint_destroy(m->checkpoint);
 }
 
-void engine_model_test(struct engine_model *m)
+int engine_model_test(struct engine_model *m, struct error *err)
 {
-    m->batch_invariant = generator_self_test(m->generator, &m->self_test) == 0;
+    int rc = generator_self_test(m->generator, &m->self_test);
+
+    m->batch_invariant = rc == 0;
+    if (rc == -EDOM)
+        return error_set(err, rc, "model \"%s\": %s", m->name, m->self_test.text);
+    return 0;
 }

@@ -43,7 +43,8 @@ int engine_model_load(struct device *device, const struct settings_model *settin
                       struct error *err);
 void engine_model_unload(struct engine_model *m);
 
-/* Generates a few images: fills in batch_invariant and self_test. */
-void engine_model_test(struct engine_model *m);
+/* Generates a few images: fills in batch_invariant and self_test. 0, or -EDOM when they have numbers
+ * that are not finite: the model is of no use. The text names the model. */
+int engine_model_test(struct engine_model *m, struct error *err);
 
 #endif

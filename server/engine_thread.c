@@ -10,6 +10,7 @@
 #include "server/queue.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -41,7 +42,7 @@ struct engine_thread {
     struct generator_image *images; /* [slots] */
     struct job *active;             /* all jobs with images waiting or in lanes */
     int n_failures;
-    uint64_t evaluations;
+    uint64_t evaluations, n_images, n_images_not_finite;
     double evaluations_per_s;
 
     atomic_uint_least64_t tick_started_ns; /* 0: no tick runs */
@@ -95,10 +96,12 @@ static int load_model(struct engine_thread *e, const struct settings_model *sett
     if (stop_wanted(e))
         return error_set(err, -ECANCELED, "told to stop");
     m->queue.parked_max = options->slots;
-    engine_model_test(&m->loaded);
+    rc = engine_model_test(&m->loaded, err);
+    if (rc < 0)
+        return rc;
     if (!loaded->batch_invariant)
-        log_write(LOG_WARN, "event=self_test model=%s error=\"%s\"", loaded->name,
-                  loaded->self_test.text);
+        log_write(LOG_WARN, "event=self_test model=%s error=%s", loaded->name,
+                  LOG_TEXT(loaded->self_test.text));
     e->n_models++;
     log_write(LOG_INFO,
               "event=model name=%s checkpoint=%.12s corruption=%s side=%d precision=%s "
@@ -155,6 +158,8 @@ static void write_stats(struct engine_thread *e)
         e->stats.busy += generator_busy(e->models[i].loaded.generator);
     }
     e->stats.evaluations = e->evaluations;
+    e->stats.images = e->n_images;
+    e->stats.images_not_finite = e->n_images_not_finite;
     e->stats.evaluations_per_s = e->evaluations_per_s;
 }
 
@@ -247,15 +252,39 @@ static void share_lanes(struct engine_thread *e, struct model *m)
     }
 }
 
+/* A black picture that is told to be one: the request is of no use without it. */
+static void fail_not_finite(struct engine_thread *e, struct model *m, struct job *job,
+                            const struct generator_image *image)
+{
+    int rc =
+        error_set(&job->error, -EDOM,
+                  "model \"%s\": the image of seed %" PRIu64 " has numbers that are not finite",
+                  m->loaded.name, image->seed);
+
+    e->n_images_not_finite++;
+    queue_finish(&m->queue, job);
+    if (job->n_finished + 1 == job->n)
+        finish_job(e, job, rc);
+    else
+        abandon_job(e, job, rc);
+}
+
 static void deliver(struct engine_thread *e, struct model *m, const struct generator_image *image)
 {
     size_t bytes =
         (size_t)m->loaded.side_px * (size_t)m->loaded.side_px * (size_t)m->loaded.channels;
     struct job *job = e->active;
 
-    while (job->id != image->id)
+    while (job && job->id != image->id)
         job = job->next;
+    if (!job) /* its request was given up with another image of this tick */
+        return;
+    if (!image->finite) {
+        fail_not_finite(e, m, job, image);
+        return;
+    }
     memcpy(job->pixels + (size_t)(image->seed - job->seed) * bytes, image->pixels, bytes);
+    e->n_images++;
     queue_finish(&m->queue, job);
     if (++job->n_finished == job->n)
         finish_job(e, job, 0);
@@ -266,7 +295,8 @@ static void fail_model(struct engine_thread *e, const struct model *m, int statu
 {
     struct job *job, *next;
 
-    log_write(LOG_ERROR, "event=tick_failed model=%s error=\"%s\"", m->loaded.name, error->text);
+    log_write(LOG_ERROR, "event=tick_failed model=%s error=%s", m->loaded.name,
+              LOG_TEXT(error->text));
     for (job = e->active; job; job = next) {
         next = job->next;
         if (&e->models[job->model] != m || job->n_lanes == 0)
@@ -369,7 +399,7 @@ static void *run(void *arg)
     compute(e);
     if (e->n_failures >= FAILURES_MAX) {
         error_set(&error, -EIO, "the device failed %d times in a row", FAILURES_MAX);
-        log_write(LOG_ERROR, "event=engine_failed error=\"%s\"", error.text);
+        log_write(LOG_ERROR, "event=engine_failed error=%s", LOG_TEXT(error.text));
         publish_state(e, ENGINE_FAILED, &error);
         refuse(e, &error);
     }

@@ -30,12 +30,14 @@ enum engine_state {
 
 struct engine_stats {
     enum engine_state state;
-    struct error error;       /* why it failed */
-    int n_models;             /* loaded so far */
-    bool stalled;             /* a tick takes longer than stall_timeout_ms */
-    int slots, busy;          /* lanes of all models */
-    size_t waiting;           /* images without a lane */
-    uint64_t evaluations;     /* of the network, since the start */
+    struct error error; /* why it failed */
+    int n_models;       /* loaded so far */
+    bool stalled;       /* a tick takes longer than stall_timeout_ms */
+    int slots, busy;    /* lanes of all models */
+    size_t waiting;     /* images without a lane */
+    /* Since the start: evaluations of the network, images that were done, and others that had numbers
+     * that are not finite. */
+    uint64_t evaluations, images, images_not_finite;
     double evaluations_per_s; /* while busy, smoothed; 0 until measured */
 };
 

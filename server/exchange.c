@@ -1,21 +1,21 @@
-/* The library calls exchange_on_request() once with the head, then for every piece of the body and
- * once more at its end; an answer may be queued in the first and in the last of these calls only.
+/* The library calls exchange_on_target() with the first line of a head, exchange_on_request() once
+ * with the whole head, then for every piece of the body and once more at its end; an answer may be
+ * queued in the first and in the last of these calls only. It calls exchange_on_completed() for
+ * requests of which it has called exchange_on_request(), and for no others: a head that never ends
+ * is exchange_abandon()'s.
  */
 #include "server/exchange.h"
 
-#include "api/limits.h"
 #include "api/problem.h"
 #include "server/connection.h"
 #include "server/exchange_hooks.h"
 #include "server/guard.h"
+#include "server/request_id.h"
 
-#include <ctype.h>
-#include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <uv.h>
 
 enum { FIELDS_MAX = 128, HEADERS_MAX = 8 };
@@ -35,7 +35,7 @@ struct exchange {
     char *target; /* owned */
     char *path;   /* owned */
     char method[16];
-    char id[LIMITS_REQUEST_ID_BYTES + 1];
+    char id[REQUEST_ID_BYTES];
     const char *route;
     const void *context;
     uint64_t started_ns;
@@ -44,7 +44,7 @@ struct exchange {
     bool body_too_large, out_of_memory;
     struct header headers[HEADERS_MAX];
     int n_headers;
-    bool close;
+    bool close, ignore_body, half_close;
     bool suspended, gone;
     bool answered; /* response is set, or there was no memory for it */
     struct MHD_Response *response;
@@ -71,6 +71,21 @@ static void on_gone(void *arg)
         x->on_gone(x->on_gone_arg);
     x->on_gone = NULL;
     wake(x);
+}
+
+void exchange_abandon(struct exchange *x)
+{
+    if (!x)
+        return;
+    x->connection->exchange = NULL;
+    if (x->stage != STAGE_HEAD)
+        x->all->n--;
+    if (x->response)
+        MHD_destroy_response(x->response);
+    free(x->body);
+    free(x->path);
+    free(x->target);
+    free(x);
 }
 
 void *exchange_on_target(void *cls, const char *target, struct MHD_Connection *mhd)
@@ -106,8 +121,8 @@ void *exchange_on_target(void *cls, const char *target, struct MHD_Connection *m
         return NULL;
     }
     x->connection = info->socket_context;
-    connection_set_exchange(x->connection, x);
-    all->n++;
+    exchange_abandon(x->connection->exchange);
+    x->connection->exchange = x;
     return x;
 }
 
@@ -116,28 +131,23 @@ void exchange_on_completed(void *cls, struct MHD_Connection *mhd, void **context
 {
     struct exchange *x = *context;
     struct exchanges *all = cls;
+    int status;
 
     if (!x)
         return;
     if (x->on_gone)
         x->on_gone(x->on_gone_arg);
-    if (x->stage != STAGE_HEAD)
+    if (x->stage != STAGE_HEAD) {
+        status = code == MHD_REQUEST_TERMINATED_COMPLETED_OK ? x->status : 499;
+        request_counts_add(&all->counts, x->route, x->method, status);
         log_write(all->options.log_level,
                   "event=request listener=%s id=%s method=%s route=%s status=%d bytes=%zu ms=%.1f",
-                  all->options.name, x->id, x->method, x->route,
-                  code == MHD_REQUEST_TERMINATED_COMPLETED_OK ? x->status : 499, x->response_bytes,
+                  all->options.name, x->id, x->method, x->route, status, x->response_bytes,
                   (double)(uv_hrtime() - x->started_ns) / 1e6);
-    if (connection_exchange(x->connection) == x)
-        connection_set_exchange(x->connection, NULL);
+    }
     if (code == MHD_REQUEST_TERMINATED_COMPLETED_OK)
         connection_set_deadline(x->connection, all->options.idle_timeout_ms);
-    if (x->response)
-        MHD_destroy_response(x->response);
-    all->n--;
-    free(x->body);
-    free(x->path);
-    free(x->target);
-    free(x);
+    exchange_abandon(x);
     *context = NULL;
 }
 
@@ -176,6 +186,11 @@ static void respond_too_large(struct exchange *x)
     exchange_respond_problem(x, &problem);
 }
 
+static bool is_reading(const char *method)
+{
+    return strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
+}
+
 static void guard(struct exchange *x, const char *method, const char *version)
 {
     struct field_list list = {.n = 0};
@@ -187,42 +202,33 @@ static void guard(struct exchange *x, const char *method, const char *version)
     request.fields = list.fields;
     request.n_fields = list.n;
     status = list.full ? 431 : guard_check(&request, &why);
-    if (status == 0)
-        return;
-    exchange_set_close(x);
-    respond_status(x, status, why);
-}
-
-static void take_request_id(struct exchange *x)
-{
-    const char *given = exchange_header(x, "X-Request-ID");
-    uint64_t random = 0;
-    size_t i, n = given ? strlen(given) : 0;
-
-    for (i = 0; i < n; i++)
-        if (!isalnum((unsigned char)given[i]) && !strchr("._-", given[i]))
-            break;
-    if (n > 0 && n < sizeof(x->id) && i == n) {
-        memcpy(x->id, given, n + 1);
-        return;
-    }
-    if (getrandom(&random, sizeof(random), 0) != sizeof(random))
-        random = uv_hrtime();
-    snprintf(x->id, sizeof(x->id), "%016" PRIx64, random);
+    /* The body of a GET means nothing, and what follows a request that tells no length may be its
+     * body: neither may be read as the next request. */
+    x->ignore_body = is_reading(method) && exchange_announces_body(x);
+    if (x->ignore_body || (!is_reading(method) && !guard_is_framed(&request)) || status != 0)
+        exchange_set_close(x);
+    if (status == 415)
+        exchange_add_header(x, "Accept-Encoding", "identity");
+    if (status != 0)
+        respond_status(x, status, why);
 }
 
 static void begin(struct exchange *x, const char *method, const char *version)
 {
     const char *length;
 
-    snprintf(x->method, sizeof(x->method), "%s", method);
-    take_request_id(x);
+    snprintf(x->method, sizeof(x->method), "%s", guard_knows_method(method) ? method : "-");
+    request_id_take(exchange_header(x, "X-Request-ID"), x->id);
     guard(x, method, version);
     if (x->answered)
         return;
     x->all->options.begin(x, x->all->options.arg);
     if (x->answered)
         return;
+    if (x->ignore_body) {
+        x->all->options.complete(x, x->all->options.arg);
+        return;
+    }
     length = exchange_header(x, "Content-Length");
     if (length && strtoull(length, NULL, 10) > x->all->options.body_bytes_max) {
         x->body_too_large = true;
@@ -235,7 +241,7 @@ static void collect(struct exchange *x, const char *data, size_t size)
 {
     char *grown;
 
-    if (x->body_too_large || x->out_of_memory)
+    if (x->ignore_body || x->body_too_large || x->out_of_memory)
         return;
     if (size > x->all->options.body_bytes_max - x->body_size) {
         x->body_too_large = true;
@@ -280,6 +286,7 @@ enum MHD_Result exchange_on_request(void *cls, struct MHD_Connection *mhd, const
     switch (x->stage) {
     case STAGE_HEAD:
         x->stage = STAGE_BODY;
+        x->all->n++;
         begin(x, method, version);
         /* An answer before a body closes the connection, as it must; one without a body need not,
          * but the library would: it is sent on the next call. */
@@ -295,13 +302,14 @@ enum MHD_Result exchange_on_request(void *cls, struct MHD_Connection *mhd, const
         }
         connection_clear_deadline(x->connection);
         x->stage = STAGE_COMPLETE;
-        if (!x->answered)
+        if (!x->answered && !x->ignore_body)
             complete(x);
         if (x->answered)
             return send_response(x);
         MHD_suspend_connection(mhd);
         x->suspended = true;
-        connection_watch(x->connection, on_gone, x);
+        if (!x->half_close)
+            connection_watch(x->connection, on_gone, x);
         return MHD_YES;
     case STAGE_COMPLETE:
         break;
@@ -414,12 +422,17 @@ void exchange_respond(struct exchange *x, int status, const char *content_type, 
         wake(x);
 }
 
-void exchange_respond_json(struct exchange *x, int status, char *text)
+void exchange_respond_text(struct exchange *x, int status, const char *content_type, char *text)
 {
     if (text)
-        exchange_respond(x, status, "application/json", text, strlen(text), text);
+        exchange_respond(x, status, content_type, text, strlen(text), text);
     else
         respond_status(x, 503, "out of memory");
+}
+
+void exchange_respond_json(struct exchange *x, int status, char *text)
+{
+    exchange_respond_text(x, status, "application/json", text);
 }
 
 void exchange_respond_problem(struct exchange *x, const struct problem *problem)
@@ -436,6 +449,11 @@ void exchange_respond_problem(struct exchange *x, const struct problem *problem)
         exchange_respond(x, problem->status, PROBLEM_CONTENT_TYPE, text, strlen(text), text);
     else
         exchange_respond(x, 503, PROBLEM_CONTENT_TYPE, no_memory, strlen(no_memory), NULL);
+}
+
+void exchange_expect_half_close(struct exchange *x)
+{
+    x->half_close = true;
 }
 
 void exchange_on_gone(struct exchange *x, void (*gone)(void *arg), void *arg)

@@ -8,7 +8,9 @@
  *
  * Every phase has a deadline: head (and again body) header_timeout_ms, pause between requests and
  * receiving the answer idle_timeout_ms. A client that misses one is disconnected.
- * A client that closes its sending side while it waits counts as gone.
+ * A client that closes its sending side while it waits counts as gone: it cannot be told from one
+ * that closed the connection. exchange_expect_half_close() is for those that announce it.
+ * The body of a GET or HEAD is ignored, and the connection closed after the answer.
  *
  * Thread: loop.
  */
@@ -67,8 +69,13 @@ void exchange_set_close(struct exchange *x);
 void exchange_respond(struct exchange *x, int status, const char *content_type, const void *body,
                       size_t size, void *owned);
 /* text malloc'ed and taken, NULL: out of memory. */
+void exchange_respond_text(struct exchange *x, int status, const char *content_type, char *text);
 void exchange_respond_json(struct exchange *x, int status, char *text);
 void exchange_respond_problem(struct exchange *x, const struct problem *problem);
+
+/* Called by complete(): the client may close its sending side and is answered all the same. That it
+ * has gone is then noticed when the answer is sent. */
+void exchange_expect_half_close(struct exchange *x);
 
 /* Set by complete() when the answer comes later: called when the client went away, after which the
  * exchange is not to be used. Not called after exchange_respond(). */

@@ -6,13 +6,15 @@
 #define SERVER_EXCHANGE_HOOKS_H
 
 #include "server/exchange.h"
+#include "server/request_counts.h"
 
 #include <microhttpd.h>
 
 /* The exchanges of one listener: the first argument of each of these functions. */
 struct exchanges {
     struct exchange_options options;
-    int n;      /* requests not yet answered in full */
+    int n; /* requests with a whole head, not yet answered in full */
+    struct request_counts counts;
     bool dirty; /* the library has something to do: run it before the loop sleeps */
 };
 
@@ -23,6 +25,10 @@ void *exchange_on_target(void *cls, const char *target, struct MHD_Connection *m
 enum MHD_Result exchange_on_request(void *cls, struct MHD_Connection *mhd, const char *url,
                                     const char *method, const char *version, const char *data,
                                     size_t *size, void **context);
+
+/* Frees what on_target() made for a head that never came to its end, for which the library does not
+ * call on_completed(). NULL is fine. */
+void exchange_abandon(struct exchange *x);
 
 /* MHD_OPTION_NOTIFY_COMPLETED */
 void exchange_on_completed(void *cls, struct MHD_Connection *mhd, void **context,

@@ -4,10 +4,29 @@
 #include <string.h>
 #include <strings.h>
 
+static const char *const methods[] = {"GET",   "HEAD",    "POST",  "PUT",     "DELETE", "PATCH",
+                                      "QUERY", "OPTIONS", "TRACE", "CONNECT", NULL};
+
+/* Those that mean nothing without a body. */
+static const char *const methods_with_body[] = {"POST", "PUT", "PATCH", "QUERY", NULL};
+
 struct seen {
     int host, content_length, transfer_encoding;
-    bool length_not_zero;
+    bool length_not_zero, encoded;
 };
+
+static bool is_one_of(const char *method, const char *const *list)
+{
+    for (; *list; list++)
+        if (strcmp(*list, method) == 0)
+            return true;
+    return false;
+}
+
+bool guard_knows_method(const char *method)
+{
+    return is_one_of(method, methods);
+}
 
 static bool is_token(const char *text, size_t size)
 {
@@ -54,13 +73,7 @@ static int refuse(int status, const char *text, const char **why)
 
 static int check_line(const struct guard_request *r, const char **why)
 {
-    static const char *const methods[] = {"GET",   "HEAD",    "POST",  "PUT",     "DELETE", "PATCH",
-                                          "QUERY", "OPTIONS", "TRACE", "CONNECT", NULL};
-    int i;
-
-    for (i = 0; methods[i] && strcmp(methods[i], r->method) != 0; i++)
-        ;
-    if (!methods[i])
+    if (!guard_knows_method(r->method))
         return refuse(501, "the method is not one of HTTP's; methods are upper case", why);
     /* A higher minor version is ours to read as 1.1 (RFC 9110, section 6.2). */
     if (strncmp(r->version, "HTTP/1.", 7) != 0 || r->version[7] < '0' || r->version[7] > '9' ||
@@ -104,6 +117,8 @@ static int check_field(const struct guard_field *field, struct seen *seen, const
         seen->transfer_encoding++;
         if (!value_is(field, "chunked"))
             return refuse(501, "the only transfer coding served is chunked", why);
+    } else if (field_is(field, "Content-Encoding")) {
+        seen->encoded |= !value_is(field, "identity");
     } else if (field_is(field, "Expect") && !value_is(field, "100-continue")) {
         return refuse(417, "the only expectation served is 100-continue", why);
     }
@@ -131,8 +146,20 @@ int guard_check(const struct guard_request *r, const char **why)
         return refuse(400, "Content-Length and Transfer-Encoding exclude each other", why);
     if (seen.transfer_encoding && old)
         return refuse(400, "HTTP/1.0 has no Transfer-Encoding", why);
-    if ((seen.transfer_encoding || seen.length_not_zero) &&
-        (strcmp(r->method, "GET") == 0 || strcmp(r->method, "HEAD") == 0))
-        return refuse(400, "GET and HEAD have no body here", why);
+    if (is_one_of(r->method, methods_with_body)) {
+        if (!seen.transfer_encoding && !seen.content_length)
+            return refuse(411, "a Content-Length, or Transfer-Encoding: chunked, is needed", why);
+        if (seen.encoded && (seen.transfer_encoding || seen.length_not_zero))
+            return refuse(415, "the body must be sent without a Content-Encoding", why);
+    }
     return 0;
+}
+
+bool guard_is_framed(const struct guard_request *r)
+{
+    for (size_t i = 0; i < r->n_fields; i++)
+        if (field_is(&r->fields[i], "Content-Length") ||
+            field_is(&r->fields[i], "Transfer-Encoding"))
+            return true;
+    return false;
 }

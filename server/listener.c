@@ -1,5 +1,7 @@
 /* How libmicrohttpd 0.9.75 and libuv 1.44 are held, and why:
  *
+ *   - Connections are accepted here and handed to the library: at a limit of its own it accepts
+ *     nothing, without a word, and without descriptors it asks for the socket again and again.
  *   - The library's epoll descriptor is watched by the loop. All of its work is done in pump(),
  *     from a prepare handle: never inside another callback, so it is never entered twice.
  *   - libuv before 1.48 runs a timer of 0 ms again and again without polling: timers get 1 ms.
@@ -9,10 +11,13 @@
  */
 #include "server/listener.h"
 
+#include "api/problem.h"
 #include "engine/base/error.h"
 #include "engine/base/log.h"
+#include "server/clients.h"
 #include "server/connection.h"
 #include "server/exchange_hooks.h"
+#include "server/refusal.h"
 
 #include <errno.h>
 #include <microhttpd.h>
@@ -20,19 +25,161 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <unistd.h>
 
-enum { BACKLOG = 511, RUNS_MAX = 4, CONNECTION_BYTES = 32768 };
+enum {
+    BACKLOG = 511,
+    ACCEPTS_MAX = 64, /* at a time, before those who are connected get their turn */
+    RUNS_MAX = 4,
+    CONNECTION_BYTES = 32768,
+    PAUSE_MS = 100, /* without descriptors or memory */
+};
 
 struct listener {
     struct exchanges exchanges;
+    struct listener_options options;
     uv_loop_t *loop;
+    int socket; /* -1: no longer accepting */
     struct MHD_Daemon *daemon;
-    uv_poll_t poll; /* the library's epoll descriptor */
+    uv_poll_t acceptable; /* the listening socket */
+    uv_poll_t poll;       /* the library's epoll descriptor */
     uv_prepare_t prepare;
     uv_timer_t timer; /* the library's timeout */
-    int handles;      /* of the three above, not yet closed */
+    uv_timer_t pause; /* until the next try to accept */
+    int handles;      /* of the five above, not yet closed */
+    bool waiting;     /* somebody is to be accepted */
+    struct clients *clients;
+    struct connection *entering; /* handed to the library, which has not told of them yet */
+    struct refusals refusals;
+    struct listener_stats stats;
 };
+
+/* Accepting */
+
+static void leave(struct listener *l, struct connection *c)
+{
+    clients_leave(l->clients, c->client);
+    l->stats.n_connections--;
+    connection_close(c);
+}
+
+/* Takes the connection with this socket off the list of those that enter; NULL if there is none. */
+static struct connection *take_entering(struct listener *l, int socket)
+{
+    struct connection **link = &l->entering, *c;
+
+    while (*link && (*link)->socket != socket)
+        link = &(*link)->next;
+    c = *link;
+    if (c)
+        *link = c->next;
+    return c;
+}
+
+static void refuse(struct listener *l, int fd, int status, const char *detail)
+{
+    struct problem problem = {.retry_after_s = 1};
+    unsigned char random = 0;
+
+    /* Those who are refused together do not come back together. */
+    if (getrandom(&random, 1, 0) == 1)
+        problem.retry_after_s += random % 3;
+    problem_set(&problem, status, "%s", detail);
+    log_write(LOG_DEBUG, "event=refused listener=%s status=%d", l->options.exchange.name, status);
+    refusals_answer(&l->refusals, fd, &problem);
+}
+
+/* Takes the socket. */
+static void enter(struct listener *l, int fd, const struct sockaddr *address, socklen_t size)
+{
+    struct connection *c;
+    struct client *client;
+    int rc;
+
+    if (l->stats.n_connections >= l->options.connections_max) {
+        l->stats.n_refused_full++;
+        refuse(l, fd, 503, "there are as many connections as this server takes; try again");
+        return;
+    }
+    rc = clients_enter(l->clients, address, l->options.connections_per_client_max, &client);
+    if (rc == -EBUSY) {
+        l->stats.n_refused_client++;
+        refuse(l, fd, 429, "you have as many connections as a client may have; close some");
+        return;
+    }
+    if (rc < 0) {
+        close(fd);
+        return;
+    }
+    c = connection_create(l->loop, fd, client);
+    if (!c) {
+        clients_leave(l->clients, client);
+        close(fd);
+        return;
+    }
+    l->stats.n_connections++;
+    c->next = l->entering;
+    l->entering = c;
+    connection_set_deadline(c, l->options.exchange.header_timeout_ms);
+    /* On failure the library closes the socket. */
+    if (MHD_add_connection(l->daemon, fd, address, size) != MHD_YES && take_entering(l, fd))
+        leave(l, c);
+}
+
+static void on_acceptable(uv_poll_t *handle, int status, int events)
+{
+    struct listener *l = handle->data;
+
+    l->waiting = true;
+    l->exchanges.dirty = true;
+}
+
+static void on_pause_over(uv_timer_t *handle)
+{
+    struct listener *l = handle->data;
+
+    if (l->socket >= 0)
+        uv_poll_start(&l->acceptable, UV_READABLE, on_acceptable);
+}
+
+static void pause_accepting(struct listener *l, int code)
+{
+    log_write(LOG_WARN, "event=accept_paused listener=%s error=%s", l->options.exchange.name,
+              LOG_TEXT(strerror(code)));
+    uv_poll_stop(&l->acceptable);
+    uv_timer_start(&l->pause, on_pause_over, PAUSE_MS, 0);
+}
+
+/* Accepts one who waits. 0, or the errno that says why not. */
+static int accept_one(struct listener *l)
+{
+    struct sockaddr_storage address;
+    socklen_t size = sizeof(address);
+    int fd = accept4(l->socket, (struct sockaddr *)&address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+    if (fd < 0)
+        return errno;
+    enter(l, fd, (struct sockaddr *)&address, size);
+    return 0;
+}
+
+static void accept_waiting(struct listener *l)
+{
+    int code;
+
+    l->waiting = false;
+    for (int i = 0; i < ACCEPTS_MAX && l->socket >= 0; i++) {
+        code = accept_one(l);
+        if (code == EMFILE || code == ENFILE || code == ENOMEM || code == ENOBUFS)
+            pause_accepting(l, code);
+        /* A client that is gone before it was accepted; what else there is concerns all. */
+        if (code != 0 && code != ECONNABORTED && code != EINTR && code != EPROTO)
+            return;
+    }
+}
+
+/* The library */
 
 static void on_timer(uv_timer_t *handle)
 {
@@ -45,15 +192,22 @@ static void pump(struct listener *l)
 {
     MHD_UNSIGNED_LONG_LONG ms = 0;
     enum MHD_Result wanted = MHD_NO;
+    struct connection *c;
 
     while (l->exchanges.dirty) {
         l->exchanges.dirty = false;
+        if (l->waiting)
+            accept_waiting(l);
         for (int i = 0; i < RUNS_MAX; i++) {
             MHD_run(l->daemon);
             wanted = MHD_get_timeout(l->daemon, &ms);
             if (wanted != MHD_YES || ms > 0)
                 break;
         }
+    }
+    while ((c = l->entering)) { /* the library had no room for it, and closed it */
+        l->entering = c->next;
+        leave(l, c);
     }
     if (wanted == MHD_YES)
         uv_timer_start(&l->timer, on_timer, ms ? ms : 1, 0);
@@ -81,22 +235,32 @@ static void on_connection(void *cls, struct MHD_Connection *mhd, void **context,
 {
     const union MHD_ConnectionInfo *info;
     struct listener *l = cls;
-    struct connection *c;
+    struct connection *c = *context;
 
-    if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
-        /* At its limit of connections the library listens again only when it is run once more. */
-        l->exchanges.dirty = true;
-        c = *context;
-        /* Before the library closes the socket: a poll handle must not outlive its descriptor. */
-        connection_close(c);
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
+        *context = info ? take_entering(l, info->connect_fd) : NULL;
         return;
     }
-    info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
-    c = connection_create(l->loop, info->connect_fd);
-    if (c)
-        connection_set_deadline(c, l->exchanges.options.header_timeout_ms);
-    *context = c;
+    /* The library closes the socket after this: a poll handle must not outlive its descriptor. */
+    if (!c)
+        return;
+    exchange_abandon(c->exchange);
+    leave(l, c);
 }
+
+static void on_library_log(void *cls, const char *fmt, va_list args)
+{
+    const struct listener *l = cls;
+    char text[256];
+
+    vsnprintf(text, sizeof(text), fmt, args);
+    text[strcspn(text, "\n")] = '\0';
+    log_write(LOG_DEBUG, "event=microhttpd listener=%s text=%s", l->options.exchange.name,
+              LOG_TEXT(text));
+}
+
+/* The beginning and the end */
 
 int listener_bind(const char *text, int *out, char bound[ADDRESS_TEXT_BYTES], struct error *err)
 {
@@ -123,15 +287,18 @@ int listener_bind(const char *text, int *out, char bound[ADDRESS_TEXT_BYTES], st
     return 0;
 }
 
-static void on_library_log(void *cls, const char *fmt, va_list args)
+static struct MHD_Daemon *start_library(struct listener *l)
 {
-    const struct listener *l = cls;
-    char text[256];
-
-    vsnprintf(text, sizeof(text), fmt, args);
-    text[strcspn(text, "\n")] = '\0';
-    log_write(LOG_DEBUG, "event=microhttpd listener=%s text=\"%s\"", l->exchanges.options.name,
-              text);
+    return MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG |
+                                MHD_USE_NO_LISTEN_SOCKET,
+                            0, NULL, NULL, exchange_on_request, &l->exchanges,
+                            MHD_OPTION_EXTERNAL_LOGGER, on_library_log, l,
+                            MHD_OPTION_CONNECTION_LIMIT, (unsigned)l->options.connections_max,
+                            MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES,
+                            MHD_OPTION_STRICT_FOR_CLIENT, 0, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1,
+                            MHD_OPTION_URI_LOG_CALLBACK, exchange_on_target, &l->exchanges,
+                            MHD_OPTION_NOTIFY_COMPLETED, exchange_on_completed, &l->exchanges,
+                            MHD_OPTION_NOTIFY_CONNECTION, on_connection, l, MHD_OPTION_END);
 }
 
 static void on_handle_closed(uv_handle_t *handle)
@@ -142,65 +309,78 @@ static void on_handle_closed(uv_handle_t *handle)
         free(l);
 }
 
+/* Of a listener that could not be started; handles: 1 if the library is watched already. */
+static int discard(struct listener *l, int handles, struct error *err)
+{
+    error_set(err, -EIO, "could not start listener \"%s\"", l->options.exchange.name);
+    l->handles = handles;
+    if (handles > 0)
+        uv_close((uv_handle_t *)&l->poll, on_handle_closed);
+    if (l->daemon)
+        MHD_stop_daemon(l->daemon);
+    clients_destroy(l->clients);
+    close(l->socket);
+    if (handles == 0)
+        free(l);
+    return -EIO;
+}
+
 int listener_create(uv_loop_t *loop, const struct listener_options *options, struct listener **out,
                     struct error *err)
 {
     const union MHD_DaemonInfo *info;
     struct listener *l = calloc(1, sizeof(*l));
-    int rc;
 
     if (!l) {
         close(options->socket);
         return error_set(err, -ENOMEM, "out of memory starting listener \"%s\"",
                          options->exchange.name);
     }
+    l->options = *options;
     l->exchanges.options = options->exchange;
     l->loop = loop;
-    l->daemon =
-        MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL,
-                         NULL, exchange_on_request, &l->exchanges, MHD_OPTION_EXTERNAL_LOGGER,
-                         on_library_log, l, MHD_OPTION_LISTEN_SOCKET, options->socket,
-                         MHD_OPTION_CONNECTION_LIMIT, (unsigned)options->connections_max,
-                         MHD_OPTION_PER_IP_CONNECTION_LIMIT,
-                         (unsigned)options->connections_per_ip_max,
-                         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES,
-                         MHD_OPTION_STRICT_FOR_CLIENT, 0, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1,
-                         MHD_OPTION_URI_LOG_CALLBACK, exchange_on_target, &l->exchanges,
-                         MHD_OPTION_NOTIFY_COMPLETED, exchange_on_completed, &l->exchanges,
-                         MHD_OPTION_NOTIFY_CONNECTION, on_connection, l, MHD_OPTION_END);
-    if (!l->daemon) {
-        close(options->socket);
-        free(l);
-        return error_set(err, -EIO, "could not start listener \"%s\"", options->exchange.name);
-    }
-    info = MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_EPOLL_FD);
-    rc = info ? uv_poll_init(loop, &l->poll, info->epoll_fd) : -EIO;
-    if (rc < 0) {
-        MHD_stop_daemon(l->daemon);
-        free(l);
-        return error_set(err, -EIO, "could not watch listener \"%s\"", options->exchange.name);
-    }
+    l->socket = options->socket;
+    l->clients = clients_create();
+    refusals_init(&l->refusals, loop);
+    l->daemon = l->clients ? start_library(l) : NULL;
+    info = l->daemon ? MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
+    if (!info || uv_poll_init(loop, &l->poll, info->epoll_fd) < 0)
+        return discard(l, 0, err);
+    l->poll.data = l;
+    if (uv_poll_init(loop, &l->acceptable, l->socket) < 0)
+        return discard(l, 1, err);
     uv_prepare_init(loop, &l->prepare);
     uv_timer_init(loop, &l->timer);
-    l->handles = 3;
-    l->poll.data = l;
+    uv_timer_init(loop, &l->pause);
+    l->handles = 5;
+    l->acceptable.data = l;
     l->prepare.data = l;
     l->timer.data = l;
+    l->pause.data = l;
+    uv_poll_start(&l->acceptable, UV_READABLE, on_acceptable);
     uv_poll_start(&l->poll, UV_READABLE, on_poll);
     uv_prepare_start(&l->prepare, on_prepare);
     *out = l;
     return 0;
 }
 
+static void stop_accepting(struct listener *l)
+{
+    if (l->socket < 0)
+        return;
+    uv_poll_stop(&l->acceptable);
+    uv_timer_stop(&l->pause);
+    close(l->socket);
+    l->socket = -1;
+}
+
 void listener_quiesce(struct listener *l)
 {
-    int fd;
-
+    for (int i = 0; i < BACKLOG && l->socket >= 0 && accept_one(l) == 0; i++)
+        ;
+    stop_accepting(l);
     l->exchanges.dirty = true;
     pump(l);
-    fd = MHD_quiesce_daemon(l->daemon);
-    if (fd != MHD_INVALID_SOCKET)
-        close(fd);
 }
 
 int listener_exchanges(const struct listener *l)
@@ -208,14 +388,25 @@ int listener_exchanges(const struct listener *l)
     return l->exchanges.n;
 }
 
+void listener_stats(const struct listener *l, struct listener_stats *out)
+{
+    *out = l->stats;
+    out->requests = &l->exchanges.counts;
+}
+
 void listener_destroy(struct listener *l)
 {
     if (!l)
         return;
+    stop_accepting(l);
+    uv_close((uv_handle_t *)&l->acceptable, on_handle_closed);
     uv_close((uv_handle_t *)&l->poll, on_handle_closed);
     uv_close((uv_handle_t *)&l->prepare, on_handle_closed);
     uv_close((uv_handle_t *)&l->timer, on_handle_closed);
+    uv_close((uv_handle_t *)&l->pause, on_handle_closed);
+    refusals_fini(&l->refusals);
     MHD_stop_daemon(l->daemon);
+    clients_destroy(l->clients);
 }
 
 const char *listener_library_version(void)

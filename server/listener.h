@@ -1,5 +1,8 @@
 /* A listening socket and the clients that it lets in, on libmicrohttpd driven by the libuv loop.
  *
+ * Beyond its limits of connections a newcomer is answered at once and closed: 503 where the listener
+ * is full, 429 where the client has its share. Without descriptors nobody is accepted for a moment.
+ *
  * Thread: loop.
  */
 #ifndef SERVER_LISTENER_H
@@ -8,20 +11,28 @@
 #include "config/address.h"
 #include "server/exchange.h"
 
+#include <stdint.h>
 #include <uv.h>
 
 struct error;
 struct listener;
+struct request_counts;
 
 struct listener_options {
     int socket; /* from listener_bind(); taken, also on failure */
     int connections_max;
-    int connections_per_ip_max; /* 0: no limit */
+    int connections_per_client_max; /* 0: no limit */
     struct exchange_options exchange;
 };
 
-/* Binds and listens. bound: the address, with the port chosen by the system where it was 0.
- * 0, -EINVAL or -errno. */
+struct listener_stats {
+    int n_connections;                         /* open */
+    uint64_t n_refused_full, n_refused_client; /* since the start */
+    const struct request_counts *requests;     /* owned by the listener */
+};
+
+/* Binds and listens. bound: the address, with the port chosen by the system where it was 0. The text
+ * of an error names the address alone. 0, -EINVAL or -errno. */
 int listener_bind(const char *address, int *out, char bound[ADDRESS_TEXT_BYTES], struct error *err);
 
 /* Starts to accept. Strings of options are borrowed. 0, -ENOMEM or -EIO. */
@@ -31,7 +42,10 @@ int listener_create(uv_loop_t *loop, const struct listener_options *options, str
 /* Accepts what is waiting and then no more; open connections go on. */
 void listener_quiesce(struct listener *l);
 
-int listener_exchanges(const struct listener *l); /* requests not yet answered in full */
+/* Requests whose head is there and which are not yet answered in full. */
+int listener_exchanges(const struct listener *l);
+
+void listener_stats(const struct listener *l, struct listener_stats *out);
 
 /* Closes all connections. Every exchange must have been answered. NULL is fine. The memory goes
  * once the loop has run the close callbacks. */

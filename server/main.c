@@ -2,6 +2,8 @@
 #include "config/settings.h"
 #include "engine/base/error.h"
 #include "engine/base/log.h"
+#include "engine/base/log_writer.h"
+#include "engine/base/standard_files.h"
 #include "server/check.h"
 #include "server/daemon.h"
 #include "server/probe.h"
@@ -9,6 +11,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+
+/* For whoever reads the log to take the last lines. */
+enum { LOG_PATIENCE_MS = 1000 };
 
 static int complain(const struct error *err)
 {
@@ -41,14 +46,18 @@ static int healthcheck(const struct settings *s)
 static int serve(const struct settings *s)
 {
     struct error err;
-    int status;
+    int status, rc;
 
     if (s->n_models == 0) {
         error_set(&err, -1, "no model to serve; give --model NAME=PATH, see --help");
         return complain(&err);
     }
+    if (log_writer_start(&err) < 0)
+        return complain(&err);
     log_write(LOG_INFO, "event=start version=%s", SOFTDIFF_VERSION);
-    if (daemon_run(s, &status, &err) < 0)
+    rc = daemon_run(s, &status, &err);
+    log_writer_stop(LOG_PATIENCE_MS);
+    if (rc < 0)
         return complain(&err);
     if (status == DAEMON_STATUS_STUCK)
         _exit(status);
@@ -60,6 +69,7 @@ int main(int argc, char **argv)
     struct settings settings;
     struct error err;
 
+    standard_files_open();
     if (settings_load(argc, argv, &settings, &err) < 0)
         return complain(&err);
     set_log_level(settings.log_level);

@@ -5,6 +5,7 @@
 #include "server/daemon.h"
 #include "server/describe.h"
 #include "server/exchange.h"
+#include "server/metrics.h"
 #include "server/samples.h"
 
 #include <stdbool.h>
@@ -67,6 +68,11 @@ static void get_readyz(struct daemon *d, struct exchange *x)
     exchange_respond_json(x, strcmp(daemon_state(d), "ready") == 0 ? 200 : 503, describe_state(d));
 }
 
+static void get_metrics(struct daemon *d, struct exchange *x)
+{
+    exchange_respond_text(x, 200, METRICS_CONTENT_TYPE, metrics_text(d));
+}
+
 static void begin_samples(struct daemon *d, struct exchange *x)
 {
     samples_begin(d->samples, x);
@@ -90,11 +96,9 @@ static const struct route public_routes[] = {
 };
 
 static const struct route admin_routes[] = {
-    {"GET", "/livez", false, NULL, get_livez},
-    {"GET", "/readyz", false, NULL, get_readyz},
-    {"GET", "/version", false, NULL, get_version},
-    {"GET", "/v1/queue", true, NULL, get_queue},
-    {NULL, NULL, false, NULL, NULL},
+    {"GET", "/livez", false, NULL, get_livez},     {"GET", "/readyz", false, NULL, get_readyz},
+    {"GET", "/version", false, NULL, get_version}, {"GET", "/v1/queue", true, NULL, get_queue},
+    {"GET", "/metrics", false, NULL, get_metrics}, {NULL, NULL, false, NULL, NULL},
 };
 
 /* NULL where nothing fits; the exchange has then been answered. */

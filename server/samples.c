@@ -211,8 +211,10 @@ static void take_back(struct request *r)
         return;
     }
     if (job->status < 0 && job->status != -ECANCELED) {
-        log_write(LOG_ERROR, "event=job_failed id=%s error=\"%s\"", r->id, job->error.text);
-        fail(r, 500, 0, "the device failed; the request may be sent again");
+        log_write(LOG_ERROR, "event=job_failed id=%s error=%s", r->id, LOG_TEXT(job->error.text));
+        fail(r, 500, 0,
+             job->status == -EDOM ? job->error.text
+                                  : "the device failed; the request may be sent again");
     }
     request_settle(r);
 }
@@ -285,6 +287,8 @@ static void start(struct samples *s, struct request *r, const struct samples_req
     uv_timer_start(&r->deadline, on_deadline, (uint64_t)r->timeout_ms, 0);
     r->with_engine = true;
     exchange_on_gone(x, on_gone, r);
+    if (wanted->finish)
+        exchange_expect_half_close(x);
     engine_thread_submit(s->engine, job);
 }
 

@@ -125,7 +125,7 @@ int selection_read(const struct engine_thread *engine, const struct samples_limi
     const struct engine_model *model = NULL;
 
     samples_request_parse(body, size, limits, wanted, problem);
-    if (problem->status == 400)
+    if (problem->status && problem->status != 422)
         return -EINVAL;
     if (find_model(engine, wanted, &out->model, problem) == 0)
         model = engine_thread_model(engine, out->model);

@@ -27,9 +27,9 @@ def start(program, checkpoints):
     """Starts daemons that end with the test. Default: faces alone."""
     daemons = []
 
-    def start_daemon(*flags, models=("faces",), wait=True):
+    def start_daemon(*flags, models=("faces",), wait=True, **options):
         named = [word for name in models for word in ("--model", f"{name}={checkpoints[name]}")]
-        daemons.append(Daemon(program("softdiffd"), *named, *flags, wait=wait))
+        daemons.append(Daemon(program("softdiffd"), *named, *flags, wait=wait, **options))
         return daemons[-1]
 
     yield start_daemon

@@ -27,10 +27,10 @@ def wait_until(condition, what, patience_s=PATIENCE_S):
 class Daemon:
     """One softdiffd. Its log is kept; sanitizers' reports fail the test that stops it."""
 
-    def __init__(self, program, *flags, wait=True):
+    def __init__(self, program, *flags, wait=True, **options):
         command = [program, "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", *flags]
         self.process = subprocess.Popen(
-            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, **options
         )
         self.log = []
         self.news = threading.Condition()

@@ -246,7 +246,7 @@ def test_checkpoint_that_does_not_load(start, checkpoints, tmp_path):
     damaged.write_bytes(open(checkpoints["faces"], "rb").read()[:-1])
     daemon = start("--model", f"bad={damaged}", wait=False)
     assert daemon.wait_for_exit() == 1
-    assert any("event=load_failed" in line and 'model "bad"' in line for line in daemon.log)
+    assert any("event=load_failed" in line and r'"model \"bad\": ' in line for line in daemon.log)
 
 
 def test_determinism_id(start, checkpoints, run):

@@ -43,13 +43,14 @@ def test_malformed(daemon, body):
     [
         (b"[]", []),
         (b"[1]", []),
-        (b'{"seed":18446744073709551615}', []),
+        (b'{"n":18446744073709551615}', []),
+        (b'{"seed":18446744073709551616}', ["seed"]),
         ({"seed": -1, "n": 0, "nfe": 0}, ["seed", "n", "nfe"]),
         ({"n": 65}, ["n"]),
         ({"nfe": 201}, ["nfe"]),
         ({"n": True}, ["n"]),
         ({"sampler": "euler"}, ["sampler"]),
-        ({"sampler": None}, ["sampler"]),
+        ({"n": 1.5}, ["n"]),
         ({"timeout_ms": 10**12}, ["timeout_ms"]),
         ({"corruption": "mask"}, ["corruption"]),
         ({"corruption": "blur", "model": "faces"}, ["corruption"]),
@@ -158,7 +159,6 @@ SMUGGLED = b"GET /v1/models HTTP/1.1\r\nHost: a\r\n\r\n"
         (b"GET / HTTP/1.1\r\n\r\n", [400]),
         (b"GET / HTTP/1.1\r\nHost: a\r\nX: a\rb\r\n\r\n", [400]),
         (b"get / HTTP/1.1\r\nHost: a\r\n\r\n", [501]),
-        (b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}", [400]),
         (b"POST /v1/samples HTTP/1.1\r\n" + HEAD + b"Expect: 200-ok\r\nContent-Length: 2\r\n\r\n{}", [417]),
         (b"GET /a b HTTP/1.1\r\nHost: a\r\n\r\n", [400]),
         (b"POST /v1/samples HTTP/1.1\r\n" + HEAD + b"Content-Length: +2\r\n\r\n{}", [400]),
@@ -243,24 +243,6 @@ def test_too_many_connections(start):
     for connection in held:
         connection.close()
     assert daemon.png(seed=1, nfe=2)
-
-
-def test_connections_per_client(start):
-    daemon = start("--max-connections-per-ip", "2")
-    held = [daemon.connect() for _ in range(2)]
-    for connection in held:
-        connection.sendall(b"GET /version HTTP/1.1\r\nHost: a\r\n\r\n")
-        assert connection.recv(100).startswith(b"HTTP/1.1 200")
-    with daemon.connect() as third:
-        assert read_all(third) == b""
-    for connection in held:
-        connection.close()
-
-
-def test_hostile_text_stays_out_of_the_log(daemon):
-    daemon.post({"model": "x\nlevel=error event=fake"})
-    requests.get(daemon.url + "/x?level=error%0aevent=fake")
-    assert not any("fake" in line for line in daemon.log)
 
 
 def test_contract_is_json():

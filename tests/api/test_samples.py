@@ -40,15 +40,17 @@ def test_png_carries_its_parameters(daemon):
 
 def test_seeds(daemon):
     texts = {}
-    for seed in (0, 2**53, "9007199254740993", 2**63 - 1, "18446744073709551615"):
+    for seed in (0, 2**53 - 1, 2**53, "9007199254740993", 2**63 - 1, 2**63, 2**64 - 1):
         answer = daemon.post({"seed": seed, "nfe": 2})
         assert answer.headers["X-Seed"] == str(seed)
         assert int(answer.json()["seed"]) == int(seed)
-        assert isinstance(answer.json()["seed"], int) == (int(seed) <= 2**53)
+        assert isinstance(answer.json()["seed"], int) == (int(seed) < 2**53)
         texts[seed] = answer.json()["images"][0]["png"]
     assert len(set(texts.values())) == len(texts)
     # The seeds of a batch wrap around.
-    images = daemon.post({"seed": "18446744073709551615", "n": 2, "nfe": 2}).json()["images"]
+    for last in (2**64 - 1, "18446744073709551615"):
+        images = daemon.post({"seed": last, "n": 2, "nfe": 2}).json()["images"]
+        assert images[0]["png"] == texts[2**64 - 1]
     assert images[1]["seed"] == 0 and images[1]["png"] == texts[0]
 
 

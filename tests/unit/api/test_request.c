@@ -30,11 +30,18 @@ static int parse(const char *body, size_t size, struct samples_request *out,
 
 static void test_defaults(void **state)
 {
-    static const char *const bodies[] = {"", "{}", " { } "};
+    static const char *const bodies[] = {
+        "",
+        "{}",
+        " { } ",
+        "{\"seed\": null, \"n\": null, \"nfe\": null, \"timeout_ms\": null, \"sampler\": null, "
+        "\"corruption\": null, \"model\": null, \"on_disconnect\": null}",
+        "{\"on_disconnect\": \"cancel\"}",
+    };
     struct samples_request r;
     struct problem problem;
 
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++) {
         assert_int_equal(parse(bodies[i], strlen(bodies[i]), &r, &problem), 0);
         assert_false(r.has_seed);
         assert_int_equal(r.n, 1);
@@ -43,7 +50,22 @@ static void test_defaults(void **state)
         assert_string_equal(r.sampler, "");
         assert_string_equal(r.model, "");
         assert_string_equal(r.corruption, "");
+        assert_false(r.finish);
     }
+}
+
+static void test_whole_numbers_with_a_point(void **state)
+{
+    static const char body[] = "{\"n\": 16.0, \"nfe\": 1e2, \"timeout_ms\": 0.1e2, "
+                               "\"on_disconnect\": \"finish\"}";
+    struct samples_request r;
+    struct problem problem;
+
+    assert_int_equal(parse(body, strlen(body), &r, &problem), 0);
+    assert_int_equal(r.n, 16);
+    assert_int_equal(r.nfe, 100);
+    assert_int_equal(r.timeout_ms, 10);
+    assert_true(r.finish);
 }
 
 static void test_all_fields(void **state)
@@ -74,6 +96,10 @@ static void test_seeds(void **state)
         {"{\"seed\":0}", 0},
         {"{\"seed\":9007199254740993}", UINT64_C(9007199254740993)},
         {"{\"seed\":9223372036854775807}", UINT64_C(9223372036854775807)},
+        {"{\"seed\":9223372036854775808}", UINT64_C(1) << 63},
+        {"{\"seed\" : 18446744073709551615 }", UINT64_MAX},
+        {"{\"seed\":49.0}", 49},
+        {"{\"seed\":1e3}", 1000},
         {"{\"seed\":\"0\"}", 0},
         {"{\"seed\":\"007\"}", 7},
         {"{\"seed\":\"18446744073709551615\"}", UINT64_MAX},
@@ -104,11 +130,19 @@ static void test_mistakes(void **state)
         {"{\"n\":01}", 400, NULL},
         {"{\"n\":NaN}", 400, NULL},
         {"[]", 422, NULL},
-        {"{\"seed\":18446744073709551615}", 422, NULL}, /* as a number: beyond the parser */
+        {"{\"seed\":18446744073709551616}", 422, "seed"},
+        {"{\"seed\":0018446744073709551615}", 400, NULL},
+        {"{\"n\":18446744073709551615}", 422, NULL}, /* beyond the parser */
         {"{\"seed\":1e400}", 422, NULL},
         {"{\"seed\":-1}", 422, "seed"},
-        {"{\"seed\":1.0}", 422, "seed"},
-        {"{\"seed\":null}", 422, "seed"},
+        {"{\"seed\":1.5}", 422, "seed"},
+        {"{\"seed\":1e19}", 422, "seed"}, /* which of the integers there? */
+        {"{\"n\":1.5}", 422, "n"},
+        {"{\"n\":1e9}", 422, "n"},
+        {"{\"nfe\":-0.0}", 422, "nfe"},
+        {"{\"Seed\":null}", 422, "Seed"},
+        {"{\"on_disconnect\":\"stay\"}", 422, "on_disconnect"},
+        {"{\"on_disconnect\":true}", 422, "on_disconnect"},
         {"{\"seed\":true}", 422, "seed"},
         {"{\"seed\":\"\"}", 422, "seed"},
         {"{\"seed\":\"-1\"}", 422, "seed"},
@@ -216,6 +250,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_all_fields),
+        cmocka_unit_test(test_whole_numbers_with_a_point),
         cmocka_unit_test(test_seeds),
         cmocka_unit_test(test_mistakes),
         cmocka_unit_test(test_every_mistake_is_told),

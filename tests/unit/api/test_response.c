@@ -30,29 +30,6 @@ static struct samples_response response(uint64_t seed, int n, const uint8_t *pix
     };
 }
 
-static void test_seed_to_json(void **state)
-{
-    static const struct {
-        uint64_t seed;
-        const char *text;
-    } rows[] = {
-        {0, "0"},
-        {UINT64_C(1) << 53, "9007199254740992"},
-        {(UINT64_C(1) << 53) + 1, "\"9007199254740993\""},
-        {UINT64_MAX, "\"18446744073709551615\""},
-    };
-    json_t *json;
-    char *text;
-
-    for (size_t i = 0; i < 4; i++) {
-        json = seed_to_json(rows[i].seed);
-        text = json_dumps(json, JSON_ENCODE_ANY);
-        assert_string_equal(text, rows[i].text);
-        free(text);
-        json_decref(json);
-    }
-}
-
 static void test_json(void **state)
 {
     uint8_t pixels[2 * IMAGE_BYTES], *out, *alone, decoded[4096], *rgb;
@@ -96,7 +73,6 @@ static void test_json(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_seed_to_json),
         cmocka_unit_test(test_json),
     };
 

@@ -24,7 +24,7 @@
 
 enum { SIDE = 16, IMAGE_BYTES = SIDE * SIDE * 3, SLOTS = 2, IMAGES_MAX = 4 };
 
-static atomic_int ticks_to_fail;
+static atomic_int ticks_to_fail, images_to_spoil;
 static atomic_bool hold_ticks;
 static sem_t tick_held, tick_go, woken;
 
@@ -36,6 +36,8 @@ int __wrap_generator_tick(struct generator *g, struct generator_image *images, i
 int __wrap_generator_tick(struct generator *g, struct generator_image *images, int *n_images,
                           struct error *err)
 {
+    int rc;
+
     if (atomic_load(&hold_ticks)) {
         sem_post(&tick_held);
         sem_wait(&tick_go);
@@ -44,7 +46,12 @@ int __wrap_generator_tick(struct generator *g, struct generator_image *images, i
         atomic_fetch_sub(&ticks_to_fail, 1);
         return error_set(err, -EIO, "the device is told to fail");
     }
-    return __real_generator_tick(g, images, n_images, err);
+    rc = __real_generator_tick(g, images, n_images, err);
+    for (int i = 0; rc == 0 && i < *n_images && atomic_load(&images_to_spoil) > 0; i++) {
+        atomic_fetch_sub(&images_to_spoil, 1);
+        images[i].finite = false;
+    }
+    return rc;
 }
 
 struct fixture {
@@ -98,6 +105,7 @@ static int set_up(void **state)
     sem_init(&tick_held, 0, 0);
     sem_init(&tick_go, 0, 0);
     atomic_store(&ticks_to_fail, 0);
+    atomic_store(&images_to_spoil, 0);
     atomic_store(&hold_ticks, false);
     snprintf(model->name, sizeof(model->name), "small");
     snprintf(model->path, sizeof(model->path), "/tmp/softdiff-engine-XXXXXX");
@@ -214,6 +222,39 @@ static void test_failures_that_do_not_pass(void **state)
     while (stats.state != ENGINE_FAILED);
     assert_true(*stats.error.text);
     assert_true(atomic_load(&ticks_to_fail) > 990); /* the later ones were not tried */
+}
+
+/* An image with numbers that are none fails its job, whether alone, first or beside others that are
+ * ready in the same tick; the next job is served. */
+static void test_an_image_that_is_not_finite(void **state)
+{
+    static const struct {
+        int n, spoiled;
+    } rows[] = {{1, 1}, {IMAGES_MAX, 1}, {SLOTS, SLOTS}, {IMAGES_MAX, SLOTS}};
+    uint8_t pixels[IMAGES_MAX * IMAGE_BYTES];
+    struct fixture *f = *state;
+    struct engine_stats stats;
+    uint64_t spoiled = 0;
+    struct job job;
+
+    assert_int_equal(wait_until_loaded(f), ENGINE_READY);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        atomic_store(&images_to_spoil, rows[i].spoiled);
+        submit(f, &job, i + 1, rows[i].n, pixels);
+        assert_ptr_equal(wait_for_job(f), &job);
+        assert_int_equal(job.status, -EDOM);
+        assert_non_null(strstr(job.error.text, "not finite"));
+        assert_int_equal(job.n_finished, 0);
+        atomic_store(&images_to_spoil, 0);
+        submit(f, &job, 10, 1, pixels);
+        assert_ptr_equal(wait_for_job(f), &job);
+        assert_int_equal(job.status, 0);
+        engine_thread_stats(f->engine, &stats);
+        assert_true(stats.images_not_finite > spoiled);
+        spoiled = stats.images_not_finite;
+        assert_int_equal(stats.images, i + 1);
+        assert_int_equal(stats.busy + (int)stats.waiting, 0);
+    }
 }
 
 static void test_cancellation(void **state)
@@ -337,6 +378,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_computes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_failure_passes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_failures_that_do_not_pass, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_an_image_that_is_not_finite, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_cancellation, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_an_arrival_joins_the_next_tick, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_no_allocation_on_the_way, set_up, tear_down),

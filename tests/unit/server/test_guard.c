@@ -28,9 +28,34 @@ static const struct probe probes[] = {
     {"absolute form, other case", "GET", "HTTPS://a/x", "HTTP/1.1", {HOST}, 0},
     {"old without host", "GET", "/", "HTTP/1.0", {NULL}, 0},
     {"minor version of the future", "GET", "/", "HTTP/1.9", {HOST}, 0},
-    {"expectation", "POST", "/", "HTTP/1.1", {HOST, "Expect", "100-Continue"}, 0},
+    {"expectation",
+     "POST",
+     "/",
+     "HTTP/1.1",
+     {HOST, "Content-Length", "5", "Expect", "100-Continue"},
+     0},
     {"get with an empty body", "GET", "/", "HTTP/1.1", {HOST, "Content-Length", "0"}, 0},
     {"empty value", "GET", "/", "HTTP/1.1", {HOST, "X", ""}, 0},
+    {"get with a body", "GET", "/", "HTTP/1.1", {HOST, "Content-Length", "5"}, 0},
+    {"head with a chunked body",
+     "HEAD",
+     "/",
+     "HTTP/1.1",
+     {HOST, "Transfer-Encoding", "chunked"},
+     0},
+    {"delete without a length", "DELETE", "/", "HTTP/1.1", {HOST}, 0},
+    {"body encoded as it is",
+     "POST",
+     "/",
+     "HTTP/1.1",
+     {HOST, "Content-Length", "5", "Content-Encoding", "Identity"},
+     0},
+    {"encoding of nothing",
+     "POST",
+     "/",
+     "HTTP/1.1",
+     {HOST, "Content-Length", "0", "Content-Encoding", "gzip"},
+     0},
     {"tab and high bytes in a value", "GET", "/", "HTTP/1.1", {HOST, "X", "a\tb\xe4"}, 0},
 
     {"length and coding",
@@ -98,13 +123,29 @@ static const struct probe probes[] = {
     {"unknown method", "BREW", "/", "HTTP/1.1", {HOST}, 501},
     {"empty method", "", "/", "HTTP/1.1", {HOST}, 501},
     {"other expectation", "POST", "/", "HTTP/1.1", {HOST, "Expect", "200-ok"}, 417},
-    {"get with a body", "GET", "/", "HTTP/1.1", {HOST, "Content-Length", "5"}, 400},
-    {"head with a chunked body",
-     "HEAD",
+    {"post without a length", "POST", "/", "HTTP/1.1", {HOST}, 411},
+    {"put without a length", "PUT", "/", "HTTP/1.1", {HOST}, 411},
+    {"patch without a length", "PATCH", "/", "HTTP/1.1", {HOST}, 411},
+    {"query without a length", "QUERY", "/", "HTTP/1.1", {HOST}, 411},
+    {"old post without a length", "POST", "/", "HTTP/1.0", {HOST}, 411},
+    {"encoded body",
+     "POST",
      "/",
      "HTTP/1.1",
-     {HOST, "Transfer-Encoding", "chunked"},
-     400},
+     {HOST, "Content-Length", "5", "Content-Encoding", "gzip"},
+     415},
+    {"body encoded twice",
+     "POST",
+     "/",
+     "HTTP/1.1",
+     {HOST, "Transfer-Encoding", "chunked", "content-encoding", "identity, br"},
+     415},
+    {"encoding of any name",
+     "POST",
+     "/",
+     "HTTP/1.1",
+     {HOST, "Content-Length", "5", "Content-Encoding", "identity", "Content-Encoding", "x"},
+     415},
     {"space in the target", "GET", "/a b", "HTTP/1.1", {HOST}, 400},
     {"two spaces before the target", "GET", " /", "HTTP/1.1", {HOST}, 400},
     {"tab in the target", "GET", "/a\tb", "HTTP/1.1", {HOST}, 400},
@@ -161,11 +202,41 @@ static void test_raw_fields(void **state)
     assert_int_equal(guard_check(&request, &why), 417);
 }
 
+static void test_framing(void **state)
+{
+    static const struct {
+        const char *name;
+        bool framed;
+    } rows[] = {{"Content-Length", true},
+                {"transfer-encoding", true},
+                {"Content-Length2", false},
+                {"Content-Lengt", false},
+                {"Host", false}};
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct guard_field field = {rows[i].name, strlen(rows[i].name), "5", 1};
+        struct guard_request request = {"POST", "/", "HTTP/1.1", &field, 1};
+
+        assert_int_equal(guard_is_framed(&request), rows[i].framed);
+    }
+}
+
+static void test_methods(void **state)
+{
+    assert_true(guard_knows_method("GET"));
+    assert_true(guard_knows_method("CONNECT"));
+    assert_false(guard_knows_method("get"));
+    assert_false(guard_knows_method("GET\033[31m"));
+    assert_false(guard_knows_method(""));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_probes),
         cmocka_unit_test(test_raw_fields),
+        cmocka_unit_test(test_framing),
+        cmocka_unit_test(test_methods),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,134 @@
+#include "api/seed.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Digits of 2^63, the least number that jansson refuses. */
+enum { LARGE_DIGITS = 19 };
+
+static const uint64_t exact_max = (UINT64_C(1) << 53) - 1; /* of a client's numbers */
+
+struct json_t *seed_to_json(uint64_t seed)
+{
+    char text[24];
+
+    if (seed <= exact_max)
+        return json_integer((json_int_t)seed);
+    snprintf(text, sizeof(text), "%" PRIu64, seed);
+    return json_string(text);
+}
+
+static int read_decimal(const char *text, size_t size, uint64_t *out)
+{
+    uint64_t value = 0, digit;
+
+    if (size == 0 || size > 20)
+        return -EINVAL;
+    for (size_t i = 0; i < size; i++) {
+        if (text[i] < '0' || text[i] > '9')
+            return -EINVAL;
+        digit = (uint64_t)(text[i] - '0');
+        if (value > (UINT64_MAX - digit) / 10)
+            return -EINVAL;
+        value = value * 10 + digit;
+    }
+    *out = value;
+    return 0;
+}
+
+int seed_from_json(const struct json_t *value, uint64_t *out)
+{
+    double real = json_real_value(value);
+
+    if (json_is_string(value))
+        return read_decimal(json_string_value(value), json_string_length(value), out);
+    if (json_is_integer(value) && json_integer_value(value) >= 0)
+        *out = (uint64_t)json_integer_value(value);
+    else if (json_is_real(value) && real >= 0 && real <= (double)exact_max &&
+             real == (double)(uint64_t)real)
+        *out = (uint64_t)real;
+    else
+        return -EINVAL;
+    return 0;
+}
+
+/* The end of the string that begins with the quote at p. */
+static const char *skip_string(const char *p, const char *end)
+{
+    for (p++; p < end && *p != '"'; p++)
+        if (*p == '\\')
+            p++;
+    return p < end ? p + 1 : end;
+}
+
+static const char *skip_space(const char *p, const char *end)
+{
+    while (p < end && strchr(" \t\r\n", *p) && *p)
+        p++;
+    return p;
+}
+
+/* The next number of LARGE_DIGITS or more digits and nothing else that is the outermost object's
+ * value of "seed", after *p with its depth; its digits, 0: there is none. */
+static size_t find_large(const char **at, const char *end, int *depth)
+{
+    const char *p = *at, *value, *start;
+
+    while (p < end) {
+        start = p;
+        if (*p == '"') {
+            p = skip_string(p, end);
+            value = skip_space(p, end);
+            if (*depth != 1 || p - start != 6 || memcmp(start, "\"seed\"", 6) != 0 ||
+                value == end || *value != ':')
+                continue;
+            value = skip_space(value + 1, end);
+            for (p = value; p < end && *p >= '0' && *p <= '9'; p++)
+                ;
+            if (p - value >= LARGE_DIGITS && *value != '0' && (p == end || !strchr(".eE+-", *p))) {
+                *at = value;
+                return (size_t)(p - value);
+            }
+            continue;
+        }
+        *depth += *p == '{' || *p == '[' ? 1 : *p == '}' || *p == ']' ? -1 : 0;
+        p++;
+    }
+    return 0;
+}
+
+int seed_quote_large(const char *text, size_t size, char **out, size_t *out_size)
+{
+    const char *end = text + size, *copied = text, *at = text;
+    char *quoted = NULL;
+    size_t digits, used = 0, n = 0;
+    int depth = 0;
+
+    *out = NULL;
+    while ((digits = find_large(&at, end, &depth)) > 0) {
+        if (!quoted) /* a quote more before and behind each: they are LARGE_DIGITS apart */
+            quoted = malloc(size + 2 * (size / LARGE_DIGITS + 1));
+        if (!quoted)
+            return -ENOMEM;
+        n = (size_t)(at - copied);
+        memcpy(quoted + used, copied, n);
+        used += n;
+        quoted[used++] = '"';
+        memcpy(quoted + used, at, digits);
+        used += digits;
+        quoted[used++] = '"';
+        at += digits;
+        copied = at;
+    }
+    if (!quoted)
+        return 0;
+    memcpy(quoted + used, copied, (size_t)(end - copied));
+    *out = quoted;
+    *out_size = used + (size_t)(end - copied);
+    return 0;
+}

@@ -1,0 +1,121 @@
+#include "server/metrics.h"
+
+#include "config/settings.h"
+#include "engine/base/log_writer.h"
+#include "server/daemon.h"
+#include "server/engine_model.h"
+#include "server/listener.h"
+#include "server/request_counts.h"
+#include "server/samples.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Names and values of labels need no escapes: all are ours, or names that settings restrict. */
+
+static void head(FILE *out, const char *name, const char *type, const char *help)
+{
+    fprintf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+static void one(FILE *out, const char *name, const char *type, const char *help, double value)
+{
+    head(out, name, type, help);
+    fprintf(out, "%s %.17g\n", name, value);
+}
+
+static void write_models(FILE *out, const struct daemon *d)
+{
+    const struct engine_model *m;
+
+    head(out, "softdiff_build_info", "gauge", "The version; always 1.");
+    fprintf(out, "softdiff_build_info{version=\"%s\"} 1\n", SOFTDIFF_VERSION);
+    if (!daemon_serves(d)) /* the models are not there yet */
+        return;
+    head(out, "softdiff_model_info", "gauge", "A model that is served; always 1.");
+    for (int i = 0; i < engine_thread_models(d->engine); i++) {
+        m = engine_thread_model(d->engine, i);
+        fprintf(out,
+                "softdiff_model_info{model=\"%s\",checkpoint=\"%.12s\",corruption=\"%s\","
+                "resolution=\"%d\"} 1\n",
+                m->name, m->digest, m->corruption, m->side_px);
+    }
+}
+
+static void write_requests(FILE *out, const char *listener, const struct request_counts *counts)
+{
+    for (int i = 0; i < counts->n; i++)
+        fprintf(out,
+                "softdiff_http_requests_total{listener=\"%s\",route=\"%s\",method=\"%s\","
+                "code=\"%d\"} %" PRIu64 "\n",
+                listener, counts->rows[i].route, counts->rows[i].method, counts->rows[i].status,
+                counts->rows[i].n);
+}
+
+static void write_http(FILE *out, const struct daemon *d)
+{
+    struct listener_stats public, admin;
+
+    listener_stats(d->public, &public);
+    listener_stats(d->admin, &admin);
+    head(out, "softdiff_http_requests_total", "counter",
+         "Requests by route, method and status; 499: the client went away.");
+    write_requests(out, "public", public.requests);
+    write_requests(out, "admin", admin.requests);
+    head(out, "softdiff_http_connections", "gauge", "Open connections.");
+    fprintf(out, "softdiff_http_connections{listener=\"public\"} %d\n", public.n_connections);
+    fprintf(out, "softdiff_http_connections{listener=\"admin\"} %d\n", admin.n_connections);
+    head(out, "softdiff_http_connections_refused_total", "counter",
+         "Newcomers that were turned away: the listener was full, or their client had its share.");
+    fprintf(out, "softdiff_http_connections_refused_total{reason=\"full\"} %" PRIu64 "\n",
+            public.n_refused_full);
+    fprintf(out, "softdiff_http_connections_refused_total{reason=\"client\"} %" PRIu64 "\n",
+            public.n_refused_client);
+}
+
+static void write_engine(FILE *out, const struct daemon *d)
+{
+    struct engine_stats stats;
+    const char *state = daemon_state(d);
+
+    engine_thread_stats(d->engine, &stats);
+    one(out, "softdiff_ready", "gauge", "1 while samples are served.", strcmp(state, "ready") == 0);
+    one(out, "softdiff_engine_up", "gauge", "0 where the device failed or hangs.",
+        stats.state != ENGINE_FAILED && !stats.stalled);
+    one(out, "softdiff_slots", "gauge", "Images that are computed at a time.", stats.slots);
+    one(out, "softdiff_slots_busy", "gauge", "Slots in use.", stats.busy);
+    one(out, "softdiff_images_waiting", "gauge", "Images without a slot.", (double)stats.waiting);
+    one(out, "softdiff_requests_in_progress", "gauge", "Requests for samples.",
+        samples_in_progress(d->samples));
+    one(out, "softdiff_images_total", "counter", "Images that were computed.",
+        (double)stats.images);
+    one(out, "softdiff_images_not_finite_total", "counter",
+        "Images that were refused because of numbers that are not finite.",
+        (double)stats.images_not_finite);
+    one(out, "softdiff_network_evaluations_total", "counter", "Evaluations of the network.",
+        (double)stats.evaluations);
+    one(out, "softdiff_evaluations_per_second", "gauge",
+        "Speed of the network while busy; 0 until measured.", stats.evaluations_per_s);
+}
+
+char *metrics_text(const struct daemon *d)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+
+    if (!out)
+        return NULL;
+    write_models(out, d);
+    write_engine(out, d);
+    write_http(out, d);
+    one(out, "softdiff_log_dropped_total", "counter", "Lines of the log that nobody read in time.",
+        (double)log_writer_dropped());
+    if (fclose(out) != 0) {
+        free(text);
+        return NULL;
+    }
+    return text;
+}
