@@ -5,7 +5,7 @@ import subprocess
 import pytest
 
 PROGRAMS = ["softdiffd"] + [
-    f"softdiff-{name}" for name in ("bench", "eval", "inspect", "sample", "simulate", "train")
+    f"softdiff-{name}" for name in ("bench", "convert", "eval", "inspect", "sample", "simulate", "train")
 ]
 COMMANDS = [
     ("softdiff-eval", command) for command in ("stats", "distance", "curve")
