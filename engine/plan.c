@@ -257,6 +257,14 @@ struct plan_step plan_step(const struct plan *plan, int i)
     };
 }
 
+void plan_step_spec(const struct plan *plan, int i, struct kernel_spec *out)
+{
+    const struct cut *cut = &plan->cuts[0];
+
+    program_describe(plan->program, program_op(plan->program, cut->steps[i].op), cut->size,
+                     plan_dtype(plan, VALUE_COMPUTE), out);
+}
+
 int plan_size(const struct plan *plan)
 {
     return plan->cuts[0].size;

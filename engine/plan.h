@@ -44,6 +44,8 @@ struct plan_step {
 
 int plan_n_steps(const struct plan *plan);
 struct plan_step plan_step(const struct plan *plan, int i); /* op: until plan_destroy() */
+/* What a step's kernel was made from; the device chose the algorithm. */
+void plan_step_spec(const struct plan *plan, int i, struct kernel_spec *out);
 int plan_n_rounds(const struct plan *plan);
 struct passes plan_passes(const struct plan *plan); /* what its passes did */
 int plan_size(const struct plan *plan);             /* images of the largest cut */
