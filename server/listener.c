@@ -5,7 +5,8 @@
  *   - The library's epoll descriptor is watched by the loop. All of its work is done in pump(),
  *     from a prepare handle: never inside another callback, so it is never entered twice.
  *   - libuv before 1.48 runs a timer of 0 ms again and again without polling: timers get 1 ms.
- *   - STRICT_FOR_CLIENT is 0: the strict mode answers some bad requests twice; the guard is ours.
+ *   - It reads requests as strictly as it can without answering some bad ones twice, which 0.9.75
+ *     does in its strict mode; the guard is ours.
  *
  * What else is held with care is told in connection.h and exchange.c.
  */
@@ -35,6 +36,14 @@ enum {
     CONNECTION_BYTES = 32768,
     PAUSE_MS = 100, /* without descriptors or memory */
 };
+
+#if MHD_VERSION >= 0x00097701
+static const enum MHD_OPTION strictness_option = MHD_OPTION_CLIENT_DISCIPLINE_LVL;
+static const int strictness = 3;
+#else
+static const enum MHD_OPTION strictness_option = MHD_OPTION_STRICT_FOR_CLIENT;
+static const int strictness = 0;
+#endif
 
 struct listener {
     struct exchanges exchanges;
@@ -295,7 +304,7 @@ static struct MHD_Daemon *start_library(struct listener *l)
                             MHD_OPTION_EXTERNAL_LOGGER, on_library_log, l,
                             MHD_OPTION_CONNECTION_LIMIT, (unsigned)l->options.connections_max,
                             MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES,
-                            MHD_OPTION_STRICT_FOR_CLIENT, 0, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1,
+                            strictness_option, strictness, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1,
                             MHD_OPTION_URI_LOG_CALLBACK, exchange_on_target, &l->exchanges,
                             MHD_OPTION_NOTIFY_COMPLETED, exchange_on_completed, &l->exchanges,
                             MHD_OPTION_NOTIFY_CONNECTION, on_connection, l, MHD_OPTION_END);

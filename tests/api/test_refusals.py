@@ -148,10 +148,10 @@ SMUGGLED = b"GET /v1/models HTTP/1.1\r\nHost: a\r\n\r\n"
 
 @pytest.mark.parametrize(
     "request_bytes, statuses",
-    [
+    [  # libmicrohttpd 1.0 refuses some of them itself, an unknown transfer coding with 400
         (b"POST /v1/samples HTTP/1.1\r\n" + HEAD + b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", [400]),
         (b"POST /v1/samples HTTP/1.1\r\n" + HEAD + b"Content-Length: 2\r\nContent-Length: 7\r\n\r\n{}", [400]),
-        (b"POST /v1/samples HTTP/1.1\r\n" + HEAD + b"Transfer-Encoding: xchunked\r\n\r\n", [501]),
+        (b"POST /v1/samples HTTP/1.1\r\n" + HEAD + b"Transfer-Encoding: xchunked\r\n\r\n", [400, 501]),
         (b"POST /v1/samples HTTP/1.1\r\n" + HEAD + b"Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n", [400]),
         (b"POST /v1/samples HTTP/1.1\r\n" + HEAD + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", [501]),
         (b"POST /v1/samples HTTP/1.0\r\n" + HEAD + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", [400]),
