@@ -4,10 +4,10 @@
 #   docker build --target cuda -t softdiff:cuda --build-arg CUDA_BASE=IMAGE .
 #
 # The stage build types what a developer types; an image exists only if the tests pass.
-ARG DEBIAN_BASE=debian:12-slim
-# A Debian 12 with the CUDA 12 runtime and cuDNN. The default is one without them, since there is
+ARG DEBIAN_BASE=debian:13-slim
+# A Debian 13 with the CUDA 12 runtime and cuDNN. The default is one without them, since there is
 # no such image that everybody can fetch.
-ARG CUDA_BASE=debian:12-slim
+ARG CUDA_BASE=debian:13-slim
 
 FROM ${DEBIAN_BASE} AS build
 WORKDIR /src

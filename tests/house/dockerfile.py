@@ -7,32 +7,10 @@ import json
 import pathlib
 import re
 
+import dockerfile_text
 import tap
 
 TARGETS = ("cpu", "cuda")
-
-
-def instructions(text):
-    """The instructions as (name, arguments), lines joined, comments dropped."""
-    lines = [line for line in text.splitlines() if not re.match(r"\s*#", line)]
-    joined = re.sub(r"\\\n", " ", "\n".join(lines))
-    return [tuple(line.split(None, 1)) for line in joined.splitlines() if line.strip()]
-
-
-def stages(parsed):
-    """Arguments before the first stage, and each stage's name, base and instructions."""
-    arguments, found = {}, {}
-    for name, value in parsed:
-        if name == "FROM":
-            base, alias = re.fullmatch(r"(\S+) AS (\S+)", value).groups()
-            found[alias] = (base, [])
-            current = found[alias][1]
-        elif not found:
-            assert name == "ARG"
-            arguments.update([value.split("=", 1)])
-        else:
-            current.append((name, value))
-    return arguments, found
 
 
 def is_exec_form(value):
@@ -57,8 +35,8 @@ def copied_sources(stage):
 
 def checks(text):
     """Each rule as (its name, whether it holds)."""
-    parsed = instructions(text)
-    arguments, found = stages(parsed)
+    parsed = dockerfile_text.instructions(text)
+    arguments, found = dockerfile_text.stages(parsed)
     everything = [item for _, stage in found.values() for item in stage]
 
     yield "no syntax line: any builder will do", not re.match(r"#\s*syntax", text)

@@ -20,12 +20,14 @@ def listing(*arguments):
             (line.split(" ", 1) for line in text.splitlines())]
 
 
-def test_the_stages():
-    stages = listing()
-    assert len(stages) == 8
-    assert len({name for _, name in stages}) == 8
+@pytest.mark.parametrize("arguments, n", [((), 8), (("--slow",), 11)])
+def test_the_stages(arguments, n):
+    stages = listing(*arguments)
+    assert len(stages) == n
+    assert len({name for _, name in stages}) == n
     for least, name in stages:
-        assert least >= (1000 if name.startswith("C tests") else 10 if "tests" in name else 1)
+        assert least >= (1000 if "C tests" in name or "Debian" in name
+                         else 10 if "tests" in name else 1)
 
 
 def junit(n_passed, n_skipped=0, n_failed=0):
@@ -154,8 +156,27 @@ def test_a_build_that_fails_ends_it(place):
     assert lines[-1] == "2 passed, 1 failed"
 
 
-def test_a_wrong_argument(place):
-    done = subprocess.run([place / "tools/check", "--fast"], capture_output=True, text=True,
+@pytest.mark.parametrize("release", ["trixie", "bookworm"])
+def test_a_release(place, release):
+    write_command(place / "tools/check.d/release", 'echo "release $*" >>calls; echo done')
+    assert check(place, "--release", release) == (0, ["done"])
+    assert calls(place) == ["packages slow", f"release {release}"]
+
+
+def test_a_stage_that_counts_counts(place):
+    write_command(place / "tools/check.d/release", 'echo "5000 passed, 0 failed"')
+    write_command(place / "tools/check.d/image", "echo fine")
+    meson = place / "bin/meson"
+    meson.write_text(meson.read_text().replace("check.junit", "check-slow.junit"))
+    status, lines = check(place, "--slow")
+    assert status == 0
+    in_roots = 1 + 2 * 5000 if os.getuid() == 0 else 0  # else skipped
+    assert lines[-1] == f"{2 * 5000 + 2 * 1000 + 4 + in_roots} passed, 0 failed"
+
+
+@pytest.mark.parametrize("arguments", [("--fast",), ("--release",), ("--release", "sid")])
+def test_a_wrong_argument(place, arguments):
+    done = subprocess.run([place / "tools/check", *arguments], capture_output=True, text=True,
                           check=False)
     assert done.returncode == 2
     assert "usage: tools/check" in done.stderr

@@ -7,9 +7,10 @@ skipped=0
 n_stages=0
 
 # stage NAME LEAST COMMAND...: runs the command, its output into a log. A stage that wrote test
-# results into its $results counts them, and fails if fewer than LEAST passed; any other counts as
-# one. A command that cannot be run here returns 77, the last line of its output says why: it
-# counts as skipped. Within a command set -e does nothing.
+# results into its $results counts them, and so does one that ends with a count as tools/check
+# does; it fails if fewer than LEAST passed. Any other counts as one. A command that cannot be run
+# here returns 77, the last line of its output says why: it counts as skipped. Within a command
+# set -e does nothing.
 stage() {
     local name=$1 least=$2 start=$SECONDS rc=0 counts n_passed n_failed n_skipped
     shift 2
@@ -25,6 +26,8 @@ stage() {
     "$@" >"$log" 2>&1 </dev/null || rc=$?
     if [ -f "$results" ]; then
         counts=$(python3 tools/check.d/results.py count "$results")
+    elif tail -n 1 "$log" | grep -qxE '[0-9]+ passed, [0-9]+ failed'; then
+        counts="$(tail -n 1 "$log" | tr -dc '0-9 ') 0"
     elif [ $rc = 77 ]; then
         rc=0
         counts="0 0 1"$'\n'"    skipped: $(tail -n 1 "$log")"

@@ -37,3 +37,12 @@ python_tests() {
     [ -z "$slow" ] || marks=()
     .venv/bin/python -m pytest tests --build-dir "$1" --junitxml "$results" "${marks[@]}"
 }
+
+# as_root COMMAND...
+as_root() {
+    if [ "$(id -u)" != 0 ]; then
+        echo "for root: $*"
+        return 77
+    fi
+    "$@"
+}
