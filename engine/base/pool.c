@@ -1,10 +1,10 @@
 #include "engine/base/pool.h"
+#include "engine/base/cgroup.h"
 #include "engine/base/error.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -123,43 +123,14 @@ int pool_threads(const struct pool *pool)
     return pool->n_threads;
 }
 
-/* Processors granted by the cgroup quota, or a large number where there is none. */
-static int quota_threads(void)
-{
-    long long quota = 0, period = 0;
-    FILE *file = fopen("/sys/fs/cgroup/cpu.max", "r");
-
-    if (file) {
-        if (fscanf(file, "%lld %lld", &quota, &period) != 2)
-            quota = 0; /* "max": no limit */
-        fclose(file);
-    } else {
-        file = fopen("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "r");
-        if (file) {
-            if (fscanf(file, "%lld", &quota) != 1)
-                quota = 0;
-            fclose(file);
-        }
-        file = fopen("/sys/fs/cgroup/cpu/cpu.cfs_period_us", "r");
-        if (file) {
-            if (fscanf(file, "%lld", &period) != 1)
-                period = 0;
-            fclose(file);
-        }
-    }
-    if (quota <= 0 || period <= 0)
-        return 1 << 20;
-    return (int)((quota + period - 1) / period);
-}
-
 int pool_available_threads(void)
 {
     cpu_set_t set;
-    int n = 1, quota = quota_threads();
+    int n = 1, quota = cgroup_processors("");
 
     if (sched_getaffinity(0, sizeof(set), &set) == 0)
         n = CPU_COUNT(&set);
-    if (n > quota)
+    if (quota > 0 && n > quota)
         n = quota;
     return n < 1 ? 1 : n;
 }

@@ -17,8 +17,8 @@ void pool_destroy(struct pool *pool);
 
 int pool_threads(const struct pool *pool);
 
-/* The processors this process may use: its affinity mask, cut by the cgroup's cpu quota
- * (v2 cpu.max, v1 cpu.cfs_quota_us), at least 1. */
+/* The processors this process may use: its affinity mask, cut by the quota of its control group and
+ * of those above it (cgroup.h), at least 1. */
 int pool_available_threads(void);
 
 /* Calls task(arg, i, worker) once for every i in [0, n_tasks) and returns when all have
