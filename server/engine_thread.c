@@ -206,7 +206,10 @@ static void drop_cancelled(struct engine_thread *e)
 /* Gives a free lane to the job whose turn it is. */
 static void start_image(struct engine_thread *e, struct model *m, struct job *job, bool parked)
 {
-    struct generator_task task;
+    struct generator_task task = {.id = job->id,
+                                  .seed = job->seed + (uint64_t)(job->n_started - 1),
+                                  .sampler = job->sampler,
+                                  .nfe = job->nfe};
     struct error error;
     int rc;
 
@@ -215,10 +218,6 @@ static void start_image(struct engine_thread *e, struct model *m, struct job *jo
     } else {
         if (job->n_started == 1)
             job->started_ns = uv_hrtime();
-        task.id = job->id;
-        task.seed = job->seed + (uint64_t)(job->n_started - 1);
-        task.sampler = job->sampler;
-        task.nfe = job->nfe;
         rc = generator_submit(m->loaded.generator, &task, &error);
     }
     if (rc < 0) {
