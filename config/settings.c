@@ -1,8 +1,6 @@
-/* Every source of a setting ends in set_text(), except numbers of the file, so that a value means
- * the same wherever it stands.
- */
 #include "config/settings.h"
 
+#include "config/setting.h"
 #include "engine/base/error.h"
 
 #include <ctype.h>
@@ -12,26 +10,6 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum setting_type {
-    SETTING_ADDRESS,
-    SETTING_CHOICE,
-    SETTING_FILE,
-    SETTING_NAME,
-    SETTING_INTEGER,
-    SETTING_DURATION, /* ms */
-    SETTING_MODELS,
-};
-
-struct setting {
-    const char *name;
-    enum setting_type type;
-    size_t offset;        /* of the field of struct settings */
-    const char *fallback; /* the default */
-    int min, max;         /* integers and durations */
-    const char *choices;  /* "a|b|c" */
-    const char *help;
-};
 
 #define FIELD(name) offsetof(struct settings, name)
 
@@ -84,7 +62,7 @@ static const struct {
     const char *help;
 } actions[] = {
     {"print-config", SETTINGS_PRINT_CONFIG, "print the settings as a config file and exit"},
-    {"check", SETTINGS_CHECK, "check the settings, load the checkpoints and exit"},
+    {"check", SETTINGS_CHECK, "bind the addresses, load the checkpoints, generate with them and exit: what a start does"},
     {"healthcheck", SETTINGS_HEALTHCHECK,
      "ask the daemon at --admin-listen whether it is ready; exit 0 or 1"},
     {"version", SETTINGS_VERSION, "print the version and exit"},
@@ -112,204 +90,18 @@ static void env_name(const char *name, char out[64])
     out[n + i] = '\0';
 }
 
-static char *text_field(struct settings *s, const struct setting *setting)
-{
-    return (char *)s + setting->offset;
-}
-
-static int *int_field(struct settings *s, const struct setting *setting)
-{
-    return (int *)(void *)((char *)s + setting->offset);
-}
-
-static int set_integer(struct settings *s, const struct setting *setting, long long value,
-                       struct error *err)
-{
-    if (value < setting->min || value > setting->max)
-        return error_set(err, -EINVAL, "%lld is out of range, expected %d to %d%s", value,
-                         setting->min, setting->max,
-                         setting->type == SETTING_DURATION ? " ms" : "");
-    *int_field(s, setting) = (int)value;
-    return 0;
-}
-
-static int read_number(const char *text, long long *out, const char **rest)
-{
-    char *end;
-
-    if (!isdigit((unsigned char)*text))
-        return -EINVAL;
-    errno = 0;
-    *out = strtoll(text, &end, 10);
-    *rest = end;
-    return errno || *out > 1000000000 ? -EINVAL : 0;
-}
-
-static int set_duration(struct settings *s, const struct setting *setting, const char *text,
-                        struct error *err)
-{
-    static const struct {
-        const char *suffix;
-        int ms;
-    } units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}};
-    const char *suffix;
-    long long value;
-
-    if (read_number(text, &value, &suffix) == 0)
-        for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
-            if (strcmp(suffix, units[i].suffix) == 0)
-                return set_integer(s, setting, value * units[i].ms, err);
-    return error_set(err, -EINVAL, "\"%s\" is not a duration, expected e.g. 500ms, 25s or 2m",
-                     text);
-}
-
-static int set_choice(struct settings *s, const struct setting *setting, const char *text,
-                      struct error *err)
-{
-    const char *choice = setting->choices;
-    size_t n;
-
-    for (;; choice += n + 1) {
-        n = strcspn(choice, "|");
-        if (strlen(text) == n && memcmp(choice, text, n) == 0)
-            break;
-        if (!choice[n])
-            return error_set(err, -EINVAL, "\"%s\" is not one of %s", text, setting->choices);
-    }
-    memcpy(text_field(s, setting), text, n + 1);
-    return 0;
-}
-
-static bool name_is_good(const char *name, size_t n)
-{
-    if (n == 0 || n > SETTINGS_NAME_BYTES || !isalnum((unsigned char)name[0]))
-        return false;
-    for (size_t i = 0; i < n; i++)
-        if (!isalnum((unsigned char)name[i]) && !memchr("._-", name[i], 3))
-            return false;
-    return true;
-}
-
-static int add_model(struct settings *s, const char *name, size_t name_size, const char *path,
-                     size_t path_size, struct error *err)
-{
-    struct settings_model *model;
-
-    if (!name_is_good(name, name_size))
-        return error_set(err, -EINVAL,
-                         "\"%.*s\" is not a model name; expected 1 to %d letters, digits, \".\", "
-                         "\"_\" or \"-\"",
-                         (int)(name_size < 80 ? name_size : 80), name, SETTINGS_NAME_BYTES);
-    if (path_size == 0 || path_size >= SETTINGS_PATH_BYTES)
-        return error_set(err, -EINVAL, "model \"%.*s\" needs a path of 1 to %d bytes",
-                         (int)name_size, name, SETTINGS_PATH_BYTES - 1);
-    for (int i = 0; i < s->n_models; i++)
-        if (strncmp(s->models[i].name, name, name_size) == 0 && !s->models[i].name[name_size])
-            return error_set(err, -EINVAL, "model \"%.*s\" is given twice", (int)name_size, name);
-    if (s->n_models == SETTINGS_MODELS_MAX)
-        return error_set(err, -EINVAL, "more than %d models", SETTINGS_MODELS_MAX);
-    model = &s->models[s->n_models++];
-    memcpy(model->name, name, name_size);
-    model->name[name_size] = '\0';
-    memcpy(model->path, path, path_size);
-    model->path[path_size] = '\0';
-    return 0;
-}
-
-/* "name=path,name=path" */
-static int add_models(struct settings *s, const char *text, struct error *err)
-{
-    size_t n, name_size;
-    int rc;
-
-    for (;; text += n + 1) {
-        n = strcspn(text, ",");
-        name_size = strcspn(text, "=");
-        if (name_size >= n)
-            return error_set(err, -EINVAL, "\"%s\" is not NAME=PATH", text);
-        rc = add_model(s, text, name_size, text + name_size + 1, n - name_size - 1, err);
-        if (rc < 0 || !text[n])
-            return rc;
-    }
-}
-
-static int set_text(struct settings *s, const struct setting *setting, const char *text,
-                    struct error *err)
-{
-    struct address address;
-    const char *rest;
-    long long value;
-    int rc;
-
-    switch (setting->type) {
-    case SETTING_ADDRESS:
-        rc = address_parse(text, &address, err);
-        if (rc == 0)
-            snprintf(text_field(s, setting), ADDRESS_TEXT_BYTES, "%s", text);
-        return rc;
-    case SETTING_CHOICE:
-        return set_choice(s, setting, text, err);
-    case SETTING_FILE:
-        if (strlen(text) >= SETTINGS_PATH_BYTES)
-            return error_set(err, -EINVAL, "a path has less than %d bytes", SETTINGS_PATH_BYTES);
-        snprintf(text_field(s, setting), SETTINGS_PATH_BYTES, "%s", text);
-        return 0;
-    case SETTING_NAME:
-        if (!name_is_good(text, strlen(text)))
-            return error_set(err, -EINVAL, "\"%s\" is not a name", text);
-        snprintf(text_field(s, setting), SETTINGS_NAME_BYTES + 1, "%s", text);
-        return 0;
-    case SETTING_INTEGER:
-        if (read_number(text, &value, &rest) < 0 || *rest)
-            return error_set(err, -EINVAL, "\"%s\" is not an integer from %d to %d", text,
-                             setting->min, setting->max);
-        return set_integer(s, setting, value, err);
-    case SETTING_DURATION:
-        return set_duration(s, setting, text, err);
-    case SETTING_MODELS:
-        return add_models(s, text, err);
-    }
-    return -EINVAL;
-}
-
-static int set_json(struct settings *s, const struct setting *setting, json_t *value,
-                    struct error *err)
-{
-    const json_t *path;
-    const char *name;
-    int rc = 0;
-
-    if (setting->type == SETTING_INTEGER && json_is_integer(value))
-        return set_integer(s, setting, json_integer_value(value), err);
-    if (setting->type == SETTING_MODELS) {
-        s->n_models = 0;
-        if (!json_is_object(value))
-            return error_set(err, -EINVAL, "must be an object of names and paths");
-        json_object_foreach(value, name, path)
-        {
-            if (!json_is_string(path))
-                return error_set(err, -EINVAL, "the path of model \"%s\" must be a string", name);
-            rc = add_model(s, name, strlen(name), json_string_value(path), json_string_length(path),
-                           err);
-            if (rc < 0)
-                return rc;
-        }
-        return 0;
-    }
-    if (setting->type == SETTING_INTEGER || !json_is_string(value))
-        return error_set(err, -EINVAL, "must be %s",
-                         setting->type == SETTING_INTEGER ? "an integer" : "a string");
-    return set_text(s, setting, json_string_value(value), err);
-}
-
 static int load_file(struct settings *s, const char *path, struct error *err)
 {
     json_error_t error;
     json_t *root, *value;
-    const char *key;
-    char name[64];
+    const char *key, *slash = strrchr(path, '/');
+    char name[64], folder[SETTINGS_PATH_BYTES] = "";
     int i, rc = 0;
 
+    if (slash && slash - path >= SETTINGS_PATH_BYTES)
+        return error_set(err, -EINVAL, "a path has less than %d bytes", SETTINGS_PATH_BYTES);
+    if (slash) /* of a file in the root the slash itself */
+        snprintf(folder, sizeof(folder), "%.*s", (int)(slash > path ? slash - path : 1), path);
     root = json_load_file(path, JSON_REJECT_DUPLICATES, &error);
     if (!root && json_error_code(&error) == json_error_cannot_open_file)
         return error_set(err, -ENOENT, "could not open config \"%s\": %s", path, strerror(errno));
@@ -328,7 +120,7 @@ static int load_file(struct settings *s, const char *path, struct error *err)
             rc = error_set(err, -EINVAL, "config \"%s\": \"%s\" is not a setting", path, key);
             break;
         }
-        rc = set_json(s, &table[i], value, err);
+        rc = setting_set_json(s, &table[i], value, folder, err);
         if (rc < 0) {
             error_prefix(err, "config \"%s\": \"%s\": ", path, key);
             break;
@@ -351,7 +143,7 @@ static int load_environment(struct settings *s, struct error *err)
             continue;
         if (table[i].type == SETTING_MODELS)
             s->n_models = 0;
-        rc = set_text(s, &table[i], text, err);
+        rc = setting_set_text(s, &table[i], text, err);
         if (rc < 0) {
             error_prefix(err, "%s: ", name);
             return rc;
@@ -422,7 +214,7 @@ static int load_flags(struct settings *s, int argc, char **argv, const char **co
             models_seen = true;
             s->n_models = 0;
         }
-        rc = set_text(s, setting, flag.value, err);
+        rc = setting_set_text(s, setting, flag.value, err);
         if (rc < 0) {
             error_prefix(err, "--%s: ", flag.name);
             return rc;
@@ -440,7 +232,7 @@ int settings_load(int argc, char **argv, struct settings *out, struct error *err
     memset(out, 0, sizeof(*out));
     for (int i = 0; i < N_SETTINGS; i++)
         if (table[i].fallback) {
-            rc = set_text(out, &table[i], table[i].fallback, err);
+            rc = setting_set_text(out, &table[i], table[i].fallback, err);
             if (rc < 0)
                 return rc;
         }
@@ -464,32 +256,6 @@ int settings_load(int argc, char **argv, struct settings *out, struct error *err
     return load_flags(out, argc, argv, &config, err);
 }
 
-static json_t *value_to_json(const struct settings *s, const struct setting *setting)
-{
-    const char *field = (const char *)s + setting->offset;
-    json_t *models;
-    char text[32];
-    int number;
-
-    switch (setting->type) {
-    case SETTING_INTEGER:
-    case SETTING_DURATION:
-        memcpy(&number, field, sizeof(number));
-        if (setting->type == SETTING_INTEGER)
-            return json_integer(number);
-        snprintf(text, sizeof(text), number % 1000 ? "%dms" : "%ds",
-                 number % 1000 ? number : number / 1000);
-        return json_string(text);
-    case SETTING_MODELS:
-        models = json_object();
-        for (int i = 0; i < s->n_models; i++)
-            json_object_set_new(models, s->models[i].name, json_string(s->models[i].path));
-        return models;
-    default:
-        return json_string(field);
-    }
-}
-
 int settings_print(const struct settings *s, FILE *file, struct error *err)
 {
     json_t *root = json_object();
@@ -498,7 +264,7 @@ int settings_print(const struct settings *s, FILE *file, struct error *err)
 
     for (int i = 0; i < N_SETTINGS; i++) {
         key_name(&table[i], name);
-        if (json_object_set_new(root, name, value_to_json(s, &table[i])) < 0)
+        if (json_object_set_new(root, name, setting_to_json(s, &table[i])) < 0)
             rc = -ENOMEM;
     }
     if (rc < 0 || json_dumpf(root, file, JSON_INDENT(2)) < 0 || fputc('\n', file) == EOF)
@@ -529,7 +295,9 @@ void settings_help(FILE *file)
             fprintf(file, " (default %s)", table[i].fallback);
         fputc('\n', file);
     }
-    fprintf(file, "  --config FILE\n        JSON file of the settings above, with _ for -\n\n");
+    fprintf(file, "  --config FILE\n        JSON file of the settings above, with _ for -; its "
+                  "paths are relative to "
+                  "it\n\n");
     for (int i = 0; i < N_ACTIONS; i++)
         fprintf(file, "  --%s\n        %s\n", actions[i].name, actions[i].help);
     fprintf(file, "\nEvery setting is also an environment variable, --max-queue being "

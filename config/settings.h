@@ -4,7 +4,8 @@
  * A setting "max-queue" is the flag --max-queue, the variable SOFTDIFF_MAX_QUEUE and the key
  * "max_queue" of the JSON file. Durations are "25s", "500ms" or "2m". Models are name=path;
  * --model repeats, SOFTDIFF_MODEL separates by commas, the file has {"model": {"name": "path"}}; a
- * list replaces that of a weaker source. Unknown variables are ignored (orchestrators invent some
+ * list replaces that of a weaker source. Paths of a file are relative to its folder, others to the
+ * working one. Unknown variables are ignored (orchestrators invent some
  * with our prefix), unknown flags and keys are errors.
  *
  * struct settings is filled once and then read by any thread.

@@ -5,49 +5,81 @@
 #include "engine/device.h"
 #include "engine/identity.h"
 #include "model/checkpoint.h"
-#include "model/corruption.h"
+#include "model/generator.h"
+#include "server/daemon.h"
+#include "server/engine_model.h"
 
-static int check_device(const struct settings *s, FILE *file, struct error *err)
+#include <unistd.h>
+
+static int check_addresses(const struct settings *s, FILE *file, struct error *err)
 {
-    enum precision wanted, precision;
-    struct device *device = NULL;
-    char text[256], id[IDENTITY_BYTES];
-    int rc;
+    struct daemon_sockets sockets;
+    int connections, rc;
 
-    rc = precision_parse(s->precision, &wanted, err);
+    rc = daemon_connections(s, &connections, err);
     if (rc == 0)
-        rc = device_open(s->device, s->threads, s->choices, &device, err);
+        rc = daemon_bind(s, &sockets, err);
     if (rc < 0)
         return rc;
+    close(sockets.public);
+    close(sockets.admin);
+    fprintf(file, "addresses: %s for %d connections, probes at %s\n", sockets.public_address,
+            connections, sockets.admin_address);
+    return 0;
+}
+
+static int check_device(struct device *device, enum precision wanted, FILE *file, struct error *err)
+{
+    char text[256], id[IDENTITY_BYTES];
+    enum precision precision;
+    int rc;
+
     rc = device_base(device)->ops->precision(device, wanted, &precision, err);
     if (rc == 0)
         rc = identity_of(device, precision, id, err);
-    if (rc == 0) {
-        device_base(device)->ops->describe(device, text, sizeof(text));
-        fprintf(file, "device: %s, %s, determinism id %s\n", text, precision_name(precision), id);
-    }
-    device_close(device);
+    if (rc < 0)
+        return rc;
+    device_base(device)->ops->describe(device, text, sizeof(text));
+    fprintf(file, "device: %s, %s, determinism id %s\n", text, precision_name(precision), id);
+    return 0;
+}
+
+/* As the daemon does before it is ready. */
+static int check_model(struct device *device, const struct settings_model *setting,
+                       const struct generator_options *options, FILE *file, struct error *err)
+{
+    struct engine_model m = {.checkpoint = NULL};
+    int rc;
+
+    rc = engine_model_load(device, setting, options, &m, err);
+    if (rc == 0)
+        rc = engine_model_test(&m, err);
+    if (rc == 0)
+        fprintf(file, "model %s: %s, %d x %d px, %zu weights, checkpoint %.12s; %s\n", m.name,
+                m.corruption, m.side_px, m.side_px, m.checkpoint->n_weights, m.digest,
+                m.batch_invariant ? "images generated, the same alone and in a batch"
+                                  : m.self_test.text);
+    engine_model_unload(&m);
     return rc;
 }
 
 int check_settings(const struct settings *s, FILE *file, struct error *err)
 {
-    const struct architecture *a;
-    struct checkpoint *c;
+    struct generator_options options = {.slots = s->slots, .nfe_max = s->max_nfe};
+    struct device *device = NULL;
     int rc;
 
-    rc = check_device(s, file, err);
-    for (int i = 0; i < s->n_models && rc == 0; i++) {
-        rc = checkpoint_load(s->models[i].path, &c, err);
-        if (rc < 0) {
-            error_prefix(err, "model \"%s\": ", s->models[i].name);
-            break;
-        }
-        a = &c->formulation.architecture;
-        fprintf(file, "model %s: %s, %d x %d px, %zu weights, checkpoint %.12s\n",
-                s->models[i].name, corruption_name(c->formulation.corruption), a->image_size,
-                a->image_size, c->n_weights, c->digest);
-        checkpoint_destroy(c);
-    }
+    rc = check_addresses(s, file, err);
+    if (rc == 0)
+        rc = precision_parse(s->precision, &options.precision, err);
+    if (rc == 0)
+        rc = device_open(s->device, s->threads, s->choices, &device, err);
+    if (rc == 0)
+        rc = check_device(device, options.precision, file, err);
+    for (int i = 0; i < s->n_models && rc == 0; i++)
+        rc = check_model(device, &s->models[i], &options, file, err);
+    if (rc == 0)
+        rc = daemon_has_models(s, err);
+    device_close(device);
     return rc;
 }

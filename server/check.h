@@ -7,8 +7,8 @@
 struct error;
 struct settings;
 
-/* Opens the device and loads every checkpoint, a line about each to file; listens nowhere.
- * 0, or the first error. */
+/* Does what the daemon does until it is ready, and ends: binds the addresses, opens the device, loads
+ * every checkpoint and generates with it; a line about each to file. 0, or the first error. */
 int check_settings(const struct settings *s, FILE *file, struct error *err);
 
 #endif

@@ -189,6 +189,18 @@ static int hint(int rc, const char *flag, const char *variable, struct error *er
     return rc;
 }
 
+int daemon_has_models(const struct settings *s, struct error *err)
+{
+    if (s->n_models > 0)
+        return 0;
+    return error_set(err, -EINVAL, "no model to serve; give --model NAME=PATH, see --help");
+}
+
+int daemon_connections(const struct settings *s, int *out, struct error *err)
+{
+    return file_limit_connections(s->max_connections, OTHER_FILES, out, err);
+}
+
 int daemon_bind(const struct settings *s, struct daemon_sockets *out, struct error *err)
 {
     int rc;
@@ -238,8 +250,7 @@ static int open_listeners(struct daemon *d, struct error *err)
     struct daemon_sockets sockets;
     int rc;
 
-    rc = file_limit_connections(d->settings->max_connections, OTHER_FILES, &public.connections_max,
-                                err);
+    rc = daemon_connections(d->settings, &public.connections_max, err);
     if (rc == 0)
         rc = daemon_bind(d->settings, &sockets, err);
     if (rc < 0)

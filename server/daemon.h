@@ -56,6 +56,12 @@ struct daemon_sockets {
     char public_address[ADDRESS_TEXT_BYTES], admin_address[ADDRESS_TEXT_BYTES];
 };
 
+/* 0, or -EINVAL: there is nothing to serve. */
+int daemon_has_models(const struct settings *s, struct error *err);
+
+/* How many connections of clients there can be, at most max_connections. 0, or -EMFILE. */
+int daemon_connections(const struct settings *s, int *out, struct error *err);
+
 /* Binds both; an error says what can be done. 0, -EINVAL or -errno. */
 int daemon_bind(const struct settings *s, struct daemon_sockets *out, struct error *err);
 

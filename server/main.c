@@ -48,10 +48,8 @@ static int serve(const struct settings *s)
     struct error err;
     int status, rc;
 
-    if (s->n_models == 0) {
-        error_set(&err, -1, "no model to serve; give --model NAME=PATH, see --help");
+    if (daemon_has_models(s, &err) < 0)
         return complain(&err);
-    }
     if (log_writer_start(&err) < 0)
         return complain(&err);
     log_write(LOG_INFO, "event=start version=%s", SOFTDIFF_VERSION);

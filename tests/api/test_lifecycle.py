@@ -2,6 +2,7 @@
 import concurrent.futures
 import json
 import pathlib
+import shutil
 import signal
 import socket
 import subprocess
@@ -200,9 +201,9 @@ def test_bad_settings(tmp_path, run):
     for flags, text in [
         (["--slotz", "3"], "unknown flag --slotz"),
         (["--config", str(bad)], '"slotz" is not a setting'),
-        (["--device", "gpu", "--check"], "gpu"),
+        (["--device", "gpu", *ANYWHERE, "--check"], "gpu"),
         (["--precision", "fp64"], "auto|fp32|bf16"),
-        (["--device", "reference", "--precision", "bf16", "--check"], "reference"),
+        (["--device", "reference", "--precision", "bf16", *ANYWHERE, "--check"], "reference"),
     ]:
         result = run(*flags)
         assert result.returncode == 1 and text in result.stderr, result.stderr
@@ -220,24 +221,62 @@ def test_print_config_starts_the_same(start, checkpoints, tmp_path, run):
     assert daemon.get("/v1/capabilities").json()["limits"]["slots"] == 3
 
 
+def test_paths_of_a_config_file(checkpoints, tmp_path, program):
+    """They are relative to the file, wherever the daemon is started; what is printed is so, too."""
+    (tmp_path / "models").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    shutil.copy(checkpoints["faces"], tmp_path / "models" / "faces.safetensors")
+    config = tmp_path / "models" / "config.json"
+    config.write_text(json.dumps({"model": {"faces": "faces.safetensors"}, "listen": "127.0.0.1:0",
+                                  "admin_listen": "127.0.0.1:0"}))  # fmt: skip
+
+    def run_in(folder, *flags):
+        command = [program("softdiffd"), *flags]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=folder)
+
+    for path in (config, "../models/config.json"):
+        done = run_in(tmp_path / "elsewhere", "--config", path, "--check")
+        assert done.returncode == 0, done.stderr
+    printed = run_in(tmp_path / "models", "--config", "config.json", "--print-config").stdout
+    (tmp_path / "elsewhere" / "printed.json").write_text(printed)
+    done = run_in("/", "--config", tmp_path / "elsewhere" / "printed.json", "--check")
+    assert done.returncode == 0, done.stderr
+
+
 def test_environment(checkpoints, run):
     env = {"SOFTDIFF_MODEL": f"faces={checkpoints['faces']}", "SOFTDIFF_SLOTS": "3"}
     assert json.loads(run("--print-config", env=env).stdout)["slots"] == 3
-    assert run("--check", env=env).returncode == 0
-    result = run("--check", env=env | {"SOFTDIFF_SLOTS": "x"})
+    assert run("--check", *ANYWHERE, env=env).returncode == 0
+    result = run("--check", *ANYWHERE, env=env | {"SOFTDIFF_SLOTS": "x"})
     assert result.returncode == 1 and "SOFTDIFF_SLOTS" in result.stderr
 
 
+ANYWHERE = ("--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0")
+
+
 def test_check(checkpoints, tmp_path, run):
-    good = run("--check", "--model", f"faces={checkpoints['faces']}")
+    good = run("--check", *ANYWHERE, "--model", f"faces={checkpoints['faces']}")
     assert good.returncode == 0 and "model faces: noise, 16 x 16 px" in good.stdout
+    assert "images generated" in good.stdout and "addresses: 127.0.0.1:" in good.stdout
     content = open(checkpoints["faces"], "rb").read()
     damaged = tmp_path / "damaged.safetensors"
     for size in (0, 7, 100, len(content) // 2, len(content) - 1):
         damaged.write_bytes(content[:size])
-        result = run("--check", "--model", f"faces={damaged}")
+        result = run("--check", *ANYWHERE, "--model", f"faces={damaged}")
         assert result.returncode == 1, size
         assert 'model "faces": ' in result.stderr and str(damaged) in result.stderr
+
+
+def test_check_starts_as_the_daemon_does(start, checkpoints, run):
+    """What would fail at a start fails here: a taken port, nothing to serve."""
+    daemon = start()
+    model = ("--model", f"faces={checkpoints['faces']}")
+    for flag, address in [("--listen", daemon.url), ("--admin-listen", daemon.admin)]:
+        result = run("--check", *model, *ANYWHERE, flag, address.removeprefix("http://"))
+        assert result.returncode == 1 and "Address already in use" in result.stderr
+        assert flag in result.stderr
+    result = run("--check", *ANYWHERE)
+    assert result.returncode == 1 and "no model" in result.stderr
 
 
 def test_checkpoint_that_does_not_load(start, checkpoints, tmp_path):
@@ -261,7 +300,7 @@ def test_choices(start, checkpoints, tmp_path, run):
     table = tmp_path / "table.choices"
     table.write_text("softdiff choices 1\nmachine abacus\nconvolution = bead\n")
     for flags, env in [(("--choices", table), None), ((), {"SOFTDIFF_CHOICES": str(table)})]:
-        result = run("--check", "--model", f"faces={checkpoints['faces']}", *flags, env=env)
+        result = run("--check", *ANYWHERE, "--model", f"faces={checkpoints['faces']}", *flags, env=env)
         assert result.returncode == 1
         assert f'choices "{table}", line 3: expected inputs' in result.stderr
     daemon = start("--choices", str(table), wait=False)
@@ -301,3 +340,5 @@ def test_shipped_examples_are_settings(run):
     for example in examples:
         result = run("--config", str(example), "--print-config")
         assert result.returncode == 0, result.stderr
+        for path in json.loads(example.read_text()).get("model", {}).values():
+            assert path.startswith("/") or (example.parent / path).is_file(), path

@@ -4,6 +4,7 @@
 #include "engine/base/error.h"
 
 #include <errno.h>
+#include <jansson.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -228,13 +229,63 @@ static void test_print_round_trip(void **state)
     free(text);
 }
 
+/* Paths of a file are relative to it, those of flags to the working folder; printed ones mean the same
+ * in any. */
+static void test_paths(void **state)
+{
+    char path[64], line[160], folder[512], want[600];
+    json_t *root, *models;
+    struct error err;
+    struct settings s;
+    char *text;
+    size_t size;
+    FILE *file;
+
+    write_file(path, "{\"model\": {\"a\": \"a.st\", \"b\": \"../b/b.st\", \"c\": \"/c.st\"}, "
+                     "\"choices\": \"x.choices\"}");
+    snprintf(line, sizeof(line), "--config %s", path);
+    assert_int_equal(load(line, &s, NULL), 0);
+    assert_string_equal(s.models[0].path, "/tmp/a.st");
+    assert_string_equal(s.models[1].path, "/tmp/../b/b.st");
+    assert_string_equal(s.models[2].path, "/c.st");
+    assert_string_equal(s.choices, "/tmp/x.choices");
+    snprintf(line, sizeof(line), "--config %s --model d=d.st --choices y.choices", path);
+    assert_int_equal(load(line, &s, NULL), 0);
+    assert_int_equal(s.n_models, 1);
+    assert_string_equal(s.models[0].path, "d.st");
+    assert_string_equal(s.choices, "y.choices");
+
+    file = open_memstream(&text, &size);
+    assert_int_equal(settings_print(&s, file, NULL), 0);
+    fclose(file);
+    root = json_loads(text, 0, NULL);
+    models = json_object_get(root, "model");
+    assert_non_null(getcwd(folder, sizeof(folder)));
+    snprintf(want, sizeof(want), "%s/d.st", folder);
+    assert_string_equal(json_string_value(json_object_get(models, "d")), want);
+    snprintf(want, sizeof(want), "%s/y.choices", folder);
+    assert_string_equal(json_string_value(json_object_get(root, "choices")), want);
+    json_decref(root);
+    free(text);
+    unlink(path);
+
+    /* None is cut off. */
+    text = malloc(2000);
+    snprintf(text, 2000, "{\"model\": {\"a\": \"%01022d\"}}", 0);
+    write_file(path, text);
+    snprintf(line, sizeof(line), "--config %s", path);
+    assert_int_equal(load(line, &s, &err), -EINVAL);
+    free(text);
+    unlink(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults),         cmocka_unit_test(test_flags),
         cmocka_unit_test(test_precedence),       cmocka_unit_test(test_bad_flags),
         cmocka_unit_test(test_bad_files),        cmocka_unit_test(test_bad_environment),
-        cmocka_unit_test(test_print_round_trip),
+        cmocka_unit_test(test_print_round_trip), cmocka_unit_test(test_paths),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
