@@ -174,6 +174,12 @@ int executor_read(struct executor *e, int value, int first, int n, float *dst, s
     return 0;
 }
 
+int executor_reduce(struct executor *e, int value, struct communicator *c, struct error *err)
+{
+    assert(e->plan->locations[value].memory == MEMORY_STATE);
+    return e->ops->reduce(e, value, c, err);
+}
+
 int executor_profile(struct executor *e, double *seconds, struct error *err)
 {
     return e->ops->profile(e, seconds, err);

@@ -16,6 +16,7 @@
 
 #include "engine/device.h"
 
+struct communicator;
 struct executor;
 struct plan;
 struct state;
@@ -39,6 +40,7 @@ struct executor_ops {
                  struct error *err);
     int (*wait)(struct executor *e, struct error *err);
     int (*profile)(struct executor *e, double *seconds, struct error *err);
+    int (*reduce)(struct executor *e, int value, struct communicator *c, struct error *err);
     size_t (*memory_bytes)(const struct executor *e);
 };
 
@@ -82,6 +84,9 @@ int executor_write(struct executor *e, int value, int first, int n, const void *
 int executor_run(struct executor *e, int n, struct error *err);
 /* Images [first, first + n) of an output as float32, after executor_run(). 0 or -EINVAL. */
 int executor_read(struct executor *e, int value, int first, int n, float *dst, struct error *err);
+
+/* Sums an unbatched state of the plan over all ranks, where it lies. Not during a run. 0 or -EIO. */
+int executor_reduce(struct executor *e, int value, struct communicator *c, struct error *err);
 
 /* Runs the largest cut once, step by step and with nothing beside, and takes the time of each, in
  * seconds. 0 or -EIO. */

@@ -248,6 +248,15 @@ static int sum_rule(const struct kernel_spec *spec, struct signature *s, struct 
     return 0;
 }
 
+static int average_rule(const struct kernel_spec *spec, struct signature *s, struct error *err)
+{
+    int first = spec->attributes.slice.first;
+
+    if (first < 0 || first >= s->size['j'])
+        return signature_mismatch(spec, err, "number %d of %d", first, s->size['j']);
+    return 0;
+}
+
 /* Sets of inputs. */
 #define FIRST     1u
 #define NOT_FIRST (~1u)
@@ -378,6 +387,14 @@ const struct op_info op_info[OP_KINDS] = {
         .name = "store", .signature = "E:n* K:n1 -> S:n*", .constant = ALL},
     [OP_SUM] = {
         .name = "sum", .signature = "E:* -> E:k", .rule = sum_rule, .constant = ALL},
+    [OP_NORM] = {
+        .name = "norm", .signature = "S:k -> E:1", .constant = ALL},
+    [OP_ADAM] = {
+        .name = "adam", .signature = "S:k S:k S:k S:k E:1 E:8 -> S:k S:k S:k S:k",
+        .constant = ALL},
+    [OP_AVERAGE] = {
+        .name = "average", .signature = "S:k S:k E:1 E:j -> S:k", .rule = average_rule,
+        .constant = ALL},
 };
 /* clang-format on */
 

@@ -174,6 +174,19 @@ enum op_kind {
      * slice.first on it is added: an unbatched state, or what an executor clears before a run */
     OP_SUM,
 
+    /* The optimiser, on flat arrays of all weights. `numbers` are an unbatched input. Where the norm is
+     * not finite the update is neutral. */
+    /* x:S [k] -> norm:E [1] = sqrt(sum x^2), summed in double */
+    OP_NORM,
+    /* weights, m, v, gradient:S [k], norm:E [1], numbers:E [8] -> the four states, in place. With numbers
+     * clip, b1, b2, 1 - b1, 1 - b2, step, root, eps: g = gradient min(1, clip / (norm + 1e-6)), or
+     * gradient where clip is 0; m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g^2;
+     * weights -= step m / (sqrt(v) / root + eps); gradient = 0. */
+    OP_ADAM,
+    /* average:S [k], weights:S [k], norm:E [1], numbers:E [j] -> average:S in place:
+     * average += numbers[slice.first] (weights - average) */
+    OP_AVERAGE,
+
     OP_KINDS /* how many there are */
 };
 
@@ -200,7 +213,7 @@ struct op_attributes {
     } upfirdn;
     struct {
         int first, count;
-    } slice; /* of OP_SUM: first; of OP_LOOKUP_GRAD: count */
+    } slice; /* of OP_SUM and OP_AVERAGE: first; of OP_LOOKUP_GRAD: count */
     struct {
         float scale;
     } attention, add; /* add: also of OP_CONVOLUTION_ADD */

@@ -43,7 +43,24 @@ static void mark_needed(const struct program *p, const struct plan_options *opti
     }
 }
 
-/* Appends a sum over the images of the run for every output that is unbatched. */
+/* Whether a value is summed over the images that a cut has at once. */
+static bool is_partial(const struct program *p, int value)
+{
+    for (int i = 0; i < program_n_ops(p); i++) {
+        const struct op *op = program_op(p, i);
+        bool made = false, batched = false;
+
+        for (int j = 0; j < op->n_outputs; j++)
+            made |= op->outputs[j] == value;
+        for (int j = 0; made && j < op->n_inputs; j++)
+            batched |= op->inputs[j] >= 0 && program_value(p, op->inputs[j])->shape.batched;
+        if (made)
+            return batched && !program_value(p, value)->shape.batched;
+    }
+    return false;
+}
+
+/* Appends a sum over the images of the run for every output that is the sum over a cut's. */
 static int append_sums(struct plan *plan, const struct plan_options *options, int *sums,
                        struct error *err)
 {
@@ -51,9 +68,8 @@ static int append_sums(struct plan *plan, const struct plan_options *options, in
 
     for (int i = 0; i < options->n_outputs; i++) {
         int value = options->outputs[i];
-        const struct value *v = program_value(p, value);
 
-        if (v->role == VALUE_COMPUTED && !v->shape.batched && sums[value] < 0)
+        if (sums[value] < 0 && is_partial(p, value))
             sums[value] = program_sum(p, value);
     }
     return program_check(p, err);

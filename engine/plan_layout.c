@@ -72,17 +72,17 @@ static void locate_input(struct plan *plan, const struct value *v, struct locati
         plan->row_bytes += at->count * dtype_size(at->dtype);
 }
 
-/* Batched outputs first, then sums, so that these can be cleared at once. */
+/* Sums come last, so that they can be cleared at once. */
 static void locate_outputs(struct plan *plan, const struct plan_options *options)
 {
     for (int i = 0; i < options->n_outputs; i++) {
         const struct value *v = program_value(plan->program, options->outputs[i]);
         struct location *at = &plan->locations[options->outputs[i]];
 
-        if (v->role != VALUE_COMPUTED || !v->shape.batched || at->memory == MEMORY_OUTBOX)
+        if (v->role != VALUE_COMPUTED || at->sum >= 0 || at->memory == MEMORY_OUTBOX)
             continue;
         at->memory = MEMORY_OUTBOX;
-        take(plan, at, true, &plan->outbox_bytes);
+        take(plan, at, v->shape.batched, &plan->outbox_bytes);
     }
     plan->sums_offset = plan->outbox_bytes;
     for (int i = 0; i < plan->n_values; i++) {

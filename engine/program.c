@@ -585,3 +585,31 @@ void program_sum_into(struct program *p, int state, int first, int gradient)
     op.attributes.slice.first = first;
     append_into(p, &op);
 }
+
+int program_norm(struct program *p, int x)
+{
+    return program_append(p, &(struct op){.kind = OP_NORM, .n_inputs = 1, .inputs = {x}});
+}
+
+void program_adam(struct program *p, const int states[4], int norm, int numbers)
+{
+    struct op op = {.kind = OP_ADAM, .n_inputs = 6, .n_outputs = 4};
+
+    memcpy(op.inputs, states, 4 * sizeof(*states));
+    memcpy(op.outputs, states, 4 * sizeof(*states));
+    op.inputs[4] = norm;
+    op.inputs[5] = numbers;
+    append_into(p, &op);
+}
+
+void program_average(struct program *p, int average, int weights, int norm, int numbers, int first)
+{
+    struct op op = {.kind = OP_AVERAGE,
+                    .n_inputs = 4,
+                    .inputs = {average, weights, norm, numbers},
+                    .n_outputs = 1,
+                    .outputs = {average}};
+
+    op.attributes.slice.first = first;
+    append_into(p, &op);
+}

@@ -107,7 +107,11 @@ int program_sum(struct program *p, int gradient);
 /* Adds it to an unbatched state [count], from element `first` on. */
 void program_sum_into(struct program *p, int state, int first, int gradient);
 
-/* Appends an operation as it stands but for its outputs. n_outputs: 0, or 4 for a group_norm_grad
+/* The optimiser's operations on unbatched states [count]; numbers: an unbatched input. */
+int program_norm(struct program *p, int x);
+void program_adam(struct program *p, const int states[4], int norm, int numbers);
+void program_average(struct program *p, int average, int weights, int norm, int numbers, int first);
+/* The sum over the images of a run but for its outputs. n_outputs: 0, or 4 for a group_norm_grad
  * with a shift. For engine/gradient.c; networks use the calls above. */
 int program_append(struct program *p, const struct op *op);
 /* The same where shape (NULL: it is not) or type of the first output is left open: op_infer(). */

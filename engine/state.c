@@ -167,6 +167,16 @@ static char *find_slot(struct state *s, const char *name, int slot, size_t *byte
     return (char *)s->entries[i].memory + (size_t)slot * *bytes;
 }
 
+int state_clear(struct state *s, const char *name, struct error *err)
+{
+    int i = state_find(s, name);
+    size_t n_slots = i >= 0 && s->entries[i].shape.batched ? (size_t)s->n_slots + 1 : 1;
+
+    if (i < 0)
+        return error_set(err, -EINVAL, "there is no state \"%s\"", name);
+    return clear(s, s->entries[i].memory, n_slots * s->entries[i].bytes, err);
+}
+
 int state_write(struct state *s, const char *name, int slot, const float *src, struct error *err)
 {
     size_t bytes;

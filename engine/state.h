@@ -36,6 +36,9 @@ const struct shape *state_shape(const struct state *s, int i);
 void *state_memory(struct state *s, int i); /* on the device, all slots; for executors */
 size_t state_memory_bytes(const struct state *s);
 
+/* Makes a value 0, in all slots. 0, -EINVAL, -EIO. */
+int state_clear(struct state *s, const char *name, struct error *err);
+
 /* Copies a value in a slot (0 where unbatched) to or from host memory. 0, -EINVAL, -EIO. */
 int state_write(struct state *s, const char *name, int slot, const float *src, struct error *err);
 int state_read(struct state *s, const char *name, int slot, float *dst, struct error *err);

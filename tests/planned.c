@@ -7,16 +7,19 @@
 #include <errno.h>
 #include <stdlib.h>
 
-int planned_create(struct device *device, const struct program *p, struct parameters *parameters,
-                   const struct plan_options *options, struct planned **out, struct error *err)
+int planned_create_beside(struct device *device, const struct program *p,
+                          struct parameters *parameters, const struct plan_options *options,
+                          struct planned *other, struct planned **out, struct error *err)
 {
     struct planned *planned = calloc(1, sizeof(*planned));
     int rc;
 
     if (!planned)
         return error_set(err, -ENOMEM, "out of memory");
+    planned->borrowed = other;
+    planned->state = other ? other->state : NULL;
     rc = plan_create(device, p, parameters, options, &planned->plan, err);
-    if (rc == 0)
+    if (rc == 0 && !other)
         rc = state_create(device, PLANNED_SLOTS, &planned->state, err);
     if (rc == 0)
         rc = state_declare(planned->state, p, err);
@@ -30,12 +33,19 @@ int planned_create(struct device *device, const struct program *p, struct parame
     return 0;
 }
 
+int planned_create(struct device *device, const struct program *p, struct parameters *parameters,
+                   const struct plan_options *options, struct planned **out, struct error *err)
+{
+    return planned_create_beside(device, p, parameters, options, NULL, out, err);
+}
+
 void planned_destroy(struct planned *planned)
 {
     if (!planned)
         return;
     executor_destroy(planned->executor);
-    state_destroy(planned->state);
+    if (!planned->borrowed)
+        state_destroy(planned->state);
     plan_destroy(planned->plan);
     free(planned);
 }

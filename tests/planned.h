@@ -14,6 +14,7 @@ struct state;
 struct planned {
     struct plan *plan;
     struct state *state; /* of 8 slots */
+    bool borrowed;       /* the state is another's */
     struct executor *executor;
 };
 
@@ -22,6 +23,10 @@ enum { PLANNED_SLOTS = 8 };
 /* As plan_create(). */
 int planned_create(struct device *device, const struct program *p, struct parameters *parameters,
                    const struct plan_options *options, struct planned **out, struct error *err);
+/* The same with the state of another, which must outlive it. */
+int planned_create_beside(struct device *device, const struct program *p,
+                          struct parameters *parameters, const struct plan_options *options,
+                          struct planned *other, struct planned **out, struct error *err);
 void planned_destroy(struct planned *planned);
 
 /* As executor_write(), executor_run() and executor_read(). */

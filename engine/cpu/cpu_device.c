@@ -52,6 +52,9 @@ static cpu_create_fn *const creators[OP_KINDS] = {
     [OP_LOAD] = cpu_load_create,
     [OP_STORE] = cpu_store_create,
     [OP_SUM] = cpu_sum_create,
+    [OP_NORM] = cpu_update_create,
+    [OP_ADAM] = cpu_update_create,
+    [OP_AVERAGE] = cpu_update_create,
 };
 
 static const struct cpu_device *cpu_device(const struct device *device)
@@ -118,11 +121,9 @@ static int cpu_precision(struct device *device, enum precision wanted, enum prec
 static void cpu_describe(struct device *device, char *text, size_t size)
 {
     char version[32];
-    int n_threads = host_device_threads(&cpu_device(device)->host);
 
     onednn_version(version, sizeof(version));
-    snprintf(text, size, "oneDNN %s, %s, %d thread%s", version, onednn_isa(), n_threads,
-             n_threads == 1 ? "" : "s");
+    snprintf(text, size, "oneDNN %s, %s", version, onednn_isa());
 }
 
 /* oneDNN's instruction set, then that of our own loops: oneDNN's can be limited from outside. It

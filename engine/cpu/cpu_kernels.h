@@ -54,5 +54,6 @@ cpu_create_fn cpu_pixels_create;          /* OP_PIXELS */
 cpu_create_fn cpu_load_create;            /* OP_LOAD */
 cpu_create_fn cpu_store_create;           /* OP_STORE */
 cpu_create_fn cpu_sum_create;             /* OP_SUM */
+cpu_create_fn cpu_update_create;          /* OP_NORM, OP_ADAM, OP_AVERAGE */
 
 #endif

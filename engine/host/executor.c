@@ -6,6 +6,7 @@
 #include "engine/executor.h"
 #include "engine/base/clock.h"
 #include "engine/base/error.h"
+#include "engine/communicator/communicator.h"
 #include "engine/host/chunk.h"
 #include "engine/host/host_device.h"
 #include "engine/base/pool.h"
@@ -247,6 +248,14 @@ static int host_profile(struct executor *executor, double *seconds, struct error
     return worker->code < 0 ? error_set(err, worker->code, "%s", worker->error.text) : 0;
 }
 
+static int host_reduce(struct executor *executor, int value, struct communicator *c,
+                       struct error *err)
+{
+    struct host_executor *e = (struct host_executor *)executor;
+
+    return communicator_sum(c, e->states[value], e->plan->locations[value].count, err);
+}
+
 static size_t host_memory_bytes(const struct executor *executor)
 {
     return ((const struct host_executor *)executor)->memory_bytes;
@@ -260,5 +269,6 @@ const struct executor_ops host_executor_ops = {
     .start = host_start,
     .wait = host_wait,
     .profile = host_profile,
+    .reduce = host_reduce,
     .memory_bytes = host_memory_bytes,
 };

@@ -57,6 +57,9 @@ static const struct reference_op *const ops[OP_KINDS] = {
     [OP_LOAD] = &reference_load,
     [OP_STORE] = &reference_store,
     [OP_SUM] = &reference_sum,
+    [OP_NORM] = &reference_norm,
+    [OP_ADAM] = &reference_adam,
+    [OP_AVERAGE] = &reference_average,
 };
 
 static int reference_run(const struct kernel *kernel, int stage, int part,

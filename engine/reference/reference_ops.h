@@ -72,5 +72,9 @@ extern const struct reference_op reference_lookup_grad;
 extern const struct reference_op reference_load;
 extern const struct reference_op reference_store;
 extern const struct reference_op reference_sum;
+/* update.c */
+extern const struct reference_op reference_norm;
+extern const struct reference_op reference_adam;
+extern const struct reference_op reference_average;
 
 #endif

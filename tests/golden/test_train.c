@@ -3,12 +3,15 @@
  */
 #include "engine/base/error.h"
 #include "engine/base/philox.h"
+#include "engine/executor.h"
 #include "engine/parameters.h"
+#include "engine/state.h"
 #include "tests/planned.h"
 #include "engine/program.h"
 #include "model/checkpoint.h"
 #include "model/corruption.h"
 #include "model/objective.h"
+#include "model/update.h"
 #include "model/safetensors.h"
 #include "tests/golden/golden.h"
 #include "tools/train/optimizer.h"
@@ -142,7 +145,7 @@ static int check_array(const struct safetensors *file, const struct place *place
 }
 
 static void train(const struct place *place, const struct safetensors *file,
-                  const struct safetensors *weights)
+                  const struct safetensors *weights_file)
 {
     static const struct optimizer_options options = {.lr = 2e-4,
                                                      .warmup = 5,
@@ -155,13 +158,13 @@ static void train(const struct place *place, const struct safetensors *file,
     struct formulation f = {.architecture = golden_net_a};
     json_t *blur = json_pack("{s:s, s:i}", "name", "blur", "half_size", 32);
     struct parameters *parameters;
-    struct optimizer_state state;
     struct objective o;
-    struct program *p;
-    struct planned *plan;
+    struct program *p, *second;
+    struct planned *plan, *update_plan;
+    struct update update;
     struct error err;
-    float *arrays, *gradient;
-    int *outputs, n_outputs = 0;
+    float *array, *weights;
+    int *outputs, n_outputs = 0, count, gradient;
     size_t n;
 
     if (corruption_create(blur, SIDE, SIDE, &f.corruption, &err) < 0)
@@ -172,7 +175,14 @@ static void train(const struct place *place, const struct safetensors *file,
     if (objective_append(p, &f, &objective_options, &o, &err) < 0 ||
         parameters_create(place->opened, p, &parameters, &err) < 0)
         fail_msg("%s", err.text);
-    golden_load(parameters, weights, "");
+    golden_load(parameters, weights_file, "");
+    n = parameters_count(parameters);
+    count = (int)n;
+    gradient = program_state(p, UPDATE_GRADIENT, shape_constant(1, &count));
+    for (int i = 0; i < o.n_gradients; i++) {
+        if (o.gradients[i] >= 0)
+            program_sum_into(p, gradient, (int)parameters_offset(parameters, i), o.gradients[i]);
+    }
     outputs = malloc(((size_t)o.n_gradients + 2) * sizeof(int));
     assert_non_null(outputs);
     outputs[n_outputs++] = o.loss;
@@ -182,23 +192,27 @@ static void train(const struct place *place, const struct safetensors *file,
             outputs[n_outputs++] = o.gradients[i];
     }
     plan = golden_plan(place, p, parameters, BATCH, 2, n_outputs, outputs);
-    n = parameters_count(parameters);
-    arrays = calloc(4 * n, sizeof(*arrays));
-    assert_non_null(arrays);
-    gradient = arrays + 3 * n;
-    state = (struct optimizer_state){.n = n,
-                                     .weights = planned_weights(parameters),
-                                     .ema = arrays,
-                                     .m = arrays + n,
-                                     .v = arrays + 2 * n,
-                                     .gradient = gradient};
-    memcpy(state.ema, state.weights, n * sizeof(float));
+    weights = planned_weights(parameters);
+    assert_int_equal(
+        state_bind(plan->state, UPDATE_WEIGHTS, shape_constant(1, &count), weights, &err), 0);
+    assert_int_equal(program_create(&second, &err), 0);
+    assert_int_equal(update_append(second, n, &update, &err), 0);
+    if (planned_create_beside(place->opened, second, parameters,
+                              &(struct plan_options){.precision = place->precision,
+                                                     .batch_max = 1,
+                                                     .n_outputs = 1,
+                                                     .outputs = &update.norm},
+                              plan, &update_plan, &err) < 0)
+        fail_msg("%s", err.text);
+    array = calloc(n, sizeof(*array));
+    assert_non_null(array);
+    assert_int_equal(state_write(plan->state, UPDATE_EMA, 0, weights, &err), 0);
     for (int step = 0; step < STEPS; step++) {
         float *losses = read_step(file, step, "loss_per_sample");
         float *loss = read_step(file, step, "loss"), *x_t = read_step(file, step, "x_t");
         float *lr = read_step(file, step, "lr"), *norm = read_step(file, step, "grad_norm");
-        float *actual, mean = 0;
-        double actual_norm;
+        float *actual, actual_norm, mean = 0;
+        struct update_numbers numbers;
 
         write_step(plan, &o, &f, file, step);
         golden_run(plan, BATCH);
@@ -215,15 +229,17 @@ static void train(const struct place *place, const struct safetensors *file,
         for (int i = 0; i < o.n_gradients; i++) {
             if (o.gradients[i] >= 0)
                 assert_int_equal(planned_read(plan, o.gradients[i], 0, 1,
-                                              gradient + parameters_offset(parameters, i), &err),
+                                              array + parameters_offset(parameters, i), &err),
                                  0);
         }
         if (step == 0)
-            check_gradients(file, place, parameters, gradient);
-        actual_norm = optimizer_norm(NULL, gradient, n);
-        assert_true(fabs(actual_norm / *norm - 1) < 1e-4);
-        assert_true(fabs(optimizer_lr(&options, (uint64_t)step) - *lr) < 1e-9);
-        optimizer_update(&options, NULL, (uint64_t)step, actual_norm, &state);
+            check_gradients(file, place, parameters, array);
+        numbers = optimizer_numbers(&options, (uint64_t)step);
+        assert_true(fabs(numbers.lr - *lr) < 1e-9);
+        update_write(&update, update_plan->executor, &numbers);
+        golden_run(update_plan, 1);
+        assert_int_equal(planned_read(update_plan, update.norm, 0, 1, &actual_norm, &err), 0);
+        assert_true(fabs((double)actual_norm / *norm - 1) < 1e-4);
         if (parameters_repack(parameters, &err) < 0)
             fail_msg("%s", err.text);
         free(losses);
@@ -233,18 +249,23 @@ static void train(const struct place *place, const struct safetensors *file,
         free(norm);
         free(actual);
     }
-    assert_int_equal(check_array(file, place, "after3.param.", parameters, state.weights, 0),
+    assert_int_equal(check_array(file, place, "after3.param.", parameters, weights, 0),
                      parameters_n(parameters));
-    assert_int_equal(check_array(file, place, "after3.ema.", parameters, state.ema, 0),
+    assert_int_equal(state_read(plan->state, UPDATE_EMA, 0, array, &err), 0);
+    assert_int_equal(check_array(file, place, "after3.ema.", parameters, array, 0),
                      parameters_n(parameters) - 1);
-    assert_int_equal(check_array(file, place, "after3.adam_m.", parameters, state.m, 1e-4), 3);
-    assert_int_equal(check_array(file, place, "after3.adam_v.", parameters, state.v, 1e-4), 3);
+    assert_int_equal(state_read(plan->state, UPDATE_M, 0, array, &err), 0);
+    assert_int_equal(check_array(file, place, "after3.adam_m.", parameters, array, 1e-4), 3);
+    assert_int_equal(state_read(plan->state, UPDATE_V, 0, array, &err), 0);
+    assert_int_equal(check_array(file, place, "after3.adam_v.", parameters, array, 1e-4), 3);
+    planned_destroy(update_plan);
+    program_destroy(second);
     planned_destroy(plan);
     parameters_destroy(parameters);
     objective_fini(&o);
     program_destroy(p);
     free(outputs);
-    free(arrays);
+    free(array);
     free(f.schedule.level.t);
     corruption_destroy(f.corruption);
 }

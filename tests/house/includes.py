@@ -12,7 +12,8 @@ import tap
 MAY_INCLUDE = {
     "engine/base": (),
     "engine": ("engine/base",),
-    "engine/host": ("engine", "engine/base"),
+    "engine/communicator": ("engine/base",),
+    "engine/host": ("engine/communicator", "engine", "engine/base"),
     "engine/cpu": ("engine/host", "engine", "engine/base"),
     "engine/cuda": ("engine", "engine/base"),
     "engine/reference": ("engine/host", "engine", "engine/base"),
@@ -32,7 +33,8 @@ MAY_INCLUDE = {
     "tools/sample": ("tools", "tools/pictures", "model", "engine", "engine/base"),
     # The daemon's own queue decides in the simulation, too.
     "tools/simulate": ("tools", "server", "model", "engine", "engine/base"),
-    "tools/train": ("tools", "tools/pictures", "model", "model/fit", "engine", "engine/base"),
+    "tools/train": ("tools", "tools/pictures", "model", "model/fit", "engine/communicator", "engine",
+                    "engine/base"),
 }
 
 # The one list of tables: it names every device.

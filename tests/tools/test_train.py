@@ -60,6 +60,19 @@ def test_resume_is_exact(trainer, precision):
     assert through["weights"] != through["ema"]
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_threads_do_not_change_a_training(trainer, precision):
+    trainer.recipe["training"]["batch"] = 16
+    runs = []
+    for threads in (1, 2, 5):  # the last --threads counts
+        done = trainer(f"t{threads}", "--precision", precision, "--threads", threads)
+        if precision == "bf16" and "bf16 needs" in done.stderr:
+            pytest.skip("no bf16 here")
+        assert done.returncode == 0, done.stderr
+        runs.append((trainer.folder / f"t{threads}" / "model.safetensors").read_bytes())
+    assert runs[0] == runs[1] == runs[2]
+
+
 def test_a_balanced_training_resumes_exactly(trainer):
     plain = trainer("plain")
     trainer.recipe["training"]["weight"] = "balanced"

@@ -1,10 +1,8 @@
-/* The optimiser: gradient clipping, Adam with warm-up and decay, and the moving average (EMA).
+/* The optimiser's settings, and what changes from step to step: warm-up and decay of the learning
+ * rate, the ramp of the moving average (EMA). The update itself is model/update.h.
  *
- * Sources: Kingma and Ba 2015 (arXiv:1412.6980) in the form of torch.optim.Adam; warm-up, clipping
- * and the average's ramp as in yang-song/score_sde_pytorch (cb1f359), losses.py and models/ema.py.
- *
- * Everything works on flat arrays of all parameters. Sums run in blocks of fixed size added up in
- * order, so the result does not depend on the number of threads.
+ * Sources: warm-up and the average's ramp as in yang-song/score_sde_pytorch (cb1f359), losses.py and
+ * models/ema.py.
  */
 #ifndef TOOLS_TRAIN_OPTIMIZER_H
 #define TOOLS_TRAIN_OPTIMIZER_H
@@ -12,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct pool;
+struct update_numbers;
 
 enum decay { DECAY_NONE, DECAY_LINEAR, DECAY_COSINE };
 
@@ -28,15 +26,17 @@ struct optimizer_options {
     double ema;          /* decay of the average in the long run, [0, 1) */
 };
 
-/* Arrays of n floats each, all borrowed. Where the gradient is always 0 (frozen parameters), the
- * weights stay as they are. */
+/* Copies of the arrays on the host, n floats each. */
 struct optimizer_state {
     size_t n;
     float *weights;
     float *ema;
     float *m, *v; /* Adam's moments, 0 at the start */
-    const float *gradient;
 };
+
+/* All arrays, 0; to be released with optimizer_state_fini(). 0 or -ENOMEM. */
+int optimizer_state_init(struct optimizer_state *s, size_t n);
+void optimizer_state_fini(struct optimizer_state *s);
 
 /* The learning rate of a step, counted from 0: the first is 0 with a warm-up. */
 double optimizer_lr(const struct optimizer_options *o, uint64_t step);
@@ -44,12 +44,7 @@ double optimizer_lr(const struct optimizer_options *o, uint64_t step);
 /* The average's decay at its n-th update, counted from 1: min(ema, (1 + n) / (10 + n)). */
 double optimizer_ema_decay(const struct optimizer_options *o, uint64_t n);
 
-/* Global L2 norm of n numbers, accumulated in double. pool may be NULL: this thread alone. */
-double optimizer_norm(struct pool *pool, const float *x, size_t n);
-
-/* One update, number `step` from 0, of weights, moments and average, with the gradient times
- * min(1, clip / (norm + 1e-6)). pool may be NULL. */
-void optimizer_update(const struct optimizer_options *o, struct pool *pool, uint64_t step,
-                      double norm, const struct optimizer_state *s);
+/* The numbers of the update of a step, counted from 0. */
+struct update_numbers optimizer_numbers(const struct optimizer_options *o, uint64_t step);
 
 #endif

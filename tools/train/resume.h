@@ -40,7 +40,7 @@ void resume_close(struct resume *r);
 const struct resume_counters *resume_counters(const struct resume *r);
 const struct recipe *resume_recipe(const struct resume *r);
 
-/* Fills the arrays of state (not the gradient). 0, or -EINVAL when their size is another. */
+/* Fills the arrays of state. 0, or -EINVAL when their size is another. */
 int resume_read(const struct resume *r, const struct optimizer_state *state, struct error *err);
 
 #endif

@@ -1,13 +1,14 @@
 #include "tools/train/trainer.h"
 #include "engine/base/clock.h"
 #include "engine/base/error.h"
-#include "engine/base/pool.h"
-#include "engine/parameters.h"
 #include "engine/executor.h"
+#include "engine/parameters.h"
 #include "engine/plan.h"
 #include "engine/program.h"
+#include "engine/state.h"
 #include "model/ncsnpp.h"
 #include "model/objective.h"
+#include "model/update.h"
 #include "tools/pictures/dataset.h"
 #include "tools/train/examples.h"
 #include "tools/train/recipe.h"
@@ -20,107 +21,139 @@
 enum { BALANCE_TIMES = 33 };
 
 struct trainer {
-    struct pool *pool;
     const struct formulation *formulation;
+    struct communicator *communicator;
     struct optimizer_options options;
     int batch;
-    struct objective objective;
     struct parameters *parameters;
+    struct state *state;
+    struct objective objective;
+    int gradient; /* state of the objective's program */
     struct plan *plan;
     struct executor *executor;
-    struct optimizer_state state;  /* owns all but the weights */
-    float *gradient;               /* what state.gradient reads */
-    float *image;                  /* one x_0 */
+    struct update update;
+    struct plan *update_plan;
+    struct executor *update_executor;
     float *losses;                 /* [batch] */
     double balance[BALANCE_TIMES]; /* losses at equally spaced times; 1: not balanced */
 };
 
-static int create_plan(struct trainer *t, struct device *device, const struct program *p,
-                       enum precision precision, struct error *err)
+/* Appends what adds the gradients up in the order of the weights. */
+static void append_sums(struct trainer *t, struct program *p)
 {
     const struct objective *o = &t->objective;
-    struct plan_options options = {.precision = precision, .batch_max = t->batch};
-    int *outputs = calloc((size_t)o->n_gradients + 1, sizeof(*outputs)), rc;
+    int count = (int)parameters_count(t->parameters);
 
-    if (!outputs)
-        return error_set(err, -ENOMEM, "out of memory for %d gradients", o->n_gradients);
-    outputs[options.n_outputs++] = o->loss;
+    t->gradient = program_state(p, UPDATE_GRADIENT, shape_constant(1, &count));
     for (int i = 0; i < o->n_gradients; i++) {
         if (o->gradients[i] >= 0)
-            outputs[options.n_outputs++] = o->gradients[i];
+            program_sum_into(p, t->gradient, (int)parameters_offset(t->parameters, i),
+                             o->gradients[i]);
     }
-    options.outputs = outputs;
-    rc = plan_create(device, p, t->parameters, &options, &t->plan, err);
-    free(outputs);
+}
+
+static int make_plan(struct trainer *t, struct device *device, const struct program *p,
+                     const struct plan_options *options, struct plan **plan,
+                     struct executor **executor, struct error *err)
+{
+    int rc = plan_create(device, p, t->parameters, options, plan, err);
+
     if (rc == 0)
-        rc = executor_create(t->plan, NULL, &t->executor, err);
+        rc = state_declare(t->state, p, err);
+    return rc < 0 ? rc : executor_create(*plan, t->state, executor, err);
+}
+
+static int make_plans(struct trainer *t, struct device *device, const struct program *gradients,
+                      const struct program *update, enum precision precision, struct error *err)
+{
+    struct plan_options options = {.precision = precision,
+                                   .batch_max = t->batch,
+                                   .n_outputs = 1,
+                                   .outputs = &t->objective.loss};
+    int count = (int)parameters_count(t->parameters), rc;
+    void *weights = NULL;
+
+    rc = state_create(device, 1, &t->state, err);
+    if (rc == 0)
+        rc = parameters_keep(t->parameters, &weights, err);
+    if (rc == 0)
+        rc = state_bind(t->state, UPDATE_WEIGHTS, shape_constant(1, &count), weights, err);
+    if (rc == 0)
+        rc = make_plan(t, device, gradients, &options, &t->plan, &t->executor, err);
+    options.batch_max = 1;
+    options.outputs = &t->update.norm;
+    if (rc == 0)
+        rc = make_plan(t, device, update, &options, &t->update_plan, &t->update_executor, err);
     return rc < 0 ? rc : denoiser_write_tables(t->formulation, t->parameters, err);
 }
 
-static int create_arrays(struct trainer *t, struct error *err)
+static int build(struct trainer *t, struct device *device, const struct recipe *r,
+                 enum precision precision, struct error *err)
 {
-    const struct architecture *a = &t->formulation->architecture;
-    size_t n = parameters_count(t->parameters);
-    void *weights = NULL;
-    int rc = parameters_keep(t->parameters, &weights, err);
+    struct objective_options objective = {
+        .loss = r->loss, .dropout = t->formulation->architecture.dropout > 0};
+    struct program *gradients = NULL, *update = NULL;
+    int rc = program_create(&gradients, err);
 
-    if (rc < 0)
-        return rc;
-    t->state.n = n;
-    t->state.weights = weights;
-    t->state.ema = calloc(n, sizeof(float));
-    t->state.m = calloc(n, sizeof(float));
-    t->state.v = calloc(n, sizeof(float));
-    t->gradient = calloc(n, sizeof(float)); /* stays 0 where a parameter is frozen */
-    t->state.gradient = t->gradient;
-    t->image = malloc((size_t)(a->image_size * a->image_size * a->num_channels) * sizeof(float));
-    t->losses = calloc((size_t)t->batch, sizeof(float));
-    if (!t->state.ema || !t->state.m || !t->state.v || !t->gradient || !t->image || !t->losses)
-        return error_set(err, -ENOMEM, "out of memory for an optimiser of %zu parameters", n);
-    return 0;
+    if (rc == 0)
+        rc = program_create(&update, err);
+    if (rc == 0)
+        rc = objective_append(gradients, t->formulation, &objective, &t->objective, err);
+    if (rc == 0)
+        rc = parameters_create(device, gradients, &t->parameters, err);
+    if (rc == 0)
+        rc = update_append(update, parameters_count(t->parameters), &t->update, err);
+    if (rc == 0) {
+        append_sums(t, gradients);
+        rc = program_check(gradients, err);
+    }
+    if (rc == 0)
+        rc = make_plans(t, device, gradients, update, precision, err);
+    program_destroy(gradients);
+    program_destroy(update);
+    return rc;
+}
+
+static int draw_weights(struct trainer *t, const struct recipe *r, struct error *err)
+{
+    float *weights = malloc(trainer_count(t) * sizeof(*weights));
+    int rc;
+
+    if (!weights)
+        return error_set(err, -ENOMEM, "out of memory for the weights of a network");
+    ncsnpp_init(&t->formulation->architecture, t->parameters, r->seed, weights);
+    rc = trainer_begin_with(t, weights, err);
+    free(weights);
+    return rc;
 }
 
 int trainer_create(struct device *device, const struct formulation *f, const struct recipe *r,
                    const struct trainer_options *options, struct trainer **out, struct error *err)
 {
-    struct objective_options objective = {.loss = r->loss, .dropout = f->architecture.dropout > 0};
     struct trainer *t = calloc(1, sizeof(*t));
-    struct program *p = NULL;
     int rc;
 
     if (!t)
         return error_set(err, -ENOMEM, "out of memory for a trainer");
     t->formulation = f;
+    t->communicator = options->communicator;
     t->options = r->optimizer;
     for (int i = 0; i < BALANCE_TIMES; i++)
         t->balance[i] = 1;
     t->batch = r->batch;
-    rc = pool_create(options->n_threads, &t->pool, err);
+    t->losses = calloc((size_t)t->batch, sizeof(float));
+    if (!t->losses)
+        rc = error_set(err, -ENOMEM, "out of memory for a trainer");
+    else
+        rc = build(t, device, r, options->precision, err);
     if (rc == 0)
-        rc = program_create(&p, err);
-    if (rc == 0)
-        rc = objective_append(p, f, &objective, &t->objective, err);
-    if (rc == 0)
-        rc = parameters_create(device, p, &t->parameters, err);
-    if (rc == 0)
-        rc = create_plan(t, device, p, options->precision, err);
-    if (rc == 0)
-        rc = create_arrays(t, err);
-    if (rc < 0)
-        goto fail;
-    ncsnpp_init(&f->architecture, t->parameters, r->seed, t->state.weights);
-    memcpy(t->state.ema, t->state.weights, t->state.n * sizeof(float));
-    rc = trainer_changed(t, err);
-    if (rc < 0)
-        goto fail;
-    program_destroy(p);
+        rc = draw_weights(t, r, err);
+    if (rc < 0) {
+        trainer_destroy(t);
+        return rc;
+    }
     *out = t;
     return 0;
-
-fail:
-    program_destroy(p);
-    trainer_destroy(t);
-    return rc;
 }
 
 void trainer_destroy(struct trainer *t)
@@ -128,15 +161,12 @@ void trainer_destroy(struct trainer *t)
     if (!t)
         return;
     executor_destroy(t->executor);
+    executor_destroy(t->update_executor);
     plan_destroy(t->plan);
-    pool_destroy(t->pool);
+    plan_destroy(t->update_plan);
+    state_destroy(t->state);
     parameters_destroy(t->parameters);
     objective_fini(&t->objective);
-    free(t->state.ema);
-    free(t->state.m);
-    free(t->state.v);
-    free(t->gradient);
-    free(t->image);
     free(t->losses);
     free(t);
 }
@@ -150,21 +180,27 @@ static double balance_at(const struct trainer *t, double time)
     return t->balance[i] * pow(t->balance[i + 1] / t->balance[i], place - i);
 }
 
-static int write_batch(struct trainer *t, const struct dataset *d, const struct example *examples,
-                       struct error *err)
+static void write_batch(struct trainer *t, const struct dataset *d, const struct example *examples)
 {
     for (int i = 0; i < t->batch; i++) {
         const struct example *e = &examples[i];
-        int rc;
 
-        dataset_image(d, e->image, e->mirrored, t->image);
-        rc = executor_write(t->executor, t->objective.x0, i, 1, t->image, err);
-        if (rc < 0)
-            return rc;
+        dataset_image(d, e->image, e->mirrored, executor_row(t->executor, t->objective.x0, i));
         objective_write_time(&t->objective, t->formulation, t->executor, i, e->t,
                              1 / (balance_at(t, e->t) * t->batch), &e->key);
     }
-    return 0;
+}
+
+/* Adds to the gradient; leaves the losses of the batch in t->losses. */
+static int run_batch(struct trainer *t, const struct dataset *d, const struct example *examples,
+                     struct error *err)
+{
+    int rc;
+
+    write_batch(t, d, examples);
+    rc = executor_run(t->executor, t->batch, err);
+    return rc < 0 ? rc
+                  : executor_read(t->executor, t->objective.loss, 0, t->batch, t->losses, err);
 }
 
 /* Fills the table with the losses of the network as it is. */
@@ -183,11 +219,7 @@ static int measure_balance(struct trainer *t, const struct dataset *d, uint64_t 
             examples[i].t = fmax((double)k / (BALANCE_TIMES - 1), 1e-5);
             examples[i].key = philox_key(seed, number, UINT32_MAX);
         }
-        rc = write_batch(t, d, examples, err);
-        if (rc == 0)
-            rc = executor_run(t->executor, t->batch, err);
-        if (rc == 0)
-            rc = executor_read(t->executor, t->objective.loss, 0, t->batch, t->losses, err);
+        rc = run_batch(t, d, examples, err);
         for (int i = 0; rc == 0 && i < t->batch; i++)
             measured[k] += (double)t->losses[i] / t->batch;
         if (rc == 0 && !(isfinite(measured[k]) && measured[k] > 0))
@@ -196,76 +228,78 @@ static int measure_balance(struct trainer *t, const struct dataset *d, uint64_t 
     if (rc == 0)
         memcpy(t->balance, measured, sizeof(measured));
     free(examples);
-    return rc;
+    return rc < 0 ? rc : state_clear(t->state, UPDATE_GRADIENT, err);
 }
 
 int trainer_balance(struct trainer *t, const struct dataset *d, uint64_t seed, struct error *err)
 {
     /* The last convolution, whose weight and bias are declared last, makes F. */
-    int last = parameters_n(t->parameters) - 2, rc;
-    size_t first = parameters_offset(t->parameters, last), n = t->state.n - first;
-    float *kept = malloc(n * sizeof(*kept));
+    size_t first = parameters_offset(t->parameters, parameters_n(t->parameters) - 2);
+    size_t n = trainer_count(t);
+    float *kept = malloc(2 * n * sizeof(*kept)), *silent = kept + n;
+    int rc;
 
     if (!kept)
         return error_set(err, -ENOMEM, "out of memory to balance the losses");
-    memcpy(kept, t->state.weights + first, n * sizeof(*kept));
-    memset(t->state.weights + first, 0, n * sizeof(*kept));
-    rc = trainer_changed(t, err);
+    rc = parameters_read(t->parameters, kept, err);
+    if (rc == 0) {
+        memcpy(silent, kept, first * sizeof(*kept));
+        memset(silent + first, 0, (n - first) * sizeof(*kept));
+        rc = parameters_load(t->parameters, silent, err);
+    }
     if (rc == 0)
         rc = measure_balance(t, d, seed, err);
-    memcpy(t->state.weights + first, kept, n * sizeof(*kept));
+    if (rc == 0)
+        rc = parameters_load(t->parameters, kept, err);
     free(kept);
-    return rc < 0 ? rc : trainer_changed(t, err);
+    return rc;
 }
 
-static int read_gradients(struct trainer *t, struct error *err)
+/* The second half of a step. */
+static int update(struct trainer *t, uint64_t step, float *norm, struct error *err)
 {
-    for (int i = 0; i < t->objective.n_gradients; i++) {
-        int value = t->objective.gradients[i], rc;
+    struct update_numbers numbers = optimizer_numbers(&t->options, step);
+    int rc = executor_reduce(t->executor, t->gradient, t->communicator, err);
 
-        if (value < 0)
-            continue;
-        rc = executor_read(t->executor, value, 0, 1,
-                           t->gradient + parameters_offset(t->parameters, i), err);
-        if (rc < 0)
-            return rc;
-    }
-    return 0;
+    if (rc < 0)
+        return rc;
+    update_write(&t->update, t->update_executor, &numbers);
+    rc = executor_run(t->update_executor, 1, err);
+    if (rc == 0)
+        rc = executor_read(t->update_executor, t->update.norm, 0, 1, norm, err);
+    return rc < 0 ? rc : parameters_repack(t->parameters, err);
 }
 
 int trainer_step(struct trainer *t, const struct dataset *d, const struct example *examples,
                  uint64_t step, struct trainer_report *report, struct error *err)
 {
-    double times[4] = {1e3 * clock_seconds()}, loss = 0, norm;
+    double times[4] = {1e3 * clock_seconds()}, loss = 0;
+    float norm = 0;
     int rc;
 
-    rc = write_batch(t, d, examples, err);
-    if (rc < 0)
-        return rc;
+    write_batch(t, d, examples);
     times[1] = 1e3 * clock_seconds();
     rc = executor_run(t->executor, t->batch, err);
+    if (rc == 0)
+        rc = executor_read(t->executor, t->objective.loss, 0, t->batch, t->losses, err);
     if (rc < 0)
         return rc;
     times[2] = 1e3 * clock_seconds();
-    rc = executor_read(t->executor, t->objective.loss, 0, t->batch, t->losses, err);
-    if (rc == 0)
-        rc = read_gradients(t, err);
-    if (rc < 0)
-        return rc;
     for (int i = 0; i < t->batch; i++)
         loss += (double)t->losses[i] / t->batch;
-    norm = optimizer_norm(t->pool, t->gradient, t->state.n);
-    if (!isfinite(loss) || !isfinite(norm))
-        return error_set(err, -ERANGE, "step %llu: loss %g, gradient norm %g",
-                         (unsigned long long)step, loss, norm);
-    optimizer_update(&t->options, t->pool, step, norm, &t->state);
-    rc = trainer_changed(t, err);
+    if (isfinite(loss))
+        rc = update(t, step, &norm, err);
+    else
+        rc = state_clear(t->state, UPDATE_GRADIENT, err);
     if (rc < 0)
         return rc;
+    if (!isfinite(loss) || !isfinite(norm))
+        return error_set(err, -ERANGE, "step %llu: loss %g, gradient norm %g",
+                         (unsigned long long)step, loss, (double)norm);
     times[3] = 1e3 * clock_seconds();
     *report = (struct trainer_report){.loss = loss,
                                       .losses = t->losses,
-                                      .grad_norm = norm,
+                                      .grad_norm = (double)norm,
                                       .lr = optimizer_lr(&t->options, step),
                                       .batch_ms = times[1] - times[0],
                                       .run_ms = times[2] - times[1],
@@ -273,17 +307,46 @@ int trainer_step(struct trainer *t, const struct dataset *d, const struct exampl
     return 0;
 }
 
-const struct optimizer_state *trainer_state(const struct trainer *t)
+int trainer_read(struct trainer *t, const struct optimizer_state *out, struct error *err)
 {
-    return &t->state;
+    int rc = parameters_read(t->parameters, out->weights, err);
+
+    if (rc == 0)
+        rc = state_read(t->state, UPDATE_EMA, 0, out->ema, err);
+    if (rc == 0)
+        rc = state_read(t->state, UPDATE_M, 0, out->m, err);
+    return rc < 0 ? rc : state_read(t->state, UPDATE_V, 0, out->v, err);
 }
 
-int trainer_changed(struct trainer *t, struct error *err)
+int trainer_write(struct trainer *t, const struct optimizer_state *in, struct error *err)
 {
-    return parameters_repack(t->parameters, err);
+    int rc = parameters_load(t->parameters, in->weights, err);
+
+    if (rc == 0)
+        rc = state_write(t->state, UPDATE_EMA, 0, in->ema, err);
+    if (rc == 0)
+        rc = state_write(t->state, UPDATE_M, 0, in->m, err);
+    return rc < 0 ? rc : state_write(t->state, UPDATE_V, 0, in->v, err);
 }
 
-struct parameters *trainer_parameters(struct trainer *t)
+int trainer_read_ema(struct trainer *t, float *out, struct error *err)
+{
+    return state_read(t->state, UPDATE_EMA, 0, out, err);
+}
+
+int trainer_begin_with(struct trainer *t, const float *weights, struct error *err)
+{
+    int rc = parameters_load(t->parameters, weights, err);
+
+    return rc < 0 ? rc : state_write(t->state, UPDATE_EMA, 0, weights, err);
+}
+
+size_t trainer_count(const struct trainer *t)
+{
+    return parameters_count(t->parameters);
+}
+
+const struct parameters *trainer_parameters(const struct trainer *t)
 {
     return t->parameters;
 }
@@ -295,5 +358,6 @@ enum precision trainer_precision(const struct trainer *t)
 
 size_t trainer_memory_bytes(const struct trainer *t)
 {
-    return executor_memory_bytes(t->executor) + 5 * t->state.n * sizeof(float);
+    return executor_memory_bytes(t->executor) + executor_memory_bytes(t->update_executor) +
+           state_memory_bytes(t->state) + parameters_memory_bytes(t->parameters);
 }

@@ -1,7 +1,11 @@
 /* The trainer: one step of Soft Score Matching after another.
  *
- * Owns the network's parameters on a device, the plan of loss and gradients, and the optimiser's
- * arrays. It reads no files; the order of the data is tools/train/examples.h.
+ * A step is two plans that share state on the device: loss and gradients, which add into the state
+ * "gradient", and the update (model/update.h). Between them the ranks of a communicator sum the
+ * gradient. The batch alone decides how it is cut and in which order sums are taken, so the same
+ * training gives the same bytes with any number of threads.
+ *
+ * It reads no files; the order of the data is tools/train/examples.h.
  * Thread: one at a time.
  */
 #ifndef TOOLS_TRAIN_TRAINER_H
@@ -13,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct communicator;
 struct dataset;
 struct error;
 struct example;
@@ -23,7 +28,7 @@ struct trainer;
 
 struct trainer_options {
     enum precision precision;
-    int n_threads; /* of the optimiser, >= 1 */
+    struct communicator *communicator; /* borrowed */
 };
 
 /* What a step did and how long its parts took. */
@@ -34,7 +39,7 @@ struct trainer_report {
     double lr;
     double batch_ms;  /* writing the inputs */
     double run_ms;    /* forward and backward */
-    double update_ms; /* reading gradients, norm, Adam, average, packing */
+    double update_ms; /* norm, Adam, average, packing */
 };
 
 /* Initial weights from the recipe's seed. device and formulation are borrowed and must outlive
@@ -55,13 +60,16 @@ int trainer_step(struct trainer *t, const struct dataset *d, const struct exampl
  * the weights are. Reported losses stay the paper's. 0, -ENOMEM or -EIO. */
 int trainer_balance(struct trainer *t, const struct dataset *d, uint64_t seed, struct error *err);
 
-/* The arrays, e.g. to save them; the trainer's own. After writing into them call
- * trainer_changed(). */
-const struct optimizer_state *trainer_state(const struct trainer *t);
-int trainer_changed(struct trainer *t, struct error *err);
+/* The arrays, e.g. to save them, each of trainer_count() floats. 0 or -EIO. */
+int trainer_read(struct trainer *t, const struct optimizer_state *out, struct error *err);
+int trainer_write(struct trainer *t, const struct optimizer_state *in, struct error *err);
+int trainer_read_ema(struct trainer *t, float *out, struct error *err);
+/* Begins with these weights: they are the average, too. */
+int trainer_begin_with(struct trainer *t, const float *weights, struct error *err);
 
-struct parameters *trainer_parameters(struct trainer *t);
+size_t trainer_count(const struct trainer *t);
+const struct parameters *trainer_parameters(const struct trainer *t);
 enum precision trainer_precision(const struct trainer *t); /* never PRECISION_AUTO */
-size_t trainer_memory_bytes(const struct trainer *t);      /* plan and arrays */
+size_t trainer_memory_bytes(const struct trainer *t);      /* on the device */
 
 #endif

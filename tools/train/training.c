@@ -3,6 +3,7 @@
 #include "engine/base/error.h"
 #include "engine/base/log.h"
 #include "engine/base/pool.h"
+#include "engine/communicator/communicator.h"
 #include "engine/parameters.h"
 #include "engine/program.h"
 #include "model/generator.h"
@@ -41,7 +42,8 @@ struct training {
     double start; /* monotonic seconds */
     int folder;   /* descriptor of the run, locked; -1: none */
     struct device *device;
-    struct pool *pool; /* reads pictures, updates weights */
+    struct pool *pool; /* reads pictures */
+    struct communicator *communicator;
     struct dataset *dataset;
     struct resume *resume;           /* NULL when the training begins */
     struct checkpoint *loaded;       /* start.safetensors of a resumed training: owns formulation */
@@ -107,7 +109,7 @@ static int view_checkpoint(const struct training *t, uint64_t step, float *weigh
     *out = (struct checkpoint){.formulation = *t->formulation,
                                .licence = r->licence[0] ? (char *)r->licence : NULL,
                                .weights = weights,
-                               .n_weights = trainer_state(t->trainer)->n,
+                               .n_weights = trainer_count(t->trainer),
                                .provenance =
                                    json_pack("{s:s, s:s, s:i, s:I, s:I, s:I, s:s, s:s}", "recipe",
                                              r->name, "dataset", t->dataset->name, "dataset_images",
@@ -123,17 +125,24 @@ static int view_checkpoint(const struct training *t, uint64_t step, float *weigh
     return 0;
 }
 
+static int no_memory(struct error *err)
+{
+    return error_set(err, -ENOMEM, "out of memory for the weights of a network");
+}
+
 /* Makes the weights of another model of this network, whatever it was trained to undo, those of
  * the trainer. */
 static int take_weights(struct training *t, const char *path, struct error *err)
 {
-    const struct optimizer_state *state = trainer_state(t->trainer);
-    int rc = weights_read(path, "net.", trainer_parameters(t->trainer), state->weights, err);
+    float *weights = malloc(trainer_count(t->trainer) * sizeof(*weights));
+    int rc = weights ? 0 : no_memory(err);
 
-    if (rc < 0)
-        return rc;
-    memcpy(state->ema, state->weights, state->n * sizeof(float));
-    return trainer_changed(t->trainer, err);
+    if (rc == 0)
+        rc = weights_read(path, "net.", trainer_parameters(t->trainer), weights, err);
+    if (rc == 0)
+        rc = trainer_begin_with(t->trainer, weights, err);
+    free(weights);
+    return rc;
 }
 
 static void fini_view(struct checkpoint *view)
@@ -174,19 +183,25 @@ static void note_failure(struct training *t, int rc, const struct error *err)
 /* The state first: with it alone the training can go on. */
 static void save(struct training *t, uint64_t step)
 {
-    const struct optimizer_state *state = trainer_state(t->trainer);
     char *path = run_path(t, "state.safetensors");
     double start = clock_seconds();
+    struct optimizer_state state;
     struct error err;
     int rc;
 
     t->counters.step = step;
     t->counters.seconds = progress_seconds(t->progress);
-    rc = path ? resume_write(path, &t->counters, &t->recipe, state, &err)
-              : error_set(&err, -ENOMEM, "out of memory for a path");
-    free(path);
+    rc = optimizer_state_init(&state, trainer_count(t->trainer));
+    if (rc < 0 || !path)
+        rc = no_memory(&err);
     if (rc == 0)
-        rc = save_checkpoint(t, "model.safetensors", step, state->ema, t->recipe.bf16, &err);
+        rc = trainer_read(t->trainer, &state, &err);
+    if (rc == 0)
+        rc = resume_write(path, &t->counters, &t->recipe, &state, &err);
+    if (rc == 0)
+        rc = save_checkpoint(t, "model.safetensors", step, state.ema, t->recipe.bf16, &err);
+    optimizer_state_fini(&state);
+    free(path);
     t->saved = clock_seconds();
     if (rc < 0) {
         note_failure(t, rc, &err);
@@ -205,12 +220,18 @@ static int draw_grid(struct training *t, uint64_t step, struct error *err)
     struct checkpoint view;
     struct generator *g = NULL;
     uint8_t *pixels = NULL;
+    float *ema;
     char *path = NULL;
     int side = t->dataset->side, rc;
 
-    rc = view_checkpoint(t, step, trainer_state(t->trainer)->ema, &view, err);
-    if (rc < 0)
+    ema = malloc(trainer_count(t->trainer) * sizeof(*ema));
+    rc = ema ? trainer_read_ema(t->trainer, ema, err) : no_memory(err);
+    if (rc == 0)
+        rc = view_checkpoint(t, step, ema, &view, err);
+    if (rc < 0) {
+        free(ema);
         return rc;
+    }
     rc = sampling_choose(&view.formulation.sampling, NULL, 0, SAMPLER_NFE_MAX, &choice, err);
     if (rc < 0)
         goto out;
@@ -235,6 +256,7 @@ out:
     free(pixels);
     generator_destroy(g);
     fini_view(&view);
+    free(ema);
     return rc;
 }
 
@@ -349,7 +371,7 @@ static int resume_formulation(struct training *t, struct error *err)
 static int create_trainer(struct training *t, struct error *err)
 {
     struct trainer_options options = {.precision = t->options->precision,
-                                      .n_threads = pool_threads(t->pool)};
+                                      .communicator = t->communicator};
     struct examples_options examples = {.seed = t->recipe.seed,
                                         .n_images = t->dataset->n,
                                         .batch = t->recipe.batch,
@@ -371,18 +393,22 @@ static int create_trainer(struct training *t, struct error *err)
     device_base(t->device)->ops->describe(t->device, name, sizeof(name));
     log_write(LOG_INFO,
               "event=trainer parameters=%zu memory_mib=%zu precision=%s batch=%d "
-              "device=%s",
-              trainer_state(t->trainer)->n, trainer_memory_bytes(t->trainer) >> 20,
-              precision_name(trainer_precision(t->trainer)), t->recipe.batch, LOG_TEXT(name));
+              "threads=%d device=%s",
+              trainer_count(t->trainer), trainer_memory_bytes(t->trainer) >> 20,
+              precision_name(trainer_precision(t->trainer)), t->recipe.batch, pool_threads(t->pool),
+              LOG_TEXT(name));
     return 0;
 }
 
 /* Writes the checkpoint that the training begins with and takes its digest. */
 static int write_start(struct training *t, struct error *err)
 {
-    int rc;
+    float *weights = malloc(trainer_count(t->trainer) * sizeof(*weights));
+    int rc = weights ? trainer_read_ema(t->trainer, weights, err) : no_memory(err);
 
-    rc = save_checkpoint(t, "start.safetensors", 0, trainer_state(t->trainer)->weights, 0, err);
+    if (rc == 0) /* the average begins as the weights */
+        rc = save_checkpoint(t, "start.safetensors", 0, weights, 0, err);
+    free(weights);
     if (rc < 0)
         return rc;
     rc = load_start(t, err);
@@ -416,7 +442,7 @@ static int dry_run(struct training *t, struct error *err)
     }
     seconds /= DRY_STEPS - 1;
     total = seconds * (double)t->recipe.optimizer.steps;
-    printf("parameters  %zu\n", trainer_state(t->trainer)->n);
+    printf("parameters  %zu\n", trainer_count(t->trainer));
     printf("memory      %zu MiB for the trainer, %zu MiB for %d images\n",
            trainer_memory_bytes(t->trainer) >> 20,
            (size_t)t->dataset->n * (size_t)t->dataset->side * (size_t)t->dataset->side * 3 >> 20,
@@ -485,15 +511,26 @@ static void tell_precision(const struct training *t)
         tell_change(NULL, "precision", before, now);
 }
 
+/* Goes on with the arrays of the state that is resumed. */
+static int take_state(struct training *t, struct error *err)
+{
+    struct optimizer_state state;
+    int rc = optimizer_state_init(&state, trainer_count(t->trainer));
+
+    rc = rc < 0 ? no_memory(err) : resume_read(t->resume, &state, err);
+    if (rc == 0)
+        rc = trainer_write(t->trainer, &state, err);
+    optimizer_state_fini(&state);
+    return rc;
+}
+
 static int train(struct training *t, struct error *err)
 {
     char *path;
     int rc;
 
     if (t->resume) {
-        rc = resume_read(t->resume, trainer_state(t->trainer), err);
-        if (rc == 0)
-            rc = trainer_changed(t->trainer, err);
+        rc = take_state(t, err);
         if (rc == 0)
             tell_precision(t);
         if (rc == 0)
@@ -553,6 +590,8 @@ static int prepare(struct training *t, struct error *err)
     }
     rc = pool_create(o->n_threads ? o->n_threads : pool_available_threads(), &t->pool, err);
     if (rc == 0)
+        rc = communicator_open_single(&t->communicator, err);
+    if (rc == 0)
         rc = device_open(o->device, o->n_threads, o->choices, &t->device, err);
     if (rc == 0)
         rc = read_data(t, err);
@@ -581,6 +620,7 @@ int training_run(const struct training_options *options, struct error *err)
     resume_close(t.resume);
     dataset_close(t.dataset);
     device_close(t.device);
+    communicator_close(t.communicator);
     pool_destroy(t.pool);
     if (t.folder >= 0)
         close(t.folder);
