@@ -185,6 +185,11 @@ int executor_profile(struct executor *e, double *seconds, struct error *err)
     return e->ops->profile(e, seconds, err);
 }
 
+int executor_trace(struct executor *e, struct trace *trace, struct error *err)
+{
+    return e->ops->trace(e, trace, err);
+}
+
 size_t executor_memory_bytes(const struct executor *e)
 {
     return e->ops->memory_bytes(e);

@@ -20,6 +20,7 @@ struct communicator;
 struct executor;
 struct plan;
 struct state;
+struct trace;
 
 /* An output to be brought back: of images [first, first + n). */
 struct fetch {
@@ -41,6 +42,7 @@ struct executor_ops {
     int (*wait)(struct executor *e, struct error *err);
     int (*profile)(struct executor *e, double *seconds, struct error *err);
     int (*reduce)(struct executor *e, int value, struct communicator *c, struct error *err);
+    int (*trace)(struct executor *e, struct trace *trace, struct error *err);
     size_t (*memory_bytes)(const struct executor *e);
 };
 
@@ -91,6 +93,12 @@ int executor_reduce(struct executor *e, int value, struct communicator *c, struc
 /* Runs the largest cut once, step by step and with nothing beside, and takes the time of each, in
  * seconds. 0 or -EIO. */
 int executor_profile(struct executor *e, double *seconds, struct error *err);
+
+/* From the next run on, adds what is run when to a trace: tracks of the device's, and spans named for
+ * the operations. NULL: nothing any more. The trace is borrowed, and must outlive the executor or be
+ * taken away. Executors of one device that share a trace share tracks, and run one after the other.
+ * 0 or -ENOMEM. */
+int executor_trace(struct executor *e, struct trace *trace, struct error *err);
 
 size_t executor_memory_bytes(const struct executor *e); /* inboxes, outbox and arenas */
 size_t executor_row_bytes(const struct executor *e);    /* of an inbox, per image */

@@ -1,5 +1,6 @@
 #include "engine/tensor.h"
 
+#include <stdio.h>
 #include <string.h>
 
 size_t dtype_size(enum dtype dtype)
@@ -49,6 +50,18 @@ size_t shape_count(const struct shape *shape)
     for (int i = 0; i < shape->n_dims; i++)
         count *= (size_t)shape->dims[i];
     return count;
+}
+
+void tensor_text(const struct shape *shape, enum dtype dtype, char *text, size_t size)
+{
+    static const char *const names[] =
+        {[DTYPE_F32] = "f32", [DTYPE_BF16] = "bf16", [DTYPE_U32] = "u32", [DTYPE_U8] = "u8"};
+    size_t n = 0;
+
+    for (int i = 0; i < shape->n_dims && n < size; i++)
+        n += (size_t)snprintf(text + n, size - n, "%s%d", i ? "x" : "", shape->dims[i]);
+    if (n < size)
+        snprintf(text + n, size - n, " %s", names[dtype]);
 }
 
 size_t tensor_count(const struct tensor_desc *tensor)

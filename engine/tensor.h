@@ -26,6 +26,11 @@ bool shape_equal(const struct shape *a, const struct shape *b);
 /* Elements per image, or of the whole if unbatched. */
 size_t shape_count(const struct shape *shape);
 
+enum { TENSOR_TEXT_BYTES = 64 };
+
+/* "64x64x128 bf16": what an image has of it. */
+void tensor_text(const struct shape *shape, enum dtype dtype, char *text, size_t size);
+
 /* A concrete tensor. */
 struct tensor_desc {
     enum dtype dtype;

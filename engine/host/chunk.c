@@ -1,4 +1,6 @@
 #include "engine/host/chunk.h"
+#include "engine/base/clock.h"
+#include "engine/base/trace.h"
 #include "engine/host/wait.h"
 
 #include <errno.h>
@@ -79,10 +81,19 @@ static void find_operands(const struct step *step, const struct chunk_memory *me
         o->out[i] = place(&step->outputs[i], memory, arena, image);
 }
 
+static void record(const struct chunk_memory *memory, const struct chunk *chunk,
+                   const struct step *step, int stage, int part, double begin,
+                   struct worker *worker)
+{
+    trace_add(worker->track, memory->labels[step->op], begin, clock_seconds(),
+              (const int[]){chunk->first, chunk->cut->size, stage, part});
+}
+
 int chunk_run_part(const struct chunk_memory *memory, const struct chunk *chunk,
                    const struct step *step, int stage, int part, const struct worker *owner,
                    struct worker *worker)
 {
+    double begin = memory->labels ? clock_seconds() : 0;
     struct operands o;
     struct kernel_args args = {
         .in = o.in,
@@ -90,14 +101,19 @@ int chunk_run_part(const struct chunk_memory *memory, const struct chunk *chunk,
         .shared = (char *)owner->arena + step->shared_offset,
         .scratch = (char *)worker->arena + chunk->cut->scratch_offset,
     };
+    int rc;
 
     find_operands(step, memory, owner->arena, chunk->first, &o);
-    return step->kernel->ops->run(step->kernel, stage, part, &args, &worker->error);
+    rc = step->kernel->ops->run(step->kernel, stage, part, &args, &worker->error);
+    if (memory->labels)
+        record(memory, chunk, step, stage, part, begin, worker);
+    return rc;
 }
 
 int chunk_run_step(const struct chunk_memory *memory, const struct chunk *chunk,
                    const struct step *step, struct worker *worker)
 {
+    double begin = memory->labels ? clock_seconds() : 0;
     struct operands o;
     struct kernel_args args = {
         .in = o.in,
@@ -105,9 +121,13 @@ int chunk_run_step(const struct chunk_memory *memory, const struct chunk *chunk,
         .shared = (char *)worker->arena + step->shared_offset,
         .scratch = (char *)worker->arena + chunk->cut->scratch_offset,
     };
+    int rc;
 
     find_operands(step, memory, worker->arena, chunk->first, &o);
-    return kernel_run(step->kernel, &args, &worker->error);
+    rc = kernel_run(step->kernel, &args, &worker->error);
+    if (memory->labels)
+        record(memory, chunk, step, -1, -1, begin, worker);
+    return rc;
 }
 
 void chunk_run(const struct chunk_memory *memory, const struct chunk *chunk, int number,

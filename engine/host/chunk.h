@@ -6,12 +6,15 @@
 #include "engine/plan_steps.h"
 
 struct order;
+struct trace_label;
+struct trace_track;
 
 /* The memory of an executor, as its threads see it during a run. */
 struct chunk_memory {
     const char *inbox;
     char *outbox;
     void *const *states; /* [n_values of the plan] where it is state: all its slots */
+    const struct trace_label *const *labels; /* [n_ops of the plan]; NULL without a trace */
 };
 
 struct chunk {
@@ -21,7 +24,8 @@ struct chunk {
 
 /* A thread's own. */
 struct worker {
-    void *arena; /* values, what stages share; then scratch */
+    void *arena;               /* values, what stages share; then scratch */
+    struct trace_track *track; /* where memory has labels */
     int code;
     struct error error;
 };

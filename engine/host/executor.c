@@ -10,11 +10,14 @@
 #include "engine/host/chunk.h"
 #include "engine/host/host_device.h"
 #include "engine/base/pool.h"
+#include "engine/base/trace.h"
 #include "engine/host/team.h"
+#include "engine/plan_labels.h"
 #include "engine/program.h"
 #include "engine/state.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,7 +28,8 @@ struct host_executor {
     char *inboxes[2];
     int filling; /* the inbox that the caller fills */
     struct chunk_memory memory;
-    void **states; /* what memory.states reads */
+    void **states;                     /* what memory.states reads */
+    const struct trace_label **labels; /* what memory.labels reads */
     int n_threads;
     struct worker *workers; /* [n_threads] */
     struct team *team;      /* for chunks of the last cut; NULL: they are never shared */
@@ -49,6 +53,7 @@ static void host_destroy(struct executor *executor)
     team_destroy(e->team);
     order_destroy(e->order);
     free(e->states);
+    free(e->labels);
     free(e->workers);
     free(e->chunks);
     free(e);
@@ -256,6 +261,28 @@ static int host_reduce(struct executor *executor, int value, struct communicator
     return communicator_sum(c, e->states[value], e->plan->locations[value].count, err);
 }
 
+static int host_trace(struct executor *executor, struct trace *trace, struct error *err)
+{
+    struct host_executor *e = (struct host_executor *)executor;
+    const struct trace_label **labels = NULL;
+    int rc = trace ? plan_label_ops(e->plan, trace, &labels, err) : 0;
+
+    for (int i = 0; trace && i < e->n_threads && rc == 0; i++) {
+        char name[64];
+
+        snprintf(name, sizeof(name), "%s thread %d", e->host->base.ops->name, i);
+        rc = trace_find_track(trace, name, &e->workers[i].track, err);
+    }
+    if (rc < 0) {
+        free(labels);
+        return rc;
+    }
+    free(e->labels);
+    e->labels = labels;
+    e->memory.labels = labels;
+    return 0;
+}
+
 static size_t host_memory_bytes(const struct executor *executor)
 {
     return ((const struct host_executor *)executor)->memory_bytes;
@@ -270,5 +297,6 @@ const struct executor_ops host_executor_ops = {
     .wait = host_wait,
     .profile = host_profile,
     .reduce = host_reduce,
+    .trace = host_trace,
     .memory_bytes = host_memory_bytes,
 };

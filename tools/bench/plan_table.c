@@ -15,20 +15,6 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* "64x64x128 bf16" */
-static void tensor_text(const struct shape *shape, enum dtype type, char *text, size_t size)
-{
-    size_t n = 0;
-
-    text[0] = '\0';
-    for (int i = 0; i < shape->n_dims; i++)
-        n += (size_t)snprintf(text + n, size - n, "%s%d", i ? "x" : "", shape->dims[i]);
-    snprintf(text + n, size - n, "%s",
-             type == DTYPE_BF16  ? " bf16"
-             : type == DTYPE_F32 ? " f32"
-                                 : " u32");
-}
-
 /* Seconds [n_steps]: the medians of n_runs. */
 static int time_steps(const struct plan *plan, struct executor *executor, int n_runs,
                       double *seconds, struct error *err)
@@ -58,7 +44,7 @@ static void print_steps(const struct plan *plan, const double *seconds)
            "us", "GFLOP/s");
     for (int i = 0; i < plan_n_steps(plan); i++) {
         struct plan_step step = plan_step(plan, i);
-        char x[64], y[64];
+        char x[TENSOR_TEXT_BYTES], y[TENSOR_TEXT_BYTES];
 
         tensor_text(&step.x, step.x_type, x, sizeof(x));
         tensor_text(&step.y, step.y_type, y, sizeof(y));
