@@ -280,6 +280,13 @@ bool evaluation_is_finite(struct evaluation *e, int i)
     return isfinite(*energy);
 }
 
+int evaluation_trace(struct evaluation *e, struct trace *trace, struct error *err)
+{
+    int rc = executor_trace(e->start_executor, trace, err);
+
+    return rc < 0 ? rc : executor_trace(e->executor, trace, err);
+}
+
 enum precision evaluation_precision(const struct evaluation *e)
 {
     return plan_precision(e->plan);

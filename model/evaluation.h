@@ -20,6 +20,7 @@ struct error;
 struct evaluation;
 struct philox_key;
 struct step_lead;
+struct trace;
 
 struct evaluation_options {
     enum precision precision;
@@ -72,6 +73,9 @@ const uint8_t *evaluation_predicted(struct evaluation *e, int i);
 /* Whether x' can be told from nonsense: its numbers are finite, and so is the sum of their squares. Of
  * rows whose x was wanted. */
 bool evaluation_is_finite(struct evaluation *e, int i);
+
+/* As executor_trace(), of all that is run. */
+int evaluation_trace(struct evaluation *e, struct trace *trace, struct error *err);
 
 enum precision evaluation_precision(const struct evaluation *e);
 size_t evaluation_memory_bytes(const struct evaluation *e); /* on the device */

@@ -13,6 +13,7 @@
 #include "model/corruption.h"
 #include "model/evaluation.h"
 #include "model/step.h"
+#include "model/tick_trace.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -62,7 +63,8 @@ struct generator {
     bool *finishes, *shows; /* [slots] of each row: it is the last; its prediction is wanted */
     int filling;            /* the inbox that is filled next */
     struct note *notes[2];  /* [slots] each */
-    double device_seconds;
+    struct generator_times times;
+    struct tick_trace *trace; /* NULL: none */
 };
 
 static int make_lanes(struct generator *g, bool restoration, struct error *err)
@@ -135,6 +137,7 @@ void generator_destroy(struct generator *g)
     if (!g)
         return;
     evaluation_destroy(g->evaluation);
+    tick_trace_destroy(g->trace);
     free(g->lanes);
     free(g->rows);
     free(g->blurs);
@@ -187,9 +190,25 @@ size_t generator_row_bytes(const struct generator *g)
     return evaluation_row_bytes(g->evaluation);
 }
 
-double generator_device_seconds(const struct generator *g)
+const struct generator_times *generator_times(const struct generator *g)
 {
-    return g->device_seconds;
+    return &g->times;
+}
+
+int generator_trace(struct generator *g, struct trace *trace, const char *track, struct error *err)
+{
+    struct tick_trace *ticks = NULL;
+    int rc = trace ? tick_trace_create(trace, track, &ticks, err) : 0;
+
+    if (rc == 0)
+        rc = evaluation_trace(g->evaluation, trace, err);
+    if (rc < 0) {
+        tick_trace_destroy(ticks);
+        return rc;
+    }
+    tick_trace_destroy(g->trace);
+    g->trace = ticks;
+    return 0;
 }
 
 static int check_task(const struct generator *g, const struct generator_task *task,
@@ -387,8 +406,9 @@ static void write_row(struct generator *g, int i, const struct lane *lane, int p
 /* Draws x_1 of the lanes that are new. */
 static int start_lanes(struct generator *g, struct error *err)
 {
-    int n = 0;
+    int n = 0, rc;
 
+    g->times.begin = g->times.drawn = clock_seconds();
     for (int i = 0; i < g->n_lanes; i++) {
         const struct lane *lane = &g->lanes[i];
         struct keys keys;
@@ -398,7 +418,11 @@ static int start_lanes(struct generator *g, struct error *err)
         make_keys(lane, 0, &keys);
         evaluation_write_start(g->evaluation, n++, i, &keys.noise);
     }
-    return n > 0 ? evaluation_start(g->evaluation, n, err) : 0;
+    if (n == 0)
+        return 0;
+    rc = evaluation_start(g->evaluation, n, err);
+    g->times.drawn = clock_seconds();
+    return rc;
 }
 
 /* Those that go on first, in the order they had, then the others. */
@@ -421,15 +445,23 @@ static void list_lanes(struct generator *g)
     g->n_flying = n;
 }
 
+/* Fills rows of the next tick as if all lanes of this one went on. */
+static void write_next_rows(struct generator *g)
+{
+    int next = 0;
+
+    for (int i = 0; i < g->n_flying; i++) {
+        const struct lane *lane = &g->lanes[g->flying[i]];
+
+        if (evaluations_left(lane) > 1)
+            write_row(g, next++, lane, lane->position + 1);
+    }
+}
+
 int generator_start(struct generator *g, struct error *err)
 {
-    double begin;
-    int rc, next = 0;
+    int rc = start_lanes(g, err);
 
-    g->device_seconds = 0;
-    begin = clock_seconds();
-    rc = start_lanes(g, err);
-    g->device_seconds += clock_seconds() - begin;
     if (rc < 0)
         return rc;
     list_lanes(g);
@@ -443,18 +475,14 @@ int generator_start(struct generator *g, struct error *err)
     }
     if (g->n_flying == 0)
         return 0;
-    begin = clock_seconds();
+    g->times.written = clock_seconds();
     rc = evaluation_run(g->evaluation, g->n_flying, g->finishes, g->shows, err);
-    g->device_seconds += clock_seconds() - begin;
     if (rc < 0)
         return rc;
+    g->times.handed = clock_seconds();
     g->filling = !g->filling;
-    for (int i = 0; i < g->n_flying; i++) {
-        const struct lane *lane = &g->lanes[g->flying[i]];
-
-        if (evaluations_left(lane) > 1)
-            write_row(g, next++, lane, lane->position + 1);
-    }
+    write_next_rows(g);
+    g->times.filled = clock_seconds();
     return 0;
 }
 
@@ -477,10 +505,11 @@ static void deliver(struct generator *g, const struct lane *lane, int i,
 int generator_finish(struct generator *g, struct generator_image *images, int *n_images,
                      struct error *err)
 {
-    double begin = clock_seconds();
-    int rc = g->n_flying > 0 ? evaluation_wait(g->evaluation, err) : 0, n = 0;
+    int rc, n = 0;
 
-    g->device_seconds += clock_seconds() - begin;
+    g->times.waiting = clock_seconds();
+    rc = g->n_flying > 0 ? evaluation_wait(g->evaluation, err) : 0;
+    g->times.done = clock_seconds();
     *n_images = 0;
     for (int i = 0; i < g->n_flying; i++) {
         struct lane *lane = &g->lanes[g->flying[i]];
@@ -497,6 +526,9 @@ int generator_finish(struct generator *g, struct generator_image *images, int *n
     if (rc < 0)
         return rc;
     *n_images = n;
+    g->times.end = clock_seconds();
+    if (g->trace && g->n_flying > 0)
+        tick_trace_add(g->trace, &g->times, g->n_flying);
     return 0;
 }
 

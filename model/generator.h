@@ -29,6 +29,7 @@
 struct checkpoint;
 struct error;
 struct generator;
+struct trace;
 
 struct generator_options {
     enum precision precision;
@@ -90,8 +91,23 @@ int generator_channels(const struct generator *g);
 enum precision generator_precision(const struct generator *g);
 size_t generator_memory_bytes(const struct generator *g); /* weights, state, plans, lanes */
 size_t generator_row_bytes(const struct generator *g);    /* sent to the device per lane and tick */
-/* Of the last tick, the seconds spent in calls of the device. */
-double generator_device_seconds(const struct generator *g);
+/* When the last tick was where, in clock_seconds(). */
+struct generator_times {
+    double begin;   /* generator_start() is called */
+    double drawn;   /* the lanes that are new have their x_1 from the device; begin where none is */
+    double written; /* the rows of all lanes are written */
+    double handed;  /* the device computes */
+    double filled;  /* meanwhile what is known of the next tick has been written */
+    double waiting; /* generator_finish() is called */
+    double done;    /* the device is done */
+    double end;     /* the images are delivered */
+};
+const struct generator_times *generator_times(const struct generator *g);
+
+/* From the next tick on, adds ticks to the track of this name in a trace, and what the device does to
+ * its own. NULL: nothing any more. The trace is borrowed, and must outlive the generator or be taken
+ * away. 0 or -ENOMEM. */
+int generator_trace(struct generator *g, struct trace *trace, const char *track, struct error *err);
 
 /* Puts an image into a free lane. 0, -EBUSY (none free), -EINVAL (nfe, a label, mix or restoration that
  * this generator does not have), -EIO. */
