@@ -50,6 +50,8 @@ static const struct setting table[] = {
      "time that SIGTERM leaves to balancers to notice; the daemon serves on meanwhile"},
     {"drain-timeout", SETTING_DURATION, FIELD(drain_timeout_ms), "25s", 0, 3600000, NULL,
      "time that SIGTERM leaves to accepted requests"},
+    {"trace", SETTING_FILE, FIELD(trace), "", 0, 0, NULL,
+     "file for a trace of the last seconds of ticks, in Chrome's format, written at the end"},
     {"log-level", SETTING_CHOICE, FIELD(log_level), "info", 0, 0, "debug|info|warn|error",
      "least level that is logged"},
 };

@@ -58,6 +58,7 @@ struct settings {
     int stall_timeout_ms;
     int drain_delay_ms;
     int drain_timeout_ms;
+    char trace[SETTINGS_PATH_BYTES]; /* a file; "": none */
     char log_level[SETTINGS_NAME_BYTES + 1];
 };
 

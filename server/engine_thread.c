@@ -2,6 +2,7 @@
 
 #include "config/settings.h"
 #include "engine/base/log.h"
+#include "engine/base/trace.h"
 #include "engine/device.h"
 #include "engine/identity.h"
 #include "model/generator.h"
@@ -18,8 +19,10 @@
 #include <string.h>
 #include <uv.h>
 
-/* Rounds that fail one after the other before the device is given up. */
-enum { FAILURES_MAX = 3 };
+enum {
+    FAILURES_MAX = 3,      /* rounds that fail one after the other before the device is given up */
+    TRACE_SPANS = 1 << 16, /* of each thread and of each model's ticks */
+};
 
 struct model {
     struct engine_model loaded;
@@ -39,6 +42,7 @@ struct engine_thread {
     char identity[IDENTITY_BYTES];
     struct model models[SETTINGS_MODELS_MAX];
     int n_models;
+    struct trace *trace;            /* NULL: none */
     struct generator_image *images; /* [slots] */
     struct job *active;             /* all jobs with images waiting or in lanes */
     int n_failures;
@@ -102,6 +106,10 @@ static int load_model(struct engine_thread *e, const struct settings_model *sett
     if (!loaded->batch_invariant)
         log_write(LOG_WARN, "event=self_test model=%s error=%s", loaded->name,
                   LOG_TEXT(loaded->self_test.text));
+    if (e->trace)
+        rc = generator_trace(m->loaded.generator, e->trace, loaded->name, err);
+    if (rc < 0)
+        return rc;
     e->n_models++;
     log_write(LOG_INFO,
               "event=model name=%s checkpoint=%.12s corruption=%s side=%d precision=%s "
@@ -123,6 +131,8 @@ static int load(struct engine_thread *e, struct error *err)
         rc = device_open(s->device, s->threads, s->choices, &e->device, err);
     if (rc == 0)
         rc = identity_of(e->device, options.precision, e->identity, err);
+    if (rc == 0 && *s->trace)
+        rc = trace_create(TRACE_SPANS, &e->trace, err);
     if (rc < 0)
         return rc;
     device_base(e->device)->ops->describe(e->device, e->device_text, sizeof(e->device_text));
@@ -137,11 +147,26 @@ static int load(struct engine_thread *e, struct error *err)
     return rc;
 }
 
+/* A program that only watches must not make the daemon fail. */
+static void write_trace(struct engine_thread *e)
+{
+    const char *path = e->settings->trace;
+    struct error error;
+
+    if (trace_write(e->trace, path, &error) < 0)
+        log_write(LOG_ERROR, "event=trace error=%s", LOG_TEXT(error.text));
+    else
+        log_write(LOG_INFO, "event=trace file=%s", LOG_TEXT(path));
+}
+
 static void unload(struct engine_thread *e)
 {
+    if (e->trace)
+        write_trace(e);
     for (int i = 0; i < SETTINGS_MODELS_MAX; i++) {
         engine_model_unload(&e->models[i].loaded);
     }
+    trace_destroy(e->trace);
     free(e->images);
     device_close(e->device);
 }

@@ -6,6 +6,7 @@
  * drops characters, unnoticed.
  */
 #include "engine/base/error.h"
+#include "engine/base/trace.h"
 #include "engine/program.h"
 #include "model/checkpoint.h"
 #include "model/corruption.h"
@@ -24,6 +25,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -285,6 +287,26 @@ static int apply(struct error *err)
     return corruption_apply_host(made.corruption, 1, CHANNELS, made.images, y, err);
 }
 
+static int trace(struct error *err)
+{
+    static const char *const keys[TRACE_NUMBERS] = {"image", "part"};
+    const struct trace_label *label;
+    struct trace_track *track;
+    struct trace *t;
+    int rc = trace_create(10, &t, err);
+
+    if (rc < 0)
+        return rc;
+    rc = trace_find_track(t, "thread", &track, err);
+    if (rc == 0)
+        rc = trace_add_label(t, "silu", "2x2", keys, &label, err);
+    if (rc == 0)
+        rc = trace_write(t, files_path("trace.json"), err);
+    trace_destroy(t);
+    unlink(files_path("trace.json"));
+    return rc;
+}
+
 static void lack_of_memory_is_an_error_and_no_leak(void **state)
 {
     static const struct {
@@ -305,6 +327,7 @@ static void lack_of_memory_is_an_error_and_no_leak(void **state)
         {"fit a start", fit_start, 0},
         {"fit a linear estimate", fit_wiener, 0},
         {"apply a corruption", apply, 0},
+        {"write a trace", trace, 0},
     };
 
     for (size_t i = 0; i < N_ELEMENTS(rows); i++) {

@@ -1,7 +1,9 @@
 /* Lanes: the same bytes for a seed in any company, admission, cancellation, no allocation. */
 #include "model/generator.h"
+#include "engine/base/clock.h"
 #include "engine/base/error.h"
 #include "engine/base/philox.h"
+#include "engine/base/trace.h"
 #include "engine/parameters.h"
 #include "engine/program.h"
 #include "model/checkpoint.h"
@@ -329,6 +331,7 @@ static void test_ticks_allocate_nothing(void **state)
     struct generator_task tasks[TASKS];
     struct generator_image images[SLOTS];
     struct device *device;
+    struct trace *trace;
 
     make_tasks(tasks);
     for (int i = 0; device_name_at(i); i++) {
@@ -338,8 +341,11 @@ static void test_ticks_allocate_nothing(void **state)
 
         assert_int_equal(device_open(device_name_at(i), 2, NULL, &device, NULL), 0);
         g = make_generator(device, c, PRECISION_AUTO, 4);
-        for (int round = 0; round < 2; round++) { /* the first may warm a library up */
-            allocations_count(round == 1);
+        assert_int_equal(trace_create(100, &trace, &err), 0);
+        for (int round = 0; round < 3; round++) { /* the first may warm a library up */
+            if (round == 2)
+                assert_int_equal(generator_trace(g, trace, "ticks", &err), 0);
+            allocations_count(round >= 1);
             for (int j = 0; j < 4; j++)
                 assert_int_equal(generator_submit(g, &tasks[j], &err), 0);
             assert_int_equal(generator_park(g, tasks[3].id, &err), 0);
@@ -350,8 +356,40 @@ static void test_ticks_allocate_nothing(void **state)
             assert_int_equal(allocations_count(false), 0);
         }
         generator_destroy(g);
+        trace_destroy(trace);
         device_close(device);
     }
+    checkpoint_destroy(c);
+}
+
+/* What happens in a tick, in its order. */
+static void test_times(void **state)
+{
+    struct checkpoint *c = make_checkpoint(corruptions[0]);
+    struct generator_task task = {.id = 1, .seed = 5, .sampler = SAMPLER_PF_2M, .nfe = 3};
+    struct generator_image images[SLOTS];
+    struct generator *g;
+    struct device *device;
+    struct error err;
+    double before = clock_seconds();
+    int n;
+
+    assert_int_equal(device_open("cpu", 2, NULL, &device, NULL), 0);
+    g = make_generator(device, c, PRECISION_AUTO, SLOTS);
+    assert_int_equal(generator_submit(g, &task, &err), 0);
+    for (int i = 0; i < task.nfe; i++) {
+        const struct generator_times *t = generator_times(g);
+
+        assert_int_equal(generator_tick(g, images, &n, &err), 0);
+        assert_true(before <= t->begin && t->begin <= t->drawn);
+        assert_int_equal(t->begin < t->drawn, i == 0);
+        assert_true(t->drawn <= t->written && t->written <= t->handed && t->handed <= t->filled);
+        assert_true(t->filled <= t->waiting && t->waiting <= t->done && t->done <= t->end);
+        assert_true(t->end <= clock_seconds());
+        before = t->end;
+    }
+    generator_destroy(g);
+    device_close(device);
     checkpoint_destroy(c);
 }
 
@@ -412,6 +450,7 @@ int main(void)
         cmocka_unit_test(test_parking),
         cmocka_unit_test(test_allocations_are_counted),
         cmocka_unit_test(test_ticks_allocate_nothing),
+        cmocka_unit_test(test_times),
         cmocka_unit_test(test_images_that_are_not_finite),
         cmocka_unit_test(test_self_test_with_one_evaluation),
     };
