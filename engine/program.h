@@ -118,6 +118,9 @@ int program_append(struct program *p, const struct op *op);
 int program_append_as(struct program *p, const struct op *op, const struct shape *shape,
                       enum value_type type);
 
+/* Appends an operation whose outputs are states of p, which it writes. */
+void program_append_into(struct program *p, const struct op *op);
+
 /* The tensors of an operation, in a run of n images with compute values of the given dtype. */
 void program_describe(const struct program *p, const struct op *op, int n, enum dtype compute,
                       struct kernel_spec *out);

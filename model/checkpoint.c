@@ -36,6 +36,12 @@ void checkpoint_destroy(struct checkpoint *c)
     free(c);
 }
 
+void checkpoint_drop_weights(struct checkpoint *c)
+{
+    free(c->weights);
+    c->weights = NULL;
+}
+
 /* A program with nothing but the network: its parameters, in order, are the weights. */
 static int network_create(const struct architecture *a, struct program **out, struct error *err)
 {

@@ -45,6 +45,8 @@ struct checkpoint {
 /* 0, -errno of the system, -EINVAL (what is wrong, and with which tensor), -ENOMEM. */
 int checkpoint_load(const char *path, struct checkpoint **out, struct error *err);
 void checkpoint_destroy(struct checkpoint *c);
+/* Frees the weights alone, once all generators have them. */
+void checkpoint_drop_weights(struct checkpoint *c);
 
 /* Writes atomically (model/safetensors.h); bf16 rounds the network's weights. digest is not used.
  * 0, -EINVAL (a number is not finite: the text names the tensor; something that format 1 cannot say;

@@ -40,6 +40,7 @@ int engine_model_load(struct device *device, const struct settings_model *settin
         error_prefix(err, "model \"%s\": ", setting->name);
         return rc;
     }
+    checkpoint_drop_weights(out->checkpoint); /* the generator has them, packed */
     describe(out, setting->name);
     return 0;
 }
