@@ -8,5 +8,7 @@ extern const unsigned char asset_index_html[];
 extern const size_t asset_index_html_size;
 extern const unsigned char asset_openapi_json[];
 extern const size_t asset_openapi_json_size;
+extern const unsigned char asset_openapi_admin_json[];
+extern const size_t asset_openapi_admin_json_size;
 
 #endif

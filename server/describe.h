@@ -1,6 +1,6 @@
 /* What the daemon says about itself, as JSON text: malloc'ed, NULL without memory.
  *
- * api/openapi.json holds the shapes. Thread: loop.
+ * api/openapi.json and api/openapi-admin.json hold the shapes. Thread: loop.
  */
 #ifndef SERVER_DESCRIBE_H
 #define SERVER_DESCRIBE_H

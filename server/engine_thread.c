@@ -8,6 +8,7 @@
 #include "model/generator.h"
 #include "server/engine_model.h"
 #include "server/job.h"
+#include "server/mailbox.h"
 #include "server/queue.h"
 
 #include <errno.h>
@@ -46,45 +47,26 @@ struct engine_thread {
     struct generator_image *images; /* [slots] */
     struct job *active;             /* all jobs with images waiting or in lanes */
     int n_failures;
-    uint64_t evaluations, n_images, n_images_not_finite;
-    double evaluations_per_s;
 
     atomic_uint_least64_t tick_started_ns; /* 0: no tick runs */
 
-    /* Where the threads meet. */
-    pthread_mutex_t mutex;
-    pthread_cond_t submitted_or_stop;
-    bool stop;
-    struct job *submitted, **submitted_end;
-    struct job *done, **done_end;
-    struct engine_stats stats;
+    struct engine_stats stats; /* as they are published */
+    struct mailbox mailbox;    /* where the threads meet */
 };
 
 static void publish_state(struct engine_thread *e, enum engine_state state,
                           const struct error *error)
 {
-    pthread_mutex_lock(&e->mutex);
     e->stats.state = state;
     e->stats.n_models = e->n_models;
     e->stats.slots = e->n_models * e->settings->slots;
     if (error)
         e->stats.error = *error;
-    pthread_mutex_unlock(&e->mutex);
+    mailbox_publish(&e->mailbox, &e->stats);
     e->wake(e->wake_arg);
 }
 
 /* Loading */
-
-/* Loading takes a while, and a daemon that is told to end should not see it through. */
-static bool stop_wanted(struct engine_thread *e)
-{
-    bool stop;
-
-    pthread_mutex_lock(&e->mutex);
-    stop = e->stop;
-    pthread_mutex_unlock(&e->mutex);
-    return stop;
-}
 
 static int load_model(struct engine_thread *e, const struct settings_model *setting,
                       const struct generator_options *options, struct error *err)
@@ -97,7 +79,8 @@ static int load_model(struct engine_thread *e, const struct settings_model *sett
     rc = engine_model_load(e->device, setting, options, &m->loaded, err);
     if (rc < 0)
         return rc;
-    if (stop_wanted(e))
+    /* Loading takes a while, and a daemon that is told to end should not see it through. */
+    if (mailbox_is_stopped(&e->mailbox))
         return error_set(err, -ECANCELED, "told to stop");
     m->queue.parked_max = options->slots;
     rc = engine_model_test(&m->loaded, err);
@@ -139,7 +122,7 @@ static int load(struct engine_thread *e, struct error *err)
     e->images = calloc((size_t)s->slots, sizeof(*e->images));
     if (!e->images)
         return error_set(err, -ENOMEM, "out of memory for %d slots", s->slots);
-    for (int i = 0; i < s->n_models && rc == 0 && !stop_wanted(e); i++) {
+    for (int i = 0; i < s->n_models && rc == 0 && !mailbox_is_stopped(&e->mailbox); i++) {
         rc = load_model(e, &s->models[i], &options, err);
         if (rc == 0)
             publish_state(e, ENGINE_LOADING, NULL);
@@ -173,8 +156,7 @@ static void unload(struct engine_thread *e)
 
 /* Computing */
 
-/* With the mutex held. */
-static void write_stats(struct engine_thread *e)
+static void count_lanes(struct engine_thread *e)
 {
     e->stats.waiting = 0;
     e->stats.busy = 0;
@@ -182,13 +164,8 @@ static void write_stats(struct engine_thread *e)
         e->stats.waiting += e->models[i].queue.n_images;
         e->stats.busy += generator_busy(e->models[i].loaded.generator);
     }
-    e->stats.evaluations = e->evaluations;
-    e->stats.images = e->n_images;
-    e->stats.images_not_finite = e->n_images_not_finite;
-    e->stats.evaluations_per_s = e->evaluations_per_s;
 }
 
-/* Whoever learns that the job is done also sees the statistics after it. */
 static void finish_job(struct engine_thread *e, struct job *job, int status)
 {
     struct job **link = &e->active;
@@ -196,14 +173,10 @@ static void finish_job(struct engine_thread *e, struct job *job, int status)
     while (*link != job)
         link = &(*link)->next;
     *link = job->next;
-    job->next = NULL;
     job->status = status;
     job->finished_ns = uv_hrtime();
-    pthread_mutex_lock(&e->mutex);
-    *e->done_end = job;
-    e->done_end = &job->next;
-    write_stats(e);
-    pthread_mutex_unlock(&e->mutex);
+    count_lanes(e);
+    mailbox_finish(&e->mailbox, job, &e->stats);
     e->wake(e->wake_arg);
 }
 
@@ -285,7 +258,7 @@ static void fail_not_finite(struct engine_thread *e, struct model *m, struct job
                   "model \"%s\": the image of seed %" PRIu64 " has numbers that are not finite",
                   m->loaded.name, image->seed);
 
-    e->n_images_not_finite++;
+    e->stats.images_not_finite++;
     queue_finish(&m->queue, job);
     if (job->n_finished + 1 == job->n)
         finish_job(e, job, rc);
@@ -308,7 +281,7 @@ static void deliver(struct engine_thread *e, struct model *m, const struct gener
         return;
     }
     memcpy(job->pixels + (size_t)(image->seed - job->seed) * bytes, image->pixels, bytes);
-    e->n_images++;
+    e->stats.images++;
     queue_finish(&m->queue, job);
     if (++job->n_finished == job->n)
         finish_job(e, job, 0);
@@ -347,10 +320,10 @@ static void tick(struct engine_thread *e, struct model *m)
         return;
     }
     e->n_failures = 0;
-    e->evaluations += (uint64_t)busy;
+    e->stats.evaluations += (uint64_t)busy;
     rate = (double)busy * 1e9 / (double)(uv_hrtime() - start_ns + 1);
-    e->evaluations_per_s =
-        e->evaluations_per_s > 0 ? 0.9 * e->evaluations_per_s + 0.1 * rate : rate;
+    e->stats.evaluations_per_s =
+        e->stats.evaluations_per_s > 0 ? 0.9 * e->stats.evaluations_per_s + 0.1 * rate : rate;
     for (int i = 0; i < n; i++)
         deliver(e, m, &e->images[i]);
 }
@@ -359,30 +332,22 @@ static void tick(struct engine_thread *e, struct model *m)
 static bool take_submitted(struct engine_thread *e)
 {
     struct job *job, *next;
-    bool stop;
 
-    pthread_mutex_lock(&e->mutex);
-    while (!e->stop && !e->submitted && !e->active)
-        pthread_cond_wait(&e->submitted_or_stop, &e->mutex);
-    stop = e->stop;
-    job = e->submitted;
-    e->submitted = NULL;
-    e->submitted_end = &e->submitted;
-    pthread_mutex_unlock(&e->mutex);
+    if (!mailbox_take_submitted(&e->mailbox, !e->active, &job))
+        return false;
     for (; job; job = next) {
         next = job->next;
         job->next = e->active;
         e->active = job;
         queue_push(&e->models[job->model].queue, job);
     }
-    return !stop;
+    return true;
 }
 
 static void publish_stats(struct engine_thread *e)
 {
-    pthread_mutex_lock(&e->mutex);
-    write_stats(e);
-    pthread_mutex_unlock(&e->mutex);
+    count_lanes(e);
+    mailbox_publish(&e->mailbox, &e->stats);
 }
 
 static void compute(struct engine_thread *e)
@@ -443,15 +408,11 @@ int engine_thread_start(const struct settings *settings, void (*wake)(void *arg)
     e->settings = settings;
     e->wake = wake;
     e->wake_arg = arg;
-    e->submitted_end = &e->submitted;
-    e->done_end = &e->done;
-    pthread_mutex_init(&e->mutex, NULL);
-    pthread_cond_init(&e->submitted_or_stop, NULL);
+    mailbox_init(&e->mailbox);
     rc = pthread_create(&e->thread, NULL, run, e);
     if (rc != 0) {
         error_set(err, -rc, "could not start the engine's thread: %s", strerror(rc));
-        pthread_cond_destroy(&e->submitted_or_stop);
-        pthread_mutex_destroy(&e->mutex);
+        mailbox_fini(&e->mailbox);
         free(e);
         return -rc;
     }
@@ -463,14 +424,10 @@ void engine_thread_stop(struct engine_thread *e)
 {
     if (!e)
         return;
-    pthread_mutex_lock(&e->mutex);
-    e->stop = true;
-    pthread_cond_signal(&e->submitted_or_stop);
-    pthread_mutex_unlock(&e->mutex);
+    mailbox_stop(&e->mailbox);
     pthread_join(e->thread, NULL);
     unload(e);
-    pthread_cond_destroy(&e->submitted_or_stop);
-    pthread_mutex_destroy(&e->mutex);
+    mailbox_fini(&e->mailbox);
     free(e);
 }
 
@@ -478,9 +435,7 @@ void engine_thread_stats(struct engine_thread *e, struct engine_stats *out)
 {
     uint64_t started_ns = atomic_load(&e->tick_started_ns);
 
-    pthread_mutex_lock(&e->mutex);
-    *out = e->stats;
-    pthread_mutex_unlock(&e->mutex);
+    mailbox_stats(&e->mailbox, out);
     out->stalled =
         started_ns && uv_hrtime() - started_ns > (uint64_t)e->settings->stall_timeout_ms * 1000000;
 }
@@ -507,12 +462,7 @@ const char *engine_thread_identity(const struct engine_thread *e)
 
 void engine_thread_submit(struct engine_thread *e, struct job *job)
 {
-    job->next = NULL;
-    pthread_mutex_lock(&e->mutex);
-    *e->submitted_end = job;
-    e->submitted_end = &job->next;
-    pthread_cond_signal(&e->submitted_or_stop);
-    pthread_mutex_unlock(&e->mutex);
+    mailbox_submit(&e->mailbox, job);
 }
 
 void engine_thread_cancel(struct job *job)
@@ -522,16 +472,5 @@ void engine_thread_cancel(struct job *job)
 
 struct job *engine_thread_take_done(struct engine_thread *e)
 {
-    struct job *job;
-
-    pthread_mutex_lock(&e->mutex);
-    job = e->done;
-    if (job) {
-        e->done = job->next;
-        if (!e->done)
-            e->done_end = &e->done;
-        job->next = NULL;
-    }
-    pthread_mutex_unlock(&e->mutex);
-    return job;
+    return mailbox_take_done(&e->mailbox);
 }

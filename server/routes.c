@@ -34,6 +34,12 @@ static void get_openapi(struct daemon *d, struct exchange *x)
     exchange_respond(x, 200, "application/json", asset_openapi_json, asset_openapi_json_size, NULL);
 }
 
+static void get_admin_openapi(struct daemon *d, struct exchange *x)
+{
+    exchange_respond(x, 200, "application/json", asset_openapi_admin_json,
+                     asset_openapi_admin_json_size, NULL);
+}
+
 static void get_version(struct daemon *d, struct exchange *x)
 {
     exchange_respond_json(x, 200, describe_version());
@@ -96,9 +102,13 @@ static const struct route public_routes[] = {
 };
 
 static const struct route admin_routes[] = {
-    {"GET", "/livez", false, NULL, get_livez},     {"GET", "/readyz", false, NULL, get_readyz},
-    {"GET", "/version", false, NULL, get_version}, {"GET", "/v1/queue", true, NULL, get_queue},
-    {"GET", "/metrics", false, NULL, get_metrics}, {NULL, NULL, false, NULL, NULL},
+    {"GET", "/openapi.json", false, NULL, get_admin_openapi},
+    {"GET", "/livez", false, NULL, get_livez},
+    {"GET", "/readyz", false, NULL, get_readyz},
+    {"GET", "/version", false, NULL, get_version},
+    {"GET", "/v1/queue", true, NULL, get_queue},
+    {"GET", "/metrics", false, NULL, get_metrics},
+    {NULL, NULL, false, NULL, NULL},
 };
 
 /* NULL where nothing fits; the exchange has then been answered. */
