@@ -22,6 +22,7 @@ FROM ${DEBIAN_BASE} AS cpu
 COPY tools/packages tools/packages-run.txt /tmp/tools/
 RUN /tmp/tools/packages --yes run && rm -rf /tmp/tools /var/lib/apt/lists/*
 COPY --from=build /out/usr/bin/ /usr/bin/
+COPY --from=build /out/usr/share/softdiff/choices/ /usr/share/softdiff/choices/
 COPY model/zoo/ /usr/share/softdiff/zoo/
 # 0.0.0.0, since a container's loopback is nobody else's; -p decides what the host sees of it.
 ENV SOFTDIFF_LISTEN=0.0.0.0:8080 \
@@ -39,6 +40,7 @@ FROM ${CUDA_BASE} AS cuda
 COPY tools/packages tools/packages-run.txt /tmp/tools/
 RUN /tmp/tools/packages --yes run && rm -rf /tmp/tools /var/lib/apt/lists/*
 COPY --from=build /out/usr/bin/ /usr/bin/
+COPY --from=build /out/usr/share/softdiff/choices/ /usr/share/softdiff/choices/
 COPY model/zoo/ /usr/share/softdiff/zoo/
 ENV SOFTDIFF_LISTEN=0.0.0.0:8080 \
     SOFTDIFF_ADMIN_LISTEN=0.0.0.0:9090 \

@@ -33,7 +33,7 @@ int precision_parse(const char *name, enum precision *out, struct error *err); /
 
 struct device; /* opaque to callers; each table defines its own, see struct device_base */
 
-enum { KERNEL_STAGES_MAX = 3, DEVICE_ALGORITHMS_MAX = 8, DEVICE_MACHINE_BYTES = 160 };
+enum { KERNEL_STAGES_MAX = 4, DEVICE_ALGORITHMS_MAX = 8, DEVICE_MACHINE_BYTES = 160 };
 
 /* A kernel. Tables embed it as the first member of their own struct. */
 struct kernel {

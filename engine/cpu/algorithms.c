@@ -1,6 +1,7 @@
 #include "engine/cpu/algorithms.h"
 #include "engine/cpu/convolution.h"
 #include "engine/cpu/cpu_kernels.h"
+#include "engine/cpu/padded.h"
 #include "engine/cpu/winograd.h"
 
 struct algorithm {
@@ -89,6 +90,8 @@ static int algorithms_list(const struct cpu_device *device, const struct convolu
         list[n++] = (struct algorithm){"whole", convolution_whole_create};
     if (winograd && device->amx)
         list[n++] = winograd_of(shape->kind);
+    if (padded_suits(shape))
+        list[n++] = (struct algorithm){"winograd-padded", padded_create};
     return n;
 }
 

@@ -1,9 +1,10 @@
 /* The algorithms of the cpu device for operations that it can compute in several ways: convolutions
  * of images and their gradients.
  *
- *     winograd  fewer products, in 16 bits (winograd.h); bf16 without AMX only
- *     direct    oneDNN; forward, an image is cut into bands for several threads
- *     whole     oneDNN, forward, with images left whole
+ *     winograd         fewer products, in 16 bits (winograd.h); bf16, channels a multiple of 32
+ *     direct           oneDNN; forward, an image is cut into bands for several threads
+ *     whole            oneDNN, forward, with images left whole
+ *     winograd-padded  the first, for other numbers of channels (padded.h)
  *
  * Each computes an image the same way whatever stands beside it in the batch.
  */

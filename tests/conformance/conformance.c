@@ -84,8 +84,13 @@ void subject_name(const struct subject *s, enum op_kind kind, int index, char *t
 
 void subject_case(const struct subject *s, enum op_kind kind, int index, struct op_case *out)
 {
+    const char *names[DEVICE_ALGORITHMS_MAX];
+
     case_make(kind, index, subject_dtype(s), out);
     out->spec.algorithm = s->algorithm;
+    /* A table of choices has no say here. */
+    if (!s->algorithm && device_algorithms(s->device, &out->spec, names) > 0)
+        out->spec.algorithm = names[0];
 }
 
 static bool has_algorithm(const struct subject *s, const struct kernel_spec *spec)

@@ -13,7 +13,7 @@ struct subject {
     struct device *device;
     struct device *reference;
     enum precision precision; /* fp32 or bf16 */
-    const char *algorithm;    /* NULL: the one that the device takes by itself */
+    const char *algorithm;    /* NULL: the device's first */
     uint64_t seed;
 };
 

@@ -316,11 +316,14 @@ static void a_device_refuses_what_it_does_not_have(void **state)
 
 static void the_id_is_of_all_that_bytes_depend_on(void **state)
 {
-    struct device *a = open_device("cpu", 1, NULL), *b = open_device("cpu", 3, NULL);
-    struct device *reference = open_device("reference", 1, NULL), *told;
+    const char *empty = files_path("empty");
+    struct device *a, *b, *reference = open_device("reference", 1, NULL), *told;
     char id[IDENTITY_BYTES], other[IDENTITY_BYTES];
     struct error err;
 
+    files_write("empty", HEADER, strlen(HEADER));
+    a = open_device("cpu", 1, empty);
+    b = open_device("cpu", 3, empty);
     assert_int_equal(identity_of(a, PRECISION_FP32, id, &err), 0);
     assert_int_equal(strlen(id), 16);
     assert_int_equal(strspn(id, "0123456789abcdef"), 16);
@@ -345,14 +348,17 @@ static void the_id_is_of_all_that_bytes_depend_on(void **state)
     device_close(a);
 }
 
-/* What comes with the program can be read, and names algorithms that its machine's kind has. */
-static void the_shipped_tables_are_in_order(void **state)
+/* What comes with the program is found by a program in its build folder. */
+static void the_shipped_tables_are_read(void **state)
 {
+    static const char machine[] = "cpu oneDNN-2.6.3 avx512_core_bf16 avx512_bf16 L1d-48K L2-1024K";
+    struct kernel_spec spec = convolution(48, DTYPE_BF16);
     struct choices *c = new_choices();
     struct error err;
 
     if (choices_read_shipped(c, &err) < 0)
         fail_msg("%s", err.text);
+    assert_string_equal(choices_find(c, machine, &spec), "winograd-padded");
     choices_destroy(c);
 }
 
@@ -368,7 +374,7 @@ int main(void)
         cmocka_unit_test(a_device_takes_what_its_table_says),
         cmocka_unit_test(a_device_refuses_what_it_does_not_have),
         cmocka_unit_test(the_id_is_of_all_that_bytes_depend_on),
-        cmocka_unit_test(the_shipped_tables_are_in_order),
+        cmocka_unit_test(the_shipped_tables_are_read),
     };
 
     return cmocka_run_group_tests_name("choices", tests, files_set_up, files_tear_down);
