@@ -1,5 +1,6 @@
 #include "tools/generate.h"
 #include "engine/base/error.h"
+#include "engine/base/watch.h"
 #include "model/generator.h"
 
 #include <errno.h>
@@ -7,7 +8,7 @@
 #include <string.h>
 
 int generate_images(struct generator *g, int n, uint64_t first_seed, enum sampler sampler, int nfe,
-                    const volatile sig_atomic_t *stop, uint8_t *pixels, struct error *err)
+                    const struct watch *watch, uint8_t *pixels, struct error *err)
 {
     int side = generator_side(g), n_submitted = 0, n_done = 0, rc = 0;
     size_t image_bytes = (size_t)side * (size_t)side * (size_t)generator_channels(g);
@@ -18,7 +19,7 @@ int generate_images(struct generator *g, int n, uint64_t first_seed, enum sample
     while (n_done < n) {
         int n_images;
 
-        if (stop && *stop) {
+        if (watch_stop(watch)) {
             rc = error_set(err, -ECANCELED, "stopped with %d of %d images done", n_done, n);
             break;
         }
@@ -45,6 +46,7 @@ int generate_images(struct generator *g, int n, uint64_t first_seed, enum sample
             memcpy(pixels + images[i].id * image_bytes, images[i].pixels, image_bytes);
         }
         n_done += n_images;
+        watch_progress(watch, "drawing images", n_done, n);
     }
 
 out:

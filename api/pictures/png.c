@@ -1,4 +1,4 @@
-/* libpng reports errors by longjmp. Each direction therefore runs inside one function that keeps
+/* libpng reports errors by longjmp. Encoding therefore runs inside one function that keeps
  * everything it changes behind a pointer, so that nothing is lost with the registers.
  */
 #include "api/pictures/png.h"
@@ -12,21 +12,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { COMPRESSION_LEVEL = 3, CHUNK_BYTES_MAX = 8 << 20, CHUNKS_MAX = 1000 };
+enum { COMPRESSION_LEVEL = 3 };
 
 struct codec {
     png_structp png;
     png_infop info;
     char message[128]; /* libpng's last error */
     bool out_of_memory;
-    /* writing */
     uint8_t *out; /* malloc'ed */
     size_t size, capacity;
-    /* reading */
-    const uint8_t *data;
-    size_t left;
-    uint8_t *rgb; /* malloc'ed */
-    png_bytep *rows;
     int w, h;
 };
 
@@ -65,17 +59,6 @@ static void on_write(png_structp png, png_bytep bytes, png_size_t n)
 
 static void on_flush(png_structp png)
 {
-}
-
-static void on_read(png_structp png, png_bytep bytes, png_size_t n)
-{
-    struct codec *c = png_get_io_ptr(png);
-
-    if (n > c->left)
-        png_error(png, "the file ends early");
-    memcpy(bytes, c->data, n);
-    c->data += n;
-    c->left -= n;
 }
 
 static int write_all(struct codec *c, int channels, const uint8_t *pixels, const char *text_key,
@@ -135,67 +118,5 @@ int png_encode(int w, int h, int channels, const uint8_t *pixels, const char *te
 out:
     png_destroy_write_struct(&c.png, &c.info);
     free(c.out);
-    return rc;
-}
-
-static int read_all(struct codec *c)
-{
-    if (setjmp(png_jmpbuf(c->png)))
-        return c->out_of_memory ? -ENOMEM : -EINVAL;
-    png_set_read_fn(c->png, c, on_read);
-    png_set_user_limits(c->png, PNG_SIDE_MAX_PX, PNG_SIDE_MAX_PX);
-    png_set_chunk_malloc_max(c->png, CHUNK_BYTES_MAX);
-    png_set_chunk_cache_max(c->png, CHUNKS_MAX);
-    png_read_info(c->png, c->info);
-    png_set_expand(c->png);
-    png_set_scale_16(c->png);
-    png_set_strip_alpha(c->png);
-    png_set_gray_to_rgb(c->png);
-    png_set_interlace_handling(c->png);
-    png_read_update_info(c->png, c->info);
-    c->w = (int)png_get_image_width(c->png, c->info);
-    c->h = (int)png_get_image_height(c->png, c->info);
-    if (png_get_rowbytes(c->png, c->info) != (size_t)c->w * 3)
-        png_error(c->png, "the rows are not RGB");
-
-    c->rgb = malloc((size_t)c->w * 3 * (size_t)c->h);
-    c->rows = malloc((size_t)c->h * sizeof(*c->rows));
-    if (!c->rgb || !c->rows) {
-        c->out_of_memory = true;
-        png_error(c->png, "out of memory");
-    }
-    for (int y = 0; y < c->h; y++)
-        c->rows[y] = c->rgb + (size_t)y * (size_t)c->w * 3;
-    png_read_image(c->png, c->rows);
-    png_read_end(c->png, NULL); /* notices a missing end and damaged checksums */
-    return 0;
-}
-
-int png_decode(const uint8_t *data, size_t size, int *w, int *h, uint8_t **rgb, struct error *err)
-{
-    struct codec c = {.data = data, .left = size};
-    int rc;
-
-    if (size < 8 || png_sig_cmp(data, 0, 8))
-        return error_set(err, -EINVAL, "not a PNG");
-    c.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &c, on_error, on_warning);
-    c.info = c.png ? png_create_info_struct(c.png) : NULL;
-    if (!c.info) {
-        rc = error_set(err, -ENOMEM, "out of memory decoding a PNG");
-        goto out;
-    }
-    rc = read_all(&c);
-    if (rc < 0) {
-        error_set(err, rc, "could not decode a PNG: %s", c.message);
-        goto out;
-    }
-    *w = c.w;
-    *h = c.h;
-    *rgb = c.rgb;
-    c.rgb = NULL;
-out:
-    png_destroy_read_struct(&c.png, &c.info, NULL);
-    free(c.rows);
-    free(c.rgb);
     return rc;
 }

@@ -1,4 +1,4 @@
-/* PNG files in memory: what the daemon answers with, and what data sets consist of.
+/* Pixels to PNG files in memory.
  *
  * Encoding is deterministic: the same pixels and text give the same bytes with one build of
  * libpng and zlib (level 3, the Sub filter on every row, no time stamp, no gamma).
@@ -23,15 +23,5 @@ enum { PNG_SIDE_MAX_PX = 16384 };
  */
 int png_encode(int w, int h, int channels, const uint8_t *pixels, const char *text_key,
                const char *text, uint8_t **out, size_t *size, struct error *err);
-
-/* Decodes a PNG of any type to RGB with 8 bits per channel: palettes and grey are expanded, 16
- * bits are rounded to 8, alpha is dropped, gamma is ignored.
- *
- * rgb  malloc'ed [h,w,3], owned by the caller
- *
- * 0, -EINVAL (not a PNG, damaged, truncated, or a side above PNG_SIDE_MAX_PX; w, h and rgb are
- * then untouched), -ENOMEM.
- */
-int png_decode(const uint8_t *data, size_t size, int *w, int *h, uint8_t **rgb, struct error *err);
 
 #endif

@@ -56,6 +56,8 @@ LIBRARIES = {
                   "tools/inspect", "tools/simulate", "tools/train"),
     "png.h": ("api/pictures",),
     "jpeglib.h": ("api/pictures",),
+    "jerror.h": ("api/pictures",),
+    "lcms2.h": ("api/pictures",),
     "uv.h": ("server",),
     "microhttpd.h": ("server",),
 }

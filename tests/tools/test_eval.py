@@ -88,6 +88,21 @@ def test_folders_are_joined(evaluate, folders):
     assert abs(numbers(evaluate("distance", "joined", "whole"))["FD"]) < 0.01
 
 
+def test_bad_pictures_are_left_out_where_asked(evaluate, folders):
+    (folders / "b" / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    (folders / "b" / "deep" / "link.png").symlink_to("nowhere")
+    Image.new("RGB", (8, 8)).save(folders / "b" / "x.webp")
+    for arguments in (["stats", "b", "-o", "s"], ["distance", "a", "b"],
+                      ["curve", "--samples", ".", "--reference", "b", "--csv", "c.csv"]):
+        done = evaluate(*arguments)
+        assert done.returncode == 1 and '"b/' in done.stderr.splitlines()[-1], done.stderr
+        done = evaluate(*arguments, "--skip-bad")
+        assert done.returncode == 0, done.stderr
+        assert "bad.png" in done.stderr and "link.png" in done.stderr
+        assert 'event=not_read pictures=1 formats="1 WebP"' in done.stderr
+    assert evaluate("stats", "b", "-o", "s", "--skip-bad").stdout == "24 pictures at 32 px\n"
+
+
 def test_pictures_are_cropped_to_a_square(evaluate, tmp_path):
     for name in ("wide", "square"):
         (tmp_path / name).mkdir()

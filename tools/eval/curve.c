@@ -2,6 +2,7 @@
 #include "engine/base/clock.h"
 #include "engine/base/error.h"
 #include "engine/base/pool.h"
+#include "engine/base/watch.h"
 #include "engine/device.h"
 #include "model/checkpoint.h"
 #include "model/digest.h"
@@ -172,7 +173,7 @@ static int generate_samples(struct curve *c, enum sampler sampler, int nfe, doub
     if (rc < 0)
         return rc;
     start = clock_seconds();
-    rc = generate_images(c->generator, c->o->n, c->o->seed, sampler, nfe, c->o->stop, c->generated,
+    rc = generate_images(c->generator, c->o->n, c->o->seed, sampler, nfe, c->o->watch, c->generated,
                          err);
     *seconds = clock_seconds() - start;
     return rc < 0 ? rc : convert_samples(c, err);
@@ -186,7 +187,7 @@ static int measure_row(struct curve *c, struct result *row, struct error *err)
     int rc = sets_extractor(c->sets, &e, err);
 
     if (rc == 0)
-        rc = statistics_of_pixels(e, sets_pool(c->sets), c->o->n, c->pixels, c->o->stop, &samples,
+        rc = statistics_of_pixels(e, sets_pool(c->sets), c->o->n, c->pixels, c->o->watch, &samples,
                                   err);
     if (rc == 0)
         rc = comparison_make(sets_pool(c->sets), samples, c->reference, &comparison, err);
@@ -344,7 +345,7 @@ static int run_rows(struct curve *c, struct error *err)
 
     for (int i = 0; i < c->o->n_nfes && rc == 0; i++)
         for (int j = 0; j < c->n_samplers && rc == 0; j++) {
-            if (c->o->stop && *c->o->stop)
+            if (watch_stop(c->o->watch))
                 rc = error_set(err, -ECANCELED, "stopped");
             else
                 rc = run_row(c, c->samplers[j], c->o->nfes[i], err);

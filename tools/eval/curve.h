@@ -6,12 +6,12 @@
 #include "engine/device.h"
 #include "model/sampler.h"
 
-#include <signal.h>
 #include <stdint.h>
 
 struct error;
 struct sets;
 struct statistics;
+struct watch;
 
 enum { CURVE_POINTS_MAX = 64 };
 
@@ -24,17 +24,17 @@ struct curve_options {
     int n_nfes;
     enum sampler samplers[SAMPLERS];
     int nfes[CURVE_POINTS_MAX];
-    int n;                             /* samples, >= 2 */
-    uint64_t seed;                     /* of the first sample, then seed + 1, ... */
-    enum precision precision;          /* of the generator */
-    const volatile sig_atomic_t *stop; /* may be NULL */
+    int n;                     /* samples, >= 2 */
+    uint64_t seed;             /* of the first sample, then seed + 1, ... */
+    enum precision precision;  /* of the generator */
+    const struct watch *watch; /* may be NULL */
 };
 
 /* Prints a line per row. Samples are read where all n are in the folder, else generated, else left
  * out with a line that says so. The chart shows, for these n and seed and this reference, the rows
  * of the file that are wanted or of this model, and the floor if the reference can be split; it is
  * drawn after every row.
- * 0, -ECANCELED when *stop became true (finished rows are kept), or the error of a part. */
+ * 0, -ECANCELED (finished rows are kept), or the error of a part. */
 int curve_run(const struct curve_options *o, struct sets *sets, const struct statistics *reference,
               struct error *err);
 

@@ -1,6 +1,7 @@
 #include "tools/eval/extractor.h"
 #include "engine/base/error.h"
 #include "engine/base/pool.h"
+#include "engine/base/watch.h"
 #include "engine/device.h"
 #include "engine/parameters.h"
 #include "engine/executor.h"
@@ -138,8 +139,8 @@ static void prepare_picture(void *arg, int i, int worker)
                 (float)enlarged[3 * pixel + 2 - (size_t)c] - squeezenet_mean[c];
 }
 
-int extractor_compute(struct extractor *e, int n, const uint8_t *pixels,
-                      const volatile sig_atomic_t *stop, float *out, struct error *err)
+int extractor_compute(struct extractor *e, int n, const uint8_t *pixels, const struct watch *watch,
+                      float *out, struct error *err)
 {
     size_t image_bytes = (size_t)e->side * (size_t)e->side * 3;
 
@@ -147,7 +148,7 @@ int extractor_compute(struct extractor *e, int n, const uint8_t *pixels,
         int count = n - first < BATCH ? n - first : BATCH, rc = 0;
         struct preparation job = {.e = e, .pixels = pixels + (size_t)first * image_bytes};
 
-        if (stop && *stop)
+        if (watch_stop(watch))
             return error_set(err, -ECANCELED, "stopped with the features of %d of %d pictures",
                              first, n);
         pool_run(e->pool, count, prepare_picture, &job);
@@ -163,6 +164,7 @@ int extractor_compute(struct extractor *e, int n, const uint8_t *pixels,
                                out + (size_t)first * SQUEEZENET_FEATURES, err);
         if (rc < 0)
             return rc;
+        watch_progress(watch, "features of pictures", first + count, n);
     }
     return 0;
 }

@@ -6,12 +6,12 @@
 #ifndef TOOLS_EVAL_EXTRACTOR_H
 #define TOOLS_EVAL_EXTRACTOR_H
 
-#include <signal.h>
 #include <stdint.h>
 
 struct device;
 struct error;
 struct pool;
+struct watch;
 struct extractor;
 
 /* network: file of the weights. side: of the pictures, px. device is borrowed and must outlive it.
@@ -24,9 +24,8 @@ void extractor_destroy(struct extractor *e);
 int extractor_side(const struct extractor *e);
 
 /* pixels [n,side,side,3] RGB -> out [n,SQUEEZENET_FEATURES]. A picture's features do not depend on
- * those beside it. stop: checked now and then, may be NULL.
- * 0, -ECANCELED when *stop became true, -ENOMEM or -EIO. */
-int extractor_compute(struct extractor *e, int n, const uint8_t *pixels,
-                      const volatile sig_atomic_t *stop, float *out, struct error *err);
+ * those beside it. watch: told of the pictures, may be NULL. 0, -ECANCELED, -ENOMEM or -EIO. */
+int extractor_compute(struct extractor *e, int n, const uint8_t *pixels, const struct watch *watch,
+                      float *out, struct error *err);
 
 #endif

@@ -1,5 +1,6 @@
 /* softdiff-eval: how far a model's pictures are from real ones. */
 #include "engine/base/error.h"
+#include "tools/activity.h"
 #include "tools/arguments.h"
 #include "tools/eval/comparison.h"
 #include "tools/eval/curve.h"
@@ -9,7 +10,6 @@
 
 #include <errno.h>
 #include <math.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,14 +18,6 @@
 enum { OPERANDS_MAX = 64, SIDE_MAX = 1024, SAMPLES_MAX = 1000000 };
 
 static const char program[] = "softdiff-eval";
-
-static volatile sig_atomic_t stop;
-
-static void ask_to_stop(int number)
-{
-    stop = 1;
-    signal(number, SIG_DFL);
-}
 
 static int finish(int rc, const struct error *err)
 {
@@ -63,7 +55,8 @@ static int write_statistics(const struct sets_options *options, int n, const cha
     if (rc == 0)
         rc = sets_extractor(sets, &e, err);
     if (rc == 0)
-        rc = statistics_of_folders(e, sets_pool(sets), n, folders, &stop, &s, err);
+        rc = statistics_of_folders(e, sets_pool(sets), n, folders, options->skip_bad,
+                                   options->watch, &s, err);
     if (rc == 0)
         rc = statistics_write(out, s, small, err);
     if (rc == 0) {
@@ -77,10 +70,11 @@ static int write_statistics(const struct sets_options *options, int n, const cha
 
 static int stats_main(int argc, char **argv)
 {
+    struct activity activity;
     struct sets_options options = {.device = "auto",
                                    .choices = arguments_choices(),
                                    .side = SETS_SIDE,
-                                   .stop = &stop};
+                                   .watch = &activity.watch};
     const char *out = NULL;
     bool small = false;
     const struct argument table[] = {
@@ -88,6 +82,8 @@ static int stats_main(int argc, char **argv)
         {"side", 0, ARGUMENT_INT, &options.side, 1, SIDE_MAX, "PX",
          "that pictures are brought to, the model's; default 32"},
         {"small", 0, ARGUMENT_FLAG, &small, 0, 0, NULL, "mean and covariance only: 2 MB"},
+        {"skip-bad", 0, ARGUMENT_FLAG, &options.skip_bad, 0, 0, NULL,
+         "leave out pictures that cannot be read"},
         ARGUMENTS_THREADS(&options.n_threads),
         ARGUMENTS_DEVICE(&options.device),
         ARGUMENTS_CHOICES(&options.choices),
@@ -114,6 +110,7 @@ static int stats_main(int argc, char **argv)
         error_set(&err, -EINVAL, "--out is needed");
         return arguments_refuse(program, err.text);
     }
+    activity_begin(&activity, 0);
     return finish(write_statistics(&options, count_operands(folders), folders, out, small, &err),
                   &err);
 }
@@ -160,13 +157,18 @@ static int compare_sets(struct sets *sets, int n, const char *const *paths,
 
 static int distance_main(int argc, char **argv)
 {
-    struct sets_options options = {.device = "auto", .choices = arguments_choices(), .stop = &stop};
+    struct activity activity;
+    struct sets_options options = {.device = "auto",
+                                   .choices = arguments_choices(),
+                                   .watch = &activity.watch};
     bool with_floor = false;
     const struct argument table[] = {
         {"side", 0, ARGUMENT_INT, &options.side, 1, SIDE_MAX, "PX",
          "that pictures are brought to; default: that of a file of statistics, else 32"},
         {"floor", 0, ARGUMENT_FLAG, &with_floor, 0, 0, NULL,
          "as many pictures of REFERENCE against its others, too"},
+        {"skip-bad", 0, ARGUMENT_FLAG, &options.skip_bad, 0, 0, NULL,
+         "leave out pictures that cannot be read"},
         ARGUMENTS_THREADS(&options.n_threads),
         ARGUMENTS_DEVICE(&options.device),
         ARGUMENTS_CHOICES(&options.choices),
@@ -194,6 +196,7 @@ static int distance_main(int argc, char **argv)
     if (code >= 0)
         return code;
     n = count_operands(paths);
+    activity_begin(&activity, 0);
     rc = sets_open(&options, &sets, &err);
     if (rc == 0)
         rc = sets_read(sets, n, paths, s, &err);
@@ -242,8 +245,11 @@ static int parse_curve(const char *samplers, const char *nfes, const char *preci
 
 static int curve_main(int argc, char **argv)
 {
-    struct sets_options options = {.device = "auto", .choices = arguments_choices(), .stop = &stop};
-    struct curve_options o = {.n = 2000, .stop = &stop};
+    struct activity activity;
+    struct sets_options options = {.device = "auto",
+                                   .choices = arguments_choices(),
+                                   .watch = &activity.watch};
+    struct curve_options o = {.n = 2000, .watch = &activity.watch};
     const char *reference = NULL, *samplers = NULL, *nfes = "5,10,20,40";
     const char *precision = "auto";
     const struct argument table[] = {
@@ -262,6 +268,8 @@ static int curve_main(int argc, char **argv)
         {"side", 0, ARGUMENT_INT, &options.side, 1, SIDE_MAX, "PX",
          "of a reference that is a folder; default 32"},
         {"precision", 0, ARGUMENT_TEXT, &precision, 0, 0, "P", "of the model: auto, fp32, bf16"},
+        {"skip-bad", 0, ARGUMENT_FLAG, &options.skip_bad, 0, 0, NULL,
+         "leave out pictures that cannot be read"},
         ARGUMENTS_THREADS(&options.n_threads),
         ARGUMENTS_DEVICE(&options.device),
         ARGUMENTS_CHOICES(&options.choices),
@@ -287,6 +295,7 @@ static int curve_main(int argc, char **argv)
         return code;
     if (parse_curve(samplers, nfes, precision, reference, &o, &err) < 0)
         return arguments_refuse(program, err.text);
+    activity_begin(&activity, 0);
     rc = sets_open(&options, &sets, &err);
     if (rc == 0)
         rc = sets_read(sets, 1, &reference, &s, &err);
@@ -312,12 +321,9 @@ int main(int argc, char **argv)
         .n_operands_min = 1,
         .n_operands_max = 1,
     };
-    struct sigaction action = {.sa_handler = ask_to_stop};
     const char *name;
     struct error err;
 
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
     for (size_t i = 0; argc > 1 && i < sizeof(commands) / sizeof(commands[0]); i++) {
         if (strcmp(argv[1], commands[i].name) == 0)
             return commands[i].run(argc - 1, argv + 1);

@@ -92,7 +92,8 @@ static int read_folder(struct sets *s, const char *path, struct statistics **out
 
     if (rc < 0)
         return rc;
-    return statistics_of_folders(e, sets_pool(s), 1, &path, s->options->stop, out, err);
+    return statistics_of_folders(e, sets_pool(s), 1, &path, s->options->skip_bad, s->options->watch,
+                                 out, err);
 }
 
 int sets_read(struct sets *s, int n, const char *const *paths, struct statistics **out,

@@ -6,7 +6,7 @@
 #ifndef TOOLS_EVAL_SETS_H
 #define TOOLS_EVAL_SETS_H
 
-#include <signal.h>
+#include <stdbool.h>
 
 struct device;
 struct error;
@@ -14,6 +14,7 @@ struct extractor;
 struct pool;
 struct sets;
 struct statistics;
+struct watch;
 
 enum { SETS_SIDE = 32 }; /* px, where nobody says otherwise */
 
@@ -21,8 +22,9 @@ struct sets_options {
     const char *network; /* file of the feature network; NULL: the one that comes with softdiff */
     const char *device, *choices; /* device_open() */
     int n_threads;                /* 0: as many as this process may use */
-    int side; /* px that pictures are brought to; 0: that of the files, else SETS_SIDE */
-    const volatile sig_atomic_t *stop; /* checked now and then, may be NULL */
+    int side;      /* px that pictures are brought to; 0: that of the files, else SETS_SIDE */
+    bool skip_bad; /* leave out pictures that cannot be read */
+    const struct watch *watch; /* may be NULL */
 };
 
 /* options are kept. 0, or what device_open() returns. */

@@ -85,11 +85,10 @@ static int statistics_of_features(struct pool *pool, int n, int side, const floa
 }
 
 int statistics_of_pixels(struct extractor *e, struct pool *pool, int n, const uint8_t *pixels,
-                         const volatile sig_atomic_t *stop, struct statistics **out,
-                         struct error *err)
+                         const struct watch *watch, struct statistics **out, struct error *err)
 {
     float *x = malloc((size_t)n * WIDTH * sizeof(*x));
-    int rc = x ? extractor_compute(e, n, pixels, stop, x, err) : no_memory(err);
+    int rc = x ? extractor_compute(e, n, pixels, watch, x, err) : no_memory(err);
 
     if (rc == 0)
         rc = statistics_of_features(pool, n, extractor_side(e), x, out, err);
@@ -98,10 +97,12 @@ int statistics_of_pixels(struct extractor *e, struct pool *pool, int n, const ui
 }
 
 /* Adds the features of a folder to x, which may move. */
-static int add_folder(struct extractor *e, struct pool *pool, const char *folder,
-                      const volatile sig_atomic_t *stop, float **x, int *n, struct error *err)
+static int add_folder(struct extractor *e, struct pool *pool, const char *folder, bool skip_bad,
+                      const struct watch *watch, float **x, int *n, struct error *err)
 {
-    const struct dataset_options options = {.side = extractor_side(e)};
+    const struct dataset_options options = {.side = extractor_side(e),
+                                            .skip_bad = skip_bad,
+                                            .watch = watch};
     struct dataset *d;
     float *longer;
     int rc = dataset_open(folder, &options, pool, &d, err);
@@ -114,21 +115,21 @@ static int add_folder(struct extractor *e, struct pool *pool, const char *folder
         return no_memory(err);
     }
     *x = longer;
-    rc = extractor_compute(e, d->n, d->pixels, stop, *x + (size_t)*n * WIDTH, err);
+    rc = extractor_compute(e, d->n, d->pixels, watch, *x + (size_t)*n * WIDTH, err);
     *n += d->n;
     dataset_close(d);
     return rc;
 }
 
 int statistics_of_folders(struct extractor *e, struct pool *pool, int n_folders,
-                          const char *const *folders, const volatile sig_atomic_t *stop,
+                          const char *const *folders, bool skip_bad, const struct watch *watch,
                           struct statistics **out, struct error *err)
 {
     float *x = NULL;
     int n = 0, rc = 0;
 
     for (int i = 0; i < n_folders && rc == 0; i++)
-        rc = add_folder(e, pool, folders[i], stop, &x, &n, err);
+        rc = add_folder(e, pool, folders[i], skip_bad, watch, &x, &n, err);
     if (rc == 0) {
         rc = statistics_of_features(pool, n, extractor_side(e), x, out, err);
         if (rc == -EINVAL)

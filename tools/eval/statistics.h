@@ -7,13 +7,13 @@
 #ifndef TOOLS_EVAL_STATISTICS_H
 #define TOOLS_EVAL_STATISTICS_H
 
-#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 struct error;
 struct extractor;
 struct pool;
+struct watch;
 
 enum { STATISTICS_DIGEST = 17 }; /* bytes, with a NUL */
 
@@ -27,14 +27,14 @@ struct statistics {
 };
 
 /* Of n pictures [n,side,side,3] RGB, side that of e.
- * 0, -EINVAL (n < 2), -ECANCELED when *stop became true (may be NULL), -ENOMEM or -EIO. */
+ * 0, -EINVAL (n < 2), -ECANCELED (watch may be NULL), -ENOMEM or -EIO. */
 int statistics_of_pixels(struct extractor *e, struct pool *pool, int n, const uint8_t *pixels,
-                         const volatile sig_atomic_t *stop, struct statistics **out,
-                         struct error *err);
+                         const struct watch *watch, struct statistics **out, struct error *err);
 
-/* Of all pictures below the folders. As above, or what dataset_open() returns. */
+/* Of all pictures below the folders; skip_bad: but those that cannot be read. As above, or what
+ * dataset_open() returns. */
 int statistics_of_folders(struct extractor *e, struct pool *pool, int n_folders,
-                          const char *const *folders, const volatile sig_atomic_t *stop,
+                          const char *const *folders, bool skip_bad, const struct watch *watch,
                           struct statistics **out, struct error *err);
 
 /* 16 digits of the SHA-256 of all that a distance to s depends on: of the numbers, and whether the

@@ -1,109 +1,21 @@
 #include "tools/pictures/dataset.h"
-#include "api/pictures/jpeg.h"
-#include "api/pictures/png.h"
+#include "api/pictures/picture.h"
 #include "api/pictures/resize.h"
 #include "engine/base/error.h"
+#include "engine/base/hash.h"
 #include "engine/base/log.h"
 #include "engine/base/pool.h"
+#include "engine/base/watch.h"
 #include "engine/base/whole_file.h"
+#include "tools/pictures/folder.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-#include <sys/stat.h>
 
-enum { FILE_BYTES_MAX = 256 << 20, DEPTH_MAX = 32 };
-
-struct paths {
-    int n, room;
-    char **items; /* owned */
-};
-
-static void paths_fini(struct paths *paths)
-{
-    for (int i = 0; i < paths->n; i++)
-        free(paths->items[i]);
-    free(paths->items);
-}
-
-/* Takes path, also on failure. */
-static int paths_add(struct paths *paths, char *path)
-{
-    if (paths->n == paths->room) {
-        int room = paths->room ? 2 * paths->room : 1024;
-        char **items = realloc(paths->items, (size_t)room * sizeof(*items));
-
-        if (!items) {
-            free(path);
-            return -ENOMEM;
-        }
-        paths->items = items;
-        paths->room = room;
-    }
-    paths->items[paths->n++] = path;
-    return 0;
-}
-
-static int compare(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-static bool has_suffix(const char *path, const char *suffix)
-{
-    size_t n = strlen(path), n_suffix = strlen(suffix);
-
-    return n > n_suffix && strcasecmp(path + n - n_suffix, suffix) == 0;
-}
-
-static bool is_picture(const char *path)
-{
-    return has_suffix(path, ".png") || has_suffix(path, ".jpg") || has_suffix(path, ".jpeg");
-}
-
-static int walk(const char *folder, int depth, struct paths *paths, struct error *err)
-{
-    DIR *dir = opendir(folder);
-    struct dirent *entry;
-    int rc = 0;
-
-    if (!dir) {
-        rc = -errno;
-        return error_set(err, rc, "could not open folder \"%s\": %s", folder, strerror(-rc));
-    }
-    while (rc == 0 && (entry = readdir(dir))) {
-        struct stat info;
-        char *path;
-
-        if (entry->d_name[0] == '.')
-            continue;
-        if (asprintf(&path, "%s/%s", folder, entry->d_name) < 0) {
-            rc = error_set(err, -ENOMEM, "out of memory listing \"%s\"", folder);
-        } else if (stat(path, &info) < 0) {
-            rc = -errno;
-            error_set(err, rc, "could not look at \"%s\": %s", path, strerror(-rc));
-            free(path);
-        } else if (S_ISDIR(info.st_mode)) {
-            if (depth == DEPTH_MAX)
-                rc = error_set(err, -EINVAL, "folder \"%s\" is too deep", path);
-            else
-                rc = walk(path, depth + 1, paths, err);
-            free(path);
-        } else if (S_ISREG(info.st_mode) && is_picture(path)) {
-            rc = paths_add(paths, path);
-            if (rc < 0)
-                error_set(err, rc, "out of memory listing \"%s\"", folder);
-        } else {
-            free(path);
-        }
-    }
-    closedir(dir);
-    return rc;
-}
+enum { FILE_BYTES_MAX = 256 << 20 };
 
 int dataset_read_file(const char *path, const struct dataset_options *options, uint8_t *out,
                       struct error *err)
@@ -113,10 +25,8 @@ int dataset_read_file(const char *path, const struct dataset_options *options, u
     int w, h, rc;
 
     rc = whole_file_read(path, FILE_BYTES_MAX, &bytes, &n, err);
-    if (rc == 0 && has_suffix(path, ".png"))
-        rc = png_decode(bytes, n, &w, &h, &pixels, err);
-    else if (rc == 0)
-        rc = jpeg_decode(bytes, n, &w, &h, &pixels, err);
+    if (rc == 0)
+        rc = picture_decode(bytes, n, SIZE_MAX, &w, &h, &pixels, err);
     if (rc == 0)
         rc = resize_square(pixels, w, h, 3, options->crop, options->side, out, err);
     if (rc < 0)
@@ -129,42 +39,51 @@ int dataset_read_file(const char *path, const struct dataset_options *options, u
 /* Reading on several threads. */
 struct reading {
     const struct dataset_options *options;
-    const struct paths *paths;
+    const struct folder *folder;
     uint8_t *pixels;
     size_t image_bytes;
     bool *bad; /* [n] */
     pthread_mutex_t mutex;
-    int first_bad; /* the first file that failed, in order; n: none */
+    int n_done;
+    int first_failed; /* the first file, in order, that ends the reading; n: none */
     int rc;
-    struct error err; /* of first_bad */
+    struct error err; /* of first_failed, else of the last that was left out */
 };
+
+static void note_bad(struct reading *r, int i, int rc, const struct error *err)
+{
+    bool skip = r->options->skip_bad && rc != -ENOMEM;
+
+    r->bad[i] = true;
+    if (skip)
+        log_write(LOG_WARN, "event=skipped reason=%s", LOG_TEXT(err->text));
+    if (i > r->first_failed || (skip && r->first_failed < r->folder->n))
+        return;
+    r->first_failed = skip ? r->first_failed : i;
+    r->rc = rc;
+    r->err = *err;
+}
 
 static void read_task(void *arg, int i, int worker)
 {
     struct reading *r = arg;
     struct error err;
-    int rc = dataset_read_file(r->paths->items[i], r->options,
-                               r->pixels + (size_t)i * r->image_bytes, &err);
+    bool over;
+    int rc;
 
-    if (rc == 0)
-        return;
-    r->bad[i] = true;
     pthread_mutex_lock(&r->mutex);
-    if (r->options->skip_bad)
-        log_write(LOG_WARN, "event=skipped reason=%s", LOG_TEXT(err.text));
-    if (i < r->first_bad) {
-        r->first_bad = i;
-        r->rc = rc;
-        r->err = err;
-    }
+    over = i > r->first_failed || watch_stop(r->options->watch);
     pthread_mutex_unlock(&r->mutex);
-}
-
-static void digest(struct dataset *d, size_t image_bytes)
-{
-    d->digest = 0xcbf29ce484222325u;
-    for (size_t i = 0; i < (size_t)d->n * image_bytes; i++)
-        d->digest = (d->digest ^ d->pixels[i]) * 0x100000001b3u;
+    if (over)
+        return;
+    rc = dataset_read_file(r->folder->paths[i], r->options, r->pixels + (size_t)i * r->image_bytes,
+                           &err);
+    pthread_mutex_lock(&r->mutex);
+    r->n_done++;
+    watch_progress(r->options->watch, "reading pictures", r->n_done, r->folder->n);
+    if (rc < 0)
+        note_bad(r, i, rc, &err);
+    pthread_mutex_unlock(&r->mutex);
 }
 
 static void set_name(struct dataset *d, const char *folder)
@@ -179,64 +98,83 @@ static void set_name(struct dataset *d, const char *folder)
     snprintf(d->name, sizeof(d->name), "%.*s", (int)(end - start), folder + start);
 }
 
-int dataset_open(const char *folder, const struct dataset_options *options, struct pool *pool,
-                 struct dataset **out, struct error *err)
+/* The good pictures side by side, in their order. */
+static void close_gaps(struct dataset *d, const struct reading *r)
 {
-    struct dataset *d = calloc(1, sizeof(*d));
-    struct paths paths = {0};
-    struct reading r = {.options = options, .paths = &paths, .mutex = PTHREAD_MUTEX_INITIALIZER};
-    int rc;
-
-    if (!d)
-        return error_set(err, -ENOMEM, "out of memory for the images");
-    rc = walk(folder, 0, &paths, err);
-    if (rc < 0)
-        goto fail;
-    if (paths.n == 0) {
-        rc = error_set(err, -EINVAL, "no PNG or JPEG pictures below \"%s\"", folder);
-        goto fail;
-    }
-    qsort(paths.items, (size_t)paths.n, sizeof(*paths.items), compare);
-
-    d->side = options->side;
-    set_name(d, folder);
-    r.image_bytes = (size_t)d->side * (size_t)d->side * 3;
-    r.first_bad = paths.n;
-    r.bad = calloc((size_t)paths.n, sizeof(*r.bad));
-    d->pixels = malloc((size_t)paths.n * r.image_bytes);
-    r.pixels = d->pixels;
-    if (!r.bad || !d->pixels) {
-        rc = error_set(err, -ENOMEM, "out of memory for %d images", paths.n);
-        goto fail;
-    }
-    pool_run(pool, paths.n, read_task, &r);
-
-    for (int i = 0; i < paths.n; i++) {
-        if (r.bad[i]) {
+    for (int i = 0; i < r->folder->n; i++) {
+        if (r->bad[i]) {
             d->n_skipped++;
             continue;
         }
         if (d->n < i)
-            memcpy(d->pixels + (size_t)d->n * r.image_bytes, d->pixels + (size_t)i * r.image_bytes,
-                   r.image_bytes);
+            memcpy(d->pixels + (size_t)d->n * r->image_bytes,
+                   d->pixels + (size_t)i * r->image_bytes, r->image_bytes);
         d->n++;
     }
-    if (r.rc < 0 && (!options->skip_bad || d->n == 0)) {
-        rc = r.rc;
-        error_set(err, rc, "%s", r.err.text);
-        goto fail;
-    }
-    digest(d, r.image_bytes);
+}
+
+/* Reads the pictures of the list into d. */
+static int read_all(struct dataset *d, struct reading *r, struct pool *pool, struct error *err)
+{
+    int n = r->folder->n;
+
+    r->image_bytes = (size_t)d->side * (size_t)d->side * 3;
+    r->first_failed = n;
+    r->bad = calloc((size_t)n, sizeof(*r->bad));
+    d->pixels = malloc((size_t)n * r->image_bytes);
+    r->pixels = d->pixels;
+    if (!r->bad || !d->pixels)
+        return error_set(err, -ENOMEM, "out of memory for %d images", n);
+    pool_run(pool, n, read_task, r);
+    if (watch_stop(r->options->watch))
+        return error_set(err, -ECANCELED, "stopped with %d of %d pictures read", r->n_done, n);
+    close_gaps(d, r);
+    if (r->first_failed < n || d->n == 0)
+        return error_set(err, r->rc, "%s", r->err.text);
+    d->digest = hash_bytes(HASH_START, d->pixels, (size_t)d->n * r->image_bytes);
+    return 0;
+}
+
+/* What is no PNG or JPEG, in one line of the log or in the error that nothing is left. */
+static int tell_others(const char *path, const struct folder *folder, struct error *err)
+{
+    char others[128];
+    int n = folder_describe_others(folder, others, sizeof(others));
+
+    if (folder->n == 0)
+        return error_set(err, -EINVAL, "no PNG or JPEG pictures below \"%s\"%s%s%s", path,
+                         n ? ", only " : "", others, n ? ", which cannot be read" : "");
+    if (n > 0)
+        log_write(LOG_WARN, "event=not_read pictures=%d formats=%s", n, LOG_TEXT(others));
+    return 0;
+}
+
+int dataset_open(const char *path, const struct dataset_options *options, struct pool *pool,
+                 struct dataset **out, struct error *err)
+{
+    struct dataset *d = calloc(1, sizeof(*d));
+    struct folder folder = {0};
+    struct reading r = {.options = options, .folder = &folder, .mutex = PTHREAD_MUTEX_INITIALIZER};
+    int rc;
+
+    if (!d)
+        return error_set(err, -ENOMEM, "out of memory for the images");
+    d->side = options->side;
+    set_name(d, path);
+    rc = folder_open(path, options->skip_bad, options->watch, &folder, err);
+    if (rc == 0)
+        rc = tell_others(path, &folder, err);
+    if (rc == 0)
+        rc = read_all(d, &r, pool, err);
+    d->n_skipped += folder.n_skipped;
     free(r.bad);
-    paths_fini(&paths);
+    folder_close(&folder);
+    if (rc < 0) {
+        dataset_close(d);
+        return rc;
+    }
     *out = d;
     return 0;
-
-fail:
-    free(r.bad);
-    paths_fini(&paths);
-    dataset_close(d);
-    return rc;
 }
 
 void dataset_close(struct dataset *d)

@@ -4,12 +4,12 @@
 #include "engine/device.h"
 #include "model/checkpoint.h"
 #include "model/generator.h"
+#include "tools/activity.h"
 #include "tools/arguments.h"
 #include "tools/generate.h"
 #include "tools/pictures/sheet.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -20,19 +20,11 @@
 /* Lanes: enough that threads do not wait for each other at the end of a tick. */
 enum { SLOTS = 16 };
 
-static volatile sig_atomic_t stop;
-
 struct options {
     const char *model, *sampler, *out, *grid, *device, *choices, *precision;
     uint64_t seed;
     int n, nfe, columns, n_threads;
 };
-
-static void ask_to_stop(int number)
-{
-    stop = 1;
-    signal(number, SIG_DFL);
-}
 
 /* A file per image, named by its seed. */
 static int write_files(const struct options *o, int side, int channels, const uint8_t *pixels,
@@ -67,6 +59,7 @@ static int sample(const struct options *o, const enum sampler *sampler, enum pre
     struct checkpoint *checkpoint = NULL;
     struct generator *g = NULL;
     uint8_t *pixels = NULL;
+    struct activity activity;
     double seconds;
     int rc, side, channels;
 
@@ -89,8 +82,10 @@ static int sample(const struct options *o, const enum sampler *sampler, enum pre
         rc = error_set(err, -ENOMEM, "out of memory for %d images", o->n);
         goto out;
     }
+    activity_begin(&activity, 0);
     seconds = clock_seconds();
-    rc = generate_images(g, o->n, o->seed, choice.sampler, choice.nfe, &stop, pixels, err);
+    rc =
+        generate_images(g, o->n, o->seed, choice.sampler, choice.nfe, &activity.watch, pixels, err);
     if (rc < 0)
         goto out;
     seconds = clock_seconds() - seconds;
@@ -142,7 +137,6 @@ int main(int argc, char **argv)
         .n_operands_min = 1,
         .n_operands_max = 1,
     };
-    struct sigaction action = {.sa_handler = ask_to_stop};
     enum sampler sampler = SAMPLER_SDE_2M;
     enum precision precision = PRECISION_AUTO;
     struct error err;
@@ -157,8 +151,6 @@ int main(int argc, char **argv)
         rc = error_set(&err, -EINVAL, "one of --out and --grid is needed");
     if (rc < 0)
         return arguments_refuse(arguments.program, err.text);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
     rc = sample(&o, o.sampler ? &sampler : NULL, precision, &err);
     if (rc < 0) {
         fprintf(stderr, "softdiff-sample: %s\n", err.text);

@@ -1,5 +1,6 @@
 /* softdiff-train: learns a checkpoint from a folder of pictures. */
 #include "engine/base/error.h"
+#include "tools/activity.h"
 #include "tools/arguments.h"
 #include "tools/train/training.h"
 
@@ -7,18 +8,15 @@
 #include <stddef.h>
 #include <stdio.h>
 
-static volatile sig_atomic_t stop;
-
-/* The second signal of a kind ends the process at once. */
-static void ask_to_stop(int number)
-{
-    stop = 1;
-    signal(number, SIG_DFL);
-}
+/* Seconds between lines of the log that tell of work before the first step. */
+#define TELL_SECONDS 10
 
 int main(int argc, char **argv)
 {
-    struct training_options o = {.device = "auto", .choices = arguments_choices(), .stop = &stop};
+    struct activity activity;
+    struct training_options o = {.device = "auto",
+                                 .choices = arguments_choices(),
+                                 .watch = &activity.watch};
     const char *precision = "auto";
     const struct argument table[] = {
         {"recipe", 'r', ARGUMENT_TEXT, &o.recipe, 0, 0, "FILE", "what to train (config/recipes/)"},
@@ -41,12 +39,11 @@ int main(int argc, char **argv)
     const struct arguments arguments = {
         .program = "softdiff-train",
         .usage = "--recipe FILE --data FOLDER --out FOLDER [options]",
-        .about = "Trains a model on a folder of pictures. SIGINT and SIGTERM save and stop; the "
-                 "same command goes on.",
+        .about = "Trains a model on a folder of pictures. SIGINT, SIGTERM and SIGHUP save and "
+                 "stop;\nthe same command goes on.",
         .n = sizeof(table) / sizeof(table[0]),
         .table = table,
     };
-    struct sigaction action = {.sa_handler = ask_to_stop};
     struct error err;
     int code = arguments_parse(&arguments, argc, argv, NULL), rc;
 
@@ -57,8 +54,8 @@ int main(int argc, char **argv)
     rc = precision_parse(precision, &o.precision, &err);
     if (rc < 0)
         return arguments_refuse(arguments.program, err.text);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    activity_begin(&activity, TELL_SECONDS);
+    signal(SIGPIPE, SIG_IGN); /* nobody who reads the log is no reason to lose a training */
     signal(SIGXFSZ, SIG_IGN); /* a file-size limit becomes an error of write() */
     rc = training_run(&o, &err);
     if (rc < 0) {

@@ -3,6 +3,7 @@
 #include "engine/base/error.h"
 #include "engine/base/log.h"
 #include "engine/base/pool.h"
+#include "engine/base/watch.h"
 #include "engine/communicator/communicator.h"
 #include "engine/parameters.h"
 #include "engine/program.h"
@@ -246,7 +247,7 @@ static int draw_grid(struct training *t, uint64_t step, struct error *err)
         rc = error_set(err, -ENOMEM, "out of memory for a grid of images");
         goto out;
     }
-    rc = generate_images(g, GRID_IMAGES, 0, choice.sampler, choice.nfe, t->options->stop, pixels,
+    rc = generate_images(g, GRID_IMAGES, 0, choice.sampler, choice.nfe, t->options->watch, pixels,
                          err);
     if (rc == 0)
         rc = sheet_write(path, GRID_IMAGES, side, 3, pixels, GRID_COLUMNS, err);
@@ -285,7 +286,8 @@ static int read_data(struct training *t, struct error *err)
 {
     struct dataset_options options = {.side = t->recipe.architecture.image_size,
                                       .crop = t->recipe.crop,
-                                      .skip_bad = t->options->skip_bad};
+                                      .skip_bad = t->options->skip_bad,
+                                      .watch = t->options->watch};
     double start = clock_seconds();
     int rc;
 
@@ -472,7 +474,7 @@ static int loop(struct training *t, struct error *err)
         struct trainer_report report;
         struct error log_err;
 
-        if (t->options->stop && *t->options->stop) {
+        if (watch_stop(t->options->watch)) {
             reason = "signal";
             break;
         }

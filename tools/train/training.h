@@ -15,10 +15,10 @@
 
 #include "engine/device.h"
 
-#include <signal.h>
 #include <stdbool.h>
 
 struct error;
+struct watch;
 
 struct training_options {
     const char *recipe;           /* file */
@@ -27,12 +27,12 @@ struct training_options {
     const char *device, *choices; /* device_open() */
     int n_threads;                /* 0: as many as this process may use */
     enum precision precision;
-    double steps;     /* instead of the recipe's; 0: the recipe's */
-    double minutes;   /* stop after that wall time; 0: no limit */
-    const char *from; /* checkpoint whose weights a new training begins with, or NULL */
-    bool skip_bad;    /* dataset_options */
-    bool dry_run;     /* print sizes and the time of a step, write nothing */
-    const volatile sig_atomic_t *stop; /* true: save and return */
+    double steps;              /* instead of the recipe's; 0: the recipe's */
+    double minutes;            /* stop after that wall time; 0: no limit */
+    const char *from;          /* checkpoint whose weights a new training begins with, or NULL */
+    bool skip_bad;             /* dataset_options */
+    bool dry_run;              /* print sizes and the time of a step, write nothing */
+    const struct watch *watch; /* stopped: save and return */
 };
 
 /* Logs what it does. 0 when the training is done, or stopped and saved. -EINVAL, -ENOMEM, -EIO,

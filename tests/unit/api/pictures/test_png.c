@@ -1,4 +1,5 @@
 /* PNG: what goes in comes out, for every type a data set may hold; damage is an error. */
+#include "api/pictures/picture.h"
 #include "api/pictures/png.h"
 
 #include "engine/base/error.h"
@@ -42,7 +43,7 @@ static void test_round_trip(void **state)
                              0);
             assert_int_equal(size, size2);
             assert_memory_equal(file, again, size);
-            assert_int_equal(png_decode(file, size, &w2, &h2, &rgb, NULL), 0);
+            assert_int_equal(picture_decode(file, size, SIZE_MAX, &w2, &h2, &rgb, NULL), 0);
             assert_int_equal(w2, w);
             assert_int_equal(h2, h);
             for (size_t j = 0; j < n * 3; j++)
@@ -85,7 +86,7 @@ static void decode_written(uint32_t format, const void *pixels, const void *colo
     int w, h;
 
     assert_true(png_image_write_to_memory(&image, file, &size, 0, pixels, 0, colormap));
-    assert_int_equal(png_decode(file, size, &w, &h, &rgb, NULL), 0);
+    assert_int_equal(picture_decode(file, size, SIZE_MAX, &w, &h, &rgb, NULL), 0);
     assert_int_equal(w, 2);
     assert_int_equal(h, 1);
     assert_memory_equal(rgb, want, 6);
@@ -97,7 +98,7 @@ static void test_types(void **state)
     static const uint8_t grey[2] = {10, 200};
     static const uint8_t grey_rgb[6] = {10, 10, 10, 200, 200, 200};
     static const uint8_t rgba[8] = {1, 2, 3, 255, 4, 5, 6, 128};
-    static const uint8_t rgba_rgb[6] = {1, 2, 3, 4, 5, 6};
+    static const uint8_t rgba_rgb[6] = {1, 2, 3, 129, 130, 130}; /* half of it on white */
     static const uint8_t palette[2] = {1, 0};
     static const uint8_t colours[6] = {9, 8, 7, 6, 5, 4};
     static const uint8_t palette_rgb[6] = {6, 5, 4, 9, 8, 7};
@@ -126,14 +127,14 @@ static void test_damage(void **state)
         assert_non_null(copy);
         memcpy(copy, file, i);
         err.text[0] = '\0';
-        assert_int_equal(png_decode(copy, i, &w, &h, &rgb, &err), -EINVAL);
+        assert_int_equal(picture_decode(copy, i, SIZE_MAX, &w, &h, &rgb, &err), -EINVAL);
         assert_true(err.text[0] != '\0');
         free(copy);
     }
     assert_int_equal(w, -1);
     for (size_t i = 0; i < size; i++) {
         file[i] ^= 0x55;
-        if (png_decode(file, size, &w, &h, &rgb, NULL) == 0)
+        if (picture_decode(file, size, SIZE_MAX, &w, &h, &rgb, NULL) == 0)
             free(rgb);
         file[i] ^= 0x55;
     }
@@ -142,8 +143,15 @@ static void test_damage(void **state)
 
 static void test_refuses(void **state)
 {
-    uint8_t pixels[16] = {0}, *file;
+    uint8_t pixels[16] = {0}, *file, *rgb;
     size_t size;
+    int w, h;
+
+    assert_int_equal(png_encode(2, 2, 3, pixels, NULL, NULL, &file, &size, NULL), 0);
+    assert_int_equal(picture_decode(file, size, 3, &w, &h, &rgb, NULL), -E2BIG);
+    assert_int_equal(picture_decode(file, size, 4, &w, &h, &rgb, NULL), 0);
+    free(file);
+    free(rgb);
 
     assert_int_equal(png_encode(0, 1, 3, pixels, NULL, NULL, &file, &size, NULL), -EINVAL);
     assert_int_equal(png_encode(1, PNG_SIDE_MAX_PX + 1, 3, pixels, NULL, NULL, &file, &size, NULL),

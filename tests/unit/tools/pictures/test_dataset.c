@@ -1,10 +1,11 @@
 /* Data sets: PNG and JPEG in, squares of one size out; what cannot be read is named. */
 #include "tools/pictures/dataset.h"
+#include "api/pictures/picture.h"
 #include "api/pictures/png.h"
 #include "engine/base/error.h"
 #include "engine/base/log.h"
 #include "engine/base/pool.h"
-#include "api/pictures/jpeg.h"
+#include "engine/base/watch.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -60,6 +61,14 @@ static void write_file(const struct fixture *f, const char *name, const void *by
     fclose(file);
 }
 
+static void unlink_file(const struct fixture *f, const char *name)
+{
+    char path[160];
+
+    snprintf(path, sizeof(path), "%s/%s", f->folder, name);
+    assert_int_equal(unlink(path), 0);
+}
+
 /* One colour, so that neither JPEG nor resizing changes much. */
 static uint8_t *flat(int w, int h, const uint8_t colour[3])
 {
@@ -83,7 +92,7 @@ static void write_png(const struct fixture *f, const char *name, int w, int h,
     free(pixels);
 }
 
-/* channels 1 or 3; returns the file's size. */
+/* channels 1, 3 or 4, the latter as YCCK of inverted inks; returns the file's size. */
 static unsigned long make_jpeg(int w, int h, int channels, const uint8_t *pixels,
                                unsigned char **bytes)
 {
@@ -98,12 +107,14 @@ static unsigned long make_jpeg(int w, int h, int channels, const uint8_t *pixels
     info.image_width = (JDIMENSION)w;
     info.image_height = (JDIMENSION)h;
     info.input_components = channels;
-    info.in_color_space = channels == 1 ? JCS_GRAYSCALE : JCS_RGB;
+    info.in_color_space = channels == 1 ? JCS_GRAYSCALE : channels == 3 ? JCS_RGB : JCS_CMYK;
     jpeg_set_defaults(&info);
+    if (channels == 4)
+        jpeg_set_colorspace(&info, JCS_YCCK);
     jpeg_set_quality(&info, 100, TRUE);
     jpeg_start_compress(&info, TRUE);
     while (info.next_scanline < info.image_height) {
-        uint8_t row[512 * 3];
+        uint8_t row[512 * 4];
         JSAMPROW rows = row;
 
         memcpy(row, pixels + (size_t)(info.next_scanline * (JDIMENSION)(w * channels)),
@@ -212,6 +223,14 @@ static void test_bad_pictures(void **state)
     assert_int_equal(d->n, 2);
     assert_int_equal(d->n_skipped, 1);
     dataset_close(d);
+
+    /* A marker amid the data, which libjpeg only warns of. */
+    jpeg[n - 22] = 0xFF;
+    jpeg[n - 21] = 0xD5;
+    write_file(f, "half.jpg", jpeg, n);
+    unlink_file(f, "half.png");
+    assert_int_equal(open_folder(f, false, &d, &err), -EINVAL);
+    assert_non_null(strstr(err.text, "half.jpg"));
     free(pixels);
     free(png);
     free(jpeg);
@@ -231,6 +250,94 @@ static void test_nothing_there(void **state)
     log_set_level(LOG_ERROR);
     write_file(f, "only.png", "x", 1); /* all of them skipped is nothing too */
     assert_int_equal(open_folder(f, true, &d, &err), -EINVAL);
+}
+
+static void link_to(const struct fixture *f, const char *name, const char *target)
+{
+    char path[160];
+
+    snprintf(path, sizeof(path), "%s/%s", f->folder, name);
+    assert_int_equal(symlink(target, path), 0);
+}
+
+static void test_content_tells_the_format(void **state)
+{
+    static const char webp[] = "RIFF\x1a\0\0\0WEBPVP8L", gif[] = "GIF89a\1\0\1\0\0\0\0";
+    static const char bmp[] = "BM\x46\0\0\0\0\0\0\0\x36\0\0\0";
+    struct fixture *f = *state;
+    struct dataset *d;
+    struct error err;
+
+    log_set_level(LOG_ERROR);
+    write_file(f, "a.jpg", webp, sizeof(webp));
+    write_file(f, "b.webp", webp, sizeof(webp));
+    write_file(f, "c.png", gif, sizeof(gif));
+    write_file(f, "d.bmp", bmp, sizeof(bmp));
+    assert_int_equal(open_folder(f, false, &d, &err), -EINVAL);
+    assert_non_null(strstr(err.text, "only 1 GIF, 1 BMP, 2 WebP, which cannot be read"));
+
+    write_png(f, "e.jpeg", 5, 5, blue);
+    write_jpeg(f, "f.png", 5, 5, red);
+    write_jpeg(f, "g", 5, 5, green);
+    write_file(f, "notes", "not a picture", 13);
+    assert_int_equal(open_folder(f, false, &d, &err), 0);
+    assert_int_equal(d->n, 3);
+    assert_int_equal(d->n_skipped, 0);
+    assert_int_equal(d->pixels[2], 200); /* the blue of e.jpeg */
+    dataset_close(d);
+
+    write_file(f, "h.png", "not a picture", 13);
+    assert_int_equal(open_folder(f, false, &d, &err), -EINVAL);
+    assert_non_null(strstr(err.text, "h.png\": neither a PNG nor a JPEG"));
+}
+
+static void test_bad_links(void **state)
+{
+    static const struct {
+        const char *name, *target;
+        int code;
+    } rows[] = {
+        {"broken.png", "nowhere", -ENOENT},
+        {"itself", "itself", -ELOOP},
+        {"back", ".", -ELOOP},
+        {"inner/up", "..", -ELOOP},
+    };
+    struct fixture *f = *state;
+    char path[160];
+    struct dataset *d;
+    struct error err;
+
+    log_set_level(LOG_ERROR);
+    snprintf(path, sizeof(path), "%s/inner", f->folder);
+    assert_int_equal(mkdir(path, 0777), 0);
+    write_png(f, "inner/a.png", 5, 5, green);
+    link_to(f, "same", "inner"); /* what is seen twice is no loop */
+    assert_int_equal(open_folder(f, false, &d, &err), 0);
+    assert_int_equal(d->n, 2);
+    dataset_close(d);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        link_to(f, rows[i].name, rows[i].target);
+        assert_int_equal(open_folder(f, false, &d, &err), rows[i].code);
+        assert_non_null(strstr(err.text, strrchr(rows[i].name, '/') ? "/up" : rows[i].name));
+        assert_int_equal(open_folder(f, true, &d, &err), 0);
+        assert_int_equal(d->n, 2);
+        assert_int_equal(d->n_skipped, i < 3 ? 1 : 2); /* the last is seen in two places */
+        dataset_close(d);
+        unlink_file(f, rows[i].name);
+    }
+}
+
+static void test_stop(void **state)
+{
+    static volatile sig_atomic_t stop = 1;
+    struct fixture *f = *state;
+    const struct watch watch = {.stop = &stop};
+    const struct dataset_options options = {.side = SIDE, .watch = &watch};
+    struct dataset *d;
+    struct error err;
+
+    write_png(f, "a.png", 5, 5, green);
+    assert_int_equal(dataset_open(f->folder, &options, f->pool, &d, &err), -ECANCELED);
 }
 
 static void test_mirror(void **state)
@@ -254,10 +361,28 @@ static void test_grey_jpeg(void **state)
 
     memset(pixels, 77, sizeof(pixels));
     n = make_jpeg(16, 16, 1, pixels, &bytes);
-    assert_int_equal(jpeg_decode(bytes, n, &w, &h, &rgb, NULL), 0);
+    assert_int_equal(picture_decode(bytes, n, SIZE_MAX, &w, &h, &rgb, NULL), 0);
     assert_int_equal(w, 16);
     for (int i = 0; i < 16 * 16 * 3; i++)
         assert_int_equal(rgb[i], 77);
+    free(rgb);
+    free(bytes);
+}
+
+static void test_ycck_jpeg(void **state)
+{
+    static const int wanted[3] = {196, 78, 39};
+    uint8_t pixels[16 * 16 * 4], *rgb;
+    unsigned char *bytes;
+    unsigned long n;
+    int w, h;
+
+    for (int i = 0; i < 16 * 16 * 4; i++)
+        pixels[i] = (uint8_t[]){250, 100, 50, 200}[i % 4];
+    n = make_jpeg(16, 16, 4, pixels, &bytes);
+    assert_int_equal(picture_decode(bytes, n, SIZE_MAX, &w, &h, &rgb, NULL), 0);
+    for (int i = 0; i < 16 * 16 * 3; i++) /* (1 - ink) (1 - black) */
+        assert_true(abs(rgb[i] - wanted[i % 3]) <= 2);
     free(rgb);
     free(bytes);
 }
@@ -269,8 +394,12 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_digest_tells_images_apart, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bad_pictures, setup, teardown),
         cmocka_unit_test_setup_teardown(test_nothing_there, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_content_tells_the_format, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_bad_links, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_stop, setup, teardown),
         cmocka_unit_test(test_mirror),
         cmocka_unit_test(test_grey_jpeg),
+        cmocka_unit_test(test_ycck_jpeg),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

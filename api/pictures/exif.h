@@ -1,0 +1,16 @@
+/* How a camera was held: the orientation in a picture's Exif data, which viewers turn it by. */
+#ifndef API_PICTURES_EXIF_H
+#define API_PICTURES_EXIF_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* exif: a TIFF file without pictures, as JPEG and PNG have it. 1 .. 8; 1, as it is, where there is
+ * none or it cannot be read. */
+int exif_orientation(const uint8_t *exif, size_t n);
+
+/* Turns rgb, malloc'ed [h,w,3], and gives it back with its new size. NULL without memory: rgb is
+ * then as it was. */
+uint8_t *exif_turn(int orientation, uint8_t *rgb, int *w, int *h);
+
+#endif

@@ -1,0 +1,206 @@
+/* libpng reports errors by longjmp. Reading therefore runs inside one function that keeps
+ * everything it changes behind a pointer, so that nothing is lost with the registers.
+ */
+#include "api/pictures/png_read.h"
+#include "api/pictures/exif.h"
+#include "api/pictures/raster.h"
+#include "engine/base/error.h"
+
+#include <errno.h>
+#include <math.h>
+#include <png.h>
+#include <setjmp.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CHUNK_BYTES_MAX = 8 << 20, CHUNKS_MAX = 1000, SIGNATURE_BYTES = 8 };
+
+/* Chromaticities of sRGB: white, red, green, blue. */
+static const double srgb[8] = {0.3127, 0.3290, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06};
+
+struct reader {
+    png_structp png;
+    png_infop info;
+    char message[128]; /* libpng's last error */
+    bool out_of_memory;
+    const uint8_t *data;
+    size_t left;
+    png_bytep *rows;
+    struct raster raster;
+};
+
+static void on_error(png_structp png, png_const_charp message)
+{
+    struct reader *r = png_get_error_ptr(png);
+
+    strncpy(r->message, message, sizeof(r->message) - 1);
+    png_longjmp(png, 1);
+}
+
+/* Of chunks that concern no pixels, such as a profile: viewers pass over these, too. */
+static void on_warning(png_structp png, png_const_charp message)
+{
+}
+
+static void on_read(png_structp png, png_bytep bytes, png_size_t n)
+{
+    struct reader *r = png_get_io_ptr(png);
+
+    if (n > r->left)
+        png_error(png, "the file ends early");
+    memcpy(bytes, r->data, n);
+    r->data += n;
+    r->left -= n;
+}
+
+static png_voidp on_malloc(png_structp png, png_alloc_size_t size)
+{
+    struct reader *r = png_get_mem_ptr(png);
+    void *memory = malloc(size);
+
+    r->out_of_memory = r->out_of_memory || !memory;
+    return memory;
+}
+
+static void on_free(png_structp png, png_voidp memory)
+{
+    free(memory);
+}
+
+static void *need_memory(struct reader *r, size_t size)
+{
+    void *memory = on_malloc(r->png, size);
+
+    if (!memory)
+        png_error(r->png, "out of memory");
+    return memory;
+}
+
+/* Whether the file's gamma and chromaticities only say that it is sRGB. Many programs write
+ * 1/2.2 for the gamma of sRGB, which has none. */
+static bool is_srgb(double file_gamma, const double *chromaticities)
+{
+    if (fabs(file_gamma - 0.45455) > 0.005)
+        return false;
+    for (int i = 0; i < 8; i++) {
+        if (fabs(chromaticities[i] - srgb[i]) > 0.002)
+            return false;
+    }
+    return true;
+}
+
+static void read_colors(struct reader *r)
+{
+    struct raster_colors *c = &r->raster.colors;
+    png_charp name;
+    png_bytep icc;
+    png_uint_32 icc_size;
+    double gamma = 0, x[8];
+    int compression;
+    bool has_gamma, has_primaries;
+
+    if (png_get_valid(r->png, r->info, PNG_INFO_sRGB))
+        return;
+    if (png_get_iCCP(r->png, r->info, &name, &compression, &icc, &icc_size)) {
+        r->raster.icc = need_memory(r, icc_size);
+        memcpy(r->raster.icc, icc, icc_size);
+        r->raster.icc_size = icc_size;
+        return;
+    }
+    memcpy(x, srgb, sizeof(x));
+    has_gamma = png_get_gAMA(r->png, r->info, &gamma) && gamma > 0;
+    has_primaries =
+        png_get_cHRM(r->png, r->info, &x[0], &x[1], &x[2], &x[3], &x[4], &x[5], &x[6], &x[7]);
+    if ((!has_gamma && !has_primaries) || is_srgb(has_gamma ? gamma : 0.45455, x))
+        return;
+    c->given = true;
+    c->gamma = has_gamma ? 1 / gamma : 0;
+    memcpy(c->white, x, sizeof(c->white));
+    memcpy(c->primaries, x + 2, sizeof(c->primaries));
+}
+
+/* After the pixels, since the chunk may stand there. */
+static void read_orientation(struct reader *r)
+{
+    png_bytep exif;
+    png_uint_32 n;
+
+    r->raster.orientation =
+        png_get_eXIf_1(r->png, r->info, &n, &exif) ? exif_orientation(exif, n) : 1;
+}
+
+static int read_all(struct reader *r, size_t pixels_max)
+{
+    png_byte type;
+    size_t row_bytes;
+
+    if (setjmp(png_jmpbuf(r->png)))
+        return r->out_of_memory ? -ENOMEM : -EINVAL;
+    png_set_read_fn(r->png, r, on_read);
+    png_set_user_limits(r->png, RASTER_SIDE_MAX_PX, RASTER_SIDE_MAX_PX);
+    png_set_chunk_malloc_max(r->png, CHUNK_BYTES_MAX);
+    png_set_chunk_cache_max(r->png, CHUNKS_MAX);
+    png_read_info(r->png, r->info);
+    r->raster.w = (int)png_get_image_width(r->png, r->info);
+    r->raster.h = (int)png_get_image_height(r->png, r->info);
+    if ((size_t)r->raster.w * (size_t)r->raster.h > pixels_max) {
+        snprintf(r->message, sizeof(r->message), "%dx%d is more than %zu pixels", r->raster.w,
+                 r->raster.h, pixels_max);
+        return -E2BIG;
+    }
+    read_colors(r);
+    png_set_expand(r->png);
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    png_set_swap(r->png);
+#endif
+    png_set_interlace_handling(r->png);
+    png_read_update_info(r->png, r->info);
+    type = png_get_color_type(r->png, r->info);
+    r->raster.model = type & PNG_COLOR_MASK_COLOR ? RASTER_RGB : RASTER_GREY;
+    r->raster.alpha = type & PNG_COLOR_MASK_ALPHA;
+    r->raster.depth = png_get_bit_depth(r->png, r->info);
+    row_bytes =
+        (size_t)r->raster.w * (size_t)raster_channels(&r->raster) * (size_t)(r->raster.depth / 8);
+    if (png_get_rowbytes(r->png, r->info) != row_bytes)
+        png_error(r->png, "the rows are of another size");
+
+    r->raster.samples = need_memory(r, row_bytes * (size_t)r->raster.h);
+    r->rows = need_memory(r, (size_t)r->raster.h * sizeof(*r->rows));
+    for (int y = 0; y < r->raster.h; y++)
+        r->rows[y] = r->raster.samples + (size_t)y * row_bytes;
+    png_read_image(r->png, r->rows);
+    png_read_end(r->png, r->info); /* notices a missing end and damaged checksums */
+    read_orientation(r);
+    return 0;
+}
+
+int png_read(const uint8_t *bytes, size_t n_bytes, size_t pixels_max, struct raster *out,
+             struct error *err)
+{
+    struct reader r = {.data = bytes, .left = n_bytes};
+    int rc;
+
+    if (n_bytes < SIGNATURE_BYTES || png_sig_cmp(bytes, 0, SIGNATURE_BYTES))
+        return error_set(err, -EINVAL, "not a PNG");
+    r.png = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, &r, on_error, on_warning, &r, on_malloc,
+                                     on_free);
+    r.info = r.png ? png_create_info_struct(r.png) : NULL;
+    if (!r.info) {
+        rc = error_set(err, -ENOMEM, "out of memory decoding a PNG");
+        goto out;
+    }
+    rc = read_all(&r, pixels_max);
+    if (rc < 0) {
+        error_set(err, rc, "could not decode a PNG: %s", r.message);
+        goto out;
+    }
+    *out = r.raster;
+    r.raster = (struct raster){0};
+out:
+    png_destroy_read_struct(&r.png, &r.info, NULL);
+    free(r.rows);
+    raster_fini(&r.raster);
+    return rc;
+}
