@@ -4,6 +4,7 @@ import json
 import subprocess
 
 import pytest
+import trace_file
 
 ARCHITECTURE = {
     "image_size": 32,
@@ -42,6 +43,68 @@ def test_measurement(bench):
     assert case["determinism_id"] in text
 
 
+def test_ticks(bench):
+    """Every number of lanes by what they do; restoring sends a row more, and a tick its parts."""
+    flags = ("--ticks", "1,3", "--threads", "2", "--precision", "fp32,bf16", "--rounds", "5")
+    report = json.loads(bench(*flags, "--json").stdout)
+    assert report["what"] == "ticks"
+    cases = report["cases"]
+    assert [(case["precision"], case["lanes"], case["images"]) for case in cases] == [
+        (precision, lanes, images)
+        for precision in ("fp32", "bf16")
+        for lanes in (1, 3)
+        for images in ("plain", "previews", "restoration")
+    ]
+    side = ARCHITECTURE["image_size"]
+    for case in cases:
+        assert case["n"] == 20 and case["threads"] == 2
+        assert 0 < case["tick_ms_p10"] <= case["tick_ms"]
+        assert 0 < case["beside_us"] < case["host_us"] <= case["host_us_p90"]
+        assert case["host_us"] < 1e3 * case["tick_ms"]
+        restores = case["images"] == "restoration"
+        assert case["inbox_bytes_per_lane"] >= 4 * side * (4 if restores else 3)
+        assert case["inbox_bytes_per_lane"] < 2048
+    text = bench(*flags).stdout.splitlines()
+    assert len(text) == 2 + len(cases)
+    assert cases[0]["determinism_id"] in text[2]
+
+
+def test_trace(bench, tmp_path):
+    """Three images on two threads: one each, and the third by both together, part by part."""
+    path = tmp_path / "trace.json"
+    bench("--rounds", "6", "--batch", "3", "--threads", "2", "--trace", path)
+    tracks = trace_file.read(path)
+    assert sorted(tracks) == ["cpu thread 0", "cpu thread 1", "runs"]
+    runs = tracks["runs"]
+    assert [run.numbers["images"] for run in runs] == [3] * 6
+    steps = tracks["cpu thread 0"] + tracks["cpu thread 1"]
+    for run in runs:
+        inside = [step for step in steps if run.begin <= step.begin and step.end <= run.end]
+        assert {step.numbers["image"] for step in inside} == {0, 1, 2}
+        for step in inside:
+            assert step.numbers["images"] == 1
+            assert ("part" in step.numbers) == (step.numbers["image"] == 2)
+        for image in range(3):
+            names = {step.name for step in inside if step.numbers["image"] == image}
+            assert {"convolution", "group_norm", "attention", "linear", "concat"} <= names
+        last = [step for step in inside if step.numbers["what"].endswith("to 32x32x3 f32")]
+        assert {step.numbers["image"] for step in last} == {0, 1, 2}
+    assert all(tracks[f"cpu thread {i}"] for i in range(2))
+
+
+def test_trace_of_ticks(bench, tmp_path):
+    path = tmp_path / "trace.json"
+    bench("--ticks", "1,2", "--rounds", "5", "--trace", path)
+    tracks = trace_file.read(path)
+    assert sorted(tracks) == ["cpu thread 0", "ticks"]
+    trace_file.check_ticks(tracks["ticks"])
+    assert len(tracks["ticks"]) == 5 * 2 * 3 * 5  # rounds, lanes, kinds, ticks of a turn
+    for tick in tracks["ticks"]:
+        device = tick.inside[1]
+        assert any(device.begin <= step.begin and step.end <= device.end
+                   for step in tracks["cpu thread 0"])
+
+
 def test_plan(bench):
     assert "convolution_add" in bench("--plan", "--rounds", "2").stdout
 
@@ -75,3 +138,6 @@ def test_mistakes(bench, tmp_path):
     assert table.read_text() == "abc"
     done = bench("--tune", tmp_path / "none" / "table", "--rounds", "1", code=1)
     assert "none/table" in done.stderr
+    for flags in [("--ticks", "1", "--train"), ("--trace", "x", "--plan")]:
+        assert "goes with" in bench(*flags, code=2).stderr
+    assert "not a list" in bench("--ticks", "0", code=1).stderr

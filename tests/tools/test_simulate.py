@@ -90,6 +90,16 @@ def test_reads_a_bench(simulate, program, build_dir, tmp_path):
     assert " 2: " in out.splitlines()[0]
 
 
+def test_reads_ticks_of_a_bench(simulate, program, build_dir, tmp_path):
+    model, bench = tmp_path / "small.safetensors", tmp_path / "bench.json"
+    maker = build_dir / "tests/api/make_checkpoint"
+    subprocess.run([maker, model, "noise", "8", "4", "1"], check=True)
+    command = [program("softdiff-bench"), model, "--ticks", "1,4", "--rounds", "5", "--json"]
+    bench.write_text(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    out = simulate(bench, "--slots", "4", "--requests", "100")
+    assert out.startswith("ticks (lanes: ms): 1: ") and " 4: " in out.splitlines()[0]
+
+
 def test_mistakes(simulate, tmp_path):
     for flags, text in [
         ((), "is needed"),

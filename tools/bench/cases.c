@@ -1,42 +1,31 @@
 #include "tools/bench/cases.h"
+#include "engine/base/clock.h"
 #include "engine/base/error.h"
 #include "engine/base/philox.h"
+#include "engine/base/trace.h"
 #include "engine/executor.h"
 #include "engine/parameters.h"
 #include "engine/plan.h"
 #include "engine/program.h"
 #include "model/checkpoint.h"
-#include "model/corruption.h"
 #include "model/ncsnpp.h"
 #include "model/objective.h"
-#include "tools/architecture_file.h"
 #include "tools/arguments.h"
+#include "tools/bench/bench.h"
+#include "tools/bench/machine_load.h"
+#include "tools/bench/samples.h"
 
 #include <errno.h>
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-
-static int load_weights(const struct bench *b, struct bench_case *c, struct error *err)
-{
-    float *weights;
-    int rc;
-
-    if (b->weights)
-        return parameters_load(c->parameters, b->weights, err);
-    weights = malloc(parameters_count(c->parameters) * sizeof(*weights));
-    if (!weights)
-        return error_set(err, -ENOMEM, "out of memory for the weights of a network");
-    ncsnpp_init(&b->formulation.architecture, c->parameters, 0, weights);
-    rc = parameters_load(c->parameters, weights, err);
-    free(weights);
-    return rc;
-}
+#include <time.h>
 
 /* phi alone, as when serving. */
 static int build_inference(const struct bench *b, struct bench_case *c, struct error *err)
 {
-    const struct architecture *a = &b->formulation.architecture;
+    const struct formulation *f = &b->checkpoint->formulation;
+    const struct architecture *a = &f->architecture;
     struct plan_options options = {.precision = c->precision,
                                    .batch_max = c->batch,
                                    .n_outputs = 1};
@@ -54,11 +43,11 @@ static int build_inference(const struct bench *b, struct bench_case *c, struct e
     if (rc == 0)
         rc = executor_create(c->plan, NULL, &c->executor, err);
     if (rc == 0)
-        rc = load_weights(b, c, err);
+        rc = parameters_load(c->parameters, b->checkpoint->weights, err);
     for (int i = 0; i < c->batch && rc == 0; i++) {
         size_t count = (size_t)(a->image_size * a->image_size * a->num_channels);
         struct philox_key key = philox_key(0, (uint32_t)i, 0);
-        float time = formulation_time_cond(&b->formulation, (i + 0.5) / c->batch);
+        float time = formulation_time_cond(f, (i + 0.5) / c->batch);
         float *image = malloc(count * sizeof(*image));
 
         if (!image)
@@ -75,7 +64,7 @@ static int build_inference(const struct bench *b, struct bench_case *c, struct e
 /* Loss and gradients, as when training. */
 static int build_training(const struct bench *b, struct bench_case *c, struct error *err)
 {
-    const struct formulation *f = &b->formulation;
+    const struct formulation *f = &b->checkpoint->formulation;
     struct objective_options objective = {.dropout = f->architecture.dropout > 0};
     struct plan_options options = {.precision = c->precision, .batch_max = c->batch};
     struct objective o = {0};
@@ -105,7 +94,7 @@ static int build_training(const struct bench *b, struct bench_case *c, struct er
     if (rc == 0)
         rc = executor_create(c->plan, NULL, &c->executor, err);
     if (rc == 0)
-        rc = load_weights(b, c, err);
+        rc = parameters_load(c->parameters, b->checkpoint->weights, err);
     if (rc == 0)
         rc = denoiser_write_tables(f, c->parameters, err);
     /* Both inboxes, since nothing is written between the runs that are timed. */
@@ -132,8 +121,8 @@ static int build_case(const struct bench *b, struct bench_case *c, struct error 
 {
     int rc;
 
-    c->wall_ms = calloc(ROUNDS_MAX, sizeof(double));
-    c->cpu_ms = calloc(ROUNDS_MAX, sizeof(double));
+    c->wall_ms = calloc((size_t)b->options->rounds, sizeof(double));
+    c->cpu_ms = calloc((size_t)b->options->rounds, sizeof(double));
     if (!c->wall_ms || !c->cpu_ms)
         return error_set(err, -ENOMEM, "out of memory for the times");
     rc = device_base(c->device)->ops->precision(c->device, c->precision, &c->precision, err);
@@ -158,114 +147,147 @@ static void fini_case(struct bench_case *c)
     free(c->cpu_ms);
 }
 
-static int parse_precisions(const char *text, int n_max, enum precision *out, struct error *err)
+int cases_create(struct bench *b, struct bench_case **out, int *n, struct error *err)
 {
-    char *copy = strdup(text), *rest = copy, *name;
-    int n = 0, rc = 0;
+    int batches[LIST_MAX], n_batches, n_cases, n_of_device, rc = 0;
+    struct bench_case *cases;
 
-    if (!copy)
-        return error_set(err, -ENOMEM, "out of memory");
-    while (rc == 0 && n < n_max && (name = strsep(&rest, ","))) {
-        rc = precision_parse(name, &out[n], err);
-        n++;
-    }
-    free(copy);
-    return rc < 0 ? rc : n;
-}
-
-/* Every combination of the lists. */
-static int build_cases(struct bench *b, struct error *err)
-{
-    const struct bench_options *o = b->options;
-    enum precision precisions[LIST_MAX];
-    int batches[LIST_MAX], threads[LIST_MAX], n_batches, n_threads, n_precisions, rc;
-
-    n_batches = arguments_list(o->batches, 1, 4096, LIST_MAX, batches, err);
+    n_batches = arguments_list(b->options->batches, 1, 4096, LIST_MAX, batches, err);
     if (n_batches < 0)
         return n_batches;
-    n_threads = arguments_list(o->threads, 1, 1024, LIST_MAX, threads, err);
-    if (n_threads < 0)
-        return n_threads;
-    n_precisions = parse_precisions(o->precisions, LIST_MAX, precisions, err);
-    if (n_precisions < 0)
-        return n_precisions;
-    if (n_batches * n_threads * n_precisions > CASES_MAX)
-        return error_set(err, -EINVAL, "more than %d configurations", CASES_MAX);
-    for (int t = 0; t < n_threads; t++) {
-        rc = device_open(o->device, threads[t], o->choices, &b->devices[t], err);
-        if (rc < 0)
-            return rc;
-        b->n_devices++;
-        for (int i = 0; i < n_batches * n_precisions; i++) {
-            struct bench_case *c = &b->cases[b->n_cases++];
+    n_of_device = n_batches * b->n_precisions;
+    n_cases = b->n_devices * n_of_device;
+    cases = calloc((size_t)n_cases, sizeof(*cases));
+    if (!cases)
+        return error_set(err, -ENOMEM, "out of memory for %d combinations", n_cases);
+    for (int i = 0; i < n_cases && rc == 0; i++) {
+        struct bench_case *c = &cases[i];
+        int device = i / n_of_device;
 
-            c->device = b->devices[t];
-            c->n_threads = threads[t];
-            c->batch = batches[i / n_precisions];
-            c->precision = precisions[i % n_precisions];
-            rc = build_case(b, c, err);
-            if (rc < 0)
-                return rc;
-        }
+        c->device = b->devices[device];
+        c->n_threads = b->n_threads[device];
+        c->batch = batches[i % n_of_device / b->n_precisions];
+        c->precision = b->precisions[i % b->n_precisions];
+        rc = build_case(b, c, err);
     }
-    return 0;
-}
-
-/* An architecture alone is measured as the paper's residual with the blur. */
-static int formulate(const struct architecture *a, struct formulation *out, struct error *err)
-{
-    static const double levels[] = {0.01, 18};
-    struct formulation f = {.architecture = *a,
-                            .output = OUTPUT_RESIDUAL,
-                            .time_embed = a->embedding_type == EMBEDDING_FOURIER
-                                              ? TIME_FOURIER_T
-                                              : TIME_POSITIONAL_999T};
-    json_t *json = json_pack("{s:s, s:i}", "name", "blur", "half_size", 32);
-    int rc;
-
-    if (!json)
-        return error_set(err, -ENOMEM, "out of memory");
-    rc = corruption_create(json, a->image_size, a->image_size, &f.corruption, err);
-    json_decref(json);
-    if (rc == 0)
-        rc = schedule_noise_then_levels(0.01, 0.1, 0.2, 2, levels, &f.schedule, err);
     if (rc < 0) {
-        formulation_fini(&f);
+        cases_destroy(cases, n_cases);
         return rc;
     }
-    *out = f;
+    *out = cases;
+    *n = n_cases;
     return 0;
 }
 
-int bench_init(struct bench *b, const struct bench_options *options, struct error *err)
+void cases_destroy(struct bench_case *cases, int n)
 {
-    struct architecture architecture;
-    size_t n = strlen(options->model);
-    int rc;
-
-    *b = (struct bench){.options = options};
-    if (n > 5 && strcmp(options->model + n - 5, ".json") == 0) {
-        rc = architecture_file_read(options->model, &architecture, err);
-        if (rc == 0)
-            rc = formulate(&architecture, &b->formulation, err);
-    } else {
-        rc = checkpoint_load(options->model, &b->checkpoint, err);
-        if (rc == 0) {
-            b->formulation = b->checkpoint->formulation;
-            b->weights = b->checkpoint->weights;
-        }
-    }
-    return rc < 0 ? rc : build_cases(b, err);
+    for (int i = 0; cases && i < n; i++)
+        fini_case(&cases[i]);
+    free(cases);
 }
 
-void bench_fini(struct bench *b)
+static double process_ms(void)
 {
-    for (int i = 0; i < b->n_cases; i++)
-        fini_case(&b->cases[i]);
-    for (int i = 0; i < b->n_devices; i++)
-        device_close(b->devices[i]);
-    if (b->checkpoint)
-        checkpoint_destroy(b->checkpoint);
-    else
-        formulation_fini(&b->formulation);
+    struct timespec t;
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return 1e3 * (double)t.tv_sec + 1e-6 * (double)t.tv_nsec;
+}
+
+/* Of a trace: what all cases are called there, and where. */
+struct runs {
+    struct trace_track *track;
+    const struct trace_label *label;
+};
+
+static int measure_run(struct bench_case *c, const struct runs *runs, struct error *err)
+{
+    double begin = clock_seconds(), cpu = process_ms(), end;
+    int rc = executor_run(c->executor, c->batch, err);
+
+    if (rc < 0)
+        return rc;
+    end = clock_seconds();
+    c->cpu_ms[c->n_samples] = process_ms() - cpu;
+    c->wall_ms[c->n_samples] = 1e3 * (end - begin);
+    c->n_samples++;
+    if (runs->track)
+        trace_add(runs->track, runs->label, begin, end,
+                  (const int[TRACE_NUMBERS]){c->batch, c->n_threads});
+    return 0;
+}
+
+static const char *what_is_measured(const struct bench *b)
+{
+    return b->options->train ? "loss and gradients" : "one network evaluation";
+}
+
+static int begin_trace(struct bench *b, struct bench_case *cases, int n, struct runs *out,
+                       struct error *err)
+{
+    static const char *const keys[TRACE_NUMBERS] = {"images", "threads"};
+    int rc = trace_find_track(b->trace, "runs", &out->track, err);
+
+    if (rc == 0)
+        rc = trace_add_label(b->trace, what_is_measured(b), NULL, keys, &out->label, err);
+    for (int i = 0; i < n && rc == 0; i++)
+        rc = executor_trace(cases[i].executor, b->trace, err);
+    return rc;
+}
+
+static void print_case(const struct bench_case *c, double median, double p10, double cpu)
+{
+    printf("%8d %8d %10s %12.3f %12.3f %12.3f %12.3f %6d  %s\n", c->batch, c->n_threads,
+           precision_name(c->precision), median, p10, cpu, median / c->batch, c->n_samples,
+           c->identity);
+}
+
+static int report(const struct bench *b, struct bench_case *cases, int n_cases, double foreign,
+                  struct error *err)
+{
+    json_t *rows = json_array();
+
+    if (!b->options->json) {
+        bench_print_head(b, what_is_measured(b), foreign);
+        printf("%8s %8s %10s %12s %12s %12s %12s %6s  %s\n", "batch", "threads", "precision", "ms",
+               "ms p10", "cpu ms", "ms/image", "n", "determinism id");
+    }
+    for (int i = 0; i < n_cases; i++) {
+        struct bench_case *c = &cases[i];
+        double median, p10, cpu, cpu10;
+        int n = c->n_samples;
+
+        samples_sort(n, c->wall_ms);
+        samples_sort(n, c->cpu_ms);
+        median = samples_quantile(n, c->wall_ms, 0.5);
+        p10 = samples_quantile(n, c->wall_ms, 0.1);
+        cpu = samples_quantile(n, c->cpu_ms, 0.5);
+        cpu10 = samples_quantile(n, c->cpu_ms, 0.1);
+        if (!b->options->json)
+            print_case(c, median, p10, cpu);
+        json_array_append_new(rows,
+                              json_pack("{s:i, s:i, s:s, s:f, s:f, s:f, s:f, s:i, s:s}", "batch",
+                                        c->batch, "threads", c->n_threads, "precision",
+                                        precision_name(c->precision), "wall_ms", median,
+                                        "wall_ms_p10", p10, "cpu_ms", cpu, "cpu_ms_p10", cpu10, "n",
+                                        n, "determinism_id", c->identity));
+    }
+    if (b->options->json)
+        return bench_print_json(b, b->options->train ? "train" : "evaluate", foreign, rows, err);
+    json_decref(rows);
+    return 0;
+}
+
+int cases_measure(struct bench *b, struct bench_case *cases, int n, struct error *err)
+{
+    struct machine_load load = machine_load_now();
+    double start_s = clock_seconds();
+    struct runs runs = {NULL, NULL};
+    int rc = b->trace ? begin_trace(b, cases, n, &runs, err) : 0;
+
+    for (int round = 0; rc == 0 && bench_goes_on(b, round, start_s); round++) {
+        for (int i = 0; i < n && rc == 0; i++)
+            rc = measure_run(&cases[i], &runs, err);
+    }
+    return rc < 0 ? rc : report(b, cases, n, machine_load_foreign(&load), err);
 }

@@ -3,17 +3,11 @@
 #include "engine/executor.h"
 #include "engine/plan.h"
 #include "engine/program.h"
+#include "tools/bench/samples.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-static int compare(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
 
 /* Seconds [n_steps]: the medians of n_runs. */
 static int time_steps(const struct plan *plan, struct executor *executor, int n_runs,
@@ -30,8 +24,8 @@ static int time_steps(const struct plan *plan, struct executor *executor, int n_
     for (int i = 0; i < n_steps && rc == 0; i++) {
         for (int j = 0; j < n_runs; j++)
             column[j] = runs[(size_t)j * (size_t)n_steps + (size_t)i];
-        qsort(column, (size_t)n_runs, sizeof(*column), compare);
-        seconds[i] = column[n_runs / 2];
+        samples_sort(n_runs, column);
+        seconds[i] = samples_quantile(n_runs, column, 0.5);
     }
     free(runs);
     free(column);

@@ -3,6 +3,7 @@
 #include "engine/choices.h"
 #include "engine/plan.h"
 #include "tools/bench/kernel_timer.h"
+#include "tools/bench/samples.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -14,13 +15,6 @@
 static const double share_min = 0.97;
 
 enum { RUNS_MAX = 10000 };
-
-static int compare(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
 
 /* Medians of n algorithms, in turns. */
 static int time_algorithms(struct device *device, const struct kernel_spec *spec, int n,
@@ -42,8 +36,8 @@ static int time_algorithms(struct device *device, const struct kernel_spec *spec
             rc = kernel_timer_run(timers[i], &seconds[i * n_runs + run], err);
     }
     for (int i = 0; i < n && rc == 0; i++) {
-        qsort(seconds + i * n_runs, (size_t)n_runs, sizeof(*seconds), compare);
-        medians[i] = seconds[i * n_runs + n_runs / 2];
+        samples_sort(n_runs, seconds + i * n_runs);
+        medians[i] = samples_quantile(n_runs, seconds + i * n_runs, 0.5);
     }
     for (int i = 0; i < n; i++)
         kernel_timer_destroy(timers[i]);

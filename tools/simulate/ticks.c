@@ -86,10 +86,24 @@ int ticks_parse(const char *text, struct ticks *out, struct error *err)
     }
 }
 
+/* A network evaluation of a batch, or a tick of plain images. */
+static int insert_case(struct ticks *t, const json_t *row, struct error *err)
+{
+    const char *images = json_string_value(json_object_get(row, "images"));
+
+    if (!images)
+        return insert(t, json_integer_value(json_object_get(row, "batch")),
+                      json_number_value(json_object_get(row, "wall_ms")), err);
+    if (strcmp(images, "plain") != 0)
+        return 0;
+    return insert(t, json_integer_value(json_object_get(row, "lanes")),
+                  json_number_value(json_object_get(row, "tick_ms")), err);
+}
+
 int ticks_read_bench(const char *path, struct ticks *out, struct error *err)
 {
     json_error_t fault;
-    json_t *json = json_load_file(path, JSON_REJECT_DUPLICATES, &fault), *cases, *row;
+    json_t *json = json_load_file(path, JSON_REJECT_DUPLICATES, &fault), *cases;
     struct ticks t = {0};
     int rc = 0;
 
@@ -99,11 +113,8 @@ int ticks_read_bench(const char *path, struct ticks *out, struct error *err)
     cases = json_object_get(json, "cases");
     if (!json_is_array(cases))
         rc = error_set(err, -EINVAL, "\"%s\" is not an output of softdiff-bench --json", path);
-    for (size_t i = 0; rc == 0 && i < json_array_size(cases); i++) {
-        row = json_array_get(cases, i);
-        rc = insert(&t, json_integer_value(json_object_get(row, "batch")),
-                    json_number_value(json_object_get(row, "wall_ms")), err);
-    }
+    for (size_t i = 0; rc == 0 && i < json_array_size(cases); i++)
+        rc = insert_case(&t, json_array_get(cases, i), err);
     if (rc == 0)
         rc = finish(&t, out, err);
     if (rc < 0)

@@ -26,7 +26,8 @@ int ticks_lanes_max(const struct ticks *t);
 /* "1:3.2,2:3.0,16:22.4", in any order; one lane must be among them. 0 or -EINVAL. */
 int ticks_parse(const char *text, struct ticks *out, struct error *err);
 
-/* From the output of softdiff-bench --json, with one case per batch. 0, -EINVAL or -errno. */
+/* From the output of softdiff-bench --json, with one case per batch, or of --ticks with one device and
+ * precision. 0, -EINVAL or -errno. */
 int ticks_read_bench(const char *path, struct ticks *out, struct error *err);
 
 /* Measures a generator with 1, 2, 3, 4, 6, 8, 12, ... and `slots` busy lanes, which take turns in

@@ -1,0 +1,107 @@
+#include "tools/bench/bench.h"
+#include "engine/base/clock.h"
+#include "engine/base/error.h"
+#include "engine/base/trace.h"
+#include "model/checkpoint.h"
+#include "tools/arguments.h"
+#include "tools/network.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { DESCRIPTION_BYTES = 160, TRACE_SPANS = 1 << 17 };
+
+static int parse_precisions(struct bench *b, struct error *err)
+{
+    char *copy = strdup(b->options->precisions), *rest = copy, *name;
+    int rc = 0;
+
+    if (!copy)
+        return error_set(err, -ENOMEM, "out of memory");
+    while (rc == 0 && (name = strsep(&rest, ","))) {
+        if (b->n_precisions == LIST_MAX)
+            rc = error_set(err, -EINVAL, "more than %d precisions", LIST_MAX);
+        else
+            rc = precision_parse(name, &b->precisions[b->n_precisions++], err);
+    }
+    free(copy);
+    return rc;
+}
+
+static int open_devices(struct bench *b, struct error *err)
+{
+    const struct bench_options *o = b->options;
+    int n = arguments_list(o->threads, 1, 1024, LIST_MAX, b->n_threads, err), rc = 0;
+
+    for (int i = 0; i < n && rc == 0; i++) {
+        rc = device_open(o->device, b->n_threads[i], o->choices, &b->devices[i], err);
+        if (rc == 0)
+            b->n_devices++;
+    }
+    return n < 0 ? n : rc;
+}
+
+int bench_init(struct bench *b, const struct bench_options *options, struct error *err)
+{
+    int rc;
+
+    *b = (struct bench){.options = options};
+    rc = parse_precisions(b, err);
+    if (rc == 0)
+        rc = open_devices(b, err);
+    if (rc == 0)
+        rc = network_load(options->model, NULL, &b->checkpoint, err);
+    if (rc == 0 && options->trace)
+        rc = trace_create(TRACE_SPANS, &b->trace, err);
+    return rc;
+}
+
+void bench_fini(struct bench *b)
+{
+    for (int i = 0; i < b->n_devices; i++)
+        device_close(b->devices[i]);
+    checkpoint_destroy(b->checkpoint);
+    trace_destroy(b->trace);
+}
+
+bool bench_goes_on(const struct bench *b, int n_rounds, double start_s)
+{
+    return n_rounds < b->options->rounds &&
+           (n_rounds < ROUNDS_MIN || clock_seconds() < start_s + b->options->seconds);
+}
+
+static void describe(const struct bench *b, char text[DESCRIPTION_BYTES])
+{
+    struct device *last = b->devices[b->n_devices - 1];
+
+    device_base(last)->ops->describe(last, text, DESCRIPTION_BYTES);
+}
+
+void bench_print_head(const struct bench *b, const char *what, double foreign)
+{
+    char machine[DESCRIPTION_BYTES];
+
+    describe(b, machine);
+    printf("%s; %s; other processes used %.0f %% of the machine\n", machine, what, 100 * foreign);
+}
+
+int bench_print_json(const struct bench *b, const char *what, double foreign, json_t *cases,
+                     struct error *err)
+{
+    char machine[DESCRIPTION_BYTES], *text;
+    json_t *json;
+
+    describe(b, machine);
+    json = json_pack("{s:s, s:s, s:f, s:o}", "machine", machine, "what", what, "foreign_cpu_share",
+                     foreign, "cases", cases);
+    text = json ? json_dumps(json, JSON_INDENT(2)) : NULL;
+    json_decref(json);
+    if (!text)
+        return error_set(err, -ENOMEM, "out of memory for the report");
+    puts(text);
+    free(text);
+    return 0;
+}

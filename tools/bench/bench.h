@@ -1,0 +1,50 @@
+/* What softdiff-bench measures with: a network, devices, precisions. Thread: one at a time. */
+#ifndef TOOLS_BENCH_BENCH_H
+#define TOOLS_BENCH_BENCH_H
+
+#include "engine/device.h"
+
+#include <stdbool.h>
+
+struct checkpoint;
+struct error;
+struct json_t;
+struct trace;
+
+enum { LIST_MAX = 16, ROUNDS_MAX = 10000, ROUNDS_MIN = 5 };
+
+/* From the command line. */
+struct bench_options {
+    const char *model, *device, *choices, *tune, *batches, *threads, *precisions, *ticks, *trace;
+    int rounds;     /* at most ROUNDS_MAX */
+    double seconds; /* no round begins after them, but ROUNDS_MIN */
+    bool json, train, plan;
+};
+
+struct bench {
+    const struct bench_options *options;
+    struct checkpoint *checkpoint;
+    int n_precisions;
+    enum precision precisions[LIST_MAX];
+    int n_devices;
+    struct device *devices[LIST_MAX];
+    int n_threads[LIST_MAX]; /* of each device */
+    struct trace *trace;     /* NULL: none is wanted */
+};
+
+/* options are kept. 0, or what the command line, the file or the device is refused with; bench_fini()
+ * cleans up after both. */
+int bench_init(struct bench *b, const struct bench_options *options, struct error *err);
+void bench_fini(struct bench *b);
+
+/* Whether another round is due, after so many since start_s of clock_seconds(). */
+bool bench_goes_on(const struct bench *b, int n_rounds, double start_s);
+
+/* What the first line of a table or the head of a JSON document tells. what: of what is measured; foreign:
+ * of machine_load.h. */
+void bench_print_head(const struct bench *b, const char *what, double foreign);
+/* Prints the document; takes cases, an array. 0 or -ENOMEM. */
+int bench_print_json(const struct bench *b, const char *what, double foreign, struct json_t *cases,
+                     struct error *err);
+
+#endif
