@@ -43,8 +43,10 @@ int executor_create(const struct plan *plan, struct state *state, struct executo
 
 void executor_destroy(struct executor *e)
 {
-    if (e)
-        e->ops->destroy(e);
+    if (!e)
+        return;
+    executor_wait(e, NULL);
+    e->ops->destroy(e);
 }
 
 static const struct location *location_of(const struct executor *e, int value)
@@ -78,15 +80,22 @@ int executor_start(struct executor *e, int n, int n_fetches, const struct fetch 
                    struct error *err)
 {
     const struct plan *plan = e->plan;
+    int rc;
 
+    assert(!e->running);
     if (n < 0 || n > plan->batch_max || (plan->n_ordered && n % plan->cuts[0].size))
         return error_set(err, -EINVAL, "a plan for %d images in cuts of %d cannot run %d",
                          plan->batch_max, plan->cuts[0].size, n);
-    return e->ops->start(e, n, n_fetches, fetches, err);
+    rc = e->ops->start(e, n, n_fetches, fetches, err);
+    e->running = rc == 0;
+    return rc;
 }
 
 int executor_wait(struct executor *e, struct error *err)
 {
+    if (!e->running)
+        return 0;
+    e->running = false;
     return e->ops->wait(e, err);
 }
 

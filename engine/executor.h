@@ -9,7 +9,8 @@
  * Running allocates nothing. Each device has its own kind: engine/host/ for those that are this
  * processor.
  *
- * Thread: one at a time; executors that share a state or parameters run one after the other.
+ * Thread: one at a time, and the executors of a device run one after the other: from start to wait
+ * nothing else that computes is asked of it.
  */
 #ifndef ENGINE_EXECUTOR_H
 #define ENGINE_EXECUTOR_H
@@ -51,13 +52,14 @@ struct executor {
     const struct executor_ops *ops;
     const struct plan *plan; /* borrowed */
     struct state *state;     /* borrowed; NULL: none */
+    bool running;            /* between start and wait */
 };
 
 /* plan and state are borrowed and must outlive the executor. The state must have the plan's values
  * (state_declare()). 0, -EINVAL (a value of the state is missing), -ENOMEM, -EIO. */
 int executor_create(const struct plan *plan, struct state *state, struct executor **out,
                     struct error *err);
-void executor_destroy(struct executor *e);
+void executor_destroy(struct executor *e); /* waits for a run in progress */
 
 /* Image i of an input in the inbox that the next executor_start() takes: float32, or uint32 for keys
  * and slots (bfloat16 where an input is of the type that the plan computes in); image 0 of an
@@ -71,7 +73,7 @@ size_t executor_row_size(const struct executor *e, int value);
  * be read. 0, -EINVAL (n is not within 0 .. batch_max), -EIO. */
 int executor_start(struct executor *e, int n, int n_fetches, const struct fetch *fetches,
                    struct error *err);
-/* Waits until the run is done. 0 or -EIO. */
+/* Waits until the run is done; without one there is nothing to wait for. 0 or -EIO. */
 int executor_wait(struct executor *e, struct error *err);
 
 /* Image i of a fetched output, as it lies there (float32, bfloat16, uint8); image 0 of a sum. Until

@@ -12,6 +12,7 @@
 #include "model/checkpoint.h"
 #include "model/corruption.h"
 #include "model/evaluation.h"
+#include "model/generator_task.h"
 #include "model/step.h"
 #include "model/tick_trace.h"
 
@@ -51,7 +52,6 @@ struct generator {
     const struct formulation *formulation;
     struct evaluation *evaluation;
     int slots, nfe_max, n_busy, n_parked;
-    size_t image_floats;
     uint64_t n_submitted;
     int n_lanes;
     struct lane *lanes;       /* [n_lanes], of which at most `slots` are busy */
@@ -78,7 +78,6 @@ static int make_lanes(struct generator *g, bool restoration, struct error *err)
     g->finishes = calloc(slots, sizeof(*g->finishes));
     g->shows = calloc(slots, sizeof(*g->shows));
     g->notes[0] = calloc(2 * slots, sizeof(*g->notes[0]));
-    g->notes[1] = g->notes[0] + slots;
     if (restoration) {
         g->blurs = calloc(n * side, sizeof(*g->blurs));
         g->ones = calloc(side * side, sizeof(*g->ones));
@@ -86,6 +85,7 @@ static int make_lanes(struct generator *g, bool restoration, struct error *err)
     if (!g->lanes || !g->rows || !g->flying || !g->finishes || !g->shows || !g->notes[0] ||
         (restoration && (!g->blurs || !g->ones)))
         return error_set(err, -ENOMEM, "out of memory for %d lanes", g->n_lanes);
+    g->notes[1] = g->notes[0] + slots;
     for (size_t i = 0; i < n; i++) {
         g->lanes[i].rows = g->rows + i * (size_t)g->nfe_max;
         g->lanes[i].blur = restoration ? g->blurs + i * side : NULL;
@@ -99,7 +99,6 @@ int generator_create(struct device *device, const struct checkpoint *c,
                      const struct generator_options *options, struct generator **out,
                      struct error *err)
 {
-    const struct architecture *a = &c->formulation.architecture;
     struct evaluation_options evaluation = {.precision = options->precision,
                                             .batch_max = options->slots,
                                             .n_slots = 2 * options->slots,
@@ -120,7 +119,6 @@ int generator_create(struct device *device, const struct checkpoint *c,
     g->slots = options->slots;
     g->n_lanes = evaluation.n_slots; /* as many parked ones */
     g->nfe_max = options->nfe_max;
-    g->image_floats = (size_t)a->image_size * (size_t)a->image_size * (size_t)a->num_channels;
     rc = make_lanes(g, options->restoration, err);
     if (rc == 0)
         rc = evaluation_create(device, c, &evaluation, &g->evaluation, err);
@@ -181,8 +179,11 @@ enum precision generator_precision(const struct generator *g)
 
 size_t generator_memory_bytes(const struct generator *g)
 {
+    size_t side = g->blurs ? (size_t)generator_side(g) : 0;
+
     return evaluation_memory_bytes(g->evaluation) +
-           (size_t)g->n_lanes * (sizeof(*g->lanes) + (size_t)g->nfe_max * sizeof(*g->rows));
+           (size_t)g->n_lanes * (sizeof(*g->lanes) + (size_t)g->nfe_max * sizeof(*g->rows) +
+                                 side * sizeof(*g->blurs));
 }
 
 size_t generator_row_bytes(const struct generator *g)
@@ -211,32 +212,6 @@ int generator_trace(struct generator *g, struct trace *trace, const char *track,
     return 0;
 }
 
-static int check_task(const struct generator *g, const struct generator_task *task,
-                      struct error *err)
-{
-    const struct generator_restoration *r = task->restoration;
-    int n_labels = g->formulation->architecture.n_labels;
-    int n = task->guided ? 2 * task->nfe : task->nfe;
-
-    if (task->nfe < 1 || task->nfe > g->nfe_max)
-        return error_set(err, -EINVAL, "nfe is 1 to %d, not %d", g->nfe_max, task->nfe);
-    if (task->label < 0 || task->label > n_labels)
-        return error_set(err, -EINVAL, "label %d is not one of %d", task->label, n_labels);
-    if (task->guided && task->label == 0)
-        return error_set(err, -EINVAL, "guidance needs a label");
-    if (n > g->nfe_max)
-        return error_set(err, -EINVAL, "%d guided steps take %d evaluations, %d are allowed",
-                         task->nfe, n, g->nfe_max);
-    if (task->mixed && !(task->mix >= 0 && task->mix <= 1))
-        return error_set(err, -EINVAL, "mix is 0 to 1, not %g", task->mix);
-    if (r && !g->blurs)
-        return error_set(err, -EINVAL, "this generator does not restore");
-    if (r && !(r->weight > 0 && r->blur >= 0))
-        return error_set(err, -EINVAL, "a restoration of weight %g and blur %g", (double)r->weight,
-                         r->blur);
-    return 0;
-}
-
 /* Writes the pictures that a task brings along into the lane's slot. */
 static int put_pictures(struct generator *g, struct lane *lane, const struct generator_task *task,
                         struct error *err)
@@ -261,7 +236,8 @@ static int put_pictures(struct generator *g, struct lane *lane, const struct gen
 int generator_submit(struct generator *g, const struct generator_task *task, struct error *err)
 {
     struct lane *lane = g->lanes, *end = g->lanes + g->n_lanes;
-    int rc = check_task(g, task, err);
+    int rc = generator_task_check(task, &g->formulation->architecture, g->nfe_max, g->blurs != NULL,
+                                  err);
 
     if (rc < 0)
         return rc;
@@ -291,7 +267,7 @@ int generator_submit(struct generator *g, const struct generator_task *task, str
     lane->fresh = true;
     lane->started = task->start != NULL;
     lane->previews = task->previews;
-    lane->mixed = task->mixed;
+    lane->mixed = task->mixed && task->seed_b != task->seed; /* alike, they would add up */
     lane->seed_b = task->seed_b;
     lane->mix = task->mix;
     lane->state = LANE_BUSY;
@@ -458,12 +434,23 @@ static void write_next_rows(struct generator *g)
     }
 }
 
+/* After a failure nobody is in a tick, and what the inboxes hold is unknown. */
+static void forget_tick(struct generator *g)
+{
+    for (int i = 0; i < g->n_flying; i++)
+        g->lanes[g->flying[i]].flying = false;
+    g->n_flying = 0;
+    memset(g->notes[0], 0, 2 * (size_t)g->slots * sizeof(*g->notes[0]));
+}
+
 int generator_start(struct generator *g, struct error *err)
 {
     int rc = start_lanes(g, err);
 
-    if (rc < 0)
+    if (rc < 0) {
+        forget_tick(g);
         return rc;
+    }
     list_lanes(g);
     for (int i = 0; i < g->n_flying; i++) {
         struct lane *lane = &g->lanes[g->flying[i]];
@@ -477,8 +464,10 @@ int generator_start(struct generator *g, struct error *err)
         return 0;
     g->times.written = clock_seconds();
     rc = evaluation_run(g->evaluation, g->n_flying, g->finishes, g->shows, err);
-    if (rc < 0)
+    if (rc < 0) {
+        forget_tick(g);
         return rc;
+    }
     g->times.handed = clock_seconds();
     g->filling = !g->filling;
     write_next_rows(g);
@@ -511,11 +500,16 @@ int generator_finish(struct generator *g, struct generator_image *images, int *n
     rc = g->n_flying > 0 ? evaluation_wait(g->evaluation, err) : 0;
     g->times.done = clock_seconds();
     *n_images = 0;
+    if (rc < 0) {
+        forget_tick(g);
+        return rc;
+    }
     for (int i = 0; i < g->n_flying; i++) {
         struct lane *lane = &g->lanes[g->flying[i]];
+        bool done = lane->flying && lane->state != LANE_FREE;
 
         lane->flying = false;
-        if (rc < 0 || lane->state == LANE_FREE)
+        if (!done)
             continue;
         lane->position++;
         if (lane->previews || evaluations_left(lane) == 0)
@@ -523,8 +517,6 @@ int generator_finish(struct generator *g, struct generator_image *images, int *n
         if (evaluations_left(lane) == 0)
             free_lane(g, lane);
     }
-    if (rc < 0)
-        return rc;
     *n_images = n;
     g->times.end = clock_seconds();
     if (g->trace && g->n_flying > 0)

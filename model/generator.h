@@ -109,8 +109,9 @@ const struct generator_times *generator_times(const struct generator *g);
  * away. 0 or -ENOMEM. */
 int generator_trace(struct generator *g, struct trace *trace, const char *track, struct error *err);
 
-/* Puts an image into a free lane. 0, -EBUSY (none free), -EINVAL (nfe, a label, mix or restoration that
- * this generator does not have), -EIO. */
+/* Puts an image into a free lane. 0, -EBUSY (none is free; what was cancelled during a tick holds its
+ * lane until the tick ends), -EINVAL (nfe, a label, mix, guidance or restoration that this generator
+ * does not have, or a number that is not finite), -EIO. */
 int generator_submit(struct generator *g, const struct generator_task *task, struct error *err);
 
 /* Takes an image with this id out of its lane and keeps its state: the one with the most evaluations

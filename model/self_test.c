@@ -49,10 +49,11 @@ int generator_self_test(struct generator *g, struct error *err)
     };
     int n = generator_slots(g) < IMAGES ? generator_slots(g) : IMAGES, rc = 0;
     size_t bytes = image_bytes(g);
-    uint8_t *alone = malloc(2 * IMAGES * bytes), *together = alone + IMAGES * bytes;
+    uint8_t *alone = malloc(2 * IMAGES * bytes), *together;
 
     if (!alone)
         return error_set(err, -ENOMEM, "out of memory for a self-test");
+    together = alone + IMAGES * bytes;
     for (int i = 0; i < IMAGES; i++) {
         if (tasks[i].nfe > generator_nfe_max(g))
             tasks[i].nfe = generator_nfe_max(g);

@@ -20,10 +20,11 @@ struct noise_values noise_inputs(struct program *p)
     return noise;
 }
 
+/* Exact at both ends, where one key is all there is. */
 static void find_weights(const struct philox_key *other, double mix, float weights[2])
 {
-    weights[0] = other ? (float)cos(half_pi * mix) : 1;
-    weights[1] = other ? (float)sin(half_pi * mix) : 0;
+    weights[0] = !other || mix <= 0 ? 1 : mix >= 1 ? 0 : (float)cos(half_pi * mix);
+    weights[1] = !other || mix <= 0 ? 0 : mix >= 1 ? 1 : (float)sin(half_pi * mix);
 }
 
 void noise_write(const struct noise_values *noise, struct executor *executor, int i,

@@ -2,6 +2,7 @@
 #include "engine/base/cgroup.h"
 #include "engine/base/error.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
@@ -23,6 +24,7 @@ struct pool {
     int n_tasks;
     int next;    /* first task nobody took */
     int running; /* tasks taken and not returned */
+    int begun;   /* between pool_begin() and pool_end() */
     int stop;
     int n_threads;
     int n_started;
@@ -139,6 +141,8 @@ void pool_begin(struct pool *pool, int n_tasks, void (*task)(void *arg, int i, i
                 void *arg)
 {
     pthread_mutex_lock(&pool->mutex);
+    assert(!pool->begun);
+    pool->begun = 1;
     pool->task = task;
     pool->arg = arg;
     pool->n_tasks = n_tasks;
@@ -156,6 +160,7 @@ void pool_end(struct pool *pool)
         pthread_cond_wait(&pool->done, &pool->mutex);
     pool->n_tasks = 0;
     pool->next = 0;
+    pool->begun = 0;
     pthread_mutex_unlock(&pool->mutex);
 }
 

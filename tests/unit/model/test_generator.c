@@ -1,15 +1,10 @@
 /* Lanes: the same bytes for a seed in any company, admission, cancellation, no allocation. */
-#include "model/generator.h"
 #include "engine/base/clock.h"
 #include "engine/base/error.h"
-#include "engine/base/philox.h"
 #include "engine/base/trace.h"
-#include "engine/parameters.h"
-#include "engine/program.h"
 #include "model/checkpoint.h"
-#include "model/corruption.h"
-#include "model/ncsnpp.h"
 #include "tests/unit/allocations.h"
+#include "tests/unit/model/untrained.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -21,108 +16,23 @@
 #include <string.h>
 
 #include <cmocka.h>
-#include <jansson.h>
 
-enum { SIDE = 16, PIXELS = SIDE * SIDE * 3, NFE_MAX = 12, SLOTS = 8 };
+enum { SIDE = 16, PIXELS = SIDE * SIDE * 3, NFE_MAX = 6, SLOTS = 8 };
 
-static const char *const corruptions[] = {
-    "{\"name\": \"blur\", \"half_size\": 16}",
-    "{\"name\": \"mask\", \"order\": \"spiral\"}",
-    "{\"name\": \"noise\"}",
+/* Wide enough for every way that the cpu computes convolutions. */
+static const struct untrained wide = {.side = SIDE, .nf = 32};
+static const struct untrained narrow[] = {
+    {.side = SIDE, .nf = 8},
+    {.side = SIDE, .nf = 8, .corruption = "{\"name\": \"mask\", \"order\": \"spiral\"}"},
+    {.side = SIDE, .nf = 8, .corruption = "{\"name\": \"noise\"}"},
 };
-
-/* An untrained network with weights that leave nothing at zero, wide enough for every way that the
- * cpu computes convolutions. */
-static void make_weights(struct checkpoint *c)
-{
-    struct device *device;
-    struct parameters *parameters;
-    struct program *p;
-    int phi;
-
-    assert_int_equal(device_open("reference", 1, NULL, &device, NULL), 0);
-    assert_int_equal(program_create(&p, NULL), 0);
-    assert_int_equal(ncsnpp_append(p, &c->formulation.architecture,
-                                   program_input(p, "x", shape_images(SIDE, SIDE, 3), VALUE_EXACT),
-                                   program_input(p, "t", shape_vectors(1), VALUE_EXACT), -1, -1,
-                                   NULL, &phi, NULL),
-                     0);
-    assert_int_equal(parameters_create(device, p, &parameters, NULL), 0);
-    c->n_weights = parameters_count(parameters);
-    c->weights = malloc(c->n_weights * sizeof(float));
-    assert_non_null(c->weights);
-    ncsnpp_init(&c->formulation.architecture, parameters, 5, c->weights);
-    for (size_t i = 0; i < c->n_weights; i++) {
-        float w = c->weights[i];
-
-        c->weights[i] = w > -1e-4f && w < 1e-4f ? 0.05f * (float)((int)(i % 7) - 3) : w;
-    }
-    parameters_destroy(parameters);
-    program_destroy(p);
-    device_close(device);
-}
-
-static struct checkpoint *make_checkpoint(const char *corruption)
-{
-    static const double blur[] = {0.01, 0.5, 1, 2, 4}, mask[] = {256, 128, 64, 16, 0};
-    struct checkpoint *c = calloc(1, sizeof(*c));
-    struct formulation *f = &c->formulation;
-    json_t *json = json_loads(corruption, 0, NULL);
-    struct error err;
-
-    f->architecture = (struct architecture){.image_size = SIDE,
-                                            .num_channels = 3,
-                                            .nf = 32,
-                                            .n_levels = 2,
-                                            .ch_mult = {1, 2},
-                                            .num_res_blocks = 1,
-                                            .n_attn = 1,
-                                            .attn_resolutions = {8},
-                                            .embedding_type = EMBEDDING_FOURIER,
-                                            .fourier_scale = 16};
-    if (corruption_create(json, SIDE, SIDE, &f->corruption, &err) < 0 ||
-        schedule_noise_then_levels(0.01, 0.1, 0.2, 5, strstr(corruption, "mask") ? mask : blur,
-                                   &f->schedule, &err) < 0)
-        fail_msg("%s", err.text);
-    json_decref(json);
-    f->prior.side = SIDE;
-    f->prior.channels = 3;
-    make_weights(c);
-    return c;
-}
 
 static struct generator *make_generator(struct device *device, const struct checkpoint *c,
                                         enum precision precision, int slots)
 {
     struct generator_options options = {.precision = precision, .slots = slots, .nfe_max = NFE_MAX};
-    struct generator *g;
-    struct error err;
 
-    if (generator_create(device, c, &options, &g, &err) < 0)
-        fail_msg("%s", err.text);
-    return g;
-}
-
-/* Runs all tasks, as many at a time as there are slots, and keeps the pixels by id. */
-static void run(struct generator *g, const struct generator_task *tasks, int n, uint8_t *pixels)
-{
-    struct generator_image images[SLOTS];
-    struct error err;
-    int next = 0, done = 0, ticks = 0;
-
-    while (done < n) {
-        int finished;
-
-        while (next < n && generator_busy(g) < generator_slots(g))
-            assert_int_equal(generator_submit(g, &tasks[next++], &err), 0);
-        if (generator_tick(g, images, &finished, &err) < 0)
-            fail_msg("%s", err.text);
-        for (int i = 0; i < finished; i++)
-            memcpy(pixels + images[i].id * PIXELS, images[i].pixels, PIXELS);
-        done += finished;
-        assert_true(++ticks < 1000);
-    }
-    assert_int_equal(generator_busy(g), 0);
+    return untrained_generator(device, c, &options);
 }
 
 /* One of every sampler, with NFEs and seeds that differ. */
@@ -137,60 +47,65 @@ static void make_tasks(struct generator_task *tasks)
                                            .nfe = 1 + (5 * i) % NFE_MAX};
 }
 
-static void check_company(enum precision precision, const char *corruption)
+static void check_company(enum precision precision, const struct untrained *u)
 {
-    struct checkpoint *c = make_checkpoint(corruption);
+    static const struct {
+        int threads, slots;
+    } company[] = {{1, 1}, {1, 5}, {2, 2}, {2, SLOTS}};
+    struct checkpoint *c = untrained_checkpoint(u);
     struct generator_task tasks[TASKS];
-    uint8_t *alone = malloc(2 * TASKS * PIXELS), *together = alone + TASKS * PIXELS;
+    uint8_t *alone = malloc(2 * TASKS * PIXELS), *together;
     int varied = 0;
 
     assert_non_null(alone);
+    together = alone + TASKS * PIXELS;
     make_tasks(tasks);
-    for (int threads = 1; threads <= 2; threads++) {
-        struct device *device;
-        enum precision resolved;
-        struct generator *g;
+    for (size_t i = 0; i < sizeof(company) / sizeof(company[0]); i++) {
+        struct device *device = untrained_device("cpu", company[i].threads);
+        struct generator *g = make_generator(device, c, precision, company[i].slots);
 
-        assert_int_equal(device_open("cpu", threads, NULL, &device, NULL), 0);
-        if (device_base(device)->ops->precision(device, precision, &resolved, NULL) < 0) {
-            device_close(device);
-            print_message("# no %s here\n", precision_name(precision));
-            break;
-        }
-        if (threads == 1) {
-            g = make_generator(device, c, precision, 1);
-            for (int i = 0; i < TASKS; i++)
-                run(g, &tasks[i], 1, alone);
-            generator_destroy(g);
-        }
-        for (int slots = 2; slots <= SLOTS; slots += 3) {
-            g = make_generator(device, c, precision, slots);
-            memset(together, 0, TASKS * PIXELS);
-            run(g, tasks, TASKS, together);
+        memset(together, 0, TASKS * PIXELS);
+        untrained_draw(g, tasks, TASKS, i == 0 ? alone : together);
+        if (i > 0)
             assert_memory_equal(alone, together, TASKS * PIXELS);
-            assert_int_equal(generator_self_test(g, NULL), 0);
-            generator_destroy(g);
-        }
+        assert_int_equal(generator_self_test(g, NULL), 0);
+        generator_destroy(g);
         device_close(device);
     }
     for (int i = 1; i < PIXELS; i++)
         varied += alone[i] != alone[0];
-    assert_true(precision != PRECISION_FP32 || varied > 0);
+    assert_true(varied > 0);
     checkpoint_destroy(c);
     free(alone);
 }
 
+static bool has_bf16(void)
+{
+    struct device *device = untrained_device("cpu", 1);
+    enum precision precision;
+    int rc = device_base(device)->ops->precision(device, PRECISION_BF16, &precision, NULL);
+
+    device_close(device);
+    return rc == 0;
+}
+
 static void test_same_bytes_in_any_company(void **state)
 {
-    for (size_t i = 0; i < sizeof(corruptions) / sizeof(corruptions[0]); i++) {
-        check_company(PRECISION_FP32, corruptions[i]);
-        check_company(PRECISION_BF16, corruptions[i]);
-    }
+    check_company(PRECISION_FP32, &wide);
+    for (size_t i = 0; i < sizeof(narrow) / sizeof(narrow[0]); i++)
+        check_company(PRECISION_FP32, &narrow[i]);
+}
+
+static void test_same_bytes_in_any_company_bf16(void **state)
+{
+    if (!has_bf16())
+        skip();
+    check_company(PRECISION_BF16, &wide);
 }
 
 static void test_admission_and_cancellation(void **state)
 {
-    struct checkpoint *c = make_checkpoint(corruptions[0]);
+    struct checkpoint *c = untrained_checkpoint(&narrow[0]);
     struct generator_task task = {.id = 7, .seed = 1, .sampler = SAMPLER_PF_2M, .nfe = 4};
     struct generator_image images[SLOTS];
     struct device *device;
@@ -199,9 +114,9 @@ static void test_admission_and_cancellation(void **state)
     uint8_t expected[PIXELS], *all = calloc(10, PIXELS);
     int n;
 
-    assert_int_equal(device_open("cpu", 1, NULL, &device, NULL), 0);
+    device = untrained_device("cpu", 1);
     g = make_generator(device, c, PRECISION_FP32, 3);
-    run(g, &task, 1, all);
+    untrained_draw(g, &task, 1, all);
     memcpy(expected, all + 7 * PIXELS, PIXELS);
 
     assert_int_equal(generator_tick(g, images, &n, &err), 0);
@@ -246,7 +161,7 @@ static void test_admission_and_cancellation(void **state)
 /* An image that is parked, and more than once, comes out as if it had not been. */
 static void test_parking(void **state)
 {
-    struct checkpoint *c = make_checkpoint(corruptions[0]);
+    struct checkpoint *c = untrained_checkpoint(&narrow[0]);
     struct generator_task task = {.id = 1, .seed = 5, .sampler = SAMPLER_PF_2M, .nfe = 6};
     struct generator_image images[SLOTS];
     struct device *device;
@@ -255,9 +170,9 @@ static void test_parking(void **state)
     uint8_t *expected = calloc(3, PIXELS);
     int n, parked = 0;
 
-    assert_int_equal(device_open("cpu", 1, NULL, &device, NULL), 0);
+    device = untrained_device("cpu", 1);
     g = make_generator(device, c, PRECISION_FP32, 1);
-    run(g, &task, 1, expected);
+    untrained_draw(g, &task, 1, expected);
     assert_int_equal(generator_park(g, 1, &err), -ENOENT);
     assert_int_equal(generator_resume(g, 1, &err), -ENOENT);
     assert_int_equal(generator_submit(g, &task, &err), 0);
@@ -327,7 +242,7 @@ static void test_allocations_are_counted(void **state)
 
 static void test_ticks_allocate_nothing(void **state)
 {
-    struct checkpoint *c = make_checkpoint(corruptions[0]);
+    struct checkpoint *c = untrained_checkpoint(&narrow[0]);
     struct generator_task tasks[TASKS];
     struct generator_image images[SLOTS];
     struct device *device;
@@ -339,7 +254,7 @@ static void test_ticks_allocate_nothing(void **state)
         struct error err;
         int n;
 
-        assert_int_equal(device_open(device_name_at(i), 2, NULL, &device, NULL), 0);
+        device = untrained_device(device_name_at(i), 2);
         g = make_generator(device, c, PRECISION_AUTO, 4);
         assert_int_equal(trace_create(100, &trace, &err), 0);
         for (int round = 0; round < 3; round++) { /* the first may warm a library up */
@@ -365,7 +280,7 @@ static void test_ticks_allocate_nothing(void **state)
 /* What happens in a tick, in its order. */
 static void test_times(void **state)
 {
-    struct checkpoint *c = make_checkpoint(corruptions[0]);
+    struct checkpoint *c = untrained_checkpoint(&narrow[0]);
     struct generator_task task = {.id = 1, .seed = 5, .sampler = SAMPLER_PF_2M, .nfe = 3};
     struct generator_image images[SLOTS];
     struct generator *g;
@@ -374,7 +289,7 @@ static void test_times(void **state)
     double before = clock_seconds();
     int n;
 
-    assert_int_equal(device_open("cpu", 2, NULL, &device, NULL), 0);
+    device = untrained_device("cpu", 2);
     g = make_generator(device, c, PRECISION_AUTO, SLOTS);
     assert_int_equal(generator_submit(g, &task, &err), 0);
     for (int i = 0; i < task.nfe; i++) {
@@ -396,13 +311,13 @@ static void test_times(void **state)
 /* Weights near the largest float make numbers that are none: told, never a black picture alone. */
 static void test_images_that_are_not_finite(void **state)
 {
-    struct checkpoint *c = make_checkpoint(corruptions[0]);
+    struct checkpoint *c = untrained_checkpoint(&narrow[0]);
     struct generator_task task = {.id = 7, .seed = 1, .sampler = SAMPLER_SDE_2M, .nfe = 2};
     struct generator_image images[SLOTS];
     struct device *device;
     struct error err = {""};
 
-    assert_int_equal(device_open("cpu", 1, NULL, &device, NULL), 0);
+    device = untrained_device("cpu", 1);
     for (int huge = 0; huge < 2; huge++) {
         struct generator *g;
         int n = 0;
@@ -427,14 +342,14 @@ static void test_images_that_are_not_finite(void **state)
 /* The test at start also runs where fewer evaluations are allowed than it would like. */
 static void test_self_test_with_one_evaluation(void **state)
 {
-    struct checkpoint *c = make_checkpoint(corruptions[0]);
+    struct checkpoint *c = untrained_checkpoint(&narrow[0]);
     struct generator_options options = {.precision = PRECISION_FP32, .slots = 2, .nfe_max = 1};
     struct device *device;
     struct generator *g;
 
     for (size_t i = 0; i < c->n_weights; i++)
         c->weights[i] = 3e38f;
-    assert_int_equal(device_open("cpu", 1, NULL, &device, NULL), 0);
+    device = untrained_device("cpu", 1);
     assert_int_equal(generator_create(device, c, &options, &g, NULL), 0);
     assert_int_equal(generator_self_test(g, NULL), -EDOM);
     generator_destroy(g);
@@ -446,6 +361,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_bytes_in_any_company),
+        cmocka_unit_test(test_same_bytes_in_any_company_bf16),
         cmocka_unit_test(test_admission_and_cancellation),
         cmocka_unit_test(test_parking),
         cmocka_unit_test(test_allocations_are_counted),
