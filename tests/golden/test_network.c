@@ -184,7 +184,7 @@ static void check_derived(const struct place *place, const struct safetensors *i
     free(sigmas);
 }
 
-static void check_network(const char *name, const struct architecture *a, int grain)
+static void check_network(const char *name, const struct architecture *a, int size)
 {
     struct place places[3];
     int n_places = golden_places(places), batch = 3;
@@ -212,7 +212,7 @@ static void check_network(const char *name, const struct architecture *a, int gr
             if (rig.gradients[j] >= 0)
                 outputs[n_outputs++] = rig.gradients[j];
         }
-        plan = golden_plan(&places[i], rig.p, rig.parameters, batch, grain, n_outputs, outputs);
+        plan = golden_plan(&places[i], rig.p, rig.parameters, batch, size, n_outputs, outputs);
         golden_write(plan, rig.x, batch, x);
         golden_write(plan, rig.time_cond, batch, time_cond);
         golden_write(plan, rig.cotangent, batch, cotangent);

@@ -7,7 +7,7 @@
  *     model.safetensors   checkpoint of the averaged weights, to be served
  *     log.jsonl           progress.h
  *     grid-<step>.png     64 images from the averaged weights, always of the same seeds
- * A training is resumed when there is a state; with the same number of threads it goes on bit for
+ * A training is resumed when there is a state; whatever the number of threads, it goes on bit for
  * bit. Only one process at a time may use a run.
  */
 #ifndef TOOLS_TRAIN_TRAINING_H

@@ -97,10 +97,10 @@ static struct parameters *draw_parameters(struct device *device, const struct pr
 }
 
 static struct planned *make_plan(struct device *device, const struct program *p,
-                                 struct parameters *parameters, enum precision precision, int grain,
+                                 struct parameters *parameters, enum precision precision, int size,
                                  int n_outputs, const int *outputs)
 {
-    struct plan_options options = {precision, BATCH, grain, n_outputs, outputs};
+    struct plan_options options = {precision, BATCH, size, n_outputs, outputs};
     struct planned *plan;
     struct error err;
 
@@ -137,7 +137,7 @@ static void check_bytes(enum precision precision)
 {
     float *alone = malloc(sizeof(float) * BATCH * OUT_COUNT),
           *y = malloc(sizeof(float) * BATCH * OUT_COUNT);
-    static const int grains[] = {1, 2, 7};
+    static const int sizes[] = {1, 2, 7};
     struct block b;
 
     block_init(&b);
@@ -145,9 +145,9 @@ static void check_bytes(enum precision precision)
         struct device *device = open_device("cpu", n_threads);
         struct parameters *parameters = draw_parameters(device, b.p);
 
-        for (size_t g = 0; g < sizeof(grains) / sizeof(grains[0]); g++) {
+        for (size_t g = 0; g < sizeof(sizes) / sizeof(sizes[0]); g++) {
             struct planned *plan =
-                make_plan(device, b.p, parameters, precision, grains[g], 1, &b.y);
+                make_plan(device, b.p, parameters, precision, sizes[g], 1, &b.y);
 
             write_images(plan, b.x);
             if (n_threads == 1 && g == 0)
@@ -157,7 +157,7 @@ static void check_bytes(enum precision precision)
                 run(plan, &b, n, y);
                 if (memcmp(y, alone, sizeof(float) * (size_t)n * OUT_COUNT) != 0)
                     fail_msg("%d images, %d threads, chunks of %d: other bytes", n, n_threads,
-                             grains[g]);
+                             sizes[g]);
             }
             planned_destroy(plan);
         }

@@ -247,12 +247,12 @@ static void succeed(int rc, const struct row *row, const struct error *err)
         fail_msg("%s: %s", row->name, err->text);
 }
 
-static void bench_init(struct bench *b, const struct row *row, int grain)
+static void bench_init(struct bench *b, const struct row *row, int size)
 {
     int outputs[1 + WRT_MAX], n_values;
     struct plan_options options = {.precision = PRECISION_FP32,
                                    .batch_max = N_IMAGES,
-                                   .size = grain,
+                                   .size = size,
                                    .outputs = outputs};
     struct error err = {""};
     struct shape shape;
@@ -414,10 +414,10 @@ static void check_gradient(struct bench *b, const struct row *row, int i)
 static void gradients_agree_with_finite_differences(void **state)
 {
     for (size_t r = 0; r < N_ELEMENTS(rows); r++) {
-        for (int grain = 1; grain <= N_IMAGES; grain++) {
+        for (int size = 1; size <= N_IMAGES; size++) {
             struct bench b;
 
-            bench_init(&b, &rows[r], grain);
+            bench_init(&b, &rows[r], size);
             for (int i = 0; i < b.n_wrt; i++)
                 check_gradient(&b, &rows[r], i);
             bench_fini(&b);

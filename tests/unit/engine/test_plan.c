@@ -154,7 +154,7 @@ static void rig_init(struct rig *rig)
 
 /* Runs the rig with W = identity + small integers and compares with the closed form; every number
  * is a small integer, so that sums are exact in any order. */
-static void run_rig(const char *device_name, int n_threads, int grain, int n)
+static void run_rig(const char *device_name, int n_threads, int size, int n)
 {
     struct rig rig;
     struct device *device;
@@ -179,7 +179,7 @@ static void run_rig(const char *device_name, int n_threads, int grain, int n)
     if (planned_create(device, rig.p, parameters,
                        &(struct plan_options){.precision = PRECISION_FP32,
                                               .batch_max = BATCH,
-                                              .size = grain,
+                                              .size = size,
                                               .n_outputs = 3,
                                               .outputs = outputs},
                        &plan, &err) < 0)
