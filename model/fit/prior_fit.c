@@ -1,10 +1,12 @@
 #include "model/fit/prior_fit.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "engine/base/error.h"
+#include "engine/base/watch.h"
 #include "model/corruption.h"
 #include "model/fit/lapack.h"
 #include "model/prior.h"
@@ -30,8 +32,7 @@ static int leading_modes(const struct corruption *c, double level, int side, dou
         a[i] = (double)factors[i];
     dsyev_("V", "U", &side, a, &side, all, work, &work_size, &info, 1, 1);
     if (info != 0) {
-        rc =
-            error_set(err, -EIO, "could not find the modes of the strongest blur (dsyev %d)", info);
+        rc = error_set(err, -EIO, "the strongest blur has no modes that can be found");
         goto done;
     }
     for (int k = 0; k < PRIOR_MODES; k++) { /* eigenvalues rise; vectors are columns */
@@ -79,15 +80,28 @@ static void project(int side, int channels, const double *basis, const double *v
     }
 }
 
+static int tell(const struct watch *watch, int done, int of, struct error *err)
+{
+    if (watch_stop(watch))
+        return error_set(err, -ECANCELED, "stopped with %d of %d images", done, of);
+    watch_progress(watch, "fitting the prior", done, of);
+    return 0;
+}
+
 /* Sums of the coefficients and of their products (lower triangle) over images and mirror images,
  * to mean and covariance. */
-static void moments(int side, int channels, int n, const float *images, const double *basis,
-                    const double *values, double *rows, int count, double *mean, double *covariance)
+static int moments(int side, int channels, int n, const float *images, const double *basis,
+                   const double *values, const struct watch *watch, double *rows, int count,
+                   double *mean, double *covariance, struct error *err)
 {
     size_t size = (size_t)side * (size_t)side * (size_t)channels;
     double coefficients[2][PRIOR_COEFFICIENTS_MAX];
 
     for (int image = 0; image < n; image++) {
+        int rc = tell(watch, image, n, err);
+
+        if (rc < 0)
+            return rc;
         project(side, channels, basis, values, images + (size_t)image * size, rows, coefficients);
         for (int m = 0; m < 2; m++) {
             for (int i = 0; i < count; i++) {
@@ -103,23 +117,28 @@ static void moments(int side, int channels, int n, const float *images, const do
         for (int j = 0; j <= i; j++)
             covariance[i * count + j] = covariance[i * count + j] / (2.0 * n) - mean[i] * mean[j];
     }
+    return tell(watch, n, n, err);
 }
 
 /* Cholesky factor in place, [count,count] lower triangle by rows. Few images, or grey ones, leave
- * the covariance singular: a 1e-8th of the mean variance on the diagonal, far below the noise. */
-static int factorise(int count, double *covariance, struct error *err)
+ * the covariance singular, and images that are all alike leave nothing but the rounding of their
+ * squares: a 1e-8th of the mean variance on the diagonal, and a 1e-12th of the mean square, far below
+ * the noise. */
+static int factorise(int count, const double *mean, double *covariance, struct error *err)
 {
-    double trace = 0;
+    double trace = 0, square = 0;
     int info = 0;
 
+    for (int i = 0; i < count; i++) {
+        trace += fmax(covariance[i * count + i], 0);
+        square += mean[i] * mean[i];
+    }
     for (int i = 0; i < count; i++)
-        trace += covariance[i * count + i];
-    for (int i = 0; i < count; i++)
-        covariance[i * count + i] += 1e-8 * trace / count + 1e-20;
+        covariance[i * count + i] += (1e-8 * trace + 1e-12 * square) / count + 1e-20;
     /* LAPACK's upper triangle by columns is our lower one by rows. */
     dpotrf_("U", &count, covariance, &count, &info, 1);
     if (info != 0)
-        return error_set(err, -EIO, "could not factorise the prior's covariance (dpotrf %d)", info);
+        return error_set(err, -EIO, "the covariance of the pictures cannot be factorised");
     return 0;
 }
 
@@ -140,19 +159,19 @@ static int prior_init(struct prior *prior, int side, int channels, struct error 
 }
 
 /* The mean of images [n,side,side,channels] and their mirror images, in out. 0 or -ENOMEM. */
-static int mean_image(int side, int channels, int n, const float *images, float *out,
-                      struct error *err)
+static int mean_image(int side, int channels, int n, const float *images, const struct watch *watch,
+                      float *out, struct error *err)
 {
     size_t count = (size_t)side * (size_t)side * (size_t)channels;
     double *sum = calloc(count, sizeof(*sum));
+    int rc = sum ? 0 : error_set(err, -ENOMEM, "out of memory for the mean image");
 
-    if (!sum)
-        return error_set(err, -ENOMEM, "out of memory for the mean image");
-    for (int image = 0; image < n; image++) {
-        for (size_t i = 0; i < count; i++)
+    for (int image = 0; image < n && rc == 0; image++) {
+        rc = tell(watch, image, n, err);
+        for (size_t i = 0; i < count && rc == 0; i++)
             sum[i] += (double)images[(size_t)image * count + i];
     }
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count && rc == 0; i++) {
         size_t pixel = i / (size_t)channels, x = pixel % (size_t)side;
         size_t mirror = pixel - x + (size_t)side - 1 - x;
 
@@ -160,17 +179,18 @@ static int mean_image(int side, int channels, int n, const float *images, float 
             (float)((sum[i] + sum[mirror * (size_t)channels + i % (size_t)channels]) / (2.0 * n));
     }
     free(sum);
-    return 0;
+    return rc < 0 ? rc : tell(watch, n, n, err);
 }
 
 /* A prior without modes. */
 static int fit_start(const struct corruption *c, const struct schedule *s, int side, int channels,
-                     int n, const float *images, struct prior *out, struct error *err)
+                     int n, const float *images, const struct watch *watch, struct prior *out,
+                     struct error *err)
 {
     size_t count = (size_t)side * (size_t)side * (size_t)channels;
     struct prior prior = {.side = side, .channels = channels};
     float *mean = malloc(count * sizeof(*mean));
-    int rc = mean ? mean_image(side, channels, n, images, mean, err)
+    int rc = mean ? mean_image(side, channels, n, images, watch, mean, err)
                   : error_set(err, -ENOMEM, "out of memory for the mean image");
 
     if (rc == 0)
@@ -182,7 +202,7 @@ static int fit_start(const struct corruption *c, const struct schedule *s, int s
 }
 
 int prior_fit(const struct corruption *c, const struct schedule *s, int side, int channels, int n,
-              const float *images, struct prior *out, struct error *err)
+              const float *images, const struct watch *watch, struct prior *out, struct error *err)
 {
     int count = channels * PRIOR_PAIRS, rc;
     double values[PRIOR_MODES];
@@ -192,7 +212,7 @@ int prior_fit(const struct corruption *c, const struct schedule *s, int side, in
     if (n < 1)
         return error_set(err, -EINVAL, "could not fit the prior to no images");
     if (corruption_kind(c) != CORRUPTION_SEPARABLE)
-        return fit_start(c, s, side, channels, n, images, out, err);
+        return fit_start(c, s, side, channels, n, images, watch, out, err);
     if (side < PRIOR_MODES || channels < 1 || channels > PRIOR_CHANNELS_MAX)
         return error_set(err, -EINVAL, "could not fit the prior to images of %d x %d x %d", side,
                          side, channels);
@@ -210,8 +230,11 @@ int prior_fit(const struct corruption *c, const struct schedule *s, int side, in
     rc = leading_modes(c, schedule_level(s, 1), side, basis, values, err);
     if (rc < 0)
         goto done;
-    moments(side, channels, n, images, basis, values, rows, count, mean, covariance);
-    rc = factorise(count, covariance, err);
+    rc = moments(side, channels, n, images, basis, values, watch, rows, count, mean, covariance,
+                 err);
+    if (rc < 0)
+        goto done;
+    rc = factorise(count, mean, covariance, err);
     if (rc < 0)
         goto done;
     for (int i = 0; i < side * PRIOR_MODES; i++)

@@ -7,9 +7,11 @@ struct corruption;
 struct error;
 struct prior;
 struct schedule;
+struct watch;
 
-/* images [n, side, side, channels] in [0,1]. 0, -EINVAL (no images), -ENOMEM, -EIO (LAPACK). */
+/* images [n, side, side, channels] in [0,1]. watch: told of the images, may be NULL.
+ * 0, -EINVAL (no images), -ENOMEM, -EIO (LAPACK), -ECANCELED. */
 int prior_fit(const struct corruption *c, const struct schedule *s, int side, int channels, int n,
-              const float *images, struct prior *out, struct error *err);
+              const float *images, const struct watch *watch, struct prior *out, struct error *err);
 
 #endif

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "engine/base/error.h"
+#include "engine/base/watch.h"
 #include "model/corruption.h"
 
 /* Elements whose values at all levels stay in the cache while the pairs are summed. */
@@ -29,8 +30,23 @@ static void add_squares(int n, int n_levels, const double *y, double *squares)
     }
 }
 
+/* An image at all levels, all [size,n_levels] by way of y [size]; -ECANCELED where it is to stop. */
+static int apply_levels(struct corruption_matrices *const *at, int n_levels, size_t size,
+                        const float *image, const struct watch *watch, double *y, double *all)
+{
+    for (int l = 0; l < n_levels; l++) {
+        if (watch_stop(watch))
+            return -ECANCELED;
+        corruption_matrices_apply(at[l], image, y);
+        for (size_t e = 0; e < size; e++)
+            all[e * (size_t)n_levels + (size_t)l] = y[e];
+    }
+    return 0;
+}
+
 int schedule_distances(const struct corruption *c, int n, int channels, const float *images,
-                       int n_levels, const double *levels, double *out, struct error *err)
+                       int n_levels, const double *levels, const struct watch *watch, double *out,
+                       struct error *err)
 {
     size_t pixels = corruption_pixels(c), size = pixels * (size_t)channels;
     size_t count = (size_t)n_levels;
@@ -41,19 +57,21 @@ int schedule_distances(const struct corruption *c, int n, int channels, const fl
     if (!at || !y || !all)
         rc = error_set(err, -ENOMEM, "out of memory for the images at %d levels", n_levels);
     for (size_t l = 0; rc == 0 && l < count; l++)
-        rc = corruption_matrices_create(c, levels[l], channels, &at[l], err);
+        rc = watch_stop(watch) ? error_set(err, -ECANCELED, "stopped")
+                               : corruption_matrices_create(c, levels[l], channels, &at[l], err);
     if (rc < 0)
         goto done;
 
     memset(out, 0, count * count * sizeof(*out));
     for (int i = 0; i < n; i++) {
-        for (size_t l = 0; l < count; l++) {
-            corruption_matrices_apply(at[l], images + (size_t)i * size, y);
-            for (size_t e = 0; e < size; e++)
-                all[e * count + l] = y[e];
+        rc = apply_levels(at, n_levels, size, images + (size_t)i * size, watch, y, all);
+        if (rc < 0) {
+            error_set(err, rc, "stopped with %d of %d images compared", i, n);
+            goto done;
         }
         for (size_t e = 0; e < size; e += BLOCK)
             add_squares(size - e < BLOCK ? (int)(size - e) : BLOCK, n_levels, all + e * count, out);
+        watch_progress(watch, "comparing images at all levels", i + 1, n);
     }
     for (size_t i = 0; i < count; i++) {
         for (size_t j = i + 1; j < count; j++)
@@ -160,28 +178,36 @@ static double next_distance(int n, const double *distances, double limit)
     return best;
 }
 
-int schedule_path_of_length(int n_levels, const double *distances, int n_nodes, int *nodes,
-                            double *eps, struct error *err)
+int schedule_path_of_length(int n_levels, const double *distances, int n_nodes,
+                            const struct watch *watch, int *nodes, double *eps, struct error *err)
 {
     struct node *tree = calloc((size_t)n_levels, sizeof(*tree));
     double limit = next_distance(n_levels, distances, INFINITY);
-    int found, most = 0;
+    int found, most = 0, rc = 0;
 
     if (!tree)
         return error_set(err, -ENOMEM, "out of memory for a path over %d levels", n_levels);
     /* The number of nodes goes up and down as eps falls, so that bisection would miss some. But a
      * path stays the cheapest until eps falls below its longest hop: few searches see them all. */
     while ((found = search(n_levels, distances, limit, tree)) != 0 && found != n_nodes) {
+        if (watch_stop(watch)) {
+            rc = error_set(err, -ECANCELED, "stopped");
+            goto done;
+        }
         most = found > most ? found : most;
         limit = next_distance(n_levels, distances, longest_hop(n_levels, distances, tree));
     }
-    if (found) {
-        trace(n_levels, tree, nodes);
-        *eps = limit;
+    if (!found) {
+        rc = error_set(err, -ENOENT,
+                       "no path over %d levels has %d nodes, the longest has %d: n_levels is too "
+                       "large for candidates",
+                       n_levels, n_nodes, most);
+        goto done;
     }
+    trace(n_levels, tree, nodes);
+    *eps = limit;
+
+done:
     free(tree);
-    if (!found)
-        return error_set(err, -ENOENT, "no eps gives %d nodes over %d levels, the most are %d",
-                         n_nodes, n_levels, most);
-    return 0;
+    return rc;
 }

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "engine/base/error.h"
+#include "engine/base/watch.h"
 #include "model/corruption.h"
 #include "model/fit/lapack.h"
 #include "model/schedule.h"
@@ -30,6 +31,7 @@ struct rows {
 /* What fitting holds. Images are [side,channels,side]: row, direction of colour, column. */
 struct fit {
     const struct corruption *corruption;
+    const struct watch *watch; /* may be NULL */
     int side, channels, n;
     size_t pixels, size; /* side^2, and numbers per image */
     double *mean;        /* [side,side,channels] mu */
@@ -172,27 +174,32 @@ static void add_products(struct fit *f, const float *c0, const float *ct)
     }
 }
 
-static void fit_separable(struct fit *f)
+static int fit_separable(struct fit *f)
 {
     dct_of_matrix(f, f->factors[0], &f->rows);
     dct_of_matrix(f, f->factors[1], &f->columns);
     for (int i = 0; i < f->n; i++) {
         const float *c0 = f->c0 + (size_t)i * f->size;
 
+        if (watch_stop(f->watch))
+            return -ECANCELED;
         transform(f, &f->rows, &f->columns, c0, f->work[2]);
         add_products(f, c0, f->work[2]);
     }
+    return 0;
 }
 
 /* A mask need not be symmetric: an image's mirror image under the mask is the mirror image of the
  * image under the mirrored mask. */
-static void fit_diagonal(struct fit *f)
+static int fit_diagonal(struct fit *f)
 {
     size_t side = (size_t)f->side, channels = (size_t)f->channels;
 
     for (int i = 0; i < 2 * f->n; i++) {
         const float *residual = f->residual + (size_t)(i / 2) * f->size;
 
+        if (watch_stop(f->watch))
+            return -ECANCELED;
         for (size_t e = 0; e < f->size; e++) {
             size_t y = e / (channels * side), x = e % side;
 
@@ -201,13 +208,15 @@ static void fit_diagonal(struct fit *f)
         transform(f, &f->dct_rows, &f->dct_rows, f->work[2], f->work[2]);
         add_products(f, f->c0 + (size_t)(i / 2) * f->size, f->work[2]);
     }
+    return 0;
 }
 
-/* E[c0 ct] and E[ct^2] of one level. */
-static void fit_level(struct fit *f, double level)
+/* E[c0 ct] and E[ct^2] of one level. 0 or -ECANCELED. */
+static int fit_level(struct fit *f, double level)
 {
     enum corruption_kind kind = corruption_kind(f->corruption);
     double count = (double)f->n * (kind == CORRUPTION_DIAGONAL ? 2 : 1);
+    int rc;
 
     corruption_operator(f->corruption, level, f->factors[0], f->factors[1]);
     if (kind == CORRUPTION_SCALAR) {
@@ -217,18 +226,18 @@ static void fit_level(struct fit *f, double level)
             f->cross[i] = a * f->energy[i];
             f->square[i] = a * a * f->energy[i];
         }
-        return;
+        return 0;
     }
     memset(f->cross, 0, f->size * sizeof(*f->cross));
     memset(f->square, 0, f->size * sizeof(*f->square));
-    if (kind == CORRUPTION_SEPARABLE)
-        fit_separable(f);
-    else
-        fit_diagonal(f);
+    rc = kind == CORRUPTION_SEPARABLE ? fit_separable(f) : fit_diagonal(f);
+    if (rc < 0)
+        return rc;
     for (size_t i = 0; i < f->size; i++) {
         f->cross[i] /= count;
         f->square[i] /= count;
     }
+    return 0;
 }
 
 /* R: the principal directions of the colours of all pixels less mu, the strongest first, each with
@@ -251,8 +260,7 @@ static int fit_colors(struct fit *f, const float *images, float *colors, struct 
     }
     dsyev_("V", "U", &channels, covariance, &channels, values, work, &work_size, &info, 1, 1);
     if (info != 0)
-        return error_set(err, -EIO, "could not find the directions of the colours (dsyev %d)",
-                         info);
+        return error_set(err, -EIO, "the colours have no directions that can be found");
     for (int i = 0; i < channels; i++) {
         const double *vector = covariance + (channels - 1 - i) * channels; /* they rise */
         double sum = 0;
@@ -286,8 +294,8 @@ static void fit_mean(struct fit *f, const float *images)
     }
 }
 
-/* R(x_0 - mu) and its DCT for all images. */
-static void fit_images(struct fit *f, const float *images, const float *colors)
+/* R(x_0 - mu) and its DCT for all images. 0 or -ECANCELED. */
+static int fit_images(struct fit *f, const float *images, const float *colors)
 {
     size_t side = (size_t)f->side, channels = (size_t)f->channels;
 
@@ -296,6 +304,8 @@ static void fit_images(struct fit *f, const float *images, const float *colors)
         float *residual = f->residual + (size_t)i * f->size;
         float *c0 = f->c0 + (size_t)i * f->size;
 
+        if (watch_stop(f->watch))
+            return -ECANCELED;
         for (size_t e = 0; e < f->size; e++) {
             size_t first = e - e % channels, y = e / channels / side, x = e / channels % side;
             double sum = 0;
@@ -309,6 +319,7 @@ static void fit_images(struct fit *f, const float *images, const float *colors)
         for (size_t e = 0; e < f->size; e++)
             f->energy[e] += (double)(c0[e] * c0[e]) / (double)f->n;
     }
+    return 0;
 }
 
 /* One row of the tables. */
@@ -327,6 +338,26 @@ static void write_time(const struct fit *f, double sigma, float *gain, float *sc
     }
     scale[0] = (float)(1 / sqrt(power));
     scale[1] = (float)sqrt(fmax(error, 1e-12)); /* 0 for images that are all alike */
+}
+
+/* The tables. 0 or -ECANCELED. */
+static int fit_times(struct fit *f, const struct schedule *s, struct wiener *w)
+{
+    double level = 0;
+
+    for (int i = 0; i < WIENER_TIMES; i++) {
+        double t = (double)i / (WIENER_TIMES - 1), level_before = level;
+        int rc = 0;
+
+        level = schedule_level(s, t);
+        if (i == 0 || level != level_before)
+            rc = fit_level(f, level);
+        if (rc < 0)
+            return rc;
+        write_time(f, schedule_sigma(s, t), w->gain + (size_t)i * f->size, w->scale + 2 * i);
+        watch_progress(f->watch, "fitting the linear estimate", i + 1, WIENER_TIMES);
+    }
+    return 0;
 }
 
 static void fit_fini(struct fit *f)
@@ -387,12 +418,12 @@ static int fit_init(struct fit *f)
 }
 
 int wiener_fit(const struct corruption *c, const struct schedule *s, int side, int channels, int n,
-               const float *images, struct wiener *out, struct error *err)
+               const float *images, const struct watch *watch, struct wiener *out,
+               struct error *err)
 {
     size_t pixels = (size_t)side * (size_t)side, size = pixels * (size_t)channels;
-    struct fit f = {.corruption = c, .side = side, .channels = channels};
+    struct fit f = {.corruption = c, .watch = watch, .side = side, .channels = channels};
     struct wiener w = {.side = side, .channels = channels};
-    double level = 0;
     int rc = 0;
 
     if (n < 2 || channels > CHANNELS_MAX)
@@ -416,16 +447,14 @@ int wiener_fit(const struct corruption *c, const struct schedule *s, int side, i
     rc = fit_colors(&f, images, w.colors, err);
     if (rc < 0)
         goto done;
-    fit_images(&f, images, w.colors);
+    rc = fit_images(&f, images, w.colors);
     for (size_t i = 0; i < size; i++)
         w.mean[i] = (float)f.mean[i];
-    for (int i = 0; i < WIENER_TIMES; i++) {
-        double t = (double)i / (WIENER_TIMES - 1), level_before = level;
-
-        level = schedule_level(s, t);
-        if (i == 0 || level != level_before)
-            fit_level(&f, level);
-        write_time(&f, schedule_sigma(s, t), w.gain + (size_t)i * size, w.scale + 2 * i);
+    if (rc == 0)
+        rc = fit_times(&f, s, &w);
+    if (rc < 0) {
+        error_set(err, rc, "stopped fitting the linear estimate");
+        goto done;
     }
     *out = w;
 

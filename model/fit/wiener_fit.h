@@ -5,11 +5,14 @@
 struct corruption;
 struct error;
 struct schedule;
+struct watch;
 struct wiener;
 
 /* images [n, side, side, channels] in [0,1], n >= 2; a few hundred suffice, and of more than 1,000
- * the first are taken. 0, -EINVAL, -ENOMEM, -EIO (LAPACK). */
+ * the first are taken. watch: told of the times of the tables, may be NULL. 0, -EINVAL, -ENOMEM, -EIO
+ * (LAPACK), -ECANCELED. */
 int wiener_fit(const struct corruption *c, const struct schedule *s, int side, int channels, int n,
-               const float *images, struct wiener *out, struct error *err);
+               const float *images, const struct watch *watch, struct wiener *out,
+               struct error *err);
 
 #endif

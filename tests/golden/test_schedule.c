@@ -38,8 +38,8 @@ static int set_up(void **state)
     levels = golden_read_doubles(f->file, "stds");
     json = json_pack("{s:s, s:i}", "name", "blur", "half_size", (int)half_size[0]);
     assert_int_equal(corruption_create(json, SIDE, SIDE, &c, NULL), 0);
-    assert_int_equal(schedule_distances(c, IMAGES, CHANNELS, images, LEVELS, levels, f->distances,
-                                        NULL),
+    assert_int_equal(schedule_distances(c, IMAGES, CHANNELS, images, LEVELS, levels, NULL,
+                                        f->distances, NULL),
                      0);
     json_decref(json);
     corruption_destroy(c);
@@ -114,7 +114,7 @@ static void test_path_of_length(void **state)
            *want_eps = golden_read_doubles(f->file, "eps"), eps;
     int n = (int)golden_count(f->file, "path"), nodes[LEVELS];
 
-    assert_int_equal(schedule_path_of_length(LEVELS, f->distances, n, nodes, &eps, NULL), 0);
+    assert_int_equal(schedule_path_of_length(LEVELS, f->distances, n, NULL, nodes, &eps, NULL), 0);
     for (int i = 0; i < n; i++)
         assert_int_equal(nodes[i], (int)want[i]);
     assert_true(fabs(eps - want_eps[0]) <= 1e-6 * want_eps[0]);

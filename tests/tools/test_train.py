@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import resource
 import signal
 import subprocess
@@ -123,9 +124,10 @@ def test_weights_of_another_network_are_refused(trainer):
     assert files(trainer.folder / "second").keys() <= {"lock"}
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_saves(trainer, number):
     log = trainer.folder / "run" / "log.jsonl"
+    trainer.recipe["progress"]["grid_every"] = 1000000
     process = subprocess.Popen(
         trainer.command("run", "--steps", 1000000), stderr=subprocess.PIPE, text=True
     )
@@ -138,9 +140,129 @@ def test_a_signal_saves(trainer, number):
     _, metadata = safetensors_file.read(trainer.folder / "run" / "state.safetensors")
     step = json.loads(metadata["softdiff_training"])["step"]
     assert step >= 1
+    assert (trainer.folder / "run" / f"grid-{step:06}.png").exists()  # what it has come to
     done = trainer("run", "--steps", step + 1)
     assert done.returncode == 0, done.stderr
     assert f"event=resumed step={step}" in done.stderr
+
+
+def test_hangups_that_are_ignored_stay_so(trainer):
+    """As nohup wants it."""
+    log = trainer.folder / "run" / "log.jsonl"
+    process = subprocess.Popen(
+        trainer.command("run", "--steps", 1000000),
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
+    )
+    while process.poll() is None and not (log.exists() and log.stat().st_size):
+        time.sleep(0.02)
+    process.send_signal(signal.SIGHUP)
+    size = log.stat().st_size
+    while process.poll() is None and log.stat().st_size == size:
+        time.sleep(0.02)
+    assert process.poll() is None
+    process.terminate()
+    assert process.wait(timeout=60) == 0
+
+
+def test_nobody_who_reads_is_no_reason_to_stop(trainer):
+    process = subprocess.Popen(trainer.command("run", "--steps", 300), stderr=subprocess.PIPE)
+    process.stderr.close()
+    assert process.wait(timeout=60) == 0
+    assert steps_of_log(trainer.folder / "run")[-1] == 300
+
+
+SLOW_FIT = {"levels": "fit", "n_levels": 32, "level_min": 0.01, "level_max": 50, "candidates": 256}
+
+
+@pytest.mark.parametrize("what", ["schedule", "prior", "wiener"])
+def test_fitting_stops_at_once(trainer, what):
+    """Fitting to pictures of this size takes minutes, or far longer than this test may."""
+    side = 128
+    for i in range(12):
+        pictures.write(trainer.data / f"{i}.png", side, i)
+    trainer.recipe["architecture"]["image_size"] = side
+    if what == "schedule":
+        trainer.recipe["schedule"] = SLOW_FIT
+    else:
+        trainer.recipe["schedule"] = {"levels": [0.01, 5, 50]}
+    process = subprocess.Popen(
+        trainer.command("run"), stderr=subprocess.PIPE, text=True, bufsize=1
+    )
+    for line in process.stderr:
+        if f"event=fitting what={what}" in line:
+            break
+    start = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    _, text = process.communicate(timeout=60)
+    assert process.returncode == 0, text
+    assert "reason=signal step=0 of=6" in text
+    assert time.monotonic() - start < 5
+    if what == "schedule":
+        assert "event=fitted" not in text
+        assert not files(trainer.folder / "run")
+
+
+def test_what_is_being_done_is_told(trainer):
+    """From the beginning on, and how fast it goes from the first step on."""
+    trainer.recipe["progress"]["log_every"] = 1000
+    trainer.recipe["training"]["weight"] = "balanced"
+    done = trainer("run")
+    assert done.returncode == 0, done.stderr
+    places = [
+        done.stderr.index(text)
+        for text in (
+            "event=reading", "event=data", "event=fitting what=schedule",
+            "event=fitted what=schedule", "event=fitting what=prior", "event=fitting what=wiener",
+            "event=preparing what=trainer", "event=preparing what=balance", "event=trainer",
+            " step 1/6 ",
+        )
+    ]  # fmt: skip
+    assert places == sorted(places)
+    (line,) = [line for line in done.stderr.splitlines() if " step 1/6 " in line]
+    rate = re.search(r"([0-9.]+) images/s  left 0:00:0", line)
+    assert rate and float(rate[1]) > 0
+
+
+def test_the_first_grids_come_early(trainer):
+    trainer.recipe["progress"] = {"grid_every": 1000, "log_every": 50}
+    assert trainer("run", "--steps", 101).returncode == 0
+    grids = sorted(path.name for path in (trainer.folder / "run").glob("grid-*"))
+    assert grids == ["grid-000100.png", "grid-000101.png"]
+
+
+def test_pictures_that_do_not_differ(trainer):
+    for path in trainer.data.iterdir():
+        pictures.write(path, 16, 0)
+    done = trainer("run")
+    assert done.returncode == 1
+    assert f'pictures that differ: all are the same below "{trainer.data}"' in done.stderr
+    for i in range(1, 12):
+        (trainer.data / f"{i}.png").unlink()
+    done = trainer("run")
+    assert done.returncode == 1
+    assert f'pictures that differ: there is one below "{trainer.data}"' in done.stderr
+    # The paper's output can learn a single picture.
+    trainer.recipe["output"] = "residual"
+    done = trainer("run", "--steps", 1)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    "corruption, key, weak", [("noise", "sigma_max", {}), ("vp", "beta_max", {"beta_max": 1})]
+)
+def test_weak_noise_is_warned_of(trainer, corruption, key, weak):
+    """Of the default, too, which is for a blur."""
+    trainer.recipe["corruption"] = {"name": corruption}
+    trainer.recipe["schedule"] = weak
+    done = trainer("weak", "--steps", 1)
+    assert done.returncode == 0, done.stderr
+    told = re.search(rf"event=weak_noise key=schedule.{key} value=\S+ sensible=(\S+) ", done.stderr)
+    assert told
+    trainer.recipe["schedule"] = {key: float(told[1])}
+    done = trainer("strong", "--steps", 1)
+    assert done.returncode == 0 and "event=weak_noise" not in done.stderr
 
 
 def test_minutes_stop_and_save(trainer):

@@ -17,7 +17,7 @@
 #include <string.h>
 
 /* Images for a fit. The prior has 45 means and covariances: more images change nothing. */
-enum { PRIOR_IMAGES = 20000, WIENER_IMAGES = 1000 };
+enum { PRIOR_IMAGES = 20000, WIENER_IMAGES = 1000, DISTANCE_IMAGES = 300 };
 
 /* At most n images in a random order, [n,side,side,3]; *n becomes how many there are. */
 static float *sample_images(const struct dataset *d, uint64_t seed, int *n)
@@ -41,11 +41,17 @@ static float *sample_images(const struct dataset *d, uint64_t seed, int *n)
     return images;
 }
 
+static void tell_beginning(const char *what, int n_images)
+{
+    log_write(LOG_INFO, "event=fitting what=%s images=%d", what, n_images);
+}
+
 /* The levels of the shortest path; node 0 is the candidate level_min. That holds although all
  * candidates below about 0.1 px look alike (no distance between them): a path by arc length
  * alone could begin at any of these. */
 static int fit_levels(const struct recipe *r, const struct dataset *d,
-                      const struct corruption *corruption, double *levels, struct error *err)
+                      const struct corruption *corruption, const struct watch *watch,
+                      double *levels, struct error *err)
 {
     const struct recipe_schedule *s = &r->schedule;
     size_t n = (size_t)s->candidates;
@@ -60,14 +66,15 @@ static int fit_levels(const struct recipe *r, const struct dataset *d,
         rc = error_set(err, -ENOMEM, "out of memory for %d candidate levels", s->candidates);
         goto out;
     }
+    tell_beginning("schedule", n_images);
     for (int i = 0; i < s->candidates; i++)
         candidates[i] =
             s->level_min * pow(s->level_max / s->level_min, (double)i / (s->candidates - 1));
-    rc = schedule_distances(corruption, n_images, 3, images, s->candidates, candidates, distances,
-                            err);
+    rc = schedule_distances(corruption, n_images, 3, images, s->candidates, candidates, watch,
+                            distances, err);
     if (rc < 0)
         goto out;
-    rc = schedule_path_of_length(s->candidates, distances, s->n_levels, nodes, &eps, err);
+    rc = schedule_path_of_length(s->candidates, distances, s->n_levels, watch, nodes, &eps, err);
     if (rc < 0)
         goto out;
     for (int i = 0; i < s->n_levels; i++)
@@ -84,8 +91,8 @@ out:
 }
 
 static int fit_schedule(const struct recipe *r, const struct dataset *d,
-                        const struct corruption *corruption, struct schedule *out,
-                        struct error *err)
+                        const struct corruption *corruption, const struct watch *watch,
+                        struct schedule *out, struct error *err)
 {
     const struct recipe_schedule *s = &r->schedule;
     double levels[RECIPE_LEVELS_MAX];
@@ -103,7 +110,7 @@ static int fit_schedule(const struct recipe *r, const struct dataset *d,
     case RECIPE_SCHEDULE_FIT:
         break;
     }
-    rc = fit_levels(r, d, corruption, levels, err);
+    rc = fit_levels(r, d, corruption, watch, levels, err);
     if (rc < 0) {
         error_prefix(err, "fitting the schedule: ");
         return rc;
@@ -112,8 +119,8 @@ static int fit_schedule(const struct recipe *r, const struct dataset *d,
                                       out, err);
 }
 
-static int fit_prior(const struct recipe *r, const struct dataset *d, struct formulation *f,
-                     struct error *err)
+static int fit_prior(const struct recipe *r, const struct dataset *d, const struct watch *watch,
+                     struct formulation *f, struct error *err)
 {
     int n = PRIOR_IMAGES, rc;
     float *images = sample_images(d, r->seed, &n);
@@ -121,7 +128,8 @@ static int fit_prior(const struct recipe *r, const struct dataset *d, struct for
 
     if (!images)
         return error_set(err, -ENOMEM, "out of memory for %d images", n);
-    rc = prior_fit(f->corruption, &f->schedule, d->side, 3, n, images, &f->prior, err);
+    tell_beginning("prior", n);
+    rc = prior_fit(f->corruption, &f->schedule, d->side, 3, n, images, watch, &f->prior, err);
     free(images);
     if (rc < 0) {
         error_prefix(err, "fitting the prior: ");
@@ -132,8 +140,8 @@ static int fit_prior(const struct recipe *r, const struct dataset *d, struct for
     return 0;
 }
 
-static int fit_wiener(const struct recipe *r, const struct dataset *d, struct formulation *f,
-                      struct error *err)
+static int fit_wiener(const struct recipe *r, const struct dataset *d, const struct watch *watch,
+                      struct formulation *f, struct error *err)
 {
     int n = WIENER_IMAGES, rc;
     float *images = sample_images(d, r->seed, &n);
@@ -141,7 +149,8 @@ static int fit_wiener(const struct recipe *r, const struct dataset *d, struct fo
 
     if (!images)
         return error_set(err, -ENOMEM, "out of memory for %d images", n);
-    rc = wiener_fit(f->corruption, &f->schedule, d->side, 3, n, images, &f->wiener, err);
+    tell_beginning("wiener", n);
+    rc = wiener_fit(f->corruption, &f->schedule, d->side, 3, n, images, watch, &f->wiener, err);
     free(images);
     if (rc < 0) {
         error_prefix(err, "fitting the linear estimate: ");
@@ -152,8 +161,54 @@ static int fit_wiener(const struct recipe *r, const struct dataset *d, struct fo
     return 0;
 }
 
-int fit_formulation(const struct recipe *r, const struct dataset *d, struct formulation *out,
-                    struct error *err)
+/* How far two of so many images [n,count] are from each other, root mean square; 0 without memory. */
+static double typical_distance(const float *images, int n, size_t count)
+{
+    double *sums = calloc(2 * count, sizeof(*sums)), variance = 0;
+
+    for (int i = 0; sums && i < n; i++) {
+        for (size_t e = 0; e < count; e++) {
+            double value = (double)images[(size_t)i * count + e];
+
+            sums[e] += value;
+            sums[count + e] += value * value;
+        }
+    }
+    for (size_t e = 0; sums && e < count; e++)
+        variance += fmax(sums[count + e] / n - sums[e] / n * (sums[e] / n), 0);
+    free(sums);
+    return sqrt(2 * variance);
+}
+
+/* Where the end is the picture, maybe fainter, in noise, the noise must be about as strong as
+ * pictures are far apart: images are begun there without knowing any picture. Song and Ermon 2020
+ * (arXiv:2006.09011), technique 1. */
+static void warn_of_weak_noise(const struct recipe *r, const struct dataset *d,
+                               const struct schedule *s)
+{
+    bool vp = r->schedule.kind == RECIPE_SCHEDULE_VP;
+    double distance, faded, sensible;
+    int n = DISTANCE_IMAGES;
+    float *images;
+
+    if (!vp && r->schedule.kind != RECIPE_SCHEDULE_NOISE)
+        return;
+    images = sample_images(d, r->seed, &n);
+    distance = images ? typical_distance(images, n, (size_t)d->side * (size_t)d->side * 3) : 0;
+    free(images);
+    faded = vp ? schedule_level(s, 1) : 1;
+    if (schedule_sigma(s, 1) >= 0.5 * faded * distance)
+        return;
+    /* a(1) = exp(-(beta_min + beta_max) / 4), and sigma(1) is about 1. */
+    sensible = vp ? 4 * log(distance) - r->schedule.beta_min : distance;
+    log_write(LOG_WARN, "event=weak_noise key=schedule.%s value=%g sensible=%.2g reason=%s",
+              vp ? "beta_max" : "sigma_max", vp ? r->schedule.beta_max : r->schedule.sigma_max,
+              sensible,
+              LOG_TEXT("at its end the pictures can still be seen, where drawing begins"));
+}
+
+int fit_formulation(const struct recipe *r, const struct dataset *d, const struct watch *watch,
+                    struct formulation *out, struct error *err)
 {
     struct formulation f = {.architecture = r->architecture,
                             .output = r->output,
@@ -163,11 +218,13 @@ int fit_formulation(const struct recipe *r, const struct dataset *d, struct form
 
     rc = corruption_create(r->corruption, d->side, d->side, &f.corruption, err);
     if (rc == 0)
-        rc = fit_schedule(r, d, f.corruption, &f.schedule, err);
+        rc = fit_schedule(r, d, f.corruption, watch, &f.schedule, err);
     if (rc == 0)
-        rc = fit_prior(r, d, &f, err);
+        warn_of_weak_noise(r, d, &f.schedule);
+    if (rc == 0)
+        rc = fit_prior(r, d, watch, &f, err);
     if (rc == 0 && r->output == OUTPUT_WIENER)
-        rc = fit_wiener(r, d, &f, err);
+        rc = fit_wiener(r, d, watch, &f, err);
     if (rc < 0) {
         formulation_fini(&f);
         return rc;

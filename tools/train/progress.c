@@ -14,8 +14,13 @@
 #include <string.h>
 #include <unistd.h>
 
-/* No number of a line is longer than 24 digits: LINE_BYTES is ample. */
-enum { BINS = 10, BAR = 24, LINE_BYTES = 1024 };
+/* No number of a line is longer than 24 digits: LINE_BYTES is ample. RECENT: steps whose mean time
+ * is the rate, so that it follows a machine that others use. */
+enum { BINS = 10, BAR = 24, LINE_BYTES = 1024, RECENT = 32 };
+
+/* Seconds from one line on the terminal to the next, and where there is none. */
+#define TERMINAL_SECONDS 0.2
+#define LINE_SECONDS     20
 
 struct progress {
     struct progress_options options;
@@ -23,10 +28,10 @@ struct progress {
     uint64_t logged; /* step of the log's last line; 0: none */
     bool terminal;   /* standard error is one */
     bool open_line;
-    double start; /* monotonic seconds when this was opened */
-    /* Monotonic seconds. */
-    double drawn; /* the same, of the last line on the terminal */
-    double rate;  /* images/s of the last interval; 0: none yet */
+    double start;             /* monotonic seconds when this was opened */
+    double drawn;             /* the same, of the last line on standard error */
+    uint64_t n_recent;        /* steps since this was opened */
+    double recent_ms[RECENT]; /* of the last steps */
 
     /* Sums over the interval. */
     int n_steps;
@@ -98,10 +103,23 @@ static void format_time(double seconds, char *text, size_t size)
     snprintf(text, size, "%ld:%02ld:%02ld", s / 3600, s / 60 % 60, s % 60);
 }
 
+/* Images per second of the last steps. The very first is left out as soon as there is another: it
+ * touches all memory for the first time. */
+static double recent_rate(const struct progress *p)
+{
+    uint64_t n = p->n_recent < RECENT ? p->n_recent : RECENT;
+    uint64_t first = n == p->n_recent && n > 1 ? 1 : 0;
+    double ms = 0;
+
+    for (uint64_t i = first; i < n; i++)
+        ms += p->recent_ms[i];
+    return 1e3 * (double)(n - first) * p->options.batch / ms;
+}
+
 static double seconds_left(const struct progress *p, uint64_t done)
 {
     const struct progress_options *o = &p->options;
-    double by_steps = p->rate > 0 ? (double)(o->steps - done) * o->batch / p->rate : INFINITY;
+    double by_steps = (double)(o->steps - done) * o->batch / recent_rate(p);
     double by_time = o->minutes > 0 ? 60 * o->minutes - (clock_seconds() - p->start) : INFINITY;
 
     return fmin(by_steps, by_time);
@@ -109,17 +127,17 @@ static double seconds_left(const struct progress *p, uint64_t done)
 
 static void print_line(struct progress *p, uint64_t done, double loss, double lr)
 {
-    char left[32] = "?", bar[BAR + 1];
-    double seconds = seconds_left(p, done), fraction = (double)done / (double)p->options.steps;
+    char left[32], bar[BAR + 1];
+    double fraction = (double)done / (double)p->options.steps, rate = recent_rate(p);
 
-    if (isfinite(seconds))
-        format_time(seconds, left, sizeof(left));
+    p->drawn = clock_seconds();
+    format_time(seconds_left(p, done), left, sizeof(left));
     for (int i = 0; i < BAR; i++)
         bar[i] = i < (int)(fraction * BAR) ? '#' : '.';
     bar[BAR] = '\0';
-    fprintf(stderr, "%s%s step %llu/%llu  loss %.1f  lr %.2e  %.0f images/s  left %s%s",
+    fprintf(stderr, "%s%s step %llu/%llu  loss %.1f  lr %.2e  %.*f images/s  left %s%s",
             p->terminal ? "\r" : "", bar, (unsigned long long)done,
-            (unsigned long long)p->options.steps, loss, lr, p->rate, left,
+            (unsigned long long)p->options.steps, loss, lr, rate < 10 ? 2 : 0, rate, left,
             p->terminal ? "\033[K" : "\n");
     p->open_line = p->terminal;
 }
@@ -127,6 +145,8 @@ static void print_line(struct progress *p, uint64_t done, double loss, double lr
 static int write_line(struct progress *p, uint64_t done, double lr, struct error *err)
 {
     double n = p->n_steps;
+    /* Of the steps alone: checkpoints and grids in between are not the trainer's speed. */
+    double rate = 1e3 * n * p->options.batch / (p->batch_ms + p->run_ms + p->update_ms);
     char line[LINE_BYTES];
     int used;
 
@@ -136,8 +156,8 @@ static int write_line(struct progress *p, uint64_t done, double lr, struct error
                     "\"ms\":{\"batch\":%.2f,\"run\":%.2f,\"update\":%.2f},\"seconds\":%.1f,\"loss_"
                     "t\":[",
                     (unsigned long long)done, (unsigned long long)done * (unsigned)p->options.batch,
-                    p->loss / n, p->norm / n, p->norm_max, lr, p->rate, p->batch_ms / n,
-                    p->run_ms / n, p->update_ms / n, progress_seconds(p));
+                    p->loss / n, p->norm / n, p->norm_max, lr, rate, p->batch_ms / n, p->run_ms / n,
+                    p->update_ms / n, progress_seconds(p));
     for (int i = 0; i < BINS; i++) {
         size_t room = sizeof(line) - (size_t)used;
 
@@ -165,7 +185,7 @@ int progress_step(struct progress *p, uint64_t step, const struct example *examp
 {
     const struct progress_options *o = &p->options;
     uint64_t done = step + 1;
-    double ms;
+    bool last; /* of the interval */
     int rc;
 
     p->n_steps++;
@@ -183,17 +203,13 @@ int progress_step(struct progress *p, uint64_t step, const struct example *examp
         p->bin_n[bin]++;
     }
 
-    if (done % (uint64_t)o->log_every != 0 && done != o->steps) {
-        if (p->terminal && clock_seconds() - p->drawn > 0.2) {
-            p->drawn = clock_seconds();
-            print_line(p, done, p->loss / p->n_steps, report->lr);
-        }
+    p->recent_ms[p->n_recent++ % RECENT] = report->batch_ms + report->run_ms + report->update_ms;
+
+    last = done % (uint64_t)o->log_every == 0 || done == o->steps;
+    if (last || clock_seconds() - p->drawn > (p->terminal ? TERMINAL_SECONDS : LINE_SECONDS))
+        print_line(p, done, p->loss / p->n_steps, report->lr);
+    if (!last)
         return 0;
-    }
-    /* Of the steps alone: checkpoints and grids in between are not the trainer's speed. */
-    ms = p->batch_ms + p->run_ms + p->update_ms;
-    p->rate = 1e3 * p->n_steps * o->batch / ms;
-    print_line(p, done, p->loss / p->n_steps, report->lr);
     rc = write_line(p, done, report->lr, err);
     start_interval(p);
     return rc;

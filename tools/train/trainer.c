@@ -90,8 +90,8 @@ static int make_plans(struct trainer *t, struct device *device, const struct pro
 static int build(struct trainer *t, struct device *device, const struct recipe *r,
                  enum precision precision, struct error *err)
 {
-    struct objective_options objective = {
-        .loss = r->loss, .dropout = t->formulation->architecture.dropout > 0};
+    struct objective_options objective = {.loss = r->loss,
+                                          .dropout = t->formulation->architecture.dropout > 0};
     struct program *gradients = NULL, *update = NULL;
     int rc = program_create(&gradients, err);
 
@@ -199,8 +199,7 @@ static int run_batch(struct trainer *t, const struct dataset *d, const struct ex
 
     write_batch(t, d, examples);
     rc = executor_run(t->executor, t->batch, err);
-    return rc < 0 ? rc
-                  : executor_read(t->executor, t->objective.loss, 0, t->batch, t->losses, err);
+    return rc < 0 ? rc : executor_read(t->executor, t->objective.loss, 0, t->batch, t->losses, err);
 }
 
 /* Fills the table with the losses of the network as it is. */

@@ -7,13 +7,11 @@
 #include "engine/communicator/communicator.h"
 #include "engine/parameters.h"
 #include "engine/program.h"
-#include "model/generator.h"
 #include "model/weights.h"
-#include "tools/generate.h"
-#include "tools/pictures/sheet.h"
 #include "tools/pictures/dataset.h"
 #include "tools/train/examples.h"
 #include "tools/train/fit.h"
+#include "tools/train/grid.h"
 #include "tools/train/progress.h"
 #include "tools/train/recipe.h"
 #include "tools/train/resume.h"
@@ -30,12 +28,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum {
-    GRID_COLUMNS = 8,
-    GRID_IMAGES = GRID_COLUMNS * GRID_COLUMNS,
-    GRID_SLOTS = 16,
-    DRY_STEPS = 3, /* the first warms up */
-};
+enum { DRY_STEPS = 3 }; /* the first warms up */
 
 struct training {
     const struct training_options *options;
@@ -55,9 +48,10 @@ struct training {
     struct example *batch; /* [recipe.batch] */
     struct progress *progress;
     struct resume_counters counters;
-    double saved;         /* monotonic seconds of the last save */
-    int failed;           /* the first error of a save, 0: none */
-    struct error failure; /* its text */
+    uint64_t begun_step, drawn_step; /* where this process began, and of its last grid */
+    double saved;                    /* monotonic seconds of the last save */
+    int failed;                      /* the first error of a save, 0: none */
+    struct error failure;            /* its text */
 };
 
 /* A file of the run; owned by the caller, NULL without memory. */
@@ -213,60 +207,38 @@ static void save(struct training *t, uint64_t step)
               t->saved - start);
 }
 
-static int draw_grid(struct training *t, uint64_t step, struct error *err)
+static int draw_grid(struct training *t, uint64_t step, const struct watch *watch,
+                     struct error *err)
 {
-    struct generator_options options = {.precision = trainer_precision(t->trainer),
-                                        .slots = GRID_SLOTS};
-    struct sampling_choice choice;
+    float *ema = malloc(trainer_count(t->trainer) * sizeof(*ema));
     struct checkpoint view;
-    struct generator *g = NULL;
-    uint8_t *pixels = NULL;
-    float *ema;
     char *path = NULL;
-    int side = t->dataset->side, rc;
+    int rc;
 
-    ema = malloc(trainer_count(t->trainer) * sizeof(*ema));
-    rc = ema ? trainer_read_ema(t->trainer, ema, err) : no_memory(err);
+    if (!ema ||
+        asprintf(&path, "%s/grid-%06llu.png", t->options->out, (unsigned long long)step) < 0)
+        rc = no_memory(err);
+    else
+        rc = trainer_read_ema(t->trainer, ema, err);
     if (rc == 0)
         rc = view_checkpoint(t, step, ema, &view, err);
-    if (rc < 0) {
-        free(ema);
-        return rc;
+    if (rc == 0) {
+        rc = grid_draw(t->device, &view, trainer_precision(t->trainer), path, watch, err);
+        fini_view(&view);
     }
-    rc = sampling_choose(&view.formulation.sampling, NULL, 0, SAMPLER_NFE_MAX, &choice, err);
-    if (rc < 0)
-        goto out;
-    options.nfe_max = choice.nfe;
-    rc = generator_create(t->device, &view, &options, &g, err);
-    if (rc < 0)
-        goto out;
-    pixels = malloc((size_t)GRID_IMAGES * (size_t)side * (size_t)side * 3);
-    if (!pixels ||
-        asprintf(&path, "%s/grid-%06llu.png", t->options->out, (unsigned long long)step) < 0) {
-        path = NULL;
-        rc = error_set(err, -ENOMEM, "out of memory for a grid of images");
-        goto out;
-    }
-    rc = generate_images(g, GRID_IMAGES, 0, choice.sampler, choice.nfe, t->options->watch, pixels,
-                         err);
-    if (rc == 0)
-        rc = sheet_write(path, GRID_IMAGES, side, 3, pixels, GRID_COLUMNS, err);
-
-out:
     free(path);
-    free(pixels);
-    generator_destroy(g);
-    fini_view(&view);
     free(ema);
     return rc;
 }
 
-static void grid(struct training *t, uint64_t step)
+static void grid(struct training *t, uint64_t step, const struct watch *watch)
 {
     double start = clock_seconds();
     struct error err;
-    int rc = draw_grid(t, step, &err);
+    int rc;
 
+    progress_break(t->progress);
+    rc = draw_grid(t, step, watch, &err);
     if (rc == -ECANCELED) /* asked to stop: the state matters more than a picture */
         return;
     if (rc == -EDOM) { /* the training may recover, and ends by itself if not */
@@ -277,9 +249,32 @@ static void grid(struct training *t, uint64_t step)
         note_failure(t, rc, &err);
         return;
     }
-    progress_break(t->progress);
+    t->drawn_step = step;
     log_write(LOG_INFO, "event=grid step=%llu seconds=%.1f", (unsigned long long)step,
               clock_seconds() - start);
+}
+
+/* What the training has come to, once it is saved: only a second signal ends that. */
+static void last_grid(struct training *t, uint64_t step)
+{
+    struct watch watch = {0};
+
+    if (t->options->watch)
+        watch = *t->options->watch;
+    watch.stop = NULL;
+    if (t->recipe.grid_every > 0 && step > t->begun_step && step != t->drawn_step)
+        grid(t, step, &watch);
+}
+
+static bool all_alike(const struct dataset *d)
+{
+    size_t image_bytes = (size_t)d->side * (size_t)d->side * 3;
+
+    for (int i = 1; i < d->n; i++) {
+        if (memcmp(d->pixels, d->pixels + (size_t)i * image_bytes, image_bytes) != 0)
+            return false;
+    }
+    return true;
 }
 
 static int read_data(struct training *t, struct error *err)
@@ -291,11 +286,17 @@ static int read_data(struct training *t, struct error *err)
     double start = clock_seconds();
     int rc;
 
+    log_write(LOG_INFO, "event=reading folder=%s", LOG_TEXT(t->options->data));
     rc = dataset_open(t->options->data, &options, t->pool, &t->dataset, err);
     if (rc < 0)
         return rc;
     log_write(LOG_INFO, "event=data images=%d skipped=%d side=%d seconds=%.1f", t->dataset->n,
               t->dataset->n_skipped, t->dataset->side, clock_seconds() - start);
+    if (t->recipe.output == OUTPUT_WIENER && all_alike(t->dataset))
+        return error_set(err, -EINVAL,
+                         "output \"wiener\" needs pictures that differ: %s below \"%s\"",
+                         t->dataset->n == 1 ? "there is one" : "all are the same",
+                         t->options->data);
     t->counters.n_images = t->dataset->n;
     t->counters.data_digest = t->dataset->digest;
     return 0;
@@ -303,7 +304,7 @@ static int read_data(struct training *t, struct error *err)
 
 static int fit(struct training *t, struct error *err)
 {
-    int rc = fit_formulation(&t->recipe, t->dataset, &t->fitted, err);
+    int rc = fit_formulation(&t->recipe, t->dataset, t->options->watch, &t->fitted, err);
 
     if (rc == 0)
         t->formulation = &t->fitted;
@@ -382,9 +383,12 @@ static int create_trainer(struct training *t, struct error *err)
     char name[128];
     int rc;
 
+    log_write(LOG_INFO, "event=preparing what=trainer");
     rc = trainer_create(t->device, t->formulation, &t->recipe, &options, &t->trainer, err);
-    if (rc == 0 && t->recipe.balanced)
+    if (rc == 0 && t->recipe.balanced) {
+        log_write(LOG_INFO, "event=preparing what=balance");
         rc = trainer_balance(t->trainer, t->dataset, t->recipe.seed, err);
+    }
     if (rc == 0)
         rc = examples_create(&examples, &t->examples, err);
     if (rc < 0)
@@ -470,6 +474,7 @@ static int loop(struct training *t, struct error *err)
     int rc = 0;
 
     t->saved = clock_seconds();
+    t->begun_step = step;
     while (step < r->optimizer.steps) {
         struct trainer_report report;
         struct error log_err;
@@ -489,13 +494,14 @@ static int loop(struct training *t, struct error *err)
         if (rc < 0)
             note_failure(t, rc, &log_err);
         step++;
-        if (r->grid_every > 0 && step % (uint64_t)r->grid_every == 0)
-            grid(t, step);
+        if (grid_is_due(step, r->grid_every))
+            grid(t, step, t->options->watch);
         if (clock_seconds() - t->saved >= 60 * r->checkpoint_minutes)
             save(t, step);
     }
     progress_break(t->progress);
     save(t, step);
+    last_grid(t, step);
     log_write(LOG_INFO, "event=stopped reason=%s step=%llu of=%llu", reason,
               (unsigned long long)step, (unsigned long long)r->optimizer.steps);
     if (t->failed < 0)
@@ -570,6 +576,7 @@ static int train(struct training *t, struct error *err)
 static int prepare(struct training *t, struct error *err)
 {
     const struct training_options *o = t->options;
+    enum precision precision;
     int rc;
 
     rc = recipe_read(o->recipe, &t->recipe, err);
@@ -595,6 +602,8 @@ static int prepare(struct training *t, struct error *err)
         rc = communicator_open_single(&t->communicator, err);
     if (rc == 0)
         rc = device_open(o->device, o->n_threads, o->choices, &t->device, err);
+    if (rc == 0) /* before minutes have gone into reading and fitting */
+        rc = device_base(t->device)->ops->precision(t->device, o->precision, &precision, err);
     if (rc == 0)
         rc = read_data(t, err);
     if (rc == 0)
@@ -610,7 +619,12 @@ int training_run(const struct training_options *options, struct error *err)
     int rc;
 
     rc = prepare(&t, err);
-    if (rc == 0)
+    if (rc == -ECANCELED) { /* before there was anything to save */
+        log_write(LOG_INFO, "event=stopped reason=signal step=%llu of=%llu",
+                  (unsigned long long)t.counters.step,
+                  (unsigned long long)t.recipe.optimizer.steps);
+        rc = 0;
+    } else if (rc == 0)
         rc = options->dry_run ? dry_run(&t, err) : train(&t, err);
 
     progress_close(t.progress);

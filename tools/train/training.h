@@ -6,7 +6,7 @@
  *     state.safetensors   resume state (resume.h)
  *     model.safetensors   checkpoint of the averaged weights, to be served
  *     log.jsonl           progress.h
- *     grid-<step>.png     64 images from the averaged weights, always of the same seeds
+ *     grid-<step>.png     grid.h; also where the training stops
  * A training is resumed when there is a state; whatever the number of threads, it goes on bit for
  * bit. Only one process at a time may use a run.
  */

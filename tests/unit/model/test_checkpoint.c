@@ -71,12 +71,12 @@ static struct checkpoint *make_labelled(enum output output, const char *corrupti
     assert_int_equal(schedule_noise_then_levels(0.01, 0.1, 0.2, 3, (const double[]){0.01, 1, 3},
                                                 &f->schedule, NULL),
                      0);
-    assert_int_equal(prior_fit(f->corruption, &f->schedule, SIDE, CHANNELS, IMAGES, images,
+    assert_int_equal(prior_fit(f->corruption, &f->schedule, SIDE, CHANNELS, IMAGES, images, NULL,
                                &f->prior, NULL),
                      0);
     if (output == OUTPUT_WIENER)
         assert_int_equal(wiener_fit(f->corruption, &f->schedule, SIDE, CHANNELS, IMAGES, images,
-                                    &f->wiener, NULL),
+                                    NULL, &f->wiener, NULL),
                          0);
     c->licence = strdup("for tests");
     c->provenance = json_pack("{s:s, s:i}", "dataset", "random", "steps", 7);

@@ -136,10 +136,10 @@ static int set_up(void **state)
     for (size_t i = 0; i < N_ELEMENTS(made.images); i++)
         made.images[i] = (float)(i * i % 17) / 17;
     assert_int_equal(prior_fit(f->corruption, &f->schedule, SIDE, CHANNELS, IMAGES, made.images,
-                               &f->prior, NULL),
+                               NULL, &f->prior, NULL),
                      0);
     assert_int_equal(wiener_fit(f->corruption, &f->schedule, SIDE, CHANNELS, IMAGES, made.images,
-                                &f->wiener, NULL),
+                                NULL, &f->wiener, NULL),
                      0);
     assert_int_equal(program_create(&p, NULL), 0);
     x = program_input(p, "x", shape_images(SIDE, SIDE, CHANNELS), VALUE_EXACT);
@@ -232,7 +232,7 @@ static int describe_schedule(struct error *err)
 static int measure(struct error *err)
 {
     return schedule_distances(made.corruption, IMAGES, CHANNELS, made.images, 3,
-                              (double[]){0.01, 1, 5}, made.distances, err);
+                              (double[]){0.01, 1, 5}, NULL, made.distances, err);
 }
 
 static int find_path(struct error *err)
@@ -241,14 +241,14 @@ static int find_path(struct error *err)
     int nodes[3];
     double eps;
 
-    return schedule_path_of_length(3, distances, 2, nodes, &eps, err);
+    return schedule_path_of_length(3, distances, 2, NULL, nodes, &eps, err);
 }
 
 static int fit_prior(struct error *err)
 {
     struct prior prior = {0};
     int rc = prior_fit(made.corruption, &made.checkpoint->formulation.schedule, SIDE, CHANNELS,
-                       IMAGES, made.images, &prior, err);
+                       IMAGES, made.images, NULL, &prior, err);
 
     prior_fini(&prior);
     return rc;
@@ -258,7 +258,7 @@ static int fit_wiener(struct error *err)
 {
     struct wiener wiener = {0};
     int rc = wiener_fit(made.corruption, &made.checkpoint->formulation.schedule, SIDE, CHANNELS,
-                        IMAGES, made.images, &wiener, err);
+                        IMAGES, made.images, NULL, &wiener, err);
 
     wiener_fini(&wiener);
     return rc;
@@ -273,7 +273,7 @@ static int fit_start(struct error *err)
 
     if (rc == 0)
         rc = prior_fit(c, &made.checkpoint->formulation.schedule, SIDE, CHANNELS, IMAGES,
-                       made.images, &prior, err);
+                       made.images, NULL, &prior, err);
     prior_fini(&prior);
     corruption_destroy(c);
     json_decref(json);

@@ -45,7 +45,7 @@ static int set_up(void **state)
     assert_int_equal(schedule_noise_then_levels(0.01, 0.1, 0.2, 2, (double[]){0.01, strongest},
                                                 &f->schedule, NULL),
                      0);
-    assert_int_equal(prior_fit(f->corruption, &f->schedule, SIDE, CHANNELS, IMAGES, f->images,
+    assert_int_equal(prior_fit(f->corruption, &f->schedule, SIDE, CHANNELS, IMAGES, f->images, NULL,
                                &f->prior, NULL),
                      0);
     *state = f;
@@ -297,7 +297,8 @@ static void other_corruptions_start_at_the_mean(void **state)
                                                     (const double[]){1, rows[i].level}, &schedule,
                                                     NULL),
                          0);
-        assert_int_equal(prior_fit(c, &schedule, SIDE, CHANNELS, IMAGES, f->images, &prior, NULL),
+        assert_int_equal(prior_fit(c, &schedule, SIDE, CHANNELS, IMAGES, f->images, NULL, &prior,
+                                   NULL),
                          0);
         assert_int_equal(prior.n_modes, 0);
         assert_int_equal(prior.n_coefficients, 0);
@@ -332,7 +333,8 @@ static void one_grey_image_is_enough(void **state)
 
     for (int i = 0; i < SIZE; i++)
         grey[i] = 0.5f;
-    assert_int_equal(prior_fit(f->corruption, &f->schedule, SIDE, CHANNELS, 1, grey, &prior, NULL),
+    assert_int_equal(prior_fit(f->corruption, &f->schedule, SIDE, CHANNELS, 1, grey, NULL, &prior,
+                               NULL),
                      0);
     for (int i = 0; i < N * N; i++)
         assert_true(fabsf(prior.chol[i]) < 1e-4f);
@@ -345,10 +347,10 @@ static void too_little_is_refused(void **state)
     struct error err = {""};
     struct prior prior;
 
-    assert_int_equal(prior_fit(f->corruption, &f->schedule, SIDE, CHANNELS, 0, f->images, &prior,
-                               &err),
+    assert_int_equal(prior_fit(f->corruption, &f->schedule, SIDE, CHANNELS, 0, f->images, NULL,
+                               &prior, &err),
                      -EINVAL);
-    assert_int_equal(prior_fit(f->corruption, &f->schedule, 4, CHANNELS, 1, f->images, &prior,
+    assert_int_equal(prior_fit(f->corruption, &f->schedule, 4, CHANNELS, 1, f->images, NULL, &prior,
                                &err),
                      -EINVAL);
     assert_non_null(strstr(err.text, "4 x 4"));

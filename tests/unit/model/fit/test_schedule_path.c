@@ -70,7 +70,7 @@ static void a_path_has_the_length_asked_for(void **state)
     for (int i = 0; i < N * N; i++)
         distances[i] = sin(distances[i]);
     for (int n = 2; n <= 11; n++) {
-        assert_int_equal(schedule_path_of_length(N, distances, n, nodes, &eps, NULL), 0);
+        assert_int_equal(schedule_path_of_length(N, distances, n, NULL, nodes, &eps, NULL), 0);
         assert_int_equal(nodes[0], 0);
         assert_int_equal(nodes[n - 1], N - 1);
         assert_int_equal(schedule_shortest_path(N, distances, eps, path, &cost, NULL), n);
@@ -80,7 +80,7 @@ static void a_path_has_the_length_asked_for(void **state)
                         n != schedule_shortest_path(N, distances, distances[i], path, &cost, NULL));
     }
     /* The last hop alone is as long as many of the first. */
-    assert_int_equal(schedule_path_of_length(N, distances, N, nodes, &eps, &err), -ENOENT);
+    assert_int_equal(schedule_path_of_length(N, distances, N, NULL, nodes, &eps, &err), -ENOENT);
     assert_non_null(strstr(err.text, "33 nodes"));
 }
 

@@ -79,7 +79,7 @@ static void fit(const struct fixture *f, const struct wiener_case *test, struct 
     assert_int_equal(schedule_noise_then_levels(0.01, 0.1, 0.2, 2,
                                                 (double[]){test->mild, test->strong}, s, NULL),
                      0);
-    if (wiener_fit(*c, s, SIDE, CHANNELS, IMAGES, f->even, w, &err) < 0)
+    if (wiener_fit(*c, s, SIDE, CHANNELS, IMAGES, f->even, NULL, w, &err) < 0)
         fail_msg("%s", err.text);
 }
 
@@ -292,7 +292,7 @@ static void one_image_is_refused(void **state)
     struct wiener w, again;
 
     fit(f, &cases[0], &c, &s, &w);
-    assert_int_equal(wiener_fit(c, &s, SIDE, CHANNELS, 1, f->even, &again, &err), -EINVAL);
+    assert_int_equal(wiener_fit(c, &s, SIDE, CHANNELS, 1, f->even, NULL, &again, &err), -EINVAL);
     assert_true(err.text[0]);
     wiener_fini(&w);
     schedule_fini(&s);
