@@ -1,5 +1,7 @@
 #include "api/problem.h"
 
+#include "engine/base/printable.h"
+
 #include <errno.h>
 #include <jansson.h>
 #include <stdarg.h>
@@ -28,24 +30,15 @@ static const struct {
     {505, "HTTP Version Not Supported"},
 };
 
-/* Cuts a UTF-8 sequence that snprintf() left incomplete at the end of a full buffer: jansson
- * refuses such text. */
-static void trim_utf8(char *text, size_t capacity)
+/* As vsnprintf(), but what comes out can be sent: jansson refuses text that is no UTF-8, as when it
+ * quotes a body of which it cut a character in half. */
+__attribute__((format(printf, 3, 0))) static void write_text(char *out, size_t size,
+                                                             const char *fmt, va_list args)
 {
-    size_t n = strlen(text), lead = n;
-    unsigned char c;
-    size_t want;
+    char text[1024];
 
-    if (n + 1 < capacity)
-        return;
-    while (lead > 0 && ((unsigned char)text[lead - 1] & 0xc0) == 0x80)
-        lead--;
-    if (lead == 0)
-        return;
-    c = (unsigned char)text[lead - 1];
-    want = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : c >= 0xc0 ? 2 : 1;
-    if (n - (lead - 1) < want)
-        text[lead - 1] = '\0';
+    vsnprintf(text, sizeof(text), fmt, args);
+    printable_copy(text, out, size);
 }
 
 int problem_set(struct problem *p, int status, const char *fmt, ...)
@@ -53,9 +46,8 @@ int problem_set(struct problem *p, int status, const char *fmt, ...)
     va_list args;
 
     va_start(args, fmt);
-    vsnprintf(p->detail, sizeof(p->detail), fmt, args);
+    write_text(p->detail, sizeof(p->detail), fmt, args);
     va_end(args);
-    trim_utf8(p->detail, sizeof(p->detail));
     p->status = status;
     return -EINVAL;
 }
@@ -69,12 +61,10 @@ void problem_add_field(struct problem *p, const char *name, const char *fmt, ...
     if (p->n_fields == PROBLEM_FIELDS_MAX)
         return;
     field = &p->fields[p->n_fields++];
-    snprintf(field->name, sizeof(field->name), "%s", name);
-    trim_utf8(field->name, sizeof(field->name));
+    printable_copy(name, field->name, sizeof(field->name));
     va_start(args, fmt);
-    vsnprintf(field->detail, sizeof(field->detail), fmt, args);
+    write_text(field->detail, sizeof(field->detail), fmt, args);
     va_end(args);
-    trim_utf8(field->detail, sizeof(field->detail));
 }
 
 const char *problem_title(int status)

@@ -16,7 +16,7 @@ struct problem_field {
     char detail[256];
 };
 
-/* Starts as {0}; all text is UTF-8 if what was formatted into it is. */
+/* Starts as {0}; all text is printable (engine/base/printable.h), whatever was formatted into it. */
 struct problem {
     int status;        /* HTTP status, 0: no problem */
     int retry_after_s; /* for the header Retry-After, 0: none */

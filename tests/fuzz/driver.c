@@ -62,7 +62,7 @@ static int read_corpus(const char *folder, struct input *inputs)
     return n;
 }
 
-/* Numbers that parsers stumble over. */
+/* What parsers stumble over. */
 static const char *const tokens[] = {
     "0",
     "-1",
@@ -88,6 +88,10 @@ static const char *const tokens[] = {
     "4294967296",
     "data_offsets",
     "\\ud800",
+    "\r",
+    "HTTP/1.0",
+    "Content-Length:1\n",
+    "Transfer-Encoding:chunked\n",
 };
 
 /* Replaces `cut` bytes at `at` by n others. */

@@ -245,6 +245,27 @@ static void test_problem_document(void **state)
     free(text);
 }
 
+/* jansson quotes the body up to where it is wrong, which may be within a character. */
+static void test_problem_with_half_a_character(void **state)
+{
+    static const char *const bodies[] = {
+        "{\"a\":\"\\ude0\xc3\xa4\"}", "{\"\xc3\xa4\\q\xc3\xa4\":1}",
+        "{\"a\":\xe2\x82\xac}",       "{\"a\":\"\xc3\"}",
+        "\xf0\x9f\x98\x80",
+    };
+    struct samples_request r;
+
+    for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++) {
+        struct problem problem = {0};
+        char *text;
+
+        assert_int_equal(parse(bodies[i], strlen(bodies[i]), &r, &problem), -EINVAL);
+        text = problem_to_json(&problem, NULL);
+        assert_non_null(text);
+        free(text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -256,6 +277,7 @@ int main(void)
         cmocka_unit_test(test_every_mistake_is_told),
         cmocka_unit_test(test_sizes),
         cmocka_unit_test(test_problem_document),
+        cmocka_unit_test(test_problem_with_half_a_character),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
