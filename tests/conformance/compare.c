@@ -3,15 +3,6 @@
 #include <math.h>
 #include <string.h>
 
-/* By the dtype of the output. float32: the largest over four seeds were 6.6e-13 and 2.2e-6, in
- * convolutions of 384 channels. bfloat16 outputs are rounded once from float32 arithmetic: by up to
- * 2^-8 of the value, so up to 2^-16 in the mean square if unlucky in a small tensor (2.75e-6 over
- * evenly spread logarithms). */
-static const struct limit limits[] = {
-    [DTYPE_F32] = {1e-12, 3e-6},
-    [DTYPE_BF16] = {0x1p-16, 0x1p-8},
-};
-
 static const struct {
     enum op_kind kind;
     int output;
@@ -76,7 +67,7 @@ struct limit limit_of(const struct kernel_spec *spec, int output)
             exceptions[i].dtype == dtype)
             return exceptions[i].limit;
     }
-    return limits[dtype];
+    return limit_of_dtype(dtype);
 }
 
 bool within(const struct difference *difference, const struct limit *limit)

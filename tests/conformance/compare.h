@@ -2,6 +2,7 @@
 #ifndef TESTS_CONFORMANCE_COMPARE_H
 #define TESTS_CONFORMANCE_COMPARE_H
 
+#include "engine/limits.h"
 #include "tests/conformance/tensor.h"
 
 struct difference {
@@ -15,10 +16,7 @@ struct difference {
  * difference is infinite; so is one to or from NaN. */
 struct difference compare(const struct tensor *got, const struct tensor *want, double floor);
 
-struct limit {
-    double nmse, worst;
-};
-
+/* engine/limits.h, and exceptions. */
 struct limit limit_of(const struct kernel_spec *spec, int output);
 
 bool within(const struct difference *difference, const struct limit *limit);

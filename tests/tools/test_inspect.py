@@ -101,6 +101,104 @@ def test_wrong_input(evaluate):
     assert '"x"' in done.stderr
 
 
+def scale(source, path, name, factor):
+    """A copy of a file of float32 weights with one tensor times a factor."""
+    data = bytearray(source.read_bytes())
+    start = 8 + int.from_bytes(data[:8], "little")
+    first, last = json.loads(data[8:start])[name]["data_offsets"]
+    values = array.array("f", bytes(data[start + first : start + last]))
+    data[start + first : start + last] = array.array("f", (factor * x for x in values)).tobytes()
+    path.write_bytes(data)
+
+
+@pytest.fixture
+def compare(program, tmp_path):
+    def run(*arguments, network="net_a", weights=None, code=0):
+        architecture = tmp_path / "architecture.json"
+        architecture.write_text(json.dumps(NETWORKS[network]))
+        weights = weights or GOLDEN / f"{network}.weights.safetensors"
+        done = subprocess.run(
+            [program("softdiff-inspect"), "compare", architecture, *arguments]
+            + ["--weights", weights],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    return run
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("side", ["cpu:fp32", "cpu:bf16"])
+def test_healthy_devices(compare, network, side):
+    """All that is computed is within the limits, with the passes and without, alone and together."""
+    text = compare("reference", side, network=network, code=0)
+    assert "no operation differs" in text and "reference fp32 and " + side.replace(":", " ") in text
+    lines = compare("reference", side, "--all", "--images", "3", network=network).splitlines()
+    assert len([line for line in lines if " all_modules." in line or "(all_modules." in line]) > 100
+    fused, plain = (
+        [
+            line.split()[1]
+            for line in compare("reference", side, "--all", *flags, network=network).splitlines()
+        ]
+        for flags in ((), ("--unfused",))
+    )
+    n_up, n_add = map(int, re.search(r"(\d+) upsamplings .* (\d+) sums", text).groups())
+    assert n_up > 0 and n_add > 0
+    assert fused.count("convolution_add") == n_add and "convolution_add" not in plain
+    # The small image that is enlarged behind its convolution has no value in the network as written.
+    assert plain.count("convolution") == fused.count("convolution") + n_add + n_up
+
+
+def test_first_difference(compare, tmp_path):
+    """Squares of 1e25 are beyond float32, in which the cpu takes the variance, and not beyond the
+    reference's double: a fault of one operation, which others after it inherit."""
+    name, weights = "all_modules.5.Conv_0", tmp_path / "weights.safetensors"
+    for tensor in ("weight", "bias"):
+        source = weights if weights.exists() else GOLDEN / "net_a.weights.safetensors"
+        scale(source, weights, f"{name}.{tensor}", 1e25)
+    text = compare("reference", "cpu:fp32", "--all", weights=weights, code=1)
+    marked = [line.split() for line in text.splitlines() if line.split()[1:2] == ["!"]]
+    assert marked[0][2:4] == ["group_norm", "all_modules.5.GroupNorm_1"]
+    text = compare("reference", "cpu:fp32", weights=weights, code=1)
+    first = next(line.split() for line in text.splitlines() if line.split()[1:2] == ["!"])
+    assert first == marked[0]
+    assert "worst at [0, " in text and "the two differ" in text
+
+
+def test_tolerance(compare):
+    """Nothing but casts differs by so little: the first of them is the image's."""
+    text = compare("cpu:fp32", "cpu:bf16", "--tolerance", "1e-7", code=1)
+    first = next(line.split() for line in text.splitlines() if line.split()[1:2] == ["!"])
+    assert first[2] == "affine" and first[4:6] == ["16x16x3", "bf16"]
+
+
+def test_equal_sides(program, model):
+    done = subprocess.run(
+        [program("softdiff-inspect"), "compare", model, "cpu", "cpu", "--all", "--images", "2"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    rows = [line.split() for line in done.stdout.splitlines() if "all_modules." in line]
+    assert rows and all(row[-3:] == ["0", "0", "0"] for row in rows)
+
+
+def test_mistakes_of_compare(compare, program, model):
+    assert 'unknown device "gpu"' in compare("cpu", "gpu", code=1)
+    assert "fp32 only" in compare("reference:bf16", "cpu", code=1)
+    assert "is missing" in compare("cpu", code=2)
+    done = subprocess.run(
+        [program("softdiff-inspect"), "compare", model, "cpu", "cpu", "--weights", model],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1 and "has weights of its own" in done.stderr
+
+
 def test_checkpoint(program, model):
     done = subprocess.run(
         [program("softdiff-inspect"), model, "--json"], capture_output=True, text=True, check=True

@@ -6,6 +6,7 @@
 #include "model/checkpoint.h"
 #include "model/corruption.h"
 #include "tools/arguments.h"
+#include "tools/inspect/compare.h"
 #include "tools/inspect/evaluate.h"
 
 #include <errno.h>
@@ -179,8 +180,10 @@ int main(int argc, char **argv)
     };
     const struct arguments arguments = {
         .program = "softdiff-inspect",
-        .usage = "MODEL [options]\n       softdiff-inspect run --help",
-        .about = "Tells what a checkpoint holds; `run` evaluates a network on given tensors.",
+        .usage = "MODEL [options]\n       softdiff-inspect run --help\n       softdiff-inspect "
+                 "compare --help",
+        .about = "Tells what a checkpoint holds; `run` evaluates a network on given tensors, "
+                 "`compare` on two devices.",
         .n = sizeof(table) / sizeof(table[0]),
         .table = table,
         .n_operands_min = 1,
@@ -192,6 +195,8 @@ int main(int argc, char **argv)
 
     if (argc > 1 && strcmp(argv[1], "run") == 0)
         return evaluate_main(argc - 1, argv + 1);
+    if (argc > 1 && strcmp(argv[1], "compare") == 0)
+        return compare_main(argc - 1, argv + 1);
     code = arguments_parse(&arguments, argc, argv, &path);
     if (code >= 0)
         return code;
