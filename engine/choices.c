@@ -154,8 +154,8 @@ static int read_line(struct choices *choices, struct reader *reader, char *line,
     return insert(choices, at, reader->machine, key, algorithm, err);
 }
 
-static int read_text(struct choices *choices, const char *path, const char *text, size_t size,
-                     struct error *err)
+int choices_parse(struct choices *choices, const char *path, const char *text, size_t size,
+                  struct error *err)
 {
     struct reader reader = {.begun = false};
     const char *end = text + size;
@@ -192,7 +192,7 @@ int choices_read(struct choices *choices, const char *path, struct error *err)
         error_prefix(err, "choices \"%s\": ", path);
         return rc;
     }
-    rc = read_text(choices, path, (const char *)bytes, size, err);
+    rc = choices_parse(choices, path, (const char *)bytes, size, err);
     free(bytes);
     return rc;
 }

@@ -20,6 +20,9 @@
 
 #include "engine/op.h"
 
+#include <stddef.h>
+#include <stdint.h>
+
 struct choices;
 struct error;
 
@@ -32,6 +35,9 @@ void choices_destroy(struct choices *choices);               /* NULL is fine */
  * that has a line already), -ENOENT and the like, -EFBIG, -ENOMEM; after an error the table is only
  * good for being destroyed. */
 int choices_read(struct choices *choices, const char *path, struct error *err);
+/* The same of a file's content; path stands in messages. */
+int choices_parse(struct choices *choices, const char *path, const char *text, size_t size,
+                  struct error *err);
 /* Adds the files *.choices that come with the program: of the checkout, for a program in its build
  * folder, else of the installation. A folder that is not there holds none. Errors as above. */
 int choices_read_shipped(struct choices *choices, struct error *err);
