@@ -14,13 +14,11 @@
 #include <uv.h>
 
 struct client;
-struct exchange;
 
 struct connection {
-    int socket;                /* borrowed */
-    struct client *client;     /* of the listener: whose it is */
-    struct connection *next;   /* of the listener: a list */
-    struct exchange *exchange; /* of exchange.c: the request in progress, NULL: none */
+    int socket;              /* borrowed */
+    struct client *client;   /* of the listener: whose it is */
+    struct connection *next; /* of the listener: a list */
 
     /* Of connection.c. */
     uv_timer_t deadline;

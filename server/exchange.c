@@ -1,8 +1,7 @@
 /* The library calls exchange_on_target() with the first line of a head, exchange_on_request() once
  * with the whole head, then for every piece of the body and once more at its end; an answer may be
- * queued in the first and in the last of these calls only. It calls exchange_on_completed() for
- * requests of which it has called exchange_on_request(), and for no others: a head that never ends
- * is exchange_abandon()'s.
+ * queued in the first and in the last of these calls only. It calls exchange_on_completed() in the end,
+ * also for a head that never ended.
  */
 #include "server/exchange.h"
 
@@ -73,21 +72,6 @@ static void on_gone(void *arg)
     wake(x);
 }
 
-void exchange_abandon(struct exchange *x)
-{
-    if (!x)
-        return;
-    x->connection->exchange = NULL;
-    if (x->stage != STAGE_HEAD)
-        x->all->n--;
-    if (x->response)
-        MHD_destroy_response(x->response);
-    free(x->body);
-    free(x->path);
-    free(x->target);
-    free(x);
-}
-
 void *exchange_on_target(void *cls, const char *target, struct MHD_Connection *mhd)
 {
     const union MHD_ConnectionInfo *info;
@@ -121,8 +105,6 @@ void *exchange_on_target(void *cls, const char *target, struct MHD_Connection *m
         return NULL;
     }
     x->connection = info->socket_context;
-    exchange_abandon(x->connection->exchange);
-    x->connection->exchange = x;
     return x;
 }
 
@@ -147,7 +129,14 @@ void exchange_on_completed(void *cls, struct MHD_Connection *mhd, void **context
     }
     if (code == MHD_REQUEST_TERMINATED_COMPLETED_OK)
         connection_set_deadline(x->connection, all->options.idle_timeout_ms);
-    exchange_abandon(x);
+    if (x->stage != STAGE_HEAD)
+        all->n--;
+    if (x->response)
+        MHD_destroy_response(x->response);
+    free(x->body);
+    free(x->path);
+    free(x->target);
+    free(x);
     *context = NULL;
 }
 

@@ -26,10 +26,6 @@ enum MHD_Result exchange_on_request(void *cls, struct MHD_Connection *mhd, const
                                     const char *method, const char *version, const char *data,
                                     size_t *size, void **context);
 
-/* Frees what on_target() made for a head that never came to its end, for which the library does not
- * call on_completed(). NULL is fine. */
-void exchange_abandon(struct exchange *x);
-
 /* MHD_OPTION_NOTIFY_COMPLETED */
 void exchange_on_completed(void *cls, struct MHD_Connection *mhd, void **context,
                            enum MHD_RequestTerminationCode code);

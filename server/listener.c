@@ -252,10 +252,8 @@ static void on_connection(void *cls, struct MHD_Connection *mhd, void **context,
         return;
     }
     /* The library closes the socket after this: a poll handle must not outlive its descriptor. */
-    if (!c)
-        return;
-    exchange_abandon(c->exchange);
-    leave(l, c);
+    if (c)
+        leave(l, c);
 }
 
 static void on_library_log(void *cls, const char *fmt, va_list args)

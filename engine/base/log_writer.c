@@ -104,6 +104,7 @@ int log_writer_start(struct error *err)
     writer.ring = malloc(LOG_WRITER_BYTES);
     if (!writer.ring)
         return error_set(err, -ENOMEM, "out of memory for the log");
+    memset(writer.ring, 0, LOG_WRITER_BYTES); /* resident from now on, not as lines come */
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&writer.empty, &monotonic);

@@ -6,6 +6,7 @@ import re
 
 import pytest
 import requests
+from softdiffd import read_all, wait_until
 
 IMAGES = 100_000
 WARM_UP = 10_000
@@ -17,6 +18,10 @@ GROWTH_MAX_BYTES = 256 << 10
 def resident_bytes(daemon):
     status = pathlib.Path(f"/proc/{daemon.process.pid}/status").read_text()
     return 1024 * int(re.search(r"VmRSS:\s+(\d+) kB", status)[1])
+
+
+def is_sanitized(daemon):
+    return b"__asan_init" in pathlib.Path(daemon.process.args[0]).read_bytes()
 
 
 # What clients do, again and again: bare PNGs, JSON of several sizes, two evaluations, refusals.
@@ -54,11 +59,55 @@ def push(daemon, images):
         list(pool.map(client, [requests_to_send[i::4] for i in range(4)]))
 
 
+JSON = b"Host: a\r\nContent-Type: application/json\r\n"
+POST = b"POST /v1/samples HTTP/1.1\r\n" + JSON
+
+# Bytes that a client sends, and whether it waits for the end of the connection or goes.
+EXCHANGES = [
+    (b"GET /version HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", True),
+    (b"HEAD / HTTP/1.0\r\n\r\n", True),
+    (b"GET /nothing HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", True),
+    (POST + b'Connection: close\r\nContent-Length: 9\r\n\r\n{"nfe":1}', True),
+    (POST + b'Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n{"nfe":1}\r\n0\r\n\r\n', True),
+    (POST + b'Content-Length: 9\r\n\r\n{"nfe":0}' + b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", True),
+    (POST + b"Connection: close\r\nContent-Length: 1\r\n\r\n{", True),
+    (POST + b"\r\n{}", True),
+    (POST + b"Content-Length: 1000000\r\nExpect: 100-continue\r\n\r\n", True),
+    (b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc", True),
+    (b"GET /x y HTTP/1.1\r\nHost: a\r\n\r\n", True),
+    (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 3000 + b"\r\n", True),
+    (POST + b'Content-Length: 12\r\n\r\n{"nfe":9000}', False),
+    (POST + b"Content-Length: 100\r\n\r\n{", False),
+    (b"GET /version HTTP/1.1\r\nHost: a\r\nX", False),
+    (b"GET /vers", False),
+    (b"", False),
+]  # fmt: skip
+
+
+def test_no_kind_of_exchange_leaves_anything(start):
+    """The end tells, in builds with the leak sanitizer: stop() does not take its report for a 0. Some
+    of each kind are in the middle when it comes."""
+    daemon = start("--max-nfe", "10000", "--header-timeout", "500ms")
+    for _ in range(5):
+        for data, waits in EXCHANGES:
+            with daemon.connect() as connection:
+                connection.sendall(data)
+                if waits:
+                    read_all(connection)
+    held = [daemon.connect() for _ in EXCHANGES]
+    for connection, (data, _) in zip(held, EXCHANGES):
+        connection.sendall(data[: 2 * len(data) // 3])
+    wait_until(lambda: "state" in requests.get(daemon.admin + "/readyz").text, "a turn of the loop")
+    daemon.stop()
+    for connection in held:
+        connection.close()
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_resident_memory_is_flat(start):
     daemon = start("--max-queue", "1000", "--max-connections-per-ip", "0")
-    if "asan" in pathlib.Path(f"/proc/{daemon.process.pid}/maps").read_text():
+    if is_sanitized(daemon):
         pytest.skip("the sanitizer keeps freed memory for a while")
     push(daemon, WARM_UP)
     sizes = [resident_bytes(daemon)]

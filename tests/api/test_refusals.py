@@ -6,7 +6,7 @@ import threading
 
 import pytest
 import requests
-from softdiffd import PATIENCE_S, read_all
+from softdiffd import PATIENCE_S, read_all, wait_until
 
 
 @pytest.fixture(autouse=True)
@@ -252,4 +252,5 @@ def test_too_many_connections(start):
     assert requests.get(daemon.admin + "/readyz", timeout=PATIENCE_S).status_code == 200
     for connection in held:
         connection.close()
+    wait_until(lambda: daemon.get("/version").status_code == 200, "room for a client")
     assert daemon.png(seed=1, nfe=2)
