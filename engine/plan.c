@@ -22,6 +22,18 @@ static bool writes_state(const struct program *p, const struct op *op)
     return false;
 }
 
+/* Whether an operation has anything of an image's. */
+static bool has_images(const struct program *p, const struct op *op)
+{
+    bool found = false;
+
+    for (int i = 0; i < op->n_inputs; i++)
+        found |= op->inputs[i] >= 0 && program_value(p, op->inputs[i])->shape.batched;
+    for (int i = 0; i < op->n_outputs; i++)
+        found |= program_value(p, op->outputs[i])->shape.batched;
+    return found;
+}
+
 /* Marks the operations that write state or whose outputs lead to an output of the plan. */
 static void mark_needed(const struct program *p, const struct plan_options *options, bool *values,
                         bool *ops)
@@ -58,6 +70,26 @@ static bool is_partial(const struct program *p, int value)
             return batched && !program_value(p, value)->shape.batched;
     }
     return false;
+}
+
+/* What has no images would be done once by every cut, side by side: in the arena that is a waste,
+ * elsewhere a mistake. */
+static int check_unbatched(const struct plan *plan, const bool *needed_ops, struct error *err)
+{
+    const struct program *p = plan->program;
+
+    for (int i = 0; i < program_n_ops(p) && plan->batch_max > 1; i++) {
+        const struct op *op = program_op(p, i);
+        bool seen = writes_state(p, op), again;
+
+        for (int j = 0; j < op->n_outputs; j++)
+            seen |= plan->locations[op->outputs[j]].memory == MEMORY_OUTBOX;
+        again = op->kind == OP_SUM ? !is_partial(p, op->inputs[0]) : seen && !has_images(p, op);
+        if (needed_ops[i] && again)
+            return error_set(err, -EINVAL, "%s without images in a plan for %d", op_name(op->kind),
+                             plan->batch_max);
+    }
+    return 0;
 }
 
 /* Appends a sum over the images of the run for every output that is the sum over a cut's. */
@@ -177,7 +209,9 @@ static int build(struct plan *plan, const struct plan_options *options, struct e
     }
     mark_needed(p, options, needed_values, needed_ops);
     plan_locate(plan, options, needed_values, needed_ops);
-    rc = make_cuts(plan, options, needed_ops, err);
+    rc = check_unbatched(plan, needed_ops, err);
+    if (rc == 0)
+        rc = make_cuts(plan, options, needed_ops, err);
 
 out:
     free(sums);

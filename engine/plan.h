@@ -27,8 +27,9 @@ struct plan_options {
 };
 
 /* p is not kept; parameters are borrowed and must outlive the plan.
- * 0, -EINVAL (a program in error, a parameter missing or of another shape), -ENOTSUP (the device
- * lacks an operation; the text names it), -ENOMEM, -EIO. */
+ * 0, -EINVAL (a program in error, a parameter missing or of another shape, an output or a state that is
+ * made of no image in a plan for several), -ENOTSUP (the device lacks an operation; the text names it),
+ * -ENOMEM, -EIO. */
 int plan_create(struct device *device, const struct program *p, struct parameters *parameters,
                 const struct plan_options *options, struct plan **out, struct error *err);
 void plan_destroy(struct plan *plan);

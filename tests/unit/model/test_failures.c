@@ -13,6 +13,7 @@
 #include "model/fit/prior_fit.h"
 #include "model/fit/schedule_path.h"
 #include "model/fit/wiener_fit.h"
+#include "model/generator.h"
 #include "model/ncsnpp.h"
 #include "model/safetensors.h"
 #include "tests/unit/model/files.h"
@@ -41,11 +42,13 @@ void *__real_malloc(size_t size);
 void *__real_calloc(size_t n, size_t size);
 void *__real_realloc(void *old, size_t size);
 char *__real_strdup(const char *text);
+int __real_posix_memalign(void **out, size_t alignment, size_t size);
 void __real_free(void *memory);
 void *__wrap_malloc(size_t size);
 void *__wrap_calloc(size_t n, size_t size);
 void *__wrap_realloc(void *old, size_t size);
 char *__wrap_strdup(const char *text);
+int __wrap_posix_memalign(void **out, size_t alignment, size_t size);
 void __wrap_free(void *memory);
 
 static int fails(void)
@@ -82,6 +85,14 @@ char *__wrap_strdup(const char *text)
     return fails() ? NULL : counted(__real_strdup(text));
 }
 
+int __wrap_posix_memalign(void **out, size_t alignment, size_t size)
+{
+    int rc = fails() ? ENOMEM : __real_posix_memalign(out, alignment, size);
+
+    live += rc == 0;
+    return rc;
+}
+
 void __wrap_free(void *memory)
 {
     live -= memory != NULL;
@@ -95,6 +106,7 @@ static void *jansson_malloc(size_t size)
 
 /* Made once, without failures. */
 static struct {
+    struct device *reference, *cpu;
     struct checkpoint *checkpoint;
     struct corruption *corruption; /* the checkpoint's */
     float images[IMAGES * SIDE * SIDE * CHANNELS];
@@ -155,6 +167,8 @@ static int set_up(void **state)
     c->provenance = json_pack("{s:s}", "dataset", "none");
     read_sampling(&f->sampling);
     made.checkpoint = c;
+    assert_int_equal(device_open("reference", 2, NULL, &made.reference, NULL), 0);
+    assert_int_equal(device_open("cpu", 2, NULL, &made.cpu, NULL), 0);
     made.corruption = f->corruption;
     assert_int_equal(checkpoint_save(files_path("checkpoint"), c, 0, NULL), 0);
     return 0;
@@ -162,6 +176,8 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
+    device_close(made.reference);
+    device_close(made.cpu);
     checkpoint_destroy(made.checkpoint);
     return files_tear_down(state);
 }
@@ -307,6 +323,29 @@ static int trace(struct error *err)
     return rc;
 }
 
+static int create_generator(struct device *device, struct error *err)
+{
+    const struct generator_options options = {.precision = PRECISION_FP32,
+                                              .slots = 3,
+                                              .nfe_max = 1,
+                                              .restoration = true};
+    struct generator *g = NULL;
+    int rc = generator_create(device, made.checkpoint, &options, &g, err);
+
+    generator_destroy(g);
+    return rc;
+}
+
+static int create_generator_on_reference(struct error *err)
+{
+    return create_generator(made.reference, err);
+}
+
+static int create_generator_on_cpu(struct error *err)
+{
+    return create_generator(made.cpu, err);
+}
+
 static void lack_of_memory_is_an_error_and_no_leak(void **state)
 {
     static const struct {
@@ -327,6 +366,8 @@ static void lack_of_memory_is_an_error_and_no_leak(void **state)
         {"fit a start", fit_start, 0},
         {"fit a linear estimate", fit_wiener, 0},
         {"apply a corruption", apply, 0},
+        {"create a generator (reference)", create_generator_on_reference, 0},
+        {"create a generator (cpu)", create_generator_on_cpu, 0},
         {"write a trace", trace, 0},
     };
 
