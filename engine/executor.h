@@ -92,8 +92,8 @@ int executor_read(struct executor *e, int value, int first, int n, float *dst, s
 /* Sums an unbatched state of the plan over all ranks, where it lies. Not during a run. 0 or -EIO. */
 int executor_reduce(struct executor *e, int value, struct communicator *c, struct error *err);
 
-/* Runs the largest cut once, step by step and with nothing beside, and takes the time of each, in
- * seconds. 0 or -EIO. */
+/* Runs the largest cut once on the rows of the inbox that is to be filled, state included, step by step
+ * and with nothing beside, and takes the time of each, in seconds. Not during a run. 0 or -EIO. */
 int executor_profile(struct executor *e, double *seconds, struct error *err);
 
 /* From the next run on, adds what is run when to a trace: tracks of the device's, and spans named for

@@ -12,7 +12,8 @@
  *
  * A tick has two halves: generator_start() hands the lanes' rows to the device, and while that
  * computes fills those of the next tick; generator_finish() waits and delivers. In between images may
- * be submitted, parked, resumed and cancelled.
+ * be submitted, parked, resumed and cancelled, but nothing else may be run on the device: several
+ * generators there take turns, tick by tick.
  *
  * The generator is mechanism; queues, fairness and deadlines belong to the caller.
  * Thread: one at a time. Ticks allocate nothing.

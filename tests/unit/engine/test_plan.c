@@ -292,6 +292,53 @@ static void test_plan_refusals(void **state)
     program_destroy(other);
 }
 
+/* What has no images cannot be asked of many: every cut would do it again. */
+static void check_unbatched(struct device *device, bool stores, int batch_max, int expected)
+{
+    struct shape flat = shape_constant(1, (const int[]){C});
+    struct parameters *parameters;
+    struct planned *plan;
+    struct program *p;
+    struct error err = {""};
+    int state, out, rc;
+
+    assert_int_equal(program_create(&p, NULL), 0);
+    state = program_state(p, "s", flat);
+    out = program_norm(p, state);
+    if (stores)
+        program_average(p, program_state(p, "a", flat), state, out,
+                        program_input(p, "rate", shape_constant(1, (const int[]){1}), VALUE_EXACT),
+                        0);
+    assert_int_equal(parameters_create(device, p, &parameters, NULL), 0);
+    rc = planned_create(device, p, parameters,
+                        &(struct plan_options){.precision = PRECISION_FP32,
+                                               .batch_max = batch_max,
+                                               .n_outputs = !stores,
+                                               .outputs = &out},
+                        &plan, &err);
+    assert_int_equal(rc, expected);
+    if (rc == 0)
+        planned_destroy(plan);
+    else
+        assert_non_null(strstr(err.text, stores ? "average" : "norm"));
+    parameters_destroy(parameters);
+    program_destroy(p);
+}
+
+static void test_what_has_no_images(void **state)
+{
+    for (int i = 0; device_name_at(i); i++) {
+        struct device *device;
+
+        assert_int_equal(device_open(device_name_at(i), 2, NULL, &device, NULL), 0);
+        for (int stores = 0; stores < 2; stores++) {
+            check_unbatched(device, stores, 1, 0);
+            check_unbatched(device, stores, 2, -EINVAL);
+        }
+        device_close(device);
+    }
+}
+
 /* What is held constant has no gradient; what has no derivative is an error that names it. */
 static void test_no_derivative(void **state)
 {
@@ -319,6 +366,7 @@ int main(void)
         cmocka_unit_test(test_raw_operations_are_checked),
         cmocka_unit_test(test_gradients_in_chunks),
         cmocka_unit_test(test_plan_refusals),
+        cmocka_unit_test(test_what_has_no_images),
         cmocka_unit_test(test_no_derivative),
     };
 

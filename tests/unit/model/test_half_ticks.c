@@ -220,6 +220,47 @@ static void test_parking_in_flight(void **state)
     rig_free(rig);
 }
 
+/* Rows are filled ahead, in two inboxes: one that is parked and comes back finds there what was
+ * written for it before, of another evaluation. */
+static void test_rows_filled_ahead(void **state)
+{
+    enum { LONG = NFE_MAX };
+    struct rig *rig = rig_make(1, 2);
+    struct generator_task tasks[2] = {seen(0, LONG), seen(1, LONG)};
+    uint8_t expected[2 * PIXELS];
+
+    untrained_draw(rig->g, tasks, 2, expected);
+    for (int away = 1; away < 4; away++) {
+        for (int in_flight = 0; in_flight < 2; in_flight++) {
+            struct generator_image images[2];
+            int n = 0, n_finished = 0;
+
+            for (int i = 0; i < 2; i++)
+                submit(rig, tasks[i]);
+            start(rig);
+            if (in_flight)
+                assert_int_equal(generator_park(rig->g, 1, NULL), 0);
+            finish(rig, 2, 0, 1);
+            if (!in_flight)
+                assert_int_equal(generator_park(rig->g, 1, NULL), 0);
+            for (int i = 0; i < away; i++)
+                assert_int_equal(generator_tick(rig->g, images, &n, NULL), 0);
+            assert_int_equal(generator_resume(rig->g, 1, NULL), 0);
+            while (generator_busy(rig->g) > 0) {
+                assert_int_equal(generator_tick(rig->g, images, &n, NULL), 0);
+                for (int i = 0; i < n; i++) {
+                    if (images[i].finished)
+                        assert_memory_equal(images[i].pixels, expected + images[i].id * PIXELS,
+                                            PIXELS);
+                    n_finished += images[i].finished;
+                }
+            }
+            assert_int_equal(n_finished, 2);
+        }
+    }
+    rig_free(rig);
+}
+
 static void test_cancelling_in_flight(void **state)
 {
     struct rig *rig = rig_make(1, 1);
@@ -439,6 +480,7 @@ int main(void)
         cmocka_unit_test(test_nothing_to_do),
         cmocka_unit_test(test_who_comes_late_joins_the_next_tick),
         cmocka_unit_test(test_parking_in_flight),
+        cmocka_unit_test(test_rows_filled_ahead),
         cmocka_unit_test(test_cancelling_in_flight),
         cmocka_unit_test(test_slots_used_again),
         cmocka_unit_test(test_anything_at_any_time),
