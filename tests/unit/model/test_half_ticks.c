@@ -240,7 +240,7 @@ static void test_rows_filled_ahead(void **state)
             start(rig);
             if (in_flight)
                 assert_int_equal(generator_park(rig->g, 1, NULL), 0);
-            finish(rig, 2, 0, 1);
+            assert_int_equal(generator_finish(rig->g, images, &n, NULL), 0);
             if (!in_flight)
                 assert_int_equal(generator_park(rig->g, 1, NULL), 0);
             for (int i = 0; i < away; i++)
