@@ -16,26 +16,24 @@ For each network, batch and number of threads:
    where fewer than five are left all count, and the row says so.
 
 Prints a table in Markdown for each of them as soon as it is measured, and a summary at the end.
+
+With --baseline two builds of ours are compared instead: see baseline.py. That needs no package but
+numpy.
 """
 
 import argparse
 import importlib.metadata
 import itertools
-import json
-import os
 import pathlib
-import platform
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 
-import numpy
-import safetensors.numpy
+import baseline
+from engines import (ERROR_LIMIT, FOLDER, ROOT, Engine, describe_machine, make_files, measure_round,
+                     read_phi, relative_error, softdiff_command)
 
-FOLDER = pathlib.Path(__file__).resolve().parent
-ROOT = FOLDER.parent.parent
 OURS = ("softdiff-fp32", "softdiff-bf16")
 PEERS = (
     "torch-fp32",
@@ -54,10 +52,8 @@ PEERS = (
 )
 REFERENCE = "torch-fp32"
 PACKAGES = ("torch", "onnxruntime", "openvino", "onnx", "numpy")
-ERROR_LIMIT = {"fp32": 1e-4, "bf16": 0.1}  # relative L2
 CLEAN_ROUNDS_MIN = 5
-PAUSE_S = 0.02  # libgomp's threads spin for some milliseconds after an evaluation
-REPEAT_BELOW_MS = 1000
+ROUNDS = 40
 STARTING_MAX = 3  # engines that start and compile at the same time
 
 
@@ -65,80 +61,12 @@ def precision(name):
     return "fp32" if "fp32" in name else "bf16"
 
 
-class Engine:
-    """A process that evaluates the network when asked."""
-
-    def __init__(self, name, command, n_threads, folder):
-        self.name = name
-        self.out = folder / f"{name}.safetensors"
-        self.log = folder / f"{name}.log"
-        self.times_ms = []  # one per round
-        environment = {
-            key: value
-            for key, value in os.environ.items()
-            if not key.startswith(("OPENBLAS_", "OMP_", "GOMP_", "KMP_", "MKL_"))
-        }
-        environment["OMP_NUM_THREADS"] = str(n_threads)
-        environment["TORCHINDUCTOR_COMPILE_THREADS"] = "1"  # no processes that stay
-        self.process = subprocess.Popen(
-            [*command, "--threads", str(n_threads), "--out", self.out],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log.open("w"),
-            env=environment, text=True, bufsize=1)
-
-    def answer(self):
-        line = self.process.stdout.readline()
-        if not line:
-            sys.exit(f"{self.name} ended:\n{self.log.read_text()[-2000:]}")
-        return float(line)
-
-    def evaluate(self):
-        self.process.stdin.write("\n")
-        return self.answer()
-
-    def turn(self):
-        time_ms = self.evaluate()
-        if time_ms < REPEAT_BELOW_MS:
-            time_ms = self.evaluate()
-        self.times_ms.append(time_ms)
-
-    def processor_s(self):
-        tasks = pathlib.Path(f"/proc/{self.process.pid}/task").glob("*/schedstat")
-        return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
-
-    def stop(self):
-        self.process.stdin.close()
-        self.process.wait()
-
-
-def machine_s():
-    """Busy and total seconds of all processors since the machine started."""
-    fields = pathlib.Path("/proc/stat").read_text().split("\n")[0].split()[1:9]
-    ticks = [int(field) for field in fields]  # user nice system idle iowait irq softirq steal
-    hertz = os.sysconf("SC_CLK_TCK")
-    return (sum(ticks) - ticks[3] - ticks[4]) / hertz, sum(ticks) / hertz
-
-
-def measure_round(engines):
-    """One turn each; the share of the machine that was used beside them."""
-    own = 0
-    busy, total = machine_s()
-    for engine in engines:
-        before = engine.processor_s()
-        engine.turn()
-        own += engine.processor_s() - before
-        time.sleep(PAUSE_S)
-    busy_after, total_after = machine_s()
-    return max(0, busy_after - busy - own) / (total_after - total)
-
-
 def check(engines):
     """Relative L2 errors by name; ends the program where one is too large."""
-    outputs = {engine.name: safetensors.numpy.load_file(engine.out)["phi"].astype(numpy.float64)
-               for engine in engines}
-    reference, errors = outputs[REFERENCE], {}
-    for name, phi in outputs.items():
-        error = errors[name] = float(numpy.linalg.norm(phi - reference) /
-                                     numpy.linalg.norm(reference))
+    phis = {engine.name: read_phi(engine) for engine in engines}
+    errors = {}
+    for name, phi in phis.items():
+        error = errors[name] = relative_error(phi, phis[REFERENCE])
         limit = ERROR_LIMIT[precision(name)]
         if not error < limit:
             sys.exit(f"the output of {name} is off by {error:.2g}, more than {limit:g}")
@@ -147,28 +75,8 @@ def check(engines):
 
 def command(name, options, files):
     if name in OURS:
-        program = pathlib.Path(options.build, "tools", "inspect", "softdiff-inspect")
-        return [program, "run", "--paced", "--device", "cpu", "--precision", precision(name),
-                *files]
+        return softdiff_command(options.build, precision(name), files)
     return [sys.executable, FOLDER / "peer.py", name, *files]
-
-
-def make_files(network, batch, folder):
-    """The arguments that name architecture, weights and input."""
-    import ncsnpp  # torch, which this process needs for nothing else
-
-    architecture = FOLDER / f"{network}.json"
-    weights, images = folder / f"{network}.safetensors", folder / f"images-{batch}.safetensors"
-    description = json.loads(architecture.read_text())
-    if not weights.exists():
-        ncsnpp.write_random_weights(description, weights)
-    side, channels = description["image_size"], description.get("num_channels", 3)
-    random = numpy.random.default_rng(0)
-    safetensors.numpy.save_file({
-        "x": random.random((batch, channels, side, side), numpy.float32),
-        "time_cond": numpy.exp((numpy.arange(batch) + 0.5) / batch).astype(numpy.float32),
-    }, images)
-    return ["--architecture", architecture, "--weights", weights, "--input", images]
 
 
 def quantile(times, q):
@@ -199,7 +107,7 @@ def measure(network, batch, n_threads, options, folder):
 
     foreign = []
     end = time.monotonic() + options.seconds
-    while len(foreign) < options.rounds and (len(foreign) < options.rounds_min or
+    while len(foreign) < (options.rounds or ROUNDS) and (len(foreign) < options.rounds_min or
                                              time.monotonic() < end):
         foreign.append(measure_round(engines))
     for engine in engines:
@@ -239,21 +147,6 @@ def print_summary(rows):
         print("|")
 
 
-def print_machine():
-    cpuinfo = pathlib.Path("/proc/cpuinfo").read_text()
-    field = {line.split(":")[0].strip(): line.split(":", 1)[1].strip()
-             for line in cpuinfo.split("\n\n")[0].split("\n") if ":" in line}
-    flags = [flag for flag in field.get("flags", "").split()
-             if flag in ("avx2", "avx512f", "avx512_bf16", "avx512_vnni") or flag.startswith("amx")]
-    commit = subprocess.run(["git", "-C", ROOT, "describe", "--always", "--dirty"],
-                            capture_output=True, text=True, check=False).stdout.strip()
-    print(f"{time.strftime('%Y-%m-%d')}; {field.get('model name', platform.machine())}, "
-          f"family {field.get('cpu family', '?')}, model {field.get('model', '?')}, "
-          f"{os.cpu_count()} cores, {' '.join(flags)}; Python {platform.python_version()}; "
-          f"softdiff {commit}; "
-          + ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES))
-
-
 def comma_list(kind, allowed=None):
     def parse(text):
         values = [kind(part) for part in text.split(",")]
@@ -268,21 +161,33 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", default=ROOT / "build", help="folder that meson built in")
+    parser.add_argument("--baseline", metavar="BUILD",
+                        help="another folder that meson built in: time its programs against those "
+                             "of --build, row by row, instead of other engines")
+    parser.add_argument("--rows", type=comma_list(str),
+                        help="with --baseline: rows whose names have one of these texts in them; "
+                             "all: " + ", ".join(row.name for row in baseline.ROWS))
     parser.add_argument("--networks", type=comma_list(str), default=["nf64", "nf128"],
                         help="names of the JSON files beside this program")
     parser.add_argument("--batches", type=comma_list(int), default=[1, 16])
     parser.add_argument("--threads", type=comma_list(int), default=[1, 2])
     parser.add_argument("--peers", type=comma_list(str, PEERS), default=PEERS,
                         help="of " + ", ".join(PEERS))
-    parser.add_argument("--rounds", type=int, default=40, help="at most")
+    parser.add_argument("--rounds", type=int, help="at most, default 40; with --baseline: all of "
+                                                   f"them, default {baseline.ROUNDS}")
     parser.add_argument("--rounds-min", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=90, help="no new round after that")
     parser.add_argument("--foreign", type=float, default=0.05,
                         help="share of the machine; rounds above it are dropped")
     options = parser.parse_args()
 
+    if options.baseline:
+        baseline.run(options)
+        return
+
     rows = {}
-    print_machine()
+    print(describe_machine() + "; " +
+          ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES))
     with tempfile.TemporaryDirectory() as folder:
         for row in itertools.product(options.networks, options.batches, options.threads):
             rows[row] = measure(*row, options, pathlib.Path(folder))

@@ -264,24 +264,6 @@ class Ncsnpp(nn.Module):
         return self.ends.last(functional.silu(self.ends.norm(h)))
 
 
-def write_random_weights(architecture, path, seed=0):
-    """Weights of a healthy scale, by their names. The initial weights of training will not do:
-    their last convolution is 1e-10, and so would be every output to be compared."""
-    generator = torch.Generator().manual_seed(seed)
-    weights = {}
-    for name, like in Ncsnpp(architecture).state_dict().items():
-        uniform = 2 * torch.rand(like.shape, generator=generator) - 1
-        if name.endswith(".W") and like.dim() == 1:
-            values = 16 * torch.randn(like.shape, generator=generator)
-        elif like.dim() == 1:
-            values = 0.2 * uniform + (1 if name.endswith("weight") else 0)
-        else:
-            fan_in = like.shape[0] if name.endswith(".W") else like[0].numel()
-            values = uniform * math.sqrt(3 / fan_in)
-        weights[name] = values
-    safetensors.torch.save_file(weights, path)
-
-
 def load(architecture, path):
     """The network with the weights of a file, ready to evaluate."""
     network = Ncsnpp(architecture)
