@@ -250,18 +250,21 @@ int parameters_keep(struct parameters *ps, void **out, struct error *err)
     void *kept = NULL;
     int rc = 0;
 
-    if (!ps->kept) {
+    if (!ps->kept)
         rc = ops_of(ps)->memory_create(ps->device, ps->count * sizeof(float), &kept, err);
-        ps->kept = kept;
-    }
     for (size_t i = 0; rc == 0 && kept && i < ps->count; i += block)
-        rc = ops_of(ps)->upload(ps->device, ps->kept + i, zeros,
+        rc = ops_of(ps)->upload(ps->device, (float *)kept + i, zeros,
                                 (ps->count - i < block ? ps->count - i : block) * sizeof(float),
                                 err);
+    if (rc < 0) {
+        ops_of(ps)->memory_destroy(ps->device, kept);
+        return rc;
+    }
+    if (!ps->kept)
+        ps->kept = kept;
     ps->source = ps->kept;
-    if (rc == 0)
-        *out = ps->kept;
-    return rc;
+    *out = ps->kept;
+    return 0;
 }
 
 int parameters_repack(struct parameters *ps, struct error *err)

@@ -121,6 +121,8 @@ int state_bind(struct state *s, const char *name, struct shape shape, void *memo
 {
     if (state_find(s, name) >= 0)
         return error_set(err, -EINVAL, "there is a state \"%s\" already", name);
+    if (shape.batched)
+        return error_set(err, -EINVAL, "state \"%s\" is batched and cannot be bound", name);
     return add(s, name, shape, memory, err);
 }
 

@@ -26,7 +26,7 @@ void state_destroy(struct state *s);
 int state_declare(struct state *s, const struct program *p, struct error *err);
 
 /* Adds an unbatched value that lives in memory of somebody else's on the device.
- * 0, -EINVAL (the name is taken), -ENOMEM. */
+ * 0, -EINVAL (the name is taken, or it is batched), -ENOMEM. */
 int state_bind(struct state *s, const char *name, struct shape shape, void *memory,
                struct error *err);
 

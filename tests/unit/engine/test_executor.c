@@ -462,6 +462,7 @@ static void test_refusals(void **state)
     assert_non_null(strstr(err.text, "another shape"));
     assert_int_equal(state_bind(wrong, "s", shape_constant(1, (const int[]){C}), memory, &err),
                      -EINVAL);
+    assert_int_equal(state_bind(wrong, "mine", shape_vectors(C), memory, NULL), -EINVAL);
     assert_int_equal(state_bind(wrong, "mine", shape_constant(1, (const int[]){C}), memory, NULL),
                      0);
     assert_int_equal(state_write(wrong, "mine", 0, (const float[]){1, 2, 3}, NULL), 0);

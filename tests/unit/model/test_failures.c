@@ -7,6 +7,10 @@
  */
 #include "engine/base/error.h"
 #include "engine/base/trace.h"
+#include "engine/base/trace.h"
+#include "engine/executor.h"
+#include "engine/gradient.h"
+#include "engine/parameters.h"
 #include "engine/program.h"
 #include "model/checkpoint.h"
 #include "model/corruption.h"
@@ -16,6 +20,7 @@
 #include "model/generator.h"
 #include "model/ncsnpp.h"
 #include "model/safetensors.h"
+#include "tests/planned.h"
 #include "tests/unit/model/files.h"
 
 #include <errno.h>
@@ -346,6 +351,45 @@ static int create_generator_on_cpu(struct error *err)
     return create_generator(made.cpu, err);
 }
 
+/* Gradients that are summed, as an output and into state, by two threads that are traced. */
+static int create_sums(struct error *err)
+{
+    struct parameters *parameters = NULL;
+    struct plan_options options = {.precision = PRECISION_FP32, .batch_max = 4, .n_outputs = 1};
+    struct planned *planned = NULL;
+    struct program *p = NULL;
+    struct trace *spans = NULL;
+    int rc = program_create(&p, err), x, one, w, loss, gradient = -1;
+
+    if (rc < 0)
+        return rc;
+    x = program_input(p, "x", shape_vectors(3), VALUE_EXACT);
+    one = program_input(p, "one", shape_vectors(1), VALUE_EXACT);
+    w = program_parameter(p, "w", shape_constant(2, (const int[]){3, 3}));
+    loss = program_half_square(p, program_linear(p, x, w, -1, false), one);
+    rc = program_check(p, err);
+    if (rc == 0)
+        rc = gradient_append(p, loss, one, 1, &w, &gradient, err);
+    if (rc == 0)
+        program_sum_into(p, program_state(p, "sum", shape_constant(1, (const int[]){9})), 0,
+                         gradient);
+    rc = rc < 0 ? rc : program_check(p, err);
+    options.outputs = &gradient;
+    if (rc == 0)
+        rc = parameters_create(made.cpu, p, &parameters, err);
+    if (rc == 0)
+        rc = planned_create(made.cpu, p, parameters, &options, &planned, err);
+    if (rc == 0)
+        rc = trace_create(10, &spans, err);
+    if (rc == 0)
+        rc = executor_trace(planned->executor, spans, err);
+    planned_destroy(planned);
+    parameters_destroy(parameters);
+    program_destroy(p);
+    trace_destroy(spans);
+    return rc;
+}
+
 static void lack_of_memory_is_an_error_and_no_leak(void **state)
 {
     static const struct {
@@ -368,6 +412,7 @@ static void lack_of_memory_is_an_error_and_no_leak(void **state)
         {"apply a corruption", apply, 0},
         {"create a generator (reference)", create_generator_on_reference, 0},
         {"create a generator (cpu)", create_generator_on_cpu, 0},
+        {"create a plan that sums", create_sums, 0},
         {"write a trace", trace, 0},
     };
 
