@@ -41,8 +41,8 @@ struct kernel {
     size_t scratch_bytes; /* wanted by each thread, 64-byte aligned; contents not kept */
     size_t shared_bytes;  /* wanted once, likewise; kept from stage to stage of a run */
     /* A run is n_stages >= 1 stages after each other, each of n_parts[stage] >= 1 parts that may be
-     * run in any order and at a time; one stage of one part where a kernel is not cut. How it is
-     * cut depends on the shapes alone, so that the result does not depend on the number of
+     * run in any order and at a time; one stage of one part where a kernel is not split. How it
+     * is split depends on the shapes alone, so that the result does not depend on the number of
      * threads. */
     int n_stages;
     int n_parts[KERNEL_STAGES_MAX];
@@ -77,7 +77,7 @@ struct kernel_ops {
                 struct error *err);
 };
 
-/* Makes kernel, zeroed before, one stage of one part; whoever cuts it counts its parts after. */
+/* Makes kernel, zeroed before, one stage of one part; whoever splits it counts its parts after. */
 void kernel_init(struct kernel *kernel, const struct kernel_ops *ops);
 
 /* Makes a kernel of a spec that does not come from a program, which has checked its own.
@@ -87,7 +87,7 @@ int kernel_create(struct device *device, const struct kernel_spec *spec, struct 
 /* Runs a kernel whole, part by part in the calling thread. 0 or -EIO. */
 int kernel_run(const struct kernel *kernel, const struct kernel_args *args, struct error *err);
 
-/* What a device is told when it is asked how a plan should be cut. */
+/* What a device is told when it is asked which cuts a plan should have. */
 struct plan_outline {
     int batch_max;
     size_t widest; /* elements of an image's largest convolution result; 0: there is none */

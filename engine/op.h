@@ -170,7 +170,7 @@ enum op_kind {
     OP_LOAD,
     /* x:E, slot:K [n,1] -> state:S, in which the slot of each image then holds its x */
     OP_STORE,
-    /* dx: a parameter's gradient, of the images of a cut -> sum [k], to whose elements from
+    /* dx: a parameter's gradient, of the images of a chunk -> sum [k], to whose elements from
      * slice.first on it is added: an unbatched state, or what an executor clears before a run */
     OP_SUM,
 

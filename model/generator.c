@@ -51,33 +51,33 @@ struct note {
 struct generator {
     const struct formulation *formulation;
     struct evaluation *evaluation;
-    int slots, nfe_max, n_busy, n_parked;
+    int busy_max, nfe_max, n_busy, n_parked;
     uint64_t n_submitted;
     int n_lanes;
-    struct lane *lanes;       /* [n_lanes], of which at most `slots` are busy */
+    struct lane *lanes;       /* [n_lanes], of which at most busy_max are busy */
     struct sampler_row *rows; /* all lanes' */
     float *blurs;             /* all lanes'; NULL without restoration */
     float *ones;              /* [side,side], likewise */
     int n_flying;
-    int *flying;            /* [slots] lanes by row */
-    bool *finishes, *shows; /* [slots] of each row: it is the last; its prediction is wanted */
+    int *flying;            /* [busy_max] lanes by row */
+    bool *finishes, *shows; /* [busy_max] of each row: it is the last; its prediction is wanted */
     int filling;            /* the inbox that is filled next */
-    struct note *notes[2];  /* [slots] each */
+    struct note *notes[2];  /* [busy_max] each */
     struct generator_times times;
     struct tick_trace *trace; /* NULL: none */
 };
 
 static int make_lanes(struct generator *g, bool restoration, struct error *err)
 {
-    size_t n = (size_t)g->n_lanes, slots = (size_t)g->slots;
+    size_t n = (size_t)g->n_lanes, busy_max = (size_t)g->busy_max;
     size_t side = (size_t)g->formulation->architecture.image_size;
 
     g->lanes = calloc(n, sizeof(*g->lanes));
     g->rows = calloc(n * (size_t)g->nfe_max, sizeof(*g->rows));
-    g->flying = calloc(slots, sizeof(*g->flying));
-    g->finishes = calloc(slots, sizeof(*g->finishes));
-    g->shows = calloc(slots, sizeof(*g->shows));
-    g->notes[0] = calloc(2 * slots, sizeof(*g->notes[0]));
+    g->flying = calloc(busy_max, sizeof(*g->flying));
+    g->finishes = calloc(busy_max, sizeof(*g->finishes));
+    g->shows = calloc(busy_max, sizeof(*g->shows));
+    g->notes[0] = calloc(2 * busy_max, sizeof(*g->notes[0]));
     if (restoration) {
         g->blurs = calloc(n * side, sizeof(*g->blurs));
         g->ones = calloc(side * side, sizeof(*g->ones));
@@ -85,7 +85,7 @@ static int make_lanes(struct generator *g, bool restoration, struct error *err)
     if (!g->lanes || !g->rows || !g->flying || !g->finishes || !g->shows || !g->notes[0] ||
         (restoration && (!g->blurs || !g->ones)))
         return error_set(err, -ENOMEM, "out of memory for %d lanes", g->n_lanes);
-    g->notes[1] = g->notes[0] + slots;
+    g->notes[1] = g->notes[0] + busy_max;
     for (size_t i = 0; i < n; i++) {
         g->lanes[i].rows = g->rows + i * (size_t)g->nfe_max;
         g->lanes[i].blur = restoration ? g->blurs + i * side : NULL;
@@ -100,15 +100,15 @@ int generator_create(struct device *device, const struct checkpoint *c,
                      struct error *err)
 {
     struct evaluation_options evaluation = {.precision = options->precision,
-                                            .batch_max = options->slots,
-                                            .n_slots = 2 * options->slots,
+                                            .batch_max = options->lanes,
+                                            .n_slots = 2 * options->lanes,
                                             .restoration = options->restoration};
     struct generator *g;
     int rc;
 
-    if (options->slots < 1 || options->slots > LANES_MAX)
-        return error_set(err, -EINVAL, "a generator has 1 to %d slots, not %d", LANES_MAX,
-                         options->slots);
+    if (options->lanes < 1 || options->lanes > LANES_MAX)
+        return error_set(err, -EINVAL, "a generator has 1 to %d lanes, not %d", LANES_MAX,
+                         options->lanes);
     if (options->nfe_max < 1 || options->nfe_max > SAMPLER_NFE_MAX)
         return error_set(err, -EINVAL, "the largest nfe is 1 to %d, not %d", SAMPLER_NFE_MAX,
                          options->nfe_max);
@@ -116,7 +116,7 @@ int generator_create(struct device *device, const struct checkpoint *c,
     if (!g)
         return error_set(err, -ENOMEM, "out of memory for a generator");
     g->formulation = &c->formulation;
-    g->slots = options->slots;
+    g->busy_max = options->lanes;
     g->n_lanes = evaluation.n_slots; /* as many parked ones */
     g->nfe_max = options->nfe_max;
     rc = make_lanes(g, options->restoration, err);
@@ -147,9 +147,9 @@ void generator_destroy(struct generator *g)
     free(g);
 }
 
-int generator_slots(const struct generator *g)
+int generator_lanes(const struct generator *g)
 {
-    return g->slots;
+    return g->busy_max;
 }
 
 int generator_busy(const struct generator *g)
@@ -241,12 +241,12 @@ int generator_submit(struct generator *g, const struct generator_task *task, str
 
     if (rc < 0)
         return rc;
-    if (g->n_busy == g->slots)
-        return error_set(err, -EBUSY, "all %d slots are busy", g->slots);
+    if (g->n_busy == g->busy_max)
+        return error_set(err, -EBUSY, "all %d lanes are busy", g->busy_max);
     while (lane < end && (lane->state != LANE_FREE || lane->flying))
         lane++;
     if (lane == end) /* cancelled images hold theirs until the tick ends */
-        return error_set(err, -EBUSY, "all %d slots are busy", g->slots);
+        return error_set(err, -EBUSY, "all %d lanes are busy", g->busy_max);
     if (task->rows)
         memcpy(lane->rows, task->rows, (size_t)task->nfe * sizeof(*lane->rows));
     else
@@ -293,7 +293,7 @@ int generator_park(struct generator *g, uint64_t id, struct error *err)
     }
     if (!found)
         return error_set(err, -ENOENT, "no image with this id has a lane");
-    if (g->n_parked == g->slots)
+    if (g->n_parked == g->busy_max)
         return error_set(err, -EBUSY, "%d images are parked already", g->n_parked);
     found->state = LANE_PARKED;
     g->n_busy--;
@@ -314,8 +314,8 @@ int generator_resume(struct generator *g, uint64_t id, struct error *err)
     }
     if (!found)
         return error_set(err, -ENOENT, "no image with this id is parked");
-    if (g->n_busy == g->slots)
-        return error_set(err, -EBUSY, "all %d slots are busy", g->slots);
+    if (g->n_busy == g->busy_max)
+        return error_set(err, -EBUSY, "all %d lanes are busy", g->busy_max);
     found->state = LANE_BUSY;
     g->n_busy++;
     g->n_parked--;
@@ -440,7 +440,7 @@ static void forget_tick(struct generator *g)
     for (int i = 0; i < g->n_flying; i++)
         g->lanes[g->flying[i]].flying = false;
     g->n_flying = 0;
-    memset(g->notes[0], 0, 2 * (size_t)g->slots * sizeof(*g->notes[0]));
+    memset(g->notes[0], 0, 2 * (size_t)g->busy_max * sizeof(*g->notes[0]));
 }
 
 int generator_start(struct generator *g, struct error *err)

@@ -1,6 +1,6 @@
 /* The generator: continuous batching of images in flight.
  *
- * A generator has lanes ("slots") on one device. A lane is one image: its state on the device, its
+ * A generator has lanes on one device. A lane is one image: its state on the device, its
  * seed, its table of sampler rows and its position in it. One tick evaluates the network once for all
  * busy lanes, each at its own time, does their sampler steps, and delivers those that finished.
  * Submissions join at the next tick, whatever their sampler and NFE. An image can be parked in the
@@ -34,7 +34,7 @@ struct trace;
 
 struct generator_options {
     enum precision precision;
-    int slots;        /* lanes, 1 .. 4096 */
+    int lanes;        /* busy at a time, 1 .. 4096 */
     int nfe_max;      /* most evaluations of an image, 1 .. SAMPLER_NFE_MAX */
     bool restoration; /* tasks may restore; costs memory, and time for tasks that do */
 };
@@ -84,7 +84,7 @@ int generator_create(struct device *device, const struct checkpoint *c,
                      struct error *err);
 void generator_destroy(struct generator *g);
 
-int generator_slots(const struct generator *g);
+int generator_lanes(const struct generator *g);
 int generator_busy(const struct generator *g);    /* lanes in use */
 int generator_nfe_max(const struct generator *g); /* of the options */
 int generator_side(const struct generator *g);    /* px */
@@ -116,7 +116,7 @@ int generator_trace(struct generator *g, struct trace *trace, const char *track,
 int generator_submit(struct generator *g, const struct generator_task *task, struct error *err);
 
 /* Takes an image with this id out of its lane and keeps its state: the one with the most evaluations
- * left. As many can be parked as there are slots. 0, -ENOENT (none in a lane), -EBUSY (no room). */
+ * left. As many can be parked as can be busy. 0, -ENOENT (none in a lane), -EBUSY (no room). */
 int generator_park(struct generator *g, uint64_t id, struct error *err);
 
 /* Gives a free lane to a parked image with this id: the one with the fewest evaluations left.
@@ -126,7 +126,8 @@ int generator_resume(struct generator *g, uint64_t id, struct error *err);
 /* Drops all images with this id, in lanes and parked; returns how many. */
 int generator_cancel(struct generator *g, uint64_t id);
 
-/* One network evaluation of every busy lane (none: nothing happens). images: room for `slots`;
+/* One network evaluation of every busy lane (none: nothing happens). images: room for
+ * generator_lanes() of them;
  * n_images: finished images, and previews where they are wanted. After -EIO every lane is in doubt:
  * cancel them. */
 int generator_start(struct generator *g, struct error *err);

@@ -19,7 +19,7 @@ static size_t image_bytes(const struct generator *g)
 static int run_tasks(struct generator *g, const struct generator_task *tasks, int first, int last,
                      uint8_t *images, struct error *err)
 {
-    struct generator_image *done = malloc((size_t)generator_slots(g) * sizeof(*done));
+    struct generator_image *done = malloc((size_t)generator_lanes(g) * sizeof(*done));
     int rc = done ? 0 : error_set(err, -ENOMEM, "out of memory for a self-test");
 
     for (int i = first; rc == 0 && i < last; i++)
@@ -47,7 +47,7 @@ int generator_self_test(struct generator *g, struct error *err)
         {.id = 1, .seed = 2, .sampler = SAMPLER_MOMENTUM, .nfe = 2},
         {.id = 2, .seed = 1, .sampler = SAMPLER_PF_HEUN, .nfe = 3},
     };
-    int n = generator_slots(g) < IMAGES ? generator_slots(g) : IMAGES, rc = 0;
+    int n = generator_lanes(g) < IMAGES ? generator_lanes(g) : IMAGES, rc = 0;
     size_t bytes = image_bytes(g);
     uint8_t *alone = malloc(2 * IMAGES * bytes), *together;
 

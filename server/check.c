@@ -65,7 +65,7 @@ static int check_model(struct device *device, const struct settings_model *setti
 
 int check_settings(const struct settings *s, FILE *file, struct error *err)
 {
-    struct generator_options options = {.slots = s->slots, .nfe_max = s->max_nfe};
+    struct generator_options options = {.lanes = s->slots, .nfe_max = s->max_nfe};
     struct device *device = NULL;
     int rc;
 

@@ -82,7 +82,7 @@ static int load_model(struct engine_thread *e, const struct settings_model *sett
     /* Loading takes a while, and a daemon that is told to end should not see it through. */
     if (mailbox_is_stopped(&e->mailbox))
         return error_set(err, -ECANCELED, "told to stop");
-    m->queue.parked_max = options->slots;
+    m->queue.parked_max = options->lanes;
     rc = engine_model_test(&m->loaded, err);
     if (rc < 0)
         return rc;
@@ -106,7 +106,7 @@ static int load_model(struct engine_thread *e, const struct settings_model *sett
 static int load(struct engine_thread *e, struct error *err)
 {
     const struct settings *s = e->settings;
-    struct generator_options options = {.slots = s->slots, .nfe_max = s->max_nfe};
+    struct generator_options options = {.lanes = s->slots, .nfe_max = s->max_nfe};
     int rc;
 
     rc = precision_parse(s->precision, &options.precision, err);
@@ -232,7 +232,7 @@ static void share_lanes(struct engine_thread *e, struct model *m)
     int rc;
 
     for (;;) {
-        if (generator_busy(m->loaded.generator) == generator_slots(m->loaded.generator)) {
+        if (generator_busy(m->loaded.generator) == generator_lanes(m->loaded.generator)) {
             job = queue_park(&m->queue);
             if (!job)
                 return;

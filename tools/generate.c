@@ -12,10 +12,10 @@ int generate_images(struct generator *g, int n, uint64_t first_seed, enum sample
 {
     int side = generator_side(g), n_submitted = 0, n_done = 0, rc = 0;
     size_t image_bytes = (size_t)side * (size_t)side * (size_t)generator_channels(g);
-    struct generator_image *images = calloc((size_t)generator_slots(g), sizeof(*images));
+    struct generator_image *images = calloc((size_t)generator_lanes(g), sizeof(*images));
 
     if (!images)
-        return error_set(err, -ENOMEM, "out of memory for %d lanes", generator_slots(g));
+        return error_set(err, -ENOMEM, "out of memory for %d lanes", generator_lanes(g));
     while (n_done < n) {
         int n_images;
 
@@ -23,7 +23,7 @@ int generate_images(struct generator *g, int n, uint64_t first_seed, enum sample
             rc = error_set(err, -ECANCELED, "stopped with %d of %d images done", n_done, n);
             break;
         }
-        while (n_submitted < n && generator_busy(g) < generator_slots(g)) {
+        while (n_submitted < n && generator_busy(g) < generator_lanes(g)) {
             struct generator_task task = {.id = (uint64_t)n_submitted,
                                           .seed = first_seed + (uint64_t)n_submitted,
                                           .sampler = sampler,

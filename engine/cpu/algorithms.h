@@ -2,7 +2,7 @@
  * of images and their gradients.
  *
  *     winograd         fewer products, in 16 bits (winograd.h); bf16, channels a multiple of 32
- *     direct           oneDNN; forward, an image is cut into bands for several threads
+ *     direct           oneDNN; forward, an image is split into bands for several threads
  *     whole            oneDNN, forward, with images left whole
  *     winograd-padded  the first, for other numbers of channels (padded.h)
  *

@@ -29,7 +29,7 @@ struct convolution {
     struct onednn_call *calls[BAND_KINDS];
     struct onednn_call *reorder; /* between the plain weights and those of the calls */
     bool bias;
-    /* Forward: an image is cut into bands. */
+    /* Forward: an image is split into bands. */
     int n_bands;
     struct band bands[BANDS_MAX];
     size_t x_bytes, y_bytes; /* of an image */
@@ -215,7 +215,7 @@ static bool same_band(const struct convolution_shape *a, const struct convolutio
     return a->x_h == b->x_h && a->pad_top == b->pad_top;
 }
 
-/* Cuts the kernel; shapes receives the convolutions of its kinds of bands. Returns how many. */
+/* Splits the kernel; shapes receives the convolutions of its kinds of bands. Returns how many. */
 static int bands_init(struct convolution *c, const struct convolution_shape *whole, int n_bands,
                       struct convolution_shape shapes[BAND_KINDS])
 {

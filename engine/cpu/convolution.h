@@ -28,7 +28,7 @@ struct convolution_shape {
     float scale;
 };
 
-/* x, weight, bias?, residual? -> y; an image is cut into bands for several threads. */
+/* x, weight, bias?, residual? -> y; an image is split into bands for several threads. */
 int convolution_forward_create(struct cpu_device *device, const struct convolution_shape *shape,
                                struct kernel **out, struct error *err);
 /* The same with images left whole. */

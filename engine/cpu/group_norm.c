@@ -26,7 +26,7 @@ struct group_norm {
     int n, groups;
     size_t pixels, c;
     size_t fold; /* pixels in a row of norm_loops */
-    int n_bands; /* an image is cut into, forward */
+    int n_bands; /* an image is split into, forward */
     float eps;
     bool silu, shifted;
 };

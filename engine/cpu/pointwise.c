@@ -5,7 +5,7 @@
 
 #include <errno.h>
 
-enum { PART_ELEMENTS = 32768 }; /* of a kernel that is cut */
+enum { PART_ELEMENTS = 32768 }; /* of a kernel that is split */
 
 struct pointwise {
     struct kernel kernel; /* first: device.h */
@@ -38,8 +38,8 @@ static size_t part_range(const struct pointwise *p, int part, size_t *first)
     return count - *first < PART_ELEMENTS ? count - *first : PART_ELEMENTS;
 }
 
-/* For kernels that may be cut anywhere. */
-static void pointwise_cut(struct pointwise *p)
+/* For kernels that may be split anywhere. */
+static void pointwise_split(struct pointwise *p)
 {
     p->kernel.n_parts[0] = (int)(((size_t)p->n * p->count + PART_ELEMENTS - 1) / PART_ELEMENTS);
 }
@@ -108,7 +108,7 @@ int cpu_activation_create(struct cpu_device *device, const struct kernel_spec *s
     if (!p)
         return -ENOMEM;
     if (ops != &silu_grad)
-        pointwise_cut(p);
+        pointwise_split(p);
     *out = &p->kernel;
     return 0;
 }
@@ -135,7 +135,7 @@ int cpu_add_create(struct cpu_device *device, const struct kernel_spec *spec, st
     if (!p)
         return -ENOMEM;
     p->scale = spec->attributes.add.scale;
-    pointwise_cut(p);
+    pointwise_split(p);
     *out = &p->kernel;
     return 0;
 }
@@ -162,7 +162,7 @@ int cpu_affine_create(struct cpu_device *device, const struct kernel_spec *spec,
         return -ENOMEM;
     p->scale = spec->attributes.affine.scale;
     p->shift = spec->attributes.affine.shift;
-    pointwise_cut(p);
+    pointwise_split(p);
     *out = &p->kernel;
     return 0;
 }
@@ -302,7 +302,7 @@ int cpu_pixels_create(struct cpu_device *device, const struct kernel_spec *spec,
 
     if (!p)
         return -ENOMEM;
-    pointwise_cut(p);
+    pointwise_split(p);
     *out = &p->kernel;
     return 0;
 }

@@ -1,4 +1,4 @@
-/* The executor of devices that are this processor. A run is cut into chunks as large as give all
+/* The executor of devices that are this processor. The images of a run go in chunks as large as give all
  * threads the same, one on a thread at a time, in that thread's arena; images that are left, fewer
  * than threads, are run by all threads together, one after the other. Runs with sums over their
  * images have chunks of one size, which add to the sums in their order.
@@ -160,8 +160,8 @@ static const void *host_result(struct executor *executor, size_t offset)
     return ((struct host_executor *)executor)->memory.outbox + offset;
 }
 
-/* Cuts images [0, n) into chunks; returns the first image that is left over. */
-static int cut_batch(struct host_executor *e, int n)
+/* Lists the chunks of images [0, n); returns the first image that is left over. */
+static int list_chunks(struct host_executor *e, int n)
 {
     int first = 0;
 
@@ -209,7 +209,7 @@ static int host_start(struct executor *executor, int n, int n_fetches, const str
     if (e->plan->outbox_bytes > e->plan->sums_offset)
         memset(e->memory.outbox + e->plan->sums_offset, 0,
                e->plan->outbox_bytes - e->plan->sums_offset);
-    e->shared_first = cut_batch(e, n);
+    e->shared_first = list_chunks(e, n);
     e->shared_end = n;
     pool_begin(e->host->pool, e->n_chunks, chunk_task, e);
     return 0;

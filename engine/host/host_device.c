@@ -8,7 +8,7 @@
 
 enum {
     ALIGNMENT = 64,
-    /* The largest activations of all images of a cut together, so that they stay in the core's
+    /* The largest activations of all images of a chunk together, so that they stay in the core's
      * second-level cache. Measured on processors with 1 MiB of it; half or twice as much cost 5 %. */
     CUT_BYTES = 4 << 20,
     CUT_MAX = 8,

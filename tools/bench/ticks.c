@@ -69,7 +69,7 @@ static int add_generators(struct bench *b, struct ticks *t, int device, enum pre
 
     for (int restoration = 0; restoration < 2 && rc == 0; restoration++) {
         struct generator_options options = {.precision = precision,
-                                            .slots = t->lanes_max,
+                                            .lanes = t->lanes_max,
                                             .nfe_max = NFE,
                                             .restoration = restoration};
         struct generator **g = &t->generators[t->n_generators];

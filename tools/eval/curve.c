@@ -25,7 +25,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SLOTS = 16 }; /* lanes of the generator */
+enum { LANES = 16 }; /* of the generator */
 
 struct curve {
     const struct curve_options *o;
@@ -126,7 +126,7 @@ static int read_samples(struct curve *c, enum sampler sampler, int nfe, struct e
 static int make_generator(struct curve *c, struct error *err)
 {
     struct generator_options options = {.precision = c->o->precision,
-                                        .slots = c->o->n < SLOTS ? c->o->n : SLOTS,
+                                        .lanes = c->o->n < LANES ? c->o->n : LANES,
                                         .nfe_max = 1};
     size_t image_bytes;
     int rc = 0;

@@ -18,7 +18,7 @@
 #include <sys/stat.h>
 
 /* Lanes: enough that threads do not wait for each other at the end of a tick. */
-enum { SLOTS = 16 };
+enum { LANES = 16 };
 
 struct options {
     const char *model, *sampler, *out, *grid, *device, *choices, *precision;
@@ -53,7 +53,7 @@ static int sample(const struct options *o, const enum sampler *sampler, enum pre
                   struct error *err)
 {
     struct generator_options options = {.precision = precision,
-                                        .slots = o->n < SLOTS ? o->n : SLOTS};
+                                        .lanes = o->n < LANES ? o->n : LANES};
     struct sampling_choice choice;
     struct device *device = NULL;
     struct checkpoint *checkpoint = NULL;

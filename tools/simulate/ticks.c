@@ -168,7 +168,7 @@ static int choose_lanes(int slots, int *lanes)
 int ticks_measure(struct device *device, const struct checkpoint *c, const char *precision,
                   int slots, int rounds, struct ticks *out, struct error *err)
 {
-    struct generator_options options = {.slots = slots, .nfe_max = 4};
+    struct generator_options options = {.lanes = slots, .nfe_max = 4};
     struct generator_image *images = calloc((size_t)slots, sizeof(*images));
     double *ms = calloc((size_t)rounds * TICKS_MAX, sizeof(*ms));
     struct generator *g = NULL;

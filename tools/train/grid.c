@@ -9,7 +9,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { COLUMNS = 8, IMAGES = COLUMNS * COLUMNS, SLOTS = 16 };
+enum { COLUMNS = 8, IMAGES = COLUMNS * COLUMNS, LANES = 16 };
 
 bool grid_is_due(uint64_t step, int every)
 {
@@ -27,7 +27,7 @@ bool grid_is_due(uint64_t step, int every)
 int grid_draw(struct device *device, const struct checkpoint *model, enum precision precision,
               const char *path, const struct watch *watch, struct error *err)
 {
-    struct generator_options options = {.precision = precision, .slots = SLOTS};
+    struct generator_options options = {.precision = precision, .lanes = LANES};
     int side = model->formulation.architecture.image_size, rc;
     struct sampling_choice choice;
     struct generator *g = NULL;

@@ -2,7 +2,7 @@
  *
  * A step is two plans that share state on the device: loss and gradients, which add into the state
  * "gradient", and the update (model/update.h). Between them the ranks of a communicator sum the
- * gradient. The batch alone decides how it is cut and in which order sums are taken, so the same
+ * gradient. The batch alone decides about its chunks and the order in which sums are taken, so the same
  * training gives the same bytes with any number of threads.
  *
  * It reads no files; the order of the data is tools/train/examples.h.

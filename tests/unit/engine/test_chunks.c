@@ -1,4 +1,4 @@
-/* How a plan cuts its batch, and what its passes do to the program, on a block with everything a
+/* The chunks of a batch, and what its passes do to the program, on a block with everything a
  * network has. */
 #include "engine/base/error.h"
 #include "engine/base/philox.h"

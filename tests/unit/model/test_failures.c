@@ -331,7 +331,7 @@ static int trace(struct error *err)
 static int create_generator(struct device *device, struct error *err)
 {
     const struct generator_options options = {.precision = PRECISION_FP32,
-                                              .slots = 3,
+                                              .lanes = 3,
                                               .nfe_max = 1,
                                               .restoration = true};
     struct generator *g = NULL;

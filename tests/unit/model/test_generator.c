@@ -17,7 +17,7 @@
 
 #include <cmocka.h>
 
-enum { SIDE = 16, PIXELS = SIDE * SIDE * 3, NFE_MAX = 6, SLOTS = 8 };
+enum { SIDE = 16, PIXELS = SIDE * SIDE * 3, NFE_MAX = 6, LANES = 8 };
 
 /* Wide enough for every way that the cpu computes convolutions. */
 static const struct untrained wide = {.side = SIDE, .nf = 32};
@@ -28,9 +28,9 @@ static const struct untrained narrow[] = {
 };
 
 static struct generator *make_generator(struct device *device, const struct checkpoint *c,
-                                        enum precision precision, int slots)
+                                        enum precision precision, int lanes)
 {
-    struct generator_options options = {.precision = precision, .slots = slots, .nfe_max = NFE_MAX};
+    struct generator_options options = {.precision = precision, .lanes = lanes, .nfe_max = NFE_MAX};
 
     return untrained_generator(device, c, &options);
 }
@@ -50,8 +50,8 @@ static void make_tasks(struct generator_task *tasks)
 static void check_company(enum precision precision, const struct untrained *u)
 {
     static const struct {
-        int threads, slots;
-    } company[] = {{1, 1}, {1, 5}, {2, 2}, {2, SLOTS}};
+        int threads, lanes;
+    } company[] = {{1, 1}, {1, 5}, {2, 2}, {2, LANES}};
     struct checkpoint *c = untrained_checkpoint(u);
     struct generator_task tasks[TASKS];
     uint8_t *alone = malloc(2 * TASKS * PIXELS), *together;
@@ -62,7 +62,7 @@ static void check_company(enum precision precision, const struct untrained *u)
     make_tasks(tasks);
     for (size_t i = 0; i < sizeof(company) / sizeof(company[0]); i++) {
         struct device *device = untrained_device("cpu", company[i].threads);
-        struct generator *g = make_generator(device, c, precision, company[i].slots);
+        struct generator *g = make_generator(device, c, precision, company[i].lanes);
 
         memset(together, 0, TASKS * PIXELS);
         untrained_draw(g, tasks, TASKS, i == 0 ? alone : together);
@@ -107,7 +107,7 @@ static void test_admission_and_cancellation(void **state)
 {
     struct checkpoint *c = untrained_checkpoint(&narrow[0]);
     struct generator_task task = {.id = 7, .seed = 1, .sampler = SAMPLER_PF_2M, .nfe = 4};
-    struct generator_image images[SLOTS];
+    struct generator_image images[LANES];
     struct device *device;
     struct generator *g;
     struct error err;
@@ -163,7 +163,7 @@ static void test_parking(void **state)
 {
     struct checkpoint *c = untrained_checkpoint(&narrow[0]);
     struct generator_task task = {.id = 1, .seed = 5, .sampler = SAMPLER_PF_2M, .nfe = 6};
-    struct generator_image images[SLOTS];
+    struct generator_image images[LANES];
     struct device *device;
     struct generator *g;
     struct error err;
@@ -244,7 +244,7 @@ static void test_ticks_allocate_nothing(void **state)
 {
     struct checkpoint *c = untrained_checkpoint(&narrow[0]);
     struct generator_task tasks[TASKS];
-    struct generator_image images[SLOTS];
+    struct generator_image images[LANES];
     struct device *device;
     struct trace *trace;
 
@@ -282,7 +282,7 @@ static void test_times(void **state)
 {
     struct checkpoint *c = untrained_checkpoint(&narrow[0]);
     struct generator_task task = {.id = 1, .seed = 5, .sampler = SAMPLER_PF_2M, .nfe = 3};
-    struct generator_image images[SLOTS];
+    struct generator_image images[LANES];
     struct generator *g;
     struct device *device;
     struct error err;
@@ -290,7 +290,7 @@ static void test_times(void **state)
     int n;
 
     device = untrained_device("cpu", 2);
-    g = make_generator(device, c, PRECISION_AUTO, SLOTS);
+    g = make_generator(device, c, PRECISION_AUTO, LANES);
     assert_int_equal(generator_submit(g, &task, &err), 0);
     for (int i = 0; i < task.nfe; i++) {
         const struct generator_times *t = generator_times(g);
@@ -313,7 +313,7 @@ static void test_images_that_are_not_finite(void **state)
 {
     struct checkpoint *c = untrained_checkpoint(&narrow[0]);
     struct generator_task task = {.id = 7, .seed = 1, .sampler = SAMPLER_SDE_2M, .nfe = 2};
-    struct generator_image images[SLOTS];
+    struct generator_image images[LANES];
     struct device *device;
     struct error err = {""};
 
@@ -324,7 +324,7 @@ static void test_images_that_are_not_finite(void **state)
 
         for (size_t i = 0; huge && i < c->n_weights; i++)
             c->weights[i] = 3e38f;
-        g = make_generator(device, c, PRECISION_FP32, SLOTS);
+        g = make_generator(device, c, PRECISION_FP32, LANES);
         assert_int_equal(generator_self_test(g, &err), huge ? -EDOM : 0);
         assert_int_equal(generator_busy(g), 0);
         assert_int_equal(generator_submit(g, &task, &err), 0);
@@ -343,7 +343,7 @@ static void test_images_that_are_not_finite(void **state)
 static void test_self_test_with_one_evaluation(void **state)
 {
     struct checkpoint *c = untrained_checkpoint(&narrow[0]);
-    struct generator_options options = {.precision = PRECISION_FP32, .slots = 2, .nfe_max = 1};
+    struct generator_options options = {.precision = PRECISION_FP32, .lanes = 2, .nfe_max = 1};
     struct device *device;
     struct generator *g;
 

@@ -18,7 +18,7 @@
 
 #include <cmocka.h>
 
-enum { SIDE = 8, PIXELS = SIDE * SIDE * 3, NFE_MAX = 8, SLOTS = 3, LABELS = 2, KINDS = 8 };
+enum { SIDE = 8, PIXELS = SIDE * SIDE * 3, NFE_MAX = 8, LANES = 3, LABELS = 2, KINDS = 8 };
 
 static const struct untrained model = {.side = SIDE, .nf = 4, .n_labels = LABELS};
 
@@ -83,10 +83,10 @@ static void make_tasks(struct rig *rig)
     }
 }
 
-static struct rig *rig_make(int n_threads, int slots)
+static struct rig *rig_make(int n_threads, int lanes)
 {
     struct generator_options options = {.precision = PRECISION_FP32,
-                                        .slots = slots,
+                                        .lanes = lanes,
                                         .nfe_max = NFE_MAX,
                                         .restoration = true};
     struct rig *rig = calloc(1, sizeof(*rig));
@@ -129,7 +129,7 @@ static void start(struct rig *rig)
 /* Expects n images; of the first its id and how many evaluations it has behind it. */
 static void finish(struct rig *rig, int n, uint64_t id, int n_done)
 {
-    struct generator_image images[SLOTS];
+    struct generator_image images[LANES];
     int n_images = -1;
 
     assert_int_equal(generator_finish(rig->g, images, &n_images, NULL), 0);
@@ -164,7 +164,7 @@ static void test_nothing_to_do(void **state)
 
 static void test_who_comes_late_joins_the_next_tick(void **state)
 {
-    struct rig *rig = rig_make(1, SLOTS);
+    struct rig *rig = rig_make(1, LANES);
 
     submit(rig, seen(1, 3));
     start(rig);
@@ -298,20 +298,20 @@ static void test_cancelling_in_flight(void **state)
  * before it still runs. */
 static void test_slots_used_again(void **state)
 {
-    struct rig *rig = rig_make(2, SLOTS);
+    struct rig *rig = rig_make(2, LANES);
     uint8_t pixels[KINDS * PIXELS];
 
     for (int i = 0; i < KINDS; i++) {
         int n, n_ticks = 0;
 
-        for (int j = 0; j < SLOTS; j++)
+        for (int j = 0; j < LANES; j++)
             submit(rig, seen(50 + (uint64_t)j, 4));
         start(rig);
         assert_int_equal(generator_cancel(rig->g, 50), 1);
         submit(rig, rig->tasks[i]);
-        finish(rig, SLOTS - 1, 51, 1);
+        finish(rig, LANES - 1, 51, 1);
         while (generator_busy(rig->g) > 0) {
-            struct generator_image images[SLOTS];
+            struct generator_image images[LANES];
 
             assert_int_equal(generator_tick(rig->g, images, &n, NULL), 0);
             for (int j = 0; j < n; j++) {
@@ -360,15 +360,15 @@ static void act(struct crowd *crowd)
 
     if (what < 5 && *place == NOWHERE) {
         rc = generator_submit(g, &crowd->rig->tasks[kind], NULL);
-        assert_true(rc == -EBUSY || (rc == 0 && busy < SLOTS));
+        assert_true(rc == -EBUSY || (rc == 0 && busy < LANES));
         *place = rc == 0 ? IN_LANE : NOWHERE;
     } else if (what < 7) {
         rc = generator_park(g, id, NULL);
-        assert_int_equal(rc, *place != IN_LANE ? -ENOENT : parked == SLOTS ? -EBUSY : 0);
+        assert_int_equal(rc, *place != IN_LANE ? -ENOENT : parked == LANES ? -EBUSY : 0);
         *place = rc == 0 ? ASIDE : *place;
     } else if (what < 9) {
         rc = generator_resume(g, id, NULL);
-        assert_int_equal(rc, *place != ASIDE ? -ENOENT : busy == SLOTS ? -EBUSY : 0);
+        assert_int_equal(rc, *place != ASIDE ? -ENOENT : busy == LANES ? -EBUSY : 0);
         *place = rc == 0 ? IN_LANE : *place;
     } else {
         assert_int_equal(generator_cancel(g, id), *place != NOWHERE);
@@ -381,7 +381,7 @@ static void act(struct crowd *crowd)
 static void live(struct crowd *crowd)
 {
     struct generator *g = crowd->rig->g;
-    struct generator_image images[SLOTS];
+    struct generator_image images[LANES];
     int n;
 
     for (int i = roll(crowd, 4); i > 0; i--)
@@ -404,7 +404,7 @@ static void live(struct crowd *crowd)
 static void check_crowd(int n_threads, uint32_t seed)
 {
     enum { TICKS = 600 };
-    struct crowd crowd = {.rig = rig_make(n_threads, SLOTS), .random = seed};
+    struct crowd crowd = {.rig = rig_make(n_threads, LANES), .random = seed};
 
     for (int i = 0; i < TICKS; i++) {
         if (i == 20) /* a library may have to warm up */
@@ -425,15 +425,15 @@ static void test_anything_at_any_time(void **state)
 /* Once everything is cancelled, a generator whose device failed is as good as new. */
 static void test_failures_leave_nothing(void **state)
 {
-    enum { FAILURES = 3 * 2 * SLOTS };
-    struct rig *rig = rig_make(2, SLOTS);
+    enum { FAILURES = 3 * 2 * LANES };
+    struct rig *rig = rig_make(2, LANES);
     static uint8_t pixels[KINDS * PIXELS];
-    struct generator_image images[SLOTS];
+    struct generator_image images[LANES];
     struct error err;
     int n;
 
     for (int i = 0; i < FAILURES; i++) {
-        for (int j = 0; j < SLOTS; j++)
+        for (int j = 0; j < LANES; j++)
             submit(rig, seen((uint64_t)j, 4));
         for (int j = 0; j < i % 2; j++)
             assert_int_equal(generator_tick(rig->g, images, &n, &err), 0);
@@ -446,7 +446,7 @@ static void test_failures_leave_nothing(void **state)
         assert_non_null(strstr(err.text, "the device is told"));
         assert_int_equal(n, 0);
         assert_int_equal(starts_until_failure + waits_until_failure, 0);
-        for (int j = 0; j < SLOTS; j++)
+        for (int j = 0; j < LANES; j++)
             assert_int_equal(generator_cancel(rig->g, (uint64_t)j), 1);
         assert_int_equal(generator_busy(rig->g), 0);
         memset(pixels, 0, sizeof(pixels));
@@ -461,13 +461,13 @@ static void test_destroyed_in_flight(void **state)
 {
     for (int i = 0; i < 20; i++) {
         struct generator_options options = {.precision = PRECISION_FP32,
-                                            .slots = SLOTS,
+                                            .lanes = LANES,
                                             .nfe_max = NFE_MAX};
-        struct rig *rig = rig_make(3, SLOTS);
+        struct rig *rig = rig_make(3, LANES);
 
         generator_destroy(rig->g);
         rig->g = untrained_generator(rig->device, rig->checkpoint, &options);
-        for (int j = 0; j < SLOTS; j++)
+        for (int j = 0; j < LANES; j++)
             submit(rig, seen((uint64_t)j, 4));
         start(rig);
         rig_free(rig);

@@ -19,7 +19,7 @@
 
 #include <cmocka.h>
 
-enum { SIDE = 16, PIXELS = SIDE * SIDE * 3, NFE_MAX = 8, SLOTS = 4, LABELS = 2, TASKS = 12 };
+enum { SIDE = 16, PIXELS = SIDE * SIDE * 3, NFE_MAX = 8, LANES = 4, LABELS = 2, TASKS = 12 };
 
 static const struct untrained model = {.side = SIDE, .nf = 8, .n_labels = LABELS, .modes = true};
 
@@ -32,10 +32,10 @@ struct rig {
     float mask[SIDE * SIDE];       /* the left half, and a pixel of the right */
 };
 
-static struct generator *make(struct rig *rig, int slots, bool restoration)
+static struct generator *make(struct rig *rig, int lanes, bool restoration)
 {
     struct generator_options options = {.precision = PRECISION_FP32,
-                                        .slots = slots,
+                                        .lanes = lanes,
                                         .nfe_max = NFE_MAX,
                                         .restoration = restoration};
 
@@ -49,8 +49,8 @@ static struct rig *rig_make(const char *device, int n_threads)
     assert_non_null(rig);
     rig->checkpoint = untrained_checkpoint(&model);
     rig->device = untrained_device(device, n_threads);
-    rig->g = make(rig, SLOTS, true);
-    rig->without = make(rig, SLOTS, false);
+    rig->g = make(rig, LANES, true);
+    rig->without = make(rig, LANES, false);
     for (int i = 0; i < PIXELS; i++) {
         rig->bytes[i] = (uint8_t)(i * 7 + i / 48 * 5);
         rig->y[i] = (float)rig->bytes[i] / 255;
@@ -195,7 +195,7 @@ static void make_tasks(struct generator_task *tasks, const struct generator_rest
 static void test_others_notice_nothing(void **state)
 {
     static uint8_t alone[TASKS * PIXELS], together[TASKS * PIXELS], without[TASKS * PIXELS];
-    static const int slots[] = {1, 3, SLOTS};
+    static const int lanes[] = {1, 3, LANES};
     struct rig *rig = rig_make("cpu", 2);
     const struct generator_restoration restorations[] = {
         {.y = rig->y, .mask = rig->mask, .weight = 1},
@@ -205,7 +205,7 @@ static void test_others_notice_nothing(void **state)
 
     make_tasks(tasks, restorations);
     for (int i = 0; i < 3; i++) {
-        struct generator *g = make(rig, slots[i], true);
+        struct generator *g = make(rig, lanes[i], true);
 
         untrained_draw(g, tasks, TASKS, i == 0 ? alone : together);
         if (i > 0)
@@ -333,7 +333,7 @@ static void test_short_rows(void **state)
         size_t bytes[2];
 
         for (int restoration = 0; restoration < 2; restoration++) {
-            struct generator_options options = {.slots = 1,
+            struct generator_options options = {.lanes = 1,
                                                 .nfe_max = 1,
                                                 .restoration = restoration,
                                                 .precision = PRECISION_FP32};

@@ -19,7 +19,7 @@
 
 #include <cmocka.h>
 
-enum { SIDE = 16, PIXELS = SIDE * SIDE * 3, NFE_MAX = 12, SLOTS = 4, LABELS = 3 };
+enum { SIDE = 16, PIXELS = SIDE * SIDE * 3, NFE_MAX = 12, LANES = 4, LABELS = 3 };
 
 static const struct untrained labelled = {.side = SIDE, .nf = 8, .n_labels = LABELS, .modes = true};
 static const struct untrained plain = {.side = SIDE,
@@ -32,10 +32,10 @@ struct rig {
     struct generator *g;
 };
 
-static struct rig rig_make(const struct untrained *u, int slots)
+static struct rig rig_make(const struct untrained *u, int lanes)
 {
     struct generator_options options = {.precision = PRECISION_FP32,
-                                        .slots = slots,
+                                        .lanes = lanes,
                                         .nfe_max = NFE_MAX};
     struct rig rig = {untrained_checkpoint(u), untrained_device("cpu", 1), NULL};
 
@@ -151,10 +151,10 @@ static void test_two_seeds(void **state)
     static const struct untrained *models[] = {&labelled, &plain};
 
     for (int i = 0; i < 4; i++) {
-        struct rig rig = rig_make(models[i / 2], SLOTS);
+        struct rig rig = rig_make(models[i / 2], LANES);
         struct generator_task task = {.seed = 5, .sampler = samplers[i % 2], .nfe = 4};
-        struct generator_task tasks[2 * SLOTS];
-        uint8_t a[PIXELS], b[PIXELS], pixels[PIXELS], half[PIXELS], company[2 * SLOTS * PIXELS];
+        struct generator_task tasks[2 * LANES];
+        uint8_t a[PIXELS], b[PIXELS], pixels[PIXELS], half[PIXELS], company[2 * LANES * PIXELS];
 
         draw(&rig, task, a);
         task.seed = 6;
@@ -173,14 +173,14 @@ static void test_two_seeds(void **state)
         task.mix = 0.5;
         draw(&rig, task, half);
         assert_false(same(half, a) || same(half, b));
-        for (int j = 0; j < 2 * SLOTS; j++) {
+        for (int j = 0; j < 2 * LANES; j++) {
             tasks[j] = task;
             tasks[j].id = (uint64_t)j;
             tasks[j].nfe = j % 3 == 0 ? 4 : 1 + j % 3;
             tasks[j].mix = j % 3 == 0 ? 0.5 : 0.1 * j;
         }
-        untrained_draw(rig.g, tasks, 2 * SLOTS, company);
-        for (int j = 0; j < 2 * SLOTS; j += 3)
+        untrained_draw(rig.g, tasks, 2 * LANES, company);
+        for (int j = 0; j < 2 * LANES; j += 3)
             assert_true(same(company + j * PIXELS, half));
 
         /* A seed with itself is itself, not more of it. */
@@ -199,7 +199,7 @@ static void test_two_seeds(void **state)
 
 static void test_labels(void **state)
 {
-    struct rig rig = rig_make(&labelled, SLOTS), without = rig_make(&plain, 1);
+    struct rig rig = rig_make(&labelled, LANES), without = rig_make(&plain, 1);
     struct generator_task task = {.seed = 5, .sampler = SAMPLER_SDE_2M, .nfe = 4};
     uint8_t images[LABELS + 1][PIXELS];
 
@@ -223,7 +223,7 @@ static void test_labels(void **state)
 
 static void test_guidance(void **state)
 {
-    struct rig rig = rig_make(&labelled, SLOTS);
+    struct rig rig = rig_make(&labelled, LANES);
 
     for (int s = 0; s < SAMPLER_TUNED; s++) {
         struct generator_task task = {.seed = 8, .sampler = (enum sampler)s, .nfe = 3 + s % 4};
@@ -292,7 +292,7 @@ static void make_company(struct generator_task *tasks, const float *start)
 static void test_mixed_company(void **state)
 {
     static const struct {
-        int threads, slots;
+        int threads, lanes;
     } company[] = {{1, 1}, {1, 3}, {2, 5}, {3, TASKS}};
     struct checkpoint *c = untrained_checkpoint(&labelled);
     static uint8_t alone[TASKS * PIXELS], together[TASKS * PIXELS];
@@ -304,7 +304,7 @@ static void test_mixed_company(void **state)
     make_company(tasks, start);
     for (int i = 0; i < 4; i++) {
         struct generator_options options = {.precision = PRECISION_FP32,
-                                            .slots = company[i].slots,
+                                            .lanes = company[i].lanes,
                                             .nfe_max = NFE_MAX};
         struct device *device = untrained_device("cpu", company[i].threads);
         struct generator *g = untrained_generator(device, c, &options);

@@ -15,7 +15,7 @@
 
 #include <cmocka.h>
 
-enum { LEVELS = 5, SLOTS_MAX = 64, TICKS_MAX = 1000 };
+enum { LEVELS = 5, LANES_MAX = 64, TICKS_MAX = 1000 };
 
 static void *allocate(size_t n, size_t size)
 {
@@ -166,17 +166,17 @@ struct generator *untrained_generator(struct device *device, const struct checkp
 
 int untrained_draw(struct generator *g, const struct generator_task *tasks, int n, uint8_t *pixels)
 {
-    struct generator_image images[SLOTS_MAX];
+    struct generator_image images[LANES_MAX];
     size_t bytes =
         (size_t)generator_side(g) * (size_t)generator_side(g) * (size_t)generator_channels(g);
     int next = 0, done = 0, ticks = 0;
     struct error err;
 
-    assert_true(generator_slots(g) <= SLOTS_MAX);
+    assert_true(generator_lanes(g) <= LANES_MAX);
     while (done < n) {
         int n_images;
 
-        while (next < n && generator_busy(g) < generator_slots(g)) {
+        while (next < n && generator_busy(g) < generator_lanes(g)) {
             if (generator_submit(g, &tasks[next++], &err) < 0)
                 fail_msg("%s", err.text);
         }

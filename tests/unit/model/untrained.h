@@ -25,7 +25,7 @@ struct device *untrained_device(const char *name, int n_threads);
 struct generator *untrained_generator(struct device *device, const struct checkpoint *c,
                                       const struct generator_options *options);
 
-/* Draws n images, as many at a time as there are slots; each goes to its id's place in pixels,
+/* Draws n images, as many at a time as there are lanes; each goes to its id's place in pixels,
  * [largest id + 1, h, w, c]. Returns how many ticks it took. */
 int untrained_draw(struct generator *g, const struct generator_task *tasks, int n, uint8_t *pixels);
 
