@@ -128,6 +128,8 @@ int samples_request_parse(const char *body, size_t size, const struct samples_li
     if (!root && json_error_code(&error) == json_error_numeric_overflow)
         return problem_set(problem, 422, "a number at line %d, column %d is out of range",
                            error.line, error.column);
+    if (!root && !*error.text) /* jansson has words for everything but this */
+        return problem_set(problem, 503, "out of memory");
     if (!root)
         return problem_set(problem, 400, "the body is not JSON: %s at line %d, column %d",
                            error.text, error.line, error.column);

@@ -64,7 +64,8 @@ static const struct {
     const char *help;
 } actions[] = {
     {"print-config", SETTINGS_PRINT_CONFIG, "print the settings as a config file and exit"},
-    {"check", SETTINGS_CHECK, "bind the addresses, load the checkpoints, generate with them and exit: what a start does"},
+    {"check", SETTINGS_CHECK,
+     "bind the addresses, load the checkpoints, generate with them and exit: what a start does"},
     {"healthcheck", SETTINGS_HEALTHCHECK,
      "ask the daemon at --admin-listen whether it is ready; exit 0 or 1"},
     {"version", SETTINGS_VERSION, "print the version and exit"},
@@ -107,6 +108,8 @@ static int load_file(struct settings *s, const char *path, struct error *err)
     root = json_load_file(path, JSON_REJECT_DUPLICATES, &error);
     if (!root && json_error_code(&error) == json_error_cannot_open_file)
         return error_set(err, -ENOENT, "could not open config \"%s\": %s", path, strerror(errno));
+    if (!root && !*error.text) /* jansson has words for everything but this */
+        return error_set(err, -ENOMEM, "out of memory reading config \"%s\"", path);
     if (!root)
         return error_set(err, -EINVAL, "config \"%s\", line %d: %s", path, error.line, error.text);
     if (!json_is_object(root))

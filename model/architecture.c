@@ -64,8 +64,7 @@ int architecture_parse(const char *text, struct architecture *out, struct error 
     int rc;
 
     if (!json)
-        return error_set(err, -EINVAL, "architecture is not valid JSON: line %d: %.100s",
-                         where.line, where.text);
+        return json_refuse(&where, "architecture", err);
     rc = architecture_from_json(json, out, err);
     json_decref(json);
     return rc;

@@ -115,7 +115,7 @@ int document_read(const char *text, struct checkpoint *c, struct error *err)
         return error_set(err, -EINVAL, "\"softdiff\" has more than %d bytes", DOCUMENT_BYTES_MAX);
     json = json_loads(text, JSON_REJECT_DUPLICATES, &where);
     if (!json)
-        return error_set(err, -EINVAL, "\"softdiff\" is not valid JSON: %.100s", where.text);
+        return json_refuse(&where, "\"softdiff\"", err);
     rc = read_json(json, c, err);
     json_decref(json);
     return rc;

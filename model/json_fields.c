@@ -10,6 +10,14 @@
 #include "engine/base/choice.h"
 #include "engine/base/error.h"
 
+int json_refuse(const struct json_error_t *where, const char *what, struct error *err)
+{
+    if (!*where->text) /* jansson has words for everything but this */
+        return error_set(err, -ENOMEM, "out of memory reading %s", what);
+    return error_set(err, -EINVAL, "%s is not valid JSON: line %d: %.100s", what, where->line,
+                     where->text);
+}
+
 void json_fields_begin(struct json_fields *f, const struct json_t *object, const char *what,
                        struct error *err)
 {

@@ -14,6 +14,7 @@
 #include <stdbool.h>
 
 struct error;
+struct json_error_t;
 struct json_t;
 
 enum json_need { JSON_REQUIRED, JSON_OPTIONAL };
@@ -28,6 +29,10 @@ struct json_fields {
     int n_asked;
     const char *asked[JSON_FIELDS_MAX];
 };
+
+/* What jansson says of a text that it does not take, which may be that it has no memory.
+ * what: names the text. -EINVAL or -ENOMEM. */
+int json_refuse(const struct json_error_t *where, const char *what, struct error *err);
 
 void json_fields_begin(struct json_fields *f, const struct json_t *object, const char *what,
                        struct error *err);

@@ -224,7 +224,7 @@ static int read_header(struct safetensors *file, struct error *err)
         return error_set(err, -EINVAL, "the header has more than %zu values", values_max);
     file->header = json_loadb((const char *)text, (size_t)length, JSON_REJECT_DUPLICATES, &where);
     if (!file->header)
-        return error_set(err, -EINVAL, "the header is not valid JSON: %.100s", where.text);
+        return json_refuse(&where, "the header", err);
     if (!json_is_object(file->header))
         return error_set(err, -EINVAL, "the header is not a JSON object");
     file->data = LENGTH_BYTES + (size_t)length;

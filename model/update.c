@@ -19,8 +19,8 @@ int update_append(struct program *p, size_t count, struct update *out, struct er
 
     if (count < 1 || count > INT_MAX)
         return error_set(err, -EINVAL, "%zu weights are too many to be updated", count);
-    u.numbers = program_input(p, "adam", shape_constant(1, (const int[]){ADAM_NUMBERS}),
-                              VALUE_EXACT);
+    u.numbers =
+        program_input(p, "adam", shape_constant(1, (const int[]){ADAM_NUMBERS}), VALUE_EXACT);
     rate = program_input(p, "rate", shape_constant(1, (const int[]){1}), VALUE_EXACT);
     for (int i = 0; i < 4; i++)
         states[i] = program_state(p, names[i], flat);
@@ -35,8 +35,7 @@ int update_append(struct program *p, size_t count, struct update *out, struct er
     return rc;
 }
 
-void update_write(const struct update *u, struct executor *executor,
-                  const struct update_numbers *n)
+void update_write(const struct update *u, struct executor *executor, const struct update_numbers *n)
 {
     float *numbers = executor_row(executor, u->numbers, 0);
 

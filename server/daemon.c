@@ -3,6 +3,7 @@
 #include "api/limits.h"
 #include "config/settings.h"
 #include "engine/base/error.h"
+#include "engine/base/headroom.h"
 #include "engine/base/log.h"
 #include "server/admission.h"
 #include "server/file_limit.h"
@@ -23,6 +24,7 @@ enum {
     DRAIN_LOOK_MS = 10,       /* between two looks */
     ANSWER_SENDING_MS = 2000, /* for the last answers to reach their clients */
     CANCELLING_MS = 10000,    /* for the engine to let go of cancelled jobs */
+    POOL_BYTES = 64 << 20,    /* more than four stacks */
 };
 
 static uint64_t ms_since(uint64_t ns)
@@ -272,6 +274,21 @@ static void watch_signal(struct daemon *d, uv_signal_t *handle, int number)
     uv_signal_start(handle, on_signal, number);
 }
 
+static void do_nothing(uv_work_t *work)
+{
+}
+
+/* The threads that encode: with its first work the library makes them all, and aborts if it cannot,
+ * so that it is better done now than with the first answer. */
+static int start_pool(struct daemon *d, struct error *err)
+{
+    int rc = headroom_check(POOL_BYTES, "the threads that encode answers", err);
+
+    if (rc == 0)
+        uv_queue_work(&d->loop, &d->first_work, do_nothing, NULL);
+    return rc;
+}
+
 static int start(struct daemon *d, struct error *err)
 {
     int rc;
@@ -283,7 +300,9 @@ static int start(struct daemon *d, struct error *err)
     watch_signal(d, &d->sigterm, SIGTERM);
     watch_signal(d, &d->sigint, SIGINT);
     watch_signal(d, &d->sighup, SIGHUP);
-    rc = open_listeners(d, err);
+    rc = start_pool(d, err);
+    if (rc == 0)
+        rc = open_listeners(d, err);
     if (rc == 0)
         rc = engine_thread_start(d->settings, wake, d, &d->engine, err);
     if (rc == 0)

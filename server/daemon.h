@@ -33,7 +33,8 @@ struct daemon {
     enum daemon_phase phase;
     int exit_status;
     uv_loop_t loop;
-    uv_async_t wake; /* the engine's thread has something */
+    uv_work_t first_work; /* that makes the pool's threads */
+    uv_async_t wake;      /* the engine's thread has something */
     uv_signal_t sigterm, sigint, sighup;
     uv_timer_t drain; /* ends the delay, then looks whether all is finished */
     uint64_t started_ns, drain_started_ns;

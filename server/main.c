@@ -3,7 +3,7 @@
 #include "engine/base/error.h"
 #include "engine/base/log.h"
 #include "engine/base/log_writer.h"
-#include "engine/base/standard_files.h"
+#include "engine/base/process.h"
 #include "server/check.h"
 #include "server/daemon.h"
 #include "server/probe.h"
@@ -67,8 +67,7 @@ int main(int argc, char **argv)
     struct settings settings;
     struct error err;
 
-    standard_files_open();
-    if (settings_load(argc, argv, &settings, &err) < 0)
+    if (process_begin("softdiffd", &err) < 0 || settings_load(argc, argv, &settings, &err) < 0)
         return complain(&err);
     set_log_level(settings.log_level);
     switch (settings.action) {

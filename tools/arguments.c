@@ -1,6 +1,6 @@
 #include "tools/arguments.h"
 #include "engine/base/error.h"
-#include "engine/base/standard_files.h"
+#include "engine/base/process.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -90,6 +90,29 @@ int arguments_refuse(const char *program, const char *text)
     return EXIT_USAGE;
 }
 
+/* What getopt_long() has just refused. In a cluster of letters it has not gone on to the next
+ * argument yet, so that the letter is all that is known. */
+static const char *describe_unknown(const struct arguments *a, char **argv, struct error *err)
+{
+    const char *given = argv[optind - 1];
+    size_t length = strcspn(given, "=");
+    int n_like = 0;
+
+    if (optopt > 0 && optopt < HELP) {
+        error_set(err, -EINVAL, "unknown option \"-%c\"", optopt);
+        return err->text;
+    }
+    for (int i = 0; length > 2 && i < a->n; i++)
+        n_like += strncmp(a->table[i].name, given + 2, length - 2) == 0;
+    if (optopt >= HELP)
+        error_set(err, -EINVAL, "\"%.*s\" takes no value", (int)length, given);
+    else if (n_like > 1)
+        error_set(err, -EINVAL, "\"%s\" may be one of %d options", given, n_like);
+    else
+        error_set(err, -EINVAL, "unknown option \"%s\"", given);
+    return err->text;
+}
+
 int arguments_parse(const struct arguments *a, int argc, char **argv, const char **operands)
 {
     struct option options[TABLE_MAX + 3] = {0};
@@ -98,7 +121,10 @@ int arguments_parse(const struct arguments *a, int argc, char **argv, const char
     struct error err;
     int c, n_operands;
 
-    standard_files_open();
+    if (process_begin(a->program, &err) < 0) {
+        fprintf(stderr, "%s: %s\n", a->program, err.text);
+        return EXIT_FAILED;
+    }
     for (int i = 0; i < a->n && i < TABLE_MAX; i++) {
         const struct argument *row = &a->table[i];
 
@@ -133,8 +159,7 @@ int arguments_parse(const struct arguments *a, int argc, char **argv, const char
             return arguments_refuse(a->program, err.text);
         }
         if (c == '?') {
-            error_set(&err, -EINVAL, "unknown option \"%s\"", argv[optind - 1]);
-            return arguments_refuse(a->program, err.text);
+            return arguments_refuse(a->program, describe_unknown(a, argv, &err));
         }
         for (int i = 0; i < a->n; i++) {
             if (c == VERSION + 1 + i || c == a->table[i].letter)

@@ -60,7 +60,7 @@ struct arguments {
 /* What ARGUMENTS_CHOICES() begins with; NULL: the variable is not there. */
 const char *arguments_choices(void);
 
-/* Fills the outputs. Called first in main(): opens /dev/null for standard files that are closed, and
+/* Fills the outputs. Called first in main(): begins the process (engine/base/process.h) and
  * answers --help and --version. operands: room for n_operands_max, the rest NULL.
  * Returns -1 to go on, or the exit code with which the program should end (after --help, or after
  * a mistake, which has been reported on standard error). */

@@ -1,7 +1,7 @@
 /* Axes first: each is a range that ends on ticks and a map to pixels; the rest is drawn by it. */
 #include "tools/plot.h"
 #include "engine/base/error.h"
-#include "engine/base/whole_file.h"
+#include "tools/text_file.h"
 
 #include <errno.h>
 #include <math.h>
@@ -301,9 +301,7 @@ static void draw(FILE *f, const struct plot *plot, struct axis *x, struct axis *
 int plot_write_svg(const char *path, const struct plot *plot, struct error *err)
 {
     struct axis x = {0}, y = {0};
-    char *text = NULL;
-    size_t size = 0;
-    FILE *f;
+    struct text_file f;
     int rc;
 
     if (plot->n_series < 1 || plot->n_series > PLOT_SERIES_MAX)
@@ -312,15 +310,9 @@ int plot_write_svg(const char *path, const struct plot *plot, struct error *err)
     if (!axis_init(&x, plot, true) || !axis_init(&y, plot, false))
         return error_set(err, -EINVAL, "there is no point to draw in \"%s\"", path);
 
-    f = open_memstream(&text, &size);
-    if (!f)
-        return error_set(err, -ENOMEM, "out of memory for chart \"%s\"", path);
-    draw(f, plot, &x, &y);
-    rc = ferror(f) ? -ENOMEM : 0;
-    if (fclose(f) != 0)
-        rc = -ENOMEM;
-    rc = rc < 0 ? error_set(err, rc, "out of memory for chart \"%s\"", path)
-                : whole_file_put(path, text, size, false, err);
-    free(text);
-    return rc;
+    rc = text_file_begin(&f, path, err);
+    if (rc < 0)
+        return rc;
+    draw(f.out, plot, &x, &y);
+    return text_file_end(&f, err);
 }

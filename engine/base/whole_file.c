@@ -313,6 +313,16 @@ void whole_file_abandon(struct whole_file *f)
     release(f);
 }
 
+int whole_file_try(const char *path, struct error *err)
+{
+    struct whole_file *f = NULL;
+    int rc = whole_file_create(path, &f, err);
+
+    if (rc == 0)
+        whole_file_abandon(f);
+    return rc;
+}
+
 int whole_file_put(const char *path, const void *bytes, size_t size, bool durable,
                    struct error *err)
 {

@@ -37,6 +37,10 @@ int whole_file_write(struct whole_file *f, const void *bytes, size_t size);
  * wait for the disk. 0 or -errno of the system. */
 int whole_file_end(struct whole_file *f, bool durable, struct error *err);
 
+/* Whether a file of this name can be written, so that this is known before the work for it is done;
+ * leaves everything as it was. As whole_file_create(). */
+int whole_file_try(const char *path, struct error *err);
+
 /* Frees f and leaves everything as it was. NULL is fine. */
 void whole_file_abandon(struct whole_file *f);
 

@@ -1,5 +1,6 @@
 #include "engine/cpu/cpu_device.h"
 #include "engine/base/error.h"
+#include "engine/base/headroom.h"
 #include "engine/cpu/algorithms.h"
 #include "engine/cpu/cpu_kernels.h"
 #include "engine/cpu/loops.h"
@@ -10,6 +11,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
+
+/* oneDNN dies of a mapping for generated code, or of an object, that it does not get. What it takes
+ * for one kernel is far less. */
+enum { HEADROOM_BYTES = 32 << 20 };
 
 static cpu_create_fn *const creators[OP_KINDS] = {
     [OP_CONVOLUTION] = cpu_convolution_create,
@@ -87,6 +92,9 @@ static int cpu_open(int n_threads, struct device **out, struct error *err)
 
     if (!cpu)
         return error_set(err, -ENOMEM, "out of memory opening the cpu device");
+    rc = headroom_check(HEADROOM_BYTES, "oneDNN", err);
+    if (rc < 0)
+        goto fail;
     cpu->native_bf16 = onednn_has_native_bf16();
     cpu->amx = onednn_has_amx();
     rc = onednn_engine_create(&cpu->engine, err);
@@ -141,14 +149,19 @@ static void cpu_machine(struct device *device, char *text, size_t size)
 static int cpu_kernel_create(struct device *device, const struct kernel_spec *spec,
                              struct kernel **out, struct error *err)
 {
+    int rc;
+
     if (!creators[spec->kind])
         return error_set(err, -ENOTSUP, "the cpu device has no %s", op_name(spec->kind));
     if (creators[spec->kind] != cpu_convolution_create) {
-        int rc = device_algorithm_of(device, spec, 0, NULL, err); /* nobody may want another */
+        rc = device_algorithm_of(device, spec, 0, NULL, err); /* nobody may want another */
 
         if (rc < 0)
             return rc;
     }
+    rc = headroom_check(HEADROOM_BYTES, op_name(spec->kind), err);
+    if (rc < 0)
+        return rc;
     cpu_enter_thread(); /* oneDNN fixes the split over threads when a primitive is made */
     return creators[spec->kind]((struct cpu_device *)device, spec, out, err);
 }

@@ -1,6 +1,8 @@
 """What every program does: its version, its help, and life without standard files."""
 import os
+import signal
 import subprocess
+import time
 
 import pytest
 
@@ -54,3 +56,90 @@ def test_closed_standard_files(trainer, closed):
     assert done.returncode == 0
     lines = (trainer.folder / "run" / "log.jsonl").read_text().splitlines()
     assert lines and all(line.startswith("{") and line.endswith("}") for line in lines)
+
+
+@pytest.mark.parametrize(
+    "arguments, text",
+    [
+        (["-q"], 'unknown option "-q"'),
+        (["-nq"], 'takes a whole number'),
+        (["--s", "1"], '"--s" may be one of 2 options'),
+        (["--n", "1"], '"--n" may be one of 2 options'),
+        (["--magic=1"], 'unknown option "--magic=1"'),
+        (["--help=1"], '"--help" takes no value'),
+    ],
+)
+def test_unknown_options_are_named(program, arguments, text):
+    done = run(program("softdiff-sample"), "model", *arguments)
+    assert done.returncode == 2 and text in done.stderr
+
+
+def test_outputs_are_tried_before_work_begins(program, model, tmp_path):
+    """Here the input is as wrong as the output: which of them is told shows what is looked at first."""
+    nowhere, wrong = str(tmp_path / "nowhere" / "x"), str(tmp_path / "wrong")
+    for command in (
+        ["sample", wrong, "--grid", nowhere],
+        ["sample", wrong, "--out", nowhere],
+        ["eval", "stats", wrong, "--out", nowhere],
+        ["eval", "curve", wrong, "--reference", wrong, "--csv", nowhere],
+        ["eval", "curve", wrong, "--reference", wrong, "--csv", wrong + "2", "--svg", nowhere],
+        ["simulate", wrong, "--csv", nowhere],
+        ["simulate", wrong, "--svg", nowhere],
+        ["simulate", wrong, "--stream", nowhere],
+        ["inspect", "run", "-a", wrong, "-w", wrong, "-i", wrong, "-o", nowhere],
+    ):
+        done = run(program(f"softdiff-{command[0]}"), *command[1:])
+        assert done.returncode == 1 and nowhere in done.stderr, (command, done.stderr)
+
+
+def test_precision_is_refused_before_pictures_are_read(trainer):
+    trainer.recipe["schedule"] = {"levels": [0.01, 8]}
+    done = trainer("run", "--precision", "bf16", env=os.environ | {"ONEDNN_MAX_CPU_ISA": "AVX2"})
+    assert done.returncode == 1
+    assert "bf16 needs a processor" in done.stderr and "event=reading" not in done.stderr
+
+
+def test_files_that_are_not_there(program, model, tmp_path):
+    """Errors name the file and the reason, nothing else."""
+    none = str(tmp_path / "none")
+    text = f'could not read "{none}": No such file or directory'
+    for command in (
+        ["sample", none, "--grid", tmp_path / "x.png"],
+        ["inspect", none],
+        ["simulate", none],
+        ["simulate", none + ".json"],
+        ["bench", none + ".json"],
+        ["convert", "defaults", model, tmp_path / "x", "--solvers", none],
+        ["convert", "defaults", model, tmp_path / "x", "--evidence", none],
+        ["train", "--recipe", none, "--data", none, "--out", tmp_path / "run"],
+    ):
+        done = run(program(f"softdiff-{command[0]}"), *map(str, command[1:]))
+        want = text.replace(none, none + ".json") if none + ".json" in command else text
+        assert done.returncode == 1 and want in done.stderr.replace("checkpoint ", ""), (
+            command,
+            done.stderr,
+        )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_long_work_stops(program, trainer, model, number, tmp_path):
+    commands = [
+        ["sample", model, "--grid", tmp_path / "x.png", "-n", 10000, "--nfe", 1000],
+        ["simulate", model, "--slots", 4000, "--requests", 10],
+        ["bench", model, "--seconds", 1000, "--rounds", 10000, "--batch", 64],
+        ["eval", "curve", model, "--reference", trainer.data, "--csv", tmp_path / "x.csv"]
+        + ["--nfe", 10000],
+    ]
+    for command in commands:
+        with subprocess.Popen(
+            [program(f"softdiff-{command[0]}"), *map(str, command[1:])],
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        ) as process:  # fmt: skip
+            time.sleep(0.5)
+            assert process.poll() is None, command
+            process.send_signal(number)
+            start = time.monotonic()
+            process.communicate(timeout=60)
+            assert time.monotonic() - start < 10, command
+            assert process.returncode in (1, -number), command
+    assert not list(tmp_path.glob(".*.part")) and not (tmp_path / "x.png").exists()

@@ -6,6 +6,7 @@
 #include "model/checkpoint.h"
 #include "model/document.h"
 #include "tools/arguments.h"
+#include "tools/json_file.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -107,17 +108,6 @@ struct statement {
     double excess; /* < 0: not given */
 };
 
-/* *out: new. */
-static int read_json(const char *path, json_t **out, struct error *err)
-{
-    json_error_t where;
-
-    *out = json_load_file(path, JSON_REJECT_DUPLICATES, &where);
-    if (!*out)
-        return error_set(err, -EINVAL, "\"%s\", line %d: %s", path, where.line, where.text);
-    return 0;
-}
-
 /* The members of the document as they will be. */
 static int change_members(const struct sampling *old, const struct statement *s, json_t **defaults,
                           json_t **solvers, struct error *err)
@@ -125,7 +115,7 @@ static int change_members(const struct sampling *old, const struct statement *s,
     int rc = 0;
 
     if (s->solvers)
-        rc = read_json(s->solvers, solvers, err);
+        rc = json_file_read(s->solvers, solvers, err);
     else
         *solvers = sampling_solvers_to_json(old);
     *defaults = sampling_defaults_to_json(old);
@@ -156,7 +146,7 @@ static int state(struct checkpoint *c, void *arg, struct error *err)
     if (rc == 0)
         rc = sampling_from_json(defaults, solvers, &sampling, err);
     if (rc == 0 && s->evidence) {
-        rc = read_json(s->evidence, &evidence, err);
+        rc = json_file_read(s->evidence, &evidence, err);
         json_decref(c->evidence);
         c->evidence = NULL;
         if (rc == 0)

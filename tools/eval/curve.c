@@ -2,6 +2,7 @@
 #include "engine/base/clock.h"
 #include "engine/base/error.h"
 #include "engine/base/pool.h"
+#include "engine/base/whole_file.h"
 #include "engine/base/watch.h"
 #include "engine/device.h"
 #include "model/checkpoint.h"
@@ -389,6 +390,17 @@ static int identify(struct curve *c, struct error *err)
         snprintf(c->model_name, sizeof(c->model_name), "%.16s-%s", c->checkpoint->digest,
                  precision_name(precision));
     return rc;
+}
+
+int curve_try_outputs(const struct curve_options *o, struct error *err)
+{
+    struct results *results;
+    int rc = results_open(o->csv, &results, err);
+
+    if (rc < 0)
+        return rc;
+    results_close(results);
+    return o->svg ? whole_file_try(o->svg, err) : 0;
 }
 
 int curve_run(const struct curve_options *o, struct sets *sets, const struct statistics *reference,

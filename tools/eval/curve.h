@@ -30,6 +30,9 @@ struct curve_options {
     const struct watch *watch; /* may be NULL */
 };
 
+/* Whether csv and svg can be written, before anything is read. 0 or an error as of the run. */
+int curve_try_outputs(const struct curve_options *o, struct error *err);
+
 /* Prints a line per row. Samples are read where all n are in the folder, else generated, else left
  * out with a line that says so. The chart shows, for these n and seed and this reference, the rows
  * of the file that are wanted or of this model, and the floor if the reference can be split; it is

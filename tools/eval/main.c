@@ -1,5 +1,6 @@
 /* softdiff-eval: how far a model's pictures are from real ones. */
 #include "engine/base/error.h"
+#include "engine/base/whole_file.h"
 #include "tools/activity.h"
 #include "tools/arguments.h"
 #include "tools/eval/comparison.h"
@@ -50,8 +51,10 @@ static int write_statistics(const struct sets_options *options, int n, const cha
     struct sets *sets = NULL;
     struct statistics *s = NULL;
     struct extractor *e;
-    int rc = sets_open(options, &sets, err);
+    int rc = whole_file_try(out, err); /* before pictures are read */
 
+    if (rc == 0)
+        rc = sets_open(options, &sets, err);
     if (rc == 0)
         rc = sets_extractor(sets, &e, err);
     if (rc == 0)
@@ -296,7 +299,9 @@ static int curve_main(int argc, char **argv)
     if (parse_curve(samplers, nfes, precision, reference, &o, &err) < 0)
         return arguments_refuse(program, err.text);
     activity_begin(&activity, 0);
-    rc = sets_open(&options, &sets, &err);
+    rc = curve_try_outputs(&o, &err);
+    if (rc == 0)
+        rc = sets_open(&options, &sets, &err);
     if (rc == 0)
         rc = sets_read(sets, 1, &reference, &s, &err);
     if (rc == 0)

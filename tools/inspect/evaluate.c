@@ -1,6 +1,7 @@
 #include "tools/inspect/evaluate.h"
 #include "engine/base/clock.h"
 #include "engine/base/error.h"
+#include "engine/base/whole_file.h"
 #include "engine/device.h"
 #include "engine/gradient.h"
 #include "engine/parameters.h"
@@ -358,7 +359,9 @@ static int evaluate(const struct options *o, enum precision precision, struct er
     struct evaluation e = {0};
     int rc;
 
-    rc = architecture_file_read(o->architecture, &e.architecture, err);
+    rc = whole_file_try(o->out, err); /* before the network is run */
+    if (rc == 0)
+        rc = architecture_file_read(o->architecture, &e.architecture, err);
     if (rc == 0)
         rc = device_open(o->device, o->n_threads, o->choices, &e.device, err);
     if (rc == 0)

@@ -1,6 +1,7 @@
 /* softdiff-sample: images from a checkpoint, as PNG files. */
 #include "engine/base/clock.h"
 #include "engine/base/error.h"
+#include "engine/base/whole_file.h"
 #include "engine/device.h"
 #include "model/checkpoint.h"
 #include "model/generator.h"
@@ -26,6 +27,25 @@ struct options {
     int n, nfe, columns, n_threads;
 };
 
+/* Whether images can be written, before they are made. */
+static int try_output(const struct options *o, struct error *err)
+{
+    char *path;
+    int rc;
+
+    if (o->grid)
+        return whole_file_try(o->grid, err);
+    if (mkdir(o->out, 0777) < 0 && errno != EEXIST) {
+        rc = -errno;
+        return error_set(err, rc, "could not create folder \"%s\": %s", o->out, strerror(-rc));
+    }
+    if (asprintf(&path, "%s/%llu.png", o->out, (unsigned long long)o->seed) < 0)
+        return error_set(err, -ENOMEM, "out of memory for a path");
+    rc = whole_file_try(path, err);
+    free(path);
+    return rc;
+}
+
 /* A file per image, named by its seed. */
 static int write_files(const struct options *o, int side, int channels, const uint8_t *pixels,
                        struct error *err)
@@ -33,10 +53,6 @@ static int write_files(const struct options *o, int side, int channels, const ui
     size_t image_bytes = (size_t)side * (size_t)side * (size_t)channels;
     int rc = 0;
 
-    if (mkdir(o->out, 0777) < 0 && errno != EEXIST) {
-        rc = -errno;
-        return error_set(err, rc, "could not create folder \"%s\": %s", o->out, strerror(-rc));
-    }
     for (int i = 0; i < o->n && rc == 0; i++) {
         char *path;
 
@@ -63,7 +79,9 @@ static int sample(const struct options *o, const enum sampler *sampler, enum pre
     double seconds;
     int rc, side, channels;
 
-    rc = checkpoint_load(o->model, &checkpoint, err);
+    rc = try_output(o, err);
+    if (rc == 0)
+        rc = checkpoint_load(o->model, &checkpoint, err);
     if (rc == 0)
         rc = sampling_choose(&checkpoint->formulation.sampling, sampler, o->nfe, SAMPLER_NFE_MAX,
                              &choice, err);

@@ -2,14 +2,17 @@
  * and policy, from the tick times of a machine.
  */
 #include "engine/base/error.h"
+#include "engine/base/whole_file.h"
 #include "engine/device.h"
 #include "model/checkpoint.h"
 #include "model/sampler.h"
+#include "tools/activity.h"
 #include "tools/arguments.h"
 #include "tools/plot.h"
 #include "tools/simulate/simulation.h"
 #include "tools/simulate/stream.h"
 #include "tools/simulate/ticks.h"
+#include "tools/text_file.h"
 
 #include <errno.h>
 #include <math.h>
@@ -24,12 +27,14 @@ struct options {
     const char *device, *choices, *precision;
     uint64_t seed;
     int n_requests, max_queue, n_threads;
+    const struct watch *watch;
 };
 
 struct sweep {
     struct ticks ticks;
+    enum precision precision;
     struct distribution images, nfe;
-    int n_slots, slots[SLOTS_MAX];
+    int n_slots, slots[SLOTS_MAX], slots_max;
     int n_rates;
     double rates[LIST_MAX]; /* requests per second */
     struct simulation_result results[SLOTS_MAX][POLICIES][LIST_MAX];
@@ -56,7 +61,7 @@ static int parse_numbers(const char *text, double *out, struct error *err)
     }
 }
 
-static int measure_ticks(const struct options *o, int slots, struct ticks *out, struct error *err)
+static int measure_ticks(const struct options *o, struct sweep *s, struct error *err)
 {
     struct device *device = NULL;
     struct checkpoint *checkpoint = NULL;
@@ -65,23 +70,57 @@ static int measure_ticks(const struct options *o, int slots, struct ticks *out, 
     if (rc == 0)
         rc = device_open(o->device, o->n_threads, o->choices, &device, err);
     if (rc == 0)
-        rc = ticks_measure(device, checkpoint, o->precision, slots, ROUNDS, out, err);
+        rc = ticks_measure(device, checkpoint, s->precision, s->slots_max, ROUNDS, o->watch,
+                           &s->ticks, err);
     device_close(device);
     checkpoint_destroy(checkpoint);
     return rc;
 }
 
-static int get_ticks(const struct options *o, int slots_max, struct ticks *out, struct error *err)
+/* What the command line says. -EINVAL: it is wrong. */
+static int parse(const struct options *o, struct sweep *s, struct error *err)
+{
+    int rc = 0;
+
+    if (!o->source == !o->ticks)
+        rc = error_set(err, -EINVAL, "one of MODEL, BENCH.json and --ticks is needed");
+    if (rc == 0)
+        rc = distribution_parse(o->images, IMAGES_MAX, &s->images, err);
+    if (rc == 0)
+        rc = distribution_parse(o->nfe, SAMPLER_NFE_MAX, &s->nfe, err);
+    if (rc == 0)
+        rc = s->n_slots = arguments_list(o->slots, 1, TICKS_LANES_MAX, SLOTS_MAX, s->slots, err);
+    if (rc >= 0)
+        rc = s->n_rates = parse_numbers(o->rates ? o->rates : o->loads, s->rates, err);
+    if (rc >= 0)
+        rc = precision_parse(o->precision, &s->precision, err);
+    if (rc == 0 && o->ticks)
+        rc = ticks_parse(o->ticks, &s->ticks, err);
+    for (int i = 0; rc == 0 && i < s->n_slots; i++)
+        s->slots_max = s->slots[i] > s->slots_max ? s->slots[i] : s->slots_max;
+    return rc;
+}
+
+/* Whether what is asked for can be written, before ticks are measured. */
+static int try_outputs(const struct options *o, struct error *err)
+{
+    const char *const paths[] = {o->csv, o->svg, o->stream};
+    int rc = 0;
+
+    for (int i = 0; i < 3 && rc == 0; i++)
+        rc = paths[i] ? whole_file_try(paths[i], err) : 0;
+    return rc;
+}
+
+static int get_ticks(const struct options *o, struct sweep *s, struct error *err)
 {
     size_t length = o->source ? strlen(o->source) : 0;
 
-    if (!o->source == !o->ticks)
-        return error_set(err, -EINVAL, "one of MODEL, BENCH.json and --ticks is needed");
     if (o->ticks)
-        return ticks_parse(o->ticks, out, err);
+        return 0;
     if (length > 5 && strcmp(o->source + length - 5, ".json") == 0)
-        return ticks_read_bench(o->source, out, err);
-    return measure_ticks(o, slots_max, out, err);
+        return ticks_read_bench(o->source, &s->ticks, err);
+    return measure_ticks(o, s, err);
 }
 
 /* Requests per second that so many lanes, always busy, can serve. */
@@ -91,48 +130,29 @@ static double capacity(const struct sweep *s, int slots)
            (distribution_mean(&s->images) * distribution_mean(&s->nfe));
 }
 
-static int prepare(const struct options *o, struct sweep *s, struct error *err)
+/* Makes rates of loads, once ticks are known. -EINVAL: they are not for so many slots. */
+static int choose_rates(const struct options *o, struct sweep *s, struct error *err)
 {
-    int slots_max = 0, rc;
-
-    rc = distribution_parse(o->images, IMAGES_MAX, &s->images, err);
-    if (rc == 0)
-        rc = distribution_parse(o->nfe, SAMPLER_NFE_MAX, &s->nfe, err);
-    if (rc < 0)
-        return rc;
-    s->n_slots = arguments_list(o->slots, 1, TICKS_LANES_MAX, SLOTS_MAX, s->slots, err);
-    if (s->n_slots < 0)
-        return s->n_slots;
-    s->n_rates = parse_numbers(o->rates ? o->rates : o->loads, s->rates, err);
-    if (s->n_rates < 0)
-        return s->n_rates;
-    for (int i = 0; i < s->n_slots; i++)
-        slots_max = s->slots[i] > slots_max ? s->slots[i] : slots_max;
-    rc = get_ticks(o, slots_max, &s->ticks, err);
-    if (rc < 0)
-        return rc;
-    if (slots_max > ticks_lanes_max(&s->ticks))
-        return error_set(err, -EINVAL, "%d slots, but tick times for 1 to %d lanes only", slots_max,
-                         ticks_lanes_max(&s->ticks));
+    if (s->slots_max > ticks_lanes_max(&s->ticks))
+        return error_set(err, -EINVAL, "%d slots, but tick times for 1 to %d lanes only",
+                         s->slots_max, ticks_lanes_max(&s->ticks));
     for (int i = 0; !o->rates && i < s->n_rates; i++)
-        s->rates[i] *= capacity(s, slots_max);
+        s->rates[i] *= capacity(s, s->slots_max);
     return 0;
 }
 
 static int write_stream(const struct options *o, const struct stream_request *requests,
                         struct error *err)
 {
-    FILE *file = fopen(o->stream, "w");
-    int rc = file ? 0 : -errno;
+    struct text_file f;
+    int rc = text_file_begin(&f, o->stream, err);
 
-    if (!file)
-        return error_set(err, rc, "could not write \"%s\": %s", o->stream, strerror(-rc));
-    fprintf(file, "arrival_s,images,nfe\n");
+    if (rc < 0)
+        return rc;
+    fprintf(f.out, "arrival_s,images,nfe\n");
     for (int i = 0; i < o->n_requests; i++)
-        fprintf(file, "%.9f,%d,%d\n", requests[i].arrival_s, requests[i].images, requests[i].nfe);
-    if (ferror(file) | fclose(file))
-        return error_set(err, -EIO, "could not write \"%s\"", o->stream);
-    return 0;
+        fprintf(f.out, "%.9f,%d,%d\n", requests[i].arrival_s, requests[i].images, requests[i].nfe);
+    return text_file_end(&f, err);
 }
 
 static int simulate(const struct options *o, struct sweep *s, struct error *err)
@@ -198,20 +218,20 @@ static void print_table(const struct options *o, const struct sweep *s)
 
 static int write_csv(const struct options *o, const struct sweep *s, struct error *err)
 {
-    FILE *file = fopen(o->csv, "w");
-    int rc = file ? 0 : -errno;
+    struct text_file f;
+    int rc = text_file_begin(&f, o->csv, err);
 
-    if (!file)
-        return error_set(err, rc, "could not write \"%s\": %s", o->csv, strerror(-rc));
-    fprintf(file, "requests_per_s,slots,policy,seed,completed,refused,images,evaluations,"
-                  "lane_evaluations,elapsed_s,busy_s,images_per_s,utilisation,mean_in_system,"
-                  "mean_wait_s,mean_s,p50_s,p95_s,p99_s\n");
+    if (rc < 0)
+        return rc;
+    fprintf(f.out, "requests_per_s,slots,policy,seed,completed,refused,images,evaluations,"
+                   "lane_evaluations,elapsed_s,busy_s,images_per_s,utilisation,mean_in_system,"
+                   "mean_wait_s,mean_s,p50_s,p95_s,p99_s\n");
     for (int r = 0; r < s->n_rates; r++) {
         for (int i = 0; i < s->n_slots; i++) {
             for (int p = 0; p < POLICIES; p++) {
                 const struct simulation_result *x = &s->results[i][p][r];
 
-                fprintf(file,
+                fprintf(f.out,
                         "%.9g,%d,%s,%llu,%d,%d,%lld,%lld,%lld,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g,"
                         "%.9g,%.9g,%.9g\n",
                         s->rates[r], s->slots[i], policy_name((enum policy)p),
@@ -222,9 +242,7 @@ static int write_csv(const struct options *o, const struct sweep *s, struct erro
             }
         }
     }
-    if (ferror(file) | fclose(file))
-        return error_set(err, -EIO, "could not write \"%s\"", o->csv);
-    return 0;
+    return text_file_end(&f, err);
 }
 
 static int draw(const struct options *o, const struct sweep *s, struct error *err)
@@ -258,6 +276,7 @@ static int draw(const struct options *o, const struct sweep *s, struct error *er
 int main(int argc, char **argv)
 {
     static struct sweep sweep; /* large; zero */
+    struct activity activity;
     struct options o = {.loads = "0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,0.95",
                         .images = "1",
                         .nfe = "20",
@@ -266,7 +285,8 @@ int main(int argc, char **argv)
                         .choices = arguments_choices(),
                         .precision = "auto",
                         .n_requests = 20000,
-                        .max_queue = 256};
+                        .max_queue = 256,
+                        .watch = &activity.watch};
     const struct argument table[] = {
         {"ticks", 0, ARGUMENT_TEXT, &o.ticks, 0, 0, "LIST", "tick times, LANES:MS,... instead"},
         {"rate", 'r', ARGUMENT_TEXT, &o.rates, 0, 0, "LIST", "requests per second"},
@@ -306,7 +326,14 @@ int main(int argc, char **argv)
 
     if (code >= 0)
         return code;
-    rc = prepare(&o, &sweep, &err);
+    if (parse(&o, &sweep, &err) < 0)
+        return arguments_refuse(arguments.program, err.text);
+    activity_begin(&activity, 0);
+    rc = try_outputs(&o, &err);
+    if (rc == 0)
+        rc = get_ticks(&o, &sweep, &err);
+    if (rc == 0 && choose_rates(&o, &sweep, &err) < 0)
+        return arguments_refuse(arguments.program, err.text);
     if (rc == 0)
         rc = simulate(&o, &sweep, &err);
     if (rc == 0)
@@ -317,7 +344,7 @@ int main(int argc, char **argv)
         rc = draw(&o, &sweep, &err);
     if (rc < 0) {
         fprintf(stderr, "softdiff-simulate: %s\n", err.text);
-        return rc == -EINVAL ? EXIT_USAGE : EXIT_FAILED;
+        return EXIT_FAILED;
     }
     return EXIT_DONE;
 }

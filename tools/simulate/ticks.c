@@ -2,8 +2,10 @@
 
 #include "engine/base/clock.h"
 #include "engine/base/error.h"
+#include "engine/base/watch.h"
 #include "engine/device.h"
 #include "model/generator.h"
+#include "tools/json_file.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -102,17 +104,15 @@ static int insert_case(struct ticks *t, const json_t *row, struct error *err)
 
 int ticks_read_bench(const char *path, struct ticks *out, struct error *err)
 {
-    json_error_t fault;
-    json_t *json = json_load_file(path, JSON_REJECT_DUPLICATES, &fault), *cases;
     struct ticks t = {0};
-    int rc = 0;
+    json_t *json, *cases;
+    int rc = json_file_read(path, &json, err);
 
-    if (!json)
-        return error_set(err, -EINVAL, "could not read tick times from \"%s\": line %d: %s", path,
-                         fault.line, fault.text);
+    if (rc < 0)
+        return rc;
     cases = json_object_get(json, "cases");
     if (!json_is_array(cases))
-        rc = error_set(err, -EINVAL, "\"%s\" is not an output of softdiff-bench --json", path);
+        rc = error_set(err, -EINVAL, "not an output of softdiff-bench --json");
     for (size_t i = 0; rc == 0 && i < json_array_size(cases); i++)
         rc = insert_case(&t, json_array_get(cases, i), err);
     if (rc == 0)
@@ -165,10 +165,11 @@ static int choose_lanes(int slots, int *lanes)
     return n;
 }
 
-int ticks_measure(struct device *device, const struct checkpoint *c, const char *precision,
-                  int slots, int rounds, struct ticks *out, struct error *err)
+int ticks_measure(struct device *device, const struct checkpoint *c, enum precision precision,
+                  int slots, int rounds, const struct watch *watch, struct ticks *out,
+                  struct error *err)
 {
-    struct generator_options options = {.lanes = slots, .nfe_max = 4};
+    struct generator_options options = {.precision = precision, .lanes = slots, .nfe_max = 4};
     struct generator_image *images = calloc((size_t)slots, sizeof(*images));
     double *ms = calloc((size_t)rounds * TICKS_MAX, sizeof(*ms));
     struct generator *g = NULL;
@@ -177,12 +178,13 @@ int ticks_measure(struct device *device, const struct checkpoint *c, const char 
 
     rc = images && ms ? 0 : error_set(err, -ENOMEM, "out of memory measuring ticks");
     if (rc == 0)
-        rc = precision_parse(precision, &options.precision, err);
-    if (rc == 0)
         rc = generator_create(device, c, &options, &g, err);
     for (int round = -1; round < rounds; round++) { /* the first is a warm-up */
         for (int i = 0; i < n && rc == 0; i++)
-            rc = time_tick(g, lanes[i], images, &ms[i * rounds + (round < 0 ? 0 : round)], err);
+            rc = watch_stop(watch) ? error_set(err, -ECANCELED, "stopped measuring ticks")
+                                   : time_tick(g, lanes[i], images,
+                                               &ms[i * rounds + (round < 0 ? 0 : round)], err);
+        watch_progress(watch, "measuring ticks", round + 1, rounds);
     }
     for (int i = 0; i < n && rc == 0; i++) {
         qsort(ms + i * rounds, (size_t)rounds, sizeof(*ms), compare);

@@ -5,9 +5,11 @@
 #ifndef TOOLS_SIMULATE_TICKS_H
 #define TOOLS_SIMULATE_TICKS_H
 
+#include "engine/device.h"
+
 struct checkpoint;
-struct device;
 struct error;
+struct watch;
 
 enum { TICKS_MAX = 64, TICKS_LANES_MAX = 4096 };
 
@@ -31,8 +33,10 @@ int ticks_parse(const char *text, struct ticks *out, struct error *err);
 int ticks_read_bench(const char *path, struct ticks *out, struct error *err);
 
 /* Measures a generator with 1, 2, 3, 4, 6, 8, 12, ... and `slots` busy lanes, which take turns in
- * each of `rounds`, and keeps the medians. 0 or an error of the generator. */
-int ticks_measure(struct device *device, const struct checkpoint *c, const char *precision,
-                  int slots, int rounds, struct ticks *out, struct error *err);
+ * each of `rounds`, and keeps the medians. watch: told of the rounds, may be NULL.
+ * 0, -ECANCELED or an error of the generator. */
+int ticks_measure(struct device *device, const struct checkpoint *c, enum precision precision,
+                  int slots, int rounds, const struct watch *watch, struct ticks *out,
+                  struct error *err);
 
 #endif

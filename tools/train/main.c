@@ -56,7 +56,6 @@ int main(int argc, char **argv)
         return arguments_refuse(arguments.program, err.text);
     activity_begin(&activity, TELL_SECONDS);
     signal(SIGPIPE, SIG_IGN); /* nobody who reads the log is no reason to lose a training */
-    signal(SIGXFSZ, SIG_IGN); /* a file-size limit becomes an error of write() */
     rc = training_run(&o, &err);
     if (rc < 0) {
         fprintf(stderr, "%s: %s\n", arguments.program, err.text);

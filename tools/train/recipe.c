@@ -1,6 +1,7 @@
 #include "tools/train/recipe.h"
 #include "engine/base/error.h"
 #include "model/json_fields.h"
+#include "tools/json_file.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -256,35 +257,24 @@ static int take_document(json_t *json, struct recipe *out, struct error *err)
     return 0;
 }
 
-static int json_error(const json_error_t *json_err, struct error *err)
-{
-    return error_set(err, -EINVAL, "line %d: %s", json_err->line, json_err->text);
-}
-
 int recipe_parse(const char *text, struct recipe *out, struct error *err)
 {
     json_error_t json_err;
     json_t *json = json_loads(text, JSON_REJECT_DUPLICATES, &json_err);
 
     if (!json)
-        return json_error(&json_err, err);
+        return json_refuse(&json_err, "it", err);
     return take_document(json, out, err);
 }
 
 int recipe_read(const char *path, struct recipe *out, struct error *err)
 {
-    json_error_t json_err;
-    FILE *file = fopen(path, "r");
     json_t *json;
-    int rc;
+    int rc = json_file_read(path, &json, err);
 
-    if (!file) {
-        rc = -errno;
-        return error_set(err, rc, "could not open recipe \"%s\": %s", path, strerror(-rc));
-    }
-    json = json_loadf(file, JSON_REJECT_DUPLICATES, &json_err);
-    fclose(file);
-    rc = json ? take_document(json, out, err) : json_error(&json_err, err);
+    if (rc < 0)
+        return rc;
+    rc = take_document(json, out, err);
     if (rc < 0)
         error_prefix(err, "recipe \"%s\": ", path);
     return rc;

@@ -1,0 +1,20 @@
+/* What every program begins with, so that it can rely on the process that it is given. */
+#ifndef ENGINE_BASE_PROCESS_H
+#define ENGINE_BASE_PROCESS_H
+
+struct error;
+
+/* To be called first in main().
+ *
+ * - Standard files that are closed are opened on /dev/null: the next file or socket would get their
+ *   number, and with it what is meant for a terminal.
+ * - At the end of the process standard output is looked at: what it did not take, as on a full disk,
+ *   makes a line on standard error and exit code 1.
+ * - A file that reaches a limit of size is an error of write(), not the end.
+ * - Stacks are as large as usual, of the main thread as far as the limit can be raised, and of all
+ *   others.
+ *
+ * program: its name in messages; kept. 0, or -ENOMEM: the limit of the stack is too low. */
+int process_begin(const char *program, struct error *err);
+
+#endif
