@@ -9,6 +9,10 @@ static void on_disconnect(uv_poll_t *handle, int status, int events)
 {
     struct connection *c = handle->data;
 
+    if (!c->gone && !c->ended) { /* we are called again, once the library has had its turn */
+        c->ended = true;
+        return;
+    }
     uv_poll_stop(&c->watch);
     if (c->gone)
         c->gone(c->gone_arg);

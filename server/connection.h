@@ -11,6 +11,7 @@
 #ifndef SERVER_CONNECTION_H
 #define SERVER_CONNECTION_H
 
+#include <stdbool.h>
 #include <uv.h>
 
 struct client;
@@ -22,8 +23,10 @@ struct connection {
 
     /* Of connection.c. */
     uv_timer_t deadline;
-    uv_poll_t watch;         /* stopped at the client's end, which comes once */
-    int handles;             /* of the two above, not yet closed */
+    uv_poll_t watch; /* stopped at the client's end, which comes once */
+    int handles;     /* of the two above, not yet closed */
+    bool ended;      /* the library is about to read what came with the end: it is woken once
+                                for both, and again by us should it have stopped before the end */
     void (*gone)(void *arg); /* NULL: the library reads, and is told of the end */
     void *gone_arg;
 };
