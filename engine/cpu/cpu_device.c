@@ -67,7 +67,7 @@ static const struct cpu_device *cpu_device(const struct device *device)
     return (const struct cpu_device *)device;
 }
 
-/* oneDNN splits a primitive over OpenMP threads; ours comes from the chunks of a plan. The
+/* oneDNN splits a primitive over OpenMP threads; ours are those of engine/host/. The
  * setting belongs to the calling thread. */
 static void cpu_enter_thread(void)
 {

@@ -3,8 +3,8 @@
  * into vector code for the processor at hand.
  *
  * float32 everywhere, bfloat16 with float32 accumulation and statistics where the processor has
- * AVX512-BF16 or AMX. A kernel runs in the thread that calls it and starts none: parallelism is
- * over the chunks of a plan (engine/plan.h).
+ * AVX512-BF16 or AMX. A kernel runs in the thread that calls it and starts none: the threads are those
+ * of engine/host/, which share out chunks and parts.
  */
 #ifndef ENGINE_CPU_CPU_DEVICE_H
 #define ENGINE_CPU_CPU_DEVICE_H
