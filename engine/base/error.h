@@ -8,8 +8,8 @@
 #define ENGINE_BASE_ERROR_H
 
 struct error {
-    /* Lower case, no full stop, NUL terminated, cut when longer. Names in it may come from hostile
-     * files: it holds printable characters only (printable.h). */
+    /* Lower case, no full stop, NUL terminated. Of a longer one the middle is left out. Names in it
+     * may come from hostile files: it holds printable characters only (printable.h). */
     char text[256];
 };
 

@@ -152,3 +152,26 @@ def test_files_that_may_not_grow(program, commands, tmp_path, trainer, name):
     for name_of in ("x", "x.png"):
         assert (tmp_path / name_of).read_text() == "as it was"
     assert not list(tmp_path.glob(".*.part"))
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "daemon"])
+@pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1), (1, 2), (0, 1, 2)])
+def test_closed_standard_files(commands, tmp_path, name, closed):
+    """Nothing that is opened later gets their numbers, nor what is meant for a terminal. The daemon
+    has tests/api/test_process.py."""
+
+    def close():
+        for fd in closed:
+            os.close(fd)
+
+    done = subprocess.run(
+        list(map(str, commands[name])), preexec_fn=close, check=False, timeout=100
+    )
+    assert done.returncode == 0
+    for path, begin in ((tmp_path / "x.png", b"\x89PNG"), (tmp_path / "x", b"")):
+        if path.exists():
+            written = path.read_bytes()
+            assert written.startswith(begin)
+            path.unlink()
+            assert subprocess.run(list(map(str, commands[name])), check=False).returncode == 0
+            assert path.read_bytes() == written

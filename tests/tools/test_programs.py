@@ -84,6 +84,8 @@ def test_outputs_are_tried_before_work_begins(program, model, tmp_path):
         ["eval", "curve", wrong, "--reference", wrong, "--csv", nowhere],
         ["eval", "curve", wrong, "--reference", wrong, "--csv", wrong + "2", "--svg", nowhere],
         ["simulate", wrong, "--csv", nowhere],
+        ["bench", wrong, "--tune", nowhere],
+        ["bench", wrong, "--trace", nowhere],
         ["simulate", wrong, "--svg", nowhere],
         ["simulate", wrong, "--stream", nowhere],
         ["inspect", "run", "-a", wrong, "-w", wrong, "-i", wrong, "-o", nowhere],
@@ -143,3 +145,28 @@ def test_long_work_stops(program, trainer, model, number, tmp_path):
             assert time.monotonic() - start < 10, command
             assert process.returncode in (1, -number), command
     assert not list(tmp_path.glob(".*.part")) and not (tmp_path / "x.png").exists()
+
+
+def test_killed_programs_leave_whole_files(program, model, tmp_path):
+    """Whenever kill -9 comes: the older file, or the newer one."""
+    old = b"older"
+    commands = {
+        "x.png": ["sample", model, "--grid", tmp_path / "x.png", "-n", 64, "--nfe", 1],
+        "x.csv": ["simulate", "--ticks", "1:2", "--slots", 1, "--requests", 3000, "--csv",
+                  tmp_path / "x.csv", "--stream", tmp_path / "y.csv", "--svg", tmp_path / "x.svg"],
+    }  # fmt: skip
+    for name, command in commands.items():
+        command = [program(f"softdiff-{command[0]}"), *map(str, command[1:])]
+        assert run(*command).returncode == 0
+        names = [path.name for path in tmp_path.glob(name[0] + "*")] + ["y.csv"] * (name == "x.csv")
+        whole = {each: (tmp_path / each).read_bytes() for each in names}
+        for i in range(12):
+            for each in names:
+                (tmp_path / each).write_bytes(old)
+            with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+                time.sleep(0.01 * i)
+                process.kill()
+            for each in names:
+                assert (tmp_path / each).read_bytes() in (old, whole[each]), each
+        for each in names:
+            (tmp_path / each).unlink()

@@ -7,6 +7,7 @@
  */
 #include "engine/base/error.h"
 #include "engine/base/trace.h"
+#include "engine/base/whole_file.h"
 #include "engine/choices.h"
 #include "tools/arguments.h"
 #include "tools/bench/bench.h"
@@ -57,9 +58,15 @@ static int bench_cases(struct bench *b, struct error *err)
 
 static int bench(const struct bench_options *o, struct error *err)
 {
-    struct bench b;
-    int rc = bench_init(&b, o, err);
+    struct bench b = {0};
+    int rc = 0;
 
+    if (o->tune) /* before anything is measured */
+        rc = whole_file_try(o->tune, err);
+    if (rc == 0 && o->trace)
+        rc = whole_file_try(o->trace, err);
+    if (rc == 0)
+        rc = bench_init(&b, o, err);
     if (rc == 0)
         rc = o->ticks ? ticks_measure(&b, err) : bench_cases(&b, err);
     if (rc == 0 && b.trace)

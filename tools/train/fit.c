@@ -17,15 +17,23 @@
 #include <string.h>
 
 /* Images for a fit. The prior has 45 means and covariances: more images change nothing. */
-enum { PRIOR_IMAGES = 20000, WIENER_IMAGES = 1000, DISTANCE_IMAGES = 300 };
+enum {
+    PRIOR_IMAGES = 20000,
+    WIENER_IMAGES = 1000,
+    DISTANCE_IMAGES = 300,
+    FLOATS_MAX = 1 << 28, /* of images held for a fit: 1 GiB */
+};
 
-/* At most n images in a random order, [n,side,side,3]; *n becomes how many there are. */
+/* At most n images in a random order, [n,side,side,3]; *n becomes how many there are. Of large ones
+ * there are fewer: 20,000 of 512 px would be 63 GB. */
 static float *sample_images(const struct dataset *d, uint64_t seed, int *n)
 {
-    size_t count = (size_t)d->side * (size_t)d->side * 3;
+    size_t count = (size_t)d->side * (size_t)d->side * 3, most = FLOATS_MAX / count;
     int *order = calloc((size_t)d->n, sizeof(*order));
     float *images;
 
+    if ((size_t)*n > most)
+        *n = most < 2 ? 2 : (int)most;
     if (*n > d->n)
         *n = d->n;
     images = malloc((size_t)*n * count * sizeof(*images));

@@ -3,6 +3,7 @@
 #include "engine/base/error.h"
 #include "engine/base/philox.h"
 #include "engine/base/pool.h"
+#include "engine/base/printable.h"
 #include "engine/device.h"
 
 #include <errno.h>
@@ -343,9 +344,40 @@ static void choice_is_found_or_told(void **state)
     assert_string_equal(err.text, "unknown order \"row\": known are spiral, random, rows");
 }
 
+/* What was attempted and why it failed, however long the path between them. */
+static void long_errors_lose_their_middle(void **state)
+{
+    char path[5000];
+    struct error err;
+
+    for (size_t n = 0; n < 300; n++) {
+        memset(path, 'x', sizeof(path));
+        path[n] = '\0';
+        assert_int_equal(error_set(&err, -ENOENT, "could not open \"%s\": no such file", path),
+                         -ENOENT);
+        assert_memory_equal(err.text, "could not open \"", 16);
+        assert_string_equal(err.text + strlen(err.text) - 14, "\": no such file" + 1);
+        assert_true((strstr(err.text, "...") != NULL) == (n + 31 >= sizeof(err.text)));
+        error_prefix(&err, "model \"%s\": ", path);
+        assert_memory_equal(err.text, "model \"", 7);
+        assert_string_equal(err.text + strlen(err.text) - 14, ": no such file");
+    }
+    /* Characters stay whole. */
+    for (size_t n = 0; n < 4; n++) {
+        memset(path, 'x', n);
+        for (size_t i = 0; i + 4 < sizeof(path) - n; i += 3)
+            memcpy(path + n + i, "\xe2\x82\xac", 4);
+        error_set(&err, -ENOENT, "%s: no such file", path);
+        assert_null(strstr(err.text, "\\x"));
+        assert_true(printable_is(err.text));
+        assert_true(strlen(err.text) < sizeof(err.text));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(long_errors_lose_their_middle),
         cmocka_unit_test(philox_gives_the_published_vectors),
         cmocka_unit_test(philox_key_splits_the_seed),
         cmocka_unit_test(uniforms_come_from_the_words_in_order),
