@@ -184,3 +184,16 @@ def test_clients_text_in_the_log(start):
     assert sum("event=request" in line for line in lines) >= 8
     assert not any("fake" in line or "level=error" in line for line in lines)
     assert sum("method=- " in line for line in lines) >= 4
+
+
+def test_two_requests_and_an_end(start):
+    """Sent in one piece: both are answered, and the connection does not wait for a third."""
+    daemon = start("--slots", "2", "--max-connections", "4", "--idle-timeout", "60m")
+    for _ in range(10):
+        body = b'{"seed":5,"nfe":50,"on_disconnect":"finish"}'
+        request = b"POST /v1/samples HTTP/1.1\r\n" + HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body
+        with daemon.connect() as connection:
+            connection.sendall(request + request)
+            connection.shutdown(socket.SHUT_WR)
+            assert answers(read_all(connection)) == [200, 200]
+        wait_until(lambda: daemon.get("/version").status_code == 200, "a connection", 10)
