@@ -12,7 +12,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TABLE_MAX = 40, HELP = 1000, VERSION };
+enum { TABLE_MAX = 40, HELP = 1000, VERSION, HELP_COLUMN = 31, HELP_COLUMNS = 100 };
+
+/* An option and what it does, in lines that fit a terminal. */
+static void print_option(const char *left, const char *help)
+{
+    size_t room = HELP_COLUMNS - HELP_COLUMN;
+
+    printf("  %-28s ", left);
+    while (strlen(help) > room) {
+        const char *blank = memrchr(help, ' ', room + 1);
+
+        if (!blank)
+            break;
+        printf("%.*s\n%*s", (int)(blank - help), help, HELP_COLUMN, "");
+        help = blank + 1;
+    }
+    puts(help);
+}
 
 static void print_help(const struct arguments *a)
 {
@@ -24,10 +41,10 @@ static void print_help(const struct arguments *a)
         snprintf(left, sizeof(left), "%c%c%s--%s%s%s", row->letter ? '-' : ' ',
                  row->letter ? row->letter : ' ', row->letter ? ", " : "  ", row->name,
                  row->value ? " " : "", row->value ? row->value : "");
-        printf("  %-28s %s\n", left, row->help);
+        print_option(left, row->help);
     }
-    printf("  %-28s %s\n", "    --version", "the version");
-    printf("  %-28s %s\n", "    --help", "this text");
+    print_option("    --version", "the version");
+    print_option("    --help", "this text");
 }
 
 const char *arguments_choices(void)

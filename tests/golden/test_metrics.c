@@ -1,6 +1,7 @@
 /* The distances against numbers of an independent implementation. */
 #include "engine/base/error.h"
 #include "engine/base/pool.h"
+#include "engine/base/watch.h"
 #include "model/safetensors.h"
 #include "tests/golden/golden.h"
 #include "tools/eval/distance.h"
@@ -36,7 +37,8 @@ static void read_set(const char *name, struct set *s)
     s->covariance = calloc((size_t)s->d * (size_t)s->d, sizeof(double));
     assert_true(s->x && s->mean && s->covariance);
     assert_int_equal(safetensors_read_doubles(tensor, s->x, NULL), 0);
-    assert_int_equal(distance_moments(f.pool, s->x, s->n, s->d, s->mean, s->covariance, NULL), 0);
+    assert_int_equal(distance_moments(f.pool, NULL, s->x, s->n, s->d, s->mean, s->covariance, NULL),
+                     0);
 }
 
 static int set_up(void **state)
@@ -78,8 +80,8 @@ static double frechet(const struct set *a, const struct set *b)
     double distance;
     struct error err;
 
-    if (distance_frechet(f.pool, a->d, a->mean, a->covariance, b->mean, b->covariance, &distance,
-                         &err) < 0)
+    if (distance_frechet(f.pool, NULL, a->d, a->mean, a->covariance, b->mean, b->covariance,
+                         &distance, &err) < 0)
         fail_msg("%s", err.text);
     return distance;
 }
@@ -102,10 +104,10 @@ static void test_frechet_singular(void **state)
     const double x[] = {1, 0, 0, 3, 0, 0}, y[] = {0, 1, 5, 0, 3, 5};
     double mean_x[3], mean_y[3], covariance_x[9], covariance_y[9], distance;
 
-    distance_moments(f.pool, x, 2, 3, mean_x, covariance_x, NULL);
-    distance_moments(f.pool, y, 2, 3, mean_y, covariance_y, NULL);
+    distance_moments(f.pool, NULL, x, 2, 3, mean_x, covariance_x, NULL);
+    distance_moments(f.pool, NULL, y, 2, 3, mean_y, covariance_y, NULL);
     assert_float_equal(covariance_x[0], 2, 1e-12);
-    assert_int_equal(distance_frechet(f.pool, 3, mean_x, covariance_x, mean_y, covariance_y,
+    assert_int_equal(distance_frechet(f.pool, NULL, 3, mean_x, covariance_x, mean_y, covariance_y,
                                       &distance, NULL),
                      0);
     /* Means (2,0,0) and (0,2,5), variances 2 along axes that have nothing in common. */
@@ -116,9 +118,13 @@ static void test_kernel(void **state)
 {
     double real, fake, between;
 
-    assert_int_equal(distance_kernel_within(f.pool, f.real.x, f.real.n, f.real.d, &real, NULL), 0);
-    assert_int_equal(distance_kernel_within(f.pool, f.fake.x, f.fake.n, f.fake.d, &fake, NULL), 0);
-    assert_int_equal(distance_kernel_between(f.pool, f.real.x, f.real.n, f.fake.x, f.fake.n,
+    assert_int_equal(distance_kernel_within(f.pool, NULL, f.real.x, f.real.n, f.real.d, &real,
+                                            NULL),
+                     0);
+    assert_int_equal(distance_kernel_within(f.pool, NULL, f.fake.x, f.fake.n, f.fake.d, &fake,
+                                            NULL),
+                     0);
+    assert_int_equal(distance_kernel_between(f.pool, NULL, f.real.x, f.real.n, f.fake.x, f.fake.n,
                                              f.real.d, &between, NULL),
                      0);
     assert_float_equal(real + fake - 2 * between, golden("kid_unbiased_cubic"), 1e-6);
@@ -128,7 +134,7 @@ static double coverage(const struct set *x, const struct set *y)
 {
     double part;
 
-    assert_int_equal(distance_coverage(f.pool, x->x, x->n, y->x, y->n, x->d, &part, NULL), 0);
+    assert_int_equal(distance_coverage(f.pool, NULL, x->x, x->n, y->x, y->n, x->d, &part, NULL), 0);
     return part;
 }
 
@@ -144,9 +150,28 @@ static void test_refusals(void **state)
     double mean[2] = {0}, covariance[4] = {1, 0, 0, NAN}, out;
     struct error err;
 
-    assert_int_equal(distance_frechet(f.pool, 2, mean, covariance, mean, covariance, &out, &err),
+    assert_int_equal(distance_frechet(f.pool, NULL, 2, mean, covariance, mean, covariance, &out,
+                                      &err),
                      -ERANGE);
-    assert_int_equal(distance_coverage(f.pool, f.real.x, 10, f.real.x, 3, 32, &out, &err), -EINVAL);
+    assert_int_equal(distance_coverage(f.pool, NULL, f.real.x, 10, f.real.x, 3, 32, &out, &err),
+                     -EINVAL);
+}
+
+static void test_stop(void **state)
+{
+    static volatile sig_atomic_t stop = 1;
+    const struct watch watch = {.stop = &stop};
+    const struct set *x = &f.real;
+    double out;
+
+    assert_int_equal(distance_kernel_within(f.pool, &watch, x->x, x->n, x->d, &out, NULL),
+                     -ECANCELED);
+    assert_int_equal(distance_kernel_between(f.pool, &watch, x->x, x->n, f.fake.x, f.fake.n, x->d,
+                                             &out, NULL),
+                     -ECANCELED);
+    assert_int_equal(distance_coverage(f.pool, &watch, x->x, x->n, f.fake.x, f.fake.n, x->d, &out,
+                                       NULL),
+                     -ECANCELED);
 }
 
 int main(void)
@@ -158,6 +183,7 @@ int main(void)
         cmocka_unit_test(test_kernel),
         cmocka_unit_test(test_precision_and_recall),
         cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_stop),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);

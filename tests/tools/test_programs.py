@@ -1,5 +1,6 @@
 """What every program does: its version, its help, and life without standard files."""
 import os
+import re
 import signal
 import subprocess
 import time
@@ -11,7 +12,9 @@ PROGRAMS = ["softdiffd"] + [
 ]
 COMMANDS = [
     ("softdiff-eval", command) for command in ("stats", "distance", "curve")
-] + [("softdiff-inspect", "run")]  # fmt: skip
+] + [
+    ("softdiff-inspect", command) for command in ("run", "compare")
+] + [("softdiff-convert", command) for command in ("upgrade", "defaults")]  # fmt: skip
 
 
 def run(*command, **options):
@@ -30,6 +33,18 @@ def test_version(program, name):
     want = run(program("softdiffd"), "--version").stdout.split()[1]
     assert done.stdout == f"{name} {want}\n"
     assert "--version" in run(program(name), "--help").stdout
+
+
+@pytest.mark.parametrize("command", [[name] for name in PROGRAMS] + list(map(list, COMMANDS)))
+def test_help(program, command):
+    """All have one form, and fit a terminal."""
+    done = run(program(command[0]), *command[1:], "--help")
+    assert done.returncode == 0 and done.stderr == ""
+    lines = done.stdout.splitlines()
+    assert any(line.startswith("usage: " + " ".join(command)) for line in lines)
+    assert max(map(len, lines)) <= 100
+    for option in ("--help", "--version"):
+        assert any(re.match(f" +{option}", line) for line in lines)
 
 
 @pytest.mark.parametrize("name, command", COMMANDS)

@@ -31,9 +31,9 @@ static double *shuffled_features(const struct statistics *s)
     return shuffled;
 }
 
-static int compare_features(struct pool *pool, const struct statistics *samples,
-                            const struct statistics *reference, struct comparison *c,
-                            struct error *err)
+static int compare_features(struct pool *pool, const struct watch *watch,
+                            const struct statistics *samples, const struct statistics *reference,
+                            struct comparison *c, struct error *err)
 {
     double *some_samples = shuffled_features(samples), *some_real = shuffled_features(reference);
     int n = samples->n < reference->n ? samples->n : reference->n;
@@ -45,12 +45,13 @@ static int compare_features(struct pool *pool, const struct statistics *samples,
                        reference->n);
         goto out;
     }
-    rc = distance_kernel_between(pool, samples->features, samples->n, reference->features,
+    rc = distance_kernel_between(pool, watch, samples->features, samples->n, reference->features,
                                  reference->n, WIDTH, &between, err);
     if (rc == 0 && n > DISTANCE_NEIGHBOUR)
-        rc = distance_coverage(pool, some_samples, n, some_real, n, WIDTH, &c->precision, err);
+        rc = distance_coverage(pool, watch, some_samples, n, some_real, n, WIDTH, &c->precision,
+                               err);
     if (rc == 0 && n > DISTANCE_NEIGHBOUR)
-        rc = distance_coverage(pool, some_real, n, some_samples, n, WIDTH, &c->recall, err);
+        rc = distance_coverage(pool, watch, some_real, n, some_samples, n, WIDTH, &c->recall, err);
     if (rc == 0) {
         c->kernel = samples->kernel + reference->kernel - 2 * between;
         c->n_compared = n;
@@ -62,7 +63,7 @@ out:
     return rc;
 }
 
-int comparison_make(struct pool *pool, const struct statistics *samples,
+int comparison_make(struct pool *pool, const struct watch *watch, const struct statistics *samples,
                     const struct statistics *reference, struct comparison *out, struct error *err)
 {
     struct comparison c = {.kernel = NAN, .precision = NAN, .recall = NAN};
@@ -71,17 +72,17 @@ int comparison_make(struct pool *pool, const struct statistics *samples,
     if (samples->side != reference->side)
         return error_set(err, -EINVAL, "pictures of %d px and of %d px cannot be compared",
                          samples->side, reference->side);
-    rc = distance_frechet(pool, WIDTH, samples->mean, samples->covariance, reference->mean,
+    rc = distance_frechet(pool, watch, WIDTH, samples->mean, samples->covariance, reference->mean,
                           reference->covariance, &c.frechet, err);
     if (rc == 0 && samples->features && reference->features)
-        rc = compare_features(pool, samples, reference, &c, err);
+        rc = compare_features(pool, watch, samples, reference, &c, err);
     if (rc == 0)
         *out = c;
     return rc;
 }
 
-int comparison_floor(struct pool *pool, const struct statistics *reference, int n, double *out,
-                     struct error *err)
+int comparison_floor(struct pool *pool, const struct watch *watch,
+                     const struct statistics *reference, int n, double *out, struct error *err)
 {
     const size_t cells = (size_t)WIDTH * WIDTH;
     double means[2][WIDTH], *covariances, *shuffled;
@@ -97,13 +98,13 @@ int comparison_floor(struct pool *pool, const struct statistics *reference, int 
     if (!shuffled || !covariances)
         rc = error_set(err, -ENOMEM, "out of memory splitting %d pictures", reference->n);
     else
-        rc = distance_moments(pool, shuffled, n, WIDTH, means[0], covariances, err);
+        rc = distance_moments(pool, watch, shuffled, n, WIDTH, means[0], covariances, err);
     if (rc == 0)
-        rc = distance_moments(pool, shuffled + (size_t)n * WIDTH, reference->n - n, WIDTH, means[1],
-                              covariances + cells, err);
+        rc = distance_moments(pool, watch, shuffled + (size_t)n * WIDTH, reference->n - n, WIDTH,
+                              means[1], covariances + cells, err);
     if (rc == 0)
-        rc = distance_frechet(pool, WIDTH, means[0], covariances, means[1], covariances + cells,
-                              out, err);
+        rc = distance_frechet(pool, watch, WIDTH, means[0], covariances, means[1],
+                              covariances + cells, out, err);
     free(shuffled);
     free(covariances);
     return rc;

@@ -5,6 +5,7 @@
 struct error;
 struct pool;
 struct statistics;
+struct watch;
 
 struct comparison {
     double frechet;
@@ -14,13 +15,13 @@ struct comparison {
                                  same one; 0 where features are missing */
 };
 
-/* 0, -EINVAL (brought to different sizes), -ERANGE, -ENOMEM or -EIO. */
-int comparison_make(struct pool *pool, const struct statistics *samples,
+/* watch may be NULL, also below. 0, -ECANCELED, -EINVAL (brought to different sizes), -ERANGE, -ENOMEM or -EIO. */
+int comparison_make(struct pool *pool, const struct watch *watch, const struct statistics *samples,
                     const struct statistics *reference, struct comparison *out, struct error *err);
 
 /* How far n random pictures of a set are from its others: what is left for samples of the real law.
- * 0, -EINVAL (no features, or not n others), -ENOMEM or -EIO. */
-int comparison_floor(struct pool *pool, const struct statistics *reference, int n, double *out,
-                     struct error *err);
+ * 0, -ECANCELED, -EINVAL (no features, or not n others), -ENOMEM or -EIO. */
+int comparison_floor(struct pool *pool, const struct watch *watch,
+                     const struct statistics *reference, int n, double *out, struct error *err);
 
 #endif

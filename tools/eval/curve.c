@@ -191,7 +191,8 @@ static int measure_row(struct curve *c, struct result *row, struct error *err)
         rc = statistics_of_pixels(e, sets_pool(c->sets), c->o->n, c->pixels, c->o->watch, &samples,
                                   err);
     if (rc == 0)
-        rc = comparison_make(sets_pool(c->sets), samples, c->reference, &comparison, err);
+        rc = comparison_make(sets_pool(c->sets), c->o->watch, samples, c->reference, &comparison,
+                             err);
     statistics_destroy(samples);
     if (rc < 0)
         return rc;
@@ -419,7 +420,7 @@ int curve_run(const struct curve_options *o, struct sets *sets, const struct sta
             rc = error_set(err, -ENOMEM, "out of memory for %d samples", o->n);
     }
     if (rc == 0 && reference->features && reference->n / 2 >= o->n) {
-        rc = comparison_floor(sets_pool(sets), reference, o->n, &c.floor, err);
+        rc = comparison_floor(sets_pool(sets), o->watch, reference, o->n, &c.floor, err);
         if (rc == 0)
             printf("%-22s  FD %.2f  (%d against the other %d)\n", "real pictures", c.floor, o->n,
                    reference->n - o->n);

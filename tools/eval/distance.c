@@ -15,8 +15,8 @@ static int no_memory(struct error *err)
     return error_set(err, -ENOMEM, "out of memory measuring a distance");
 }
 
-int distance_moments(struct pool *pool, const double *x, int n, int d, double *mean,
-                     double *covariance, struct error *err)
+int distance_moments(struct pool *pool, const struct watch *watch, const double *x, int n, int d,
+                     double *mean, double *covariance, struct error *err)
 {
     const size_t width = (size_t)d, cells = width * width;
     double *centred = malloc(width * MOMENTS_CHUNK * sizeof(*centred)); /* [d,chunk] */
@@ -43,7 +43,7 @@ int distance_moments(struct pool *pool, const double *x, int n, int d, double *m
         for (size_t i = 0; i < (size_t)count; i++)
             for (size_t j = 0; j < width; j++)
                 centred[j * (size_t)count + i] = x[((size_t)first + i) * width + j] - mean[j];
-        rc = products_matrix(pool, centred, d, centred, d, count, part, err);
+        rc = products_matrix(pool, watch, centred, d, centred, d, count, part, err);
         for (size_t i = 0; i < cells && rc == 0; i++)
             covariance[i] += part[i] / (n - 1);
     }
@@ -66,14 +66,14 @@ static int eigenvalues(double *a, int d, bool vectors, double *values, struct er
     dsyev_(vectors ? "V" : "N", "U", &d, a, &d, values, work, &work_size, &info, 1, 1);
     free(work);
     if (info != 0)
-        return error_set(err, -EIO, "could not find the eigenvalues of a covariance (dsyev %d)",
-                         info);
+        return error_set(err, -EIO, "a covariance has no eigenvalues that can be found");
     return 0;
 }
 
 /* root = a^1/2; a is overwritten. With the eigenvectors v_i in the columns of v and the eigenvalues
  * l_i, it is w w^T for w = v diag(l^1/4). */
-static int square_root(struct pool *pool, double *a, int d, double *root, struct error *err)
+static int square_root(struct pool *pool, const struct watch *watch, double *a, int d, double *root,
+                       struct error *err)
 {
     const size_t width = (size_t)d;
     double *values = malloc(width * sizeof(*values));
@@ -87,16 +87,16 @@ static int square_root(struct pool *pool, double *a, int d, double *root, struct
             for (size_t j = 0; j < width; j++)
                 w[j * width + i] = scale * a[i * width + j];
         }
-        rc = products_matrix(pool, w, d, w, d, d, root, err);
+        rc = products_matrix(pool, watch, w, d, w, d, d, root, err);
     }
     free(values);
     free(w);
     return rc;
 }
 
-int distance_frechet(struct pool *pool, int d, const double *mean_a, const double *covariance_a,
-                     const double *mean_b, const double *covariance_b, double *out,
-                     struct error *err)
+int distance_frechet(struct pool *pool, const struct watch *watch, int d, const double *mean_a,
+                     const double *covariance_a, const double *mean_b, const double *covariance_b,
+                     double *out, struct error *err)
 {
     const size_t width = (size_t)d, cells = width * width;
     double *a = malloc(cells * sizeof(*a)), *root = malloc(cells * sizeof(*root));
@@ -117,15 +117,15 @@ int distance_frechet(struct pool *pool, int d, const double *mean_a, const doubl
     }
     for (size_t i = 0; i < cells; i++)
         a[i] = covariance_a[i];
-    rc = square_root(pool, a, d, root, err);
+    rc = square_root(pool, watch, a, d, root, err);
     if (rc == 0) /* all three are symmetric: their rows are their columns */
-        rc = products_matrix(pool, root, d, covariance_b, d, d, a, err);
+        rc = products_matrix(pool, watch, root, d, covariance_b, d, d, a, err);
     if (rc < 0)
         goto out;
     {
         double *inner = malloc(cells * sizeof(*inner));
 
-        rc = inner ? products_matrix(pool, a, d, root, d, d, inner, err) : no_memory(err);
+        rc = inner ? products_matrix(pool, watch, a, d, root, d, d, inner, err) : no_memory(err);
         if (rc == 0)
             rc = eigenvalues(inner, d, false, values, err);
         free(inner);
@@ -166,13 +166,14 @@ static void sum_kernel(void *arg, int first, int n_rows, const double *rows, siz
     k->sums[first / PRODUCTS_BLOCK] = sum;
 }
 
-static int kernel_sum(struct pool *pool, const double *x, int n, const double *y, int m, int d,
-                      bool within, double *out, struct error *err)
+static int kernel_sum(struct pool *pool, const struct watch *watch, const double *x, int n,
+                      const double *y, int m, int d, bool within, double *out, struct error *err)
 {
     const int n_blocks = (n + PRODUCTS_BLOCK - 1) / PRODUCTS_BLOCK;
     struct kernel_sums k = {calloc((size_t)n_blocks, sizeof(*k.sums)), m, d, within};
     double sum = 0;
-    int rc = k.sums ? products_run(pool, x, n, y, m, d, sum_kernel, &k, err) : no_memory(err);
+    int rc =
+        k.sums ? products_run(pool, watch, x, n, y, m, d, sum_kernel, &k, err) : no_memory(err);
 
     if (rc == 0) {
         for (int i = 0; i < n_blocks; i++)
@@ -183,22 +184,22 @@ static int kernel_sum(struct pool *pool, const double *x, int n, const double *y
     return rc;
 }
 
-int distance_kernel_within(struct pool *pool, const double *x, int n, int d, double *out,
-                           struct error *err)
+int distance_kernel_within(struct pool *pool, const struct watch *watch, const double *x, int n,
+                           int d, double *out, struct error *err)
 {
     double sum;
-    int rc = kernel_sum(pool, x, n, x, n, d, true, &sum, err);
+    int rc = kernel_sum(pool, watch, x, n, x, n, d, true, &sum, err);
 
     if (rc == 0)
         *out = sum / n / (n - 1);
     return rc;
 }
 
-int distance_kernel_between(struct pool *pool, const double *x, int n, const double *y, int m,
-                            int d, double *out, struct error *err)
+int distance_kernel_between(struct pool *pool, const struct watch *watch, const double *x, int n,
+                            const double *y, int m, int d, double *out, struct error *err)
 {
     double sum;
-    int rc = kernel_sum(pool, x, n, y, m, d, false, &sum, err);
+    int rc = kernel_sum(pool, watch, x, n, y, m, d, false, &sum, err);
 
     if (rc == 0)
         *out = sum / n / m;
@@ -262,8 +263,8 @@ static double *squares_of(const double *x, int n, int d)
     return squares;
 }
 
-int distance_coverage(struct pool *pool, const double *x, int n, const double *y, int m, int d,
-                      double *out, struct error *err)
+int distance_coverage(struct pool *pool, const struct watch *watch, const double *x, int n,
+                      const double *y, int m, int d, double *out, struct error *err)
 {
     double *x_squares = squares_of(x, n, d), *y_squares = squares_of(y, m, d);
     struct neighbours s = {.x_squares = x_squares, .y_squares = y_squares, .m = m};
@@ -277,9 +278,9 @@ int distance_coverage(struct pool *pool, const double *x, int n, const double *y
     else if (!x_squares || !y_squares || !s.radius || !s.covered)
         rc = no_memory(err);
     else
-        rc = products_run(pool, y, m, y, m, d, find_radius, &s, err);
+        rc = products_run(pool, watch, y, m, y, m, d, find_radius, &s, err);
     if (rc == 0)
-        rc = products_run(pool, x, n, y, m, d, find_covered, &s, err);
+        rc = products_run(pool, watch, x, n, y, m, d, find_covered, &s, err);
     if (rc == 0) {
         for (int i = 0; i < n; i++)
             n_covered += s.covered[i];

@@ -130,13 +130,14 @@ static void print_comparison(const struct comparison *c)
 
 /* sets[0] against each of the others. */
 static int compare_sets(struct sets *sets, int n, const char *const *paths,
-                        struct statistics *const *s, bool with_floor, struct error *err)
+                        struct statistics *const *s, bool with_floor, const struct watch *watch,
+                        struct error *err)
 {
     for (int i = 0; i < n; i++)
         warn_of_few(s[i], paths[i]);
     for (int i = 1; i < n; i++) {
         struct comparison c;
-        int rc = comparison_make(sets_pool(sets), s[0], s[i], &c, err);
+        int rc = comparison_make(sets_pool(sets), watch, s[0], s[i], &c, err);
 
         if (rc < 0)
             return rc;
@@ -146,7 +147,7 @@ static int compare_sets(struct sets *sets, int n, const char *const *paths,
         if (with_floor) {
             double distance;
 
-            rc = comparison_floor(sets_pool(sets), s[i], s[0]->n, &distance, err);
+            rc = comparison_floor(sets_pool(sets), watch, s[i], s[0]->n, &distance, err);
             if (rc < 0) {
                 error_prefix(err, "floor of \"%s\": ", paths[i]);
                 return rc;
@@ -204,7 +205,7 @@ static int distance_main(int argc, char **argv)
     if (rc == 0)
         rc = sets_read(sets, n, paths, s, &err);
     if (rc == 0)
-        rc = compare_sets(sets, n, paths, s, with_floor, &err);
+        rc = compare_sets(sets, n, paths, s, with_floor, &activity.watch, &err);
     for (int i = 0; i < n; i++)
         statistics_destroy(s[i]);
     sets_close(sets);

@@ -3,6 +3,7 @@
 #include "tools/eval/products.h"
 #include "engine/base/error.h"
 #include "engine/base/pool.h"
+#include "engine/base/watch.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -18,6 +19,7 @@ struct job {
     double *buffers; /* [threads,PRODUCTS_BLOCK,n_panels COLUMNS] */
     products_consumer *consume;
     void *arg;
+    const struct watch *watch;
 };
 
 /* Two numbers of a vector register, as every processor has them; panels are aligned to them. */
@@ -50,6 +52,8 @@ static void run_block(void *arg, int block, int worker)
     const int first = block * PRODUCTS_BLOCK;
     const int n_rows = job->n_a - first < PRODUCTS_BLOCK ? job->n_a - first : PRODUCTS_BLOCK;
 
+    if (watch_stop(job->watch))
+        return;
     for (int p = 0; p < job->n_panels; p++) {
         for (int i = 0; i < n_rows; i += ROWS) {
             const double *a[ROWS];
@@ -66,15 +70,17 @@ static void run_block(void *arg, int block, int worker)
     job->consume(job->arg, first, n_rows, rows, stride);
 }
 
-int products_run(struct pool *pool, const double *a, int n_a, const double *b, int n_b, int d,
-                 products_consumer *consume, void *arg, struct error *err)
+int products_run(struct pool *pool, const struct watch *watch, const double *a, int n_a,
+                 const double *b, int n_b, int d, products_consumer *consume, void *arg,
+                 struct error *err)
 {
     struct job job = {.a = a,
                       .n_a = n_a,
                       .d = d,
                       .n_panels = (n_b + COLUMNS - 1) / COLUMNS,
                       .consume = consume,
-                      .arg = arg};
+                      .arg = arg,
+                      .watch = watch};
     size_t n_columns = (size_t)job.n_panels * COLUMNS;
     int rc = 0;
 
@@ -93,6 +99,8 @@ int products_run(struct pool *pool, const double *a, int n_a, const double *b, i
             column[(size_t)k * COLUMNS] = b[(size_t)j * (size_t)d + (size_t)k];
     }
     pool_run(pool, (n_a + PRODUCTS_BLOCK - 1) / PRODUCTS_BLOCK, run_block, &job);
+    if (watch_stop(watch))
+        rc = error_set(err, -ECANCELED, "stopped comparing %d and %d vectors", n_a, n_b);
 
 out:
     free(job.panels);
@@ -114,10 +122,10 @@ static void copy_rows(void *arg, int first, int n_rows, const double *rows, size
                m->n_columns * sizeof(*m->y));
 }
 
-int products_matrix(struct pool *pool, const double *a, int n_a, const double *b, int n_b, int d,
-                    double *y, struct error *err)
+int products_matrix(struct pool *pool, const struct watch *watch, const double *a, int n_a,
+                    const double *b, int n_b, int d, double *y, struct error *err)
 {
     struct matrix m = {y, (size_t)n_b};
 
-    return products_run(pool, a, n_a, b, n_b, d, copy_rows, &m, err);
+    return products_run(pool, watch, a, n_a, b, n_b, d, copy_rows, &m, err);
 }

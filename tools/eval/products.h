@@ -9,6 +9,7 @@
 
 struct error;
 struct pool;
+struct watch;
 
 enum { PRODUCTS_BLOCK = 32 };
 
@@ -17,12 +18,13 @@ enum { PRODUCTS_BLOCK = 32 };
  * Called once per block, from any thread of the pool, for several blocks at a time. */
 typedef void products_consumer(void *arg, int first, int n_rows, const double *rows, size_t stride);
 
-/* a [n_a,d], b [n_b,d]. 0 or -ENOMEM. */
-int products_run(struct pool *pool, const double *a, int n_a, const double *b, int n_b, int d,
-                 products_consumer *consume, void *arg, struct error *err);
+/* a [n_a,d], b [n_b,d]. 0, -ENOMEM or -ECANCELED. */
+int products_run(struct pool *pool, const struct watch *watch, const double *a, int n_a,
+                 const double *b, int n_b, int d, products_consumer *consume, void *arg,
+                 struct error *err);
 
-/* y [n_a,n_b] = a b^T. 0 or -ENOMEM. */
-int products_matrix(struct pool *pool, const double *a, int n_a, const double *b, int n_b, int d,
-                    double *y, struct error *err);
+/* y [n_a,n_b] = a b^T. 0, -ENOMEM or -ECANCELED. */
+int products_matrix(struct pool *pool, const struct watch *watch, const double *a, int n_a,
+                    const double *b, int n_b, int d, double *y, struct error *err);
 
 #endif

@@ -53,8 +53,8 @@ void statistics_destroy(struct statistics *s)
 }
 
 /* x [n,WIDTH]. */
-static int statistics_of_features(struct pool *pool, int n, int side, const float *x,
-                                  struct statistics **out, struct error *err)
+static int statistics_of_features(struct pool *pool, const struct watch *watch, int n, int side,
+                                  const float *x, struct statistics **out, struct error *err)
 {
     const size_t count = (size_t)n * WIDTH;
     struct statistics *s = NULL;
@@ -73,9 +73,9 @@ static int statistics_of_features(struct pool *pool, int n, int side, const floa
     }
     for (size_t i = 0; i < count; i++)
         s->features[i] = (double)x[i];
-    rc = distance_moments(pool, s->features, n, WIDTH, s->mean, s->covariance, err);
+    rc = distance_moments(pool, watch, s->features, n, WIDTH, s->mean, s->covariance, err);
     if (rc == 0)
-        rc = distance_kernel_within(pool, s->features, n, WIDTH, &s->kernel, err);
+        rc = distance_kernel_within(pool, watch, s->features, n, WIDTH, &s->kernel, err);
     if (rc < 0) {
         statistics_destroy(s);
         return rc;
@@ -91,7 +91,7 @@ int statistics_of_pixels(struct extractor *e, struct pool *pool, int n, const ui
     int rc = x ? extractor_compute(e, n, pixels, watch, x, err) : no_memory(err);
 
     if (rc == 0)
-        rc = statistics_of_features(pool, n, extractor_side(e), x, out, err);
+        rc = statistics_of_features(pool, watch, n, extractor_side(e), x, out, err);
     free(x);
     return rc;
 }
@@ -131,7 +131,7 @@ int statistics_of_folders(struct extractor *e, struct pool *pool, int n_folders,
     for (int i = 0; i < n_folders && rc == 0; i++)
         rc = add_folder(e, pool, folders[i], skip_bad, watch, &x, &n, err);
     if (rc == 0) {
-        rc = statistics_of_features(pool, n, extractor_side(e), x, out, err);
+        rc = statistics_of_features(pool, watch, n, extractor_side(e), x, out, err);
         if (rc == -EINVAL)
             error_prefix(err, "folder \"%s\": ", folders[0]);
     }

@@ -389,7 +389,7 @@ int compare_main(int argc, char **argv)
     };
     const struct arguments arguments = {
         .program = "softdiff-inspect compare",
-        .usage = "MODEL|ARCHITECTURE.json DEVICE[:PRECISION] DEVICE[:PRECISION] [options]",
+        .usage = "MODEL|ARCHITECTURE.json DEVICE[:P] DEVICE[:P] [options]",
         .about = "Evaluates a network on two devices or in two precisions, such as reference and "
                  "cpu:bf16, and names\nthe first operation whose result differs by more than it "
                  "should; exit code 1 if there is one. A\nmodule in parentheses is that of an "

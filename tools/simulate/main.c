@@ -169,8 +169,10 @@ static int simulate(const struct options *o, struct sweep *s, struct error *err)
                 const struct simulation_options options = {(enum policy)p, s->slots[i],
                                                            o->max_queue};
 
-                rc = simulation_run(&options, &s->ticks, requests, o->n_requests,
-                                    &s->results[i][p][r], err);
+                rc = watch_stop(o->watch)
+                         ? error_set(err, -ECANCELED, "stopped")
+                         : simulation_run(&options, &s->ticks, requests, o->n_requests,
+                                          &s->results[i][p][r], err);
             }
         }
     }
