@@ -375,8 +375,9 @@ static void stop_accepting(struct listener *l)
 {
     if (l->socket < 0)
         return;
-    uv_poll_stop(&l->acceptable);
     uv_timer_stop(&l->pause);
+    /* First: closing a handle takes its number off the loop, which may be another file's by then. */
+    uv_close((uv_handle_t *)&l->acceptable, on_handle_closed);
     close(l->socket);
     l->socket = -1;
 }
@@ -406,7 +407,6 @@ void listener_destroy(struct listener *l)
     if (!l)
         return;
     stop_accepting(l);
-    uv_close((uv_handle_t *)&l->acceptable, on_handle_closed);
     uv_close((uv_handle_t *)&l->poll, on_handle_closed);
     uv_close((uv_handle_t *)&l->prepare, on_handle_closed);
     uv_close((uv_handle_t *)&l->timer, on_handle_closed);
