@@ -202,6 +202,8 @@ int plan_connect(const struct plan *plan, struct cut *cut, struct error *err)
             scratch = step->kernel->scratch_bytes;
         for (int j = 0; j < op->n_outputs; j++)
             step->outputs[j] = span_of(plan, &t, op->outputs[j]);
+        if (step->order >= 0 && step->outputs[0].memory == MEMORY_OUTBOX)
+            step->cleared_bytes = plan->locations[op->outputs[0]].count * sizeof(float);
         for (int j = 0; rc == 0 && j < op->n_inputs; j++) {
             if (op->inputs[j] < 0)
                 continue; /* MEMORY_NONE: absent */

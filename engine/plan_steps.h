@@ -36,6 +36,7 @@ struct step {
     int op;               /* of the program */
     int round;            /* of its first stage */
     int order;            /* >= 0: chunks run this step one after the other; numbered from 0 */
+    size_t cleared_bytes; /* of its first output, made 0 before the first image of a run */
     size_t shared_offset; /* of what its stages share, in the arena */
     int n_inputs, n_outputs;
     struct span inputs[OP_INPUTS_MAX];

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Threads take chunks in their order, so whoever has the turn is running, and the others wait no
  * longer than they are ahead. */
@@ -124,6 +125,8 @@ int chunk_run_step(const struct chunk_memory *memory, const struct chunk *chunk,
     int rc;
 
     find_operands(step, memory, worker->arena, chunk->first, &o);
+    if (step->cleared_bytes && chunk->first == 0)
+        memset(o.out[0], 0, step->cleared_bytes);
     rc = kernel_run(step->kernel, &args, &worker->error);
     if (memory->labels)
         record(memory, chunk, step, -1, -1, begin, worker);

@@ -206,7 +206,7 @@ static int host_start(struct executor *executor, int n, int n_fetches, const str
     for (int i = 0; i < e->n_threads; i++)
         e->workers[i].code = 0;
     order_restart(e->order);
-    if (e->plan->outbox_bytes > e->plan->sums_offset)
+    if (n == 0) /* else the first chunk clears them, each when it comes to it */
         memset(e->memory.outbox + e->plan->sums_offset, 0,
                e->plan->outbox_bytes - e->plan->sums_offset);
     e->shared_first = list_chunks(e, n);

@@ -13,7 +13,7 @@ enum {
     CUT_BYTES = 4 << 20,
     CUT_MAX = 8,
     /* Chunks of a run that sums: as many threads can work on it. */
-    CHUNKS_WANTED = 4,
+    CHUNKS_WANTED = 2,
 };
 
 int host_device_init(struct host_device *host, const struct device_ops *ops, int n_threads,
