@@ -67,7 +67,7 @@ int main(int argc, char **argv)
     struct settings settings;
     struct error err;
 
-    if (process_begin("softdiffd", &err) < 0 || settings_load(argc, argv, &settings, &err) < 0)
+    if (process_begin(&err) < 0 || settings_load(argc, argv, &settings, &err) < 0)
         return complain(&err);
     set_log_level(settings.log_level);
     switch (settings.action) {

@@ -17,16 +17,18 @@ enum { TABLE_MAX = 40, HELP = 1000, VERSION, HELP_COLUMN = 31, HELP_COLUMNS = 10
 /* An option and what it does, in lines that fit a terminal. */
 static void print_option(const char *left, const char *help)
 {
-    size_t room = HELP_COLUMNS - HELP_COLUMN;
+    const size_t room = HELP_COLUMNS - HELP_COLUMN;
 
     printf("  %-28s ", left);
     while (strlen(help) > room) {
-        const char *blank = memrchr(help, ' ', room + 1);
+        size_t n = room;
 
-        if (!blank)
+        while (n > 0 && help[n] != ' ')
+            n--;
+        if (n == 0)
             break;
-        printf("%.*s\n%*s", (int)(blank - help), help, HELP_COLUMN, "");
-        help = blank + 1;
+        printf("%.*s\n%*s", (int)n, help, HELP_COLUMN, "");
+        help += n + 1;
     }
     puts(help);
 }
@@ -138,7 +140,7 @@ int arguments_parse(const struct arguments *a, int argc, char **argv, const char
     struct error err;
     int c, n_operands;
 
-    if (process_begin(a->program, &err) < 0) {
+    if (process_begin(&err) < 0) {
         fprintf(stderr, "%s: %s\n", a->program, err.text);
         return EXIT_FAILED;
     }

@@ -102,9 +102,9 @@ int picture_decode(const uint8_t *bytes, size_t n, size_t pixels_max, int *w, in
     else if (format == PICTURE_JPEG)
         rc = jpeg_read(bytes, n, pixels_max, &r, err);
     else if (format == PICTURE_NONE)
-        rc = error_set(err, -EINVAL, "neither a PNG nor a JPEG");
+        rc = error_set(err, -EINVAL, "neither PNG nor JPEG");
     else
-        rc = error_set(err, -EINVAL, "a %s, not a PNG or a JPEG", names[format]);
+        rc = error_set(err, -EINVAL, "it is %s, not PNG or JPEG", names[format]);
     if (rc == 0)
         rc = srgb_convert(&r, err);
     if (rc == 0)

@@ -15,8 +15,6 @@
 /* The usual limit, and what the main thread gets along with. */
 enum { STACK_BYTES = 8 << 20, STACK_BYTES_MIN = 512 << 10 };
 
-static const char *name;
-
 static void open_standard_files(void)
 {
     /* open() gives the lowest number that is free, which is the one that was looked at. */
@@ -33,8 +31,8 @@ static void check_output(void)
 
     errno = 0;
     if (fclose(stdout) != 0 || failed) {
-        fprintf(stderr, "%s: could not write to standard output%s%s\n", name, errno ? ": " : "",
-                errno ? strerror(errno) : "");
+        fprintf(stderr, "%s: could not write to standard output%s%s\n",
+                program_invocation_short_name, errno ? ": " : "", errno ? strerror(errno) : "");
         _exit(1);
     }
 }
@@ -61,9 +59,8 @@ static int set_stacks(struct error *err)
     return 0;
 }
 
-int process_begin(const char *program, struct error *err)
+int process_begin(struct error *err)
 {
-    name = program;
     open_standard_files();
     atexit(check_output);
     signal(SIGXFSZ, SIG_IGN);

@@ -14,7 +14,7 @@ struct error;
  * - Stacks are as large as usual, of the main thread as far as the limit can be raised, and of all
  *   others.
  *
- * program: its name in messages; kept. 0, or -ENOMEM: the limit of the stack is too low. */
-int process_begin(const char *program, struct error *err);
+ * 0, or -ENOMEM: the limit of the stack is too low. */
+int process_begin(struct error *err);
 
 #endif

@@ -116,6 +116,17 @@ def test_precision_is_refused_before_pictures_are_read(trainer):
     assert "bf16 needs a processor" in done.stderr and "event=reading" not in done.stderr
 
 
+def test_what_is_wrong_is_told_before_pictures_are_read(trainer):
+    done = trainer("run", "--from", trainer.folder / "none")
+    assert done.returncode == 1
+    assert "none" in done.stderr and "event=reading" not in done.stderr
+    assert trainer("run", "--steps", 1).returncode == 0
+    trainer.recipe["training"]["batch"] = 2
+    done = trainer("run")
+    assert done.returncode == 1
+    assert '"training.batch"' in done.stderr and "event=reading" not in done.stderr
+
+
 def test_files_that_are_not_there(program, model, tmp_path):
     """Errors name the file and the reason, nothing else."""
     none = str(tmp_path / "none")

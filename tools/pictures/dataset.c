@@ -185,6 +185,17 @@ void dataset_close(struct dataset *d)
     free(d);
 }
 
+bool dataset_all_alike(const struct dataset *d)
+{
+    size_t image_bytes = (size_t)d->side * (size_t)d->side * 3;
+
+    for (int i = 1; i < d->n; i++) {
+        if (memcmp(d->pixels, d->pixels + (size_t)i * image_bytes, image_bytes) != 0)
+            return false;
+    }
+    return true;
+}
+
 void dataset_image(const struct dataset *d, int i, bool mirrored, float *out)
 {
     const uint8_t *src = d->pixels + (size_t)i * (size_t)d->side * (size_t)d->side * 3;

@@ -37,6 +37,8 @@ int dataset_open(const char *path, const struct dataset_options *options, struct
                  struct dataset **out, struct error *err);
 void dataset_close(struct dataset *d);
 
+bool dataset_all_alike(const struct dataset *d); /* also where there is one */
+
 /* Image i in [0, n) as numbers in [0,1], maybe mirrored: out [side,side,3]. */
 void dataset_image(const struct dataset *d, int i, bool mirrored, float *out);
 

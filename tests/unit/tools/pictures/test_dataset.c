@@ -288,7 +288,7 @@ static void test_content_tells_the_format(void **state)
 
     write_file(f, "h.png", "not a picture", 13);
     assert_int_equal(open_folder(f, false, &d, &err), -EINVAL);
-    assert_non_null(strstr(err.text, "h.png\": neither a PNG nor a JPEG"));
+    assert_non_null(strstr(err.text, "h.png\": neither PNG nor JPEG"));
 }
 
 static void test_bad_links(void **state)

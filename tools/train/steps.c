@@ -1,0 +1,203 @@
+#include "tools/train/steps.h"
+#include "engine/base/clock.h"
+#include "engine/base/log.h"
+#include "engine/base/watch.h"
+#include "tools/pictures/dataset.h"
+#include "tools/train/examples.h"
+#include "tools/train/grid.h"
+#include "tools/train/progress.h"
+#include "tools/train/session.h"
+#include "tools/train/trainer.h"
+#include "tools/train/training.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { DRY_STEPS = 3 }; /* the first warms up */
+
+/* A failure to write is told once, where it happens, and kept for the end. */
+static void note_failure(struct training *t, int rc, const struct error *err)
+{
+    if (t->progress)
+        progress_break(t->progress);
+    log_write(LOG_ERROR, "event=not_saved reason=%s", LOG_TEXT(err->text));
+    if (t->failed == 0) {
+        t->failed = rc;
+        t->failure = *err;
+    }
+}
+
+/* The state first: with it alone the training can go on. */
+static void save(struct training *t, uint64_t step)
+{
+    char *path = session_path(t, "state.safetensors");
+    double start = clock_seconds();
+    struct optimizer_state state;
+    struct error err;
+    int rc;
+
+    t->counters.step = step;
+    t->counters.seconds = progress_seconds(t->progress);
+    rc = optimizer_state_init(&state, trainer_count(t->trainer));
+    if (rc < 0 || !path)
+        rc = session_no_memory(&err);
+    if (rc == 0)
+        rc = trainer_read(t->trainer, &state, &err);
+    if (rc == 0)
+        rc = resume_write(path, &t->counters, &t->recipe, &state, &err);
+    if (rc == 0)
+        rc = session_save(t, "model.safetensors", step, state.ema, t->recipe.bf16, &err);
+    optimizer_state_fini(&state);
+    free(path);
+    t->saved = clock_seconds();
+    if (rc < 0) {
+        note_failure(t, rc, &err);
+        return;
+    }
+    progress_break(t->progress);
+    log_write(LOG_INFO, "event=saved step=%llu seconds=%.2f", (unsigned long long)step,
+              t->saved - start);
+}
+
+static int draw_grid(struct training *t, uint64_t step, const struct watch *watch,
+                     struct error *err)
+{
+    float *ema = malloc(trainer_count(t->trainer) * sizeof(*ema));
+    struct checkpoint view;
+    char *path = NULL;
+    int rc;
+
+    if (!ema ||
+        asprintf(&path, "%s/grid-%06llu.png", t->options->out, (unsigned long long)step) < 0)
+        rc = session_no_memory(err);
+    else
+        rc = trainer_read_ema(t->trainer, ema, err);
+    if (rc == 0)
+        rc = session_view(t, step, ema, &view, err);
+    if (rc == 0) {
+        rc = grid_draw(t->device, &view, trainer_precision(t->trainer), path, watch, err);
+        session_view_fini(&view);
+    }
+    free(path);
+    free(ema);
+    return rc;
+}
+
+static void grid(struct training *t, uint64_t step, const struct watch *watch)
+{
+    double start = clock_seconds();
+    struct error err;
+    int rc;
+
+    progress_break(t->progress);
+    rc = draw_grid(t, step, watch, &err);
+    if (rc == -ECANCELED) /* asked to stop: the state matters more than a picture */
+        return;
+    if (rc == -EDOM) { /* the training may recover, and ends by itself if not */
+        log_write(LOG_WARN, "event=no_grid reason=%s", LOG_TEXT(err.text));
+        return;
+    }
+    if (rc < 0) {
+        note_failure(t, rc, &err);
+        return;
+    }
+    t->drawn_step = step;
+    log_write(LOG_INFO, "event=grid step=%llu seconds=%.1f", (unsigned long long)step,
+              clock_seconds() - start);
+}
+
+/* What the training has come to, once it is saved: only a second signal ends that. */
+static void last_grid(struct training *t, uint64_t step)
+{
+    struct watch watch = {0};
+
+    if (t->options->watch)
+        watch = *t->options->watch;
+    watch.stop = NULL;
+    if (t->recipe.grid_every > 0 && step > t->begun_step && step != t->drawn_step)
+        grid(t, step, &watch);
+}
+
+static int one_step(struct training *t, uint64_t step, struct trainer_report *report,
+                    struct error *err)
+{
+    examples_of_step(t->examples, step, t->batch);
+    return trainer_step(t->trainer, t->dataset, t->batch, step, report, err);
+}
+
+int steps_dry_run(struct training *t, struct error *err)
+{
+    struct trainer_report report = {0};
+    double seconds = 0, total;
+    int rc;
+
+    for (uint64_t step = 0; step < DRY_STEPS; step++) {
+        rc = one_step(t, step, &report, err);
+        if (rc < 0)
+            return rc;
+        if (step > 0)
+            seconds += (report.batch_ms + report.run_ms + report.update_ms) / 1e3;
+    }
+    seconds /= DRY_STEPS - 1;
+    total = seconds * (double)t->recipe.optimizer.steps;
+    printf("parameters  %zu\n", trainer_count(t->trainer));
+    printf("memory      %zu MiB for the trainer, %zu MiB for %d images\n",
+           trainer_memory_bytes(t->trainer) >> 20,
+           (size_t)t->dataset->n * (size_t)t->dataset->side * (size_t)t->dataset->side * 3 >> 20,
+           t->dataset->n);
+    printf("step        %.0f ms (batch %.1f, run %.1f, update %.1f), %.1f images/s\n",
+           seconds * 1e3, report.batch_ms, report.run_ms, report.update_ms,
+           t->recipe.batch / seconds);
+    printf("training    %llu steps, about %.1f hours\n",
+           (unsigned long long)t->recipe.optimizer.steps, total / 3600);
+    return 0;
+}
+
+static bool time_is_up(const struct training *t)
+{
+    return t->options->minutes > 0 && clock_seconds() - t->start >= 60 * t->options->minutes;
+}
+
+int steps_run(struct training *t, struct error *err)
+{
+    const struct recipe *r = &t->recipe;
+    uint64_t step = t->counters.step;
+    const char *reason = "done";
+    int rc = 0;
+
+    t->saved = clock_seconds();
+    t->begun_step = step;
+    while (step < r->optimizer.steps) {
+        struct trainer_report report;
+        struct error log_err;
+
+        if (watch_stop(t->options->watch)) {
+            reason = "signal";
+            break;
+        }
+        if (time_is_up(t)) {
+            reason = "time";
+            break;
+        }
+        rc = one_step(t, step, &report, err);
+        if (rc < 0)
+            return rc;
+        rc = progress_step(t->progress, step, t->batch, &report, &log_err);
+        if (rc < 0)
+            note_failure(t, rc, &log_err);
+        step++;
+        if (grid_is_due(step, r->grid_every))
+            grid(t, step, t->options->watch);
+        if (clock_seconds() - t->saved >= 60 * r->checkpoint_minutes)
+            save(t, step);
+    }
+    progress_break(t->progress);
+    save(t, step);
+    last_grid(t, step);
+    log_write(LOG_INFO, "event=stopped reason=%s step=%llu of=%llu", reason,
+              (unsigned long long)step, (unsigned long long)r->optimizer.steps);
+    if (t->failed < 0)
+        return error_set(err, t->failed, "%s", t->failure.text);
+    return 0;
+}
