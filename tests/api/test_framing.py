@@ -8,6 +8,8 @@ import pytest
 import requests
 from softdiffd import PATIENCE_S, read_all, wait_until
 
+pytestmark = pytest.mark.sanitizers
+
 HEAD = b"Host: a\r\nContent-Type: application/json\r\n"
 HIDDEN = b"GET /version HTTP/1.1\r\nHost: a\r\n\r\n"
 

@@ -69,6 +69,8 @@ def test_healthcheck_of_a_silent_daemon(run):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.sanitizers
+@pytest.mark.threads
 def test_drain_under_load(start, number):
     """Every request that was accepted is answered; then the daemon ends with 0."""
     daemon = start(*SLOW, "--drain-timeout", "60s", models=("slow",))
@@ -154,6 +156,7 @@ def test_drain_timeout(start):
     assert daemon.wait_for_exit() == 0 and time.monotonic() - begun < 5
 
 
+@pytest.mark.sanitizers
 def test_second_signal(start):
     daemon = start("--slots", "1", "--max-nfe", "10000")
     work = [daemon.connect_and_send(LONG) for _ in range(10)]
@@ -166,6 +169,8 @@ def test_second_signal(start):
     assert daemon.wait_for_exit() == 0 and time.monotonic() - begun < 5
 
 
+@pytest.mark.sanitizers
+@pytest.mark.threads
 def test_signal_while_loading(start):
     daemon = start(*SLOW, models=("slow",), wait=False)
     daemon.signal()
@@ -209,6 +214,7 @@ def test_bad_settings(tmp_path, run):
         assert result.returncode == 1 and text in result.stderr, result.stderr
 
 
+@pytest.mark.sanitizers
 def test_print_config_starts_the_same(start, checkpoints, tmp_path, run):
     flags = ["--slots", "3", "--model", f"faces={checkpoints['faces']}", "--drain-timeout", "1500ms"]
     printed = run(*flags, "--print-config").stdout

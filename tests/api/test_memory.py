@@ -85,6 +85,7 @@ EXCHANGES = [
 ]  # fmt: skip
 
 
+@pytest.mark.sanitizers
 def test_no_kind_of_exchange_leaves_anything(start):
     """The end tells, in builds with the leak sanitizer: stop() does not take its report for a 0. Some
     of each kind are in the middle when it comes."""

@@ -56,6 +56,7 @@ def test_lines_of_a_blocked_log_are_counted(unread):
         text = text[-100:] + os.read(process.stderr.fileno(), 65536)
 
 
+@pytest.mark.sanitizers
 def test_sighup_is_survived(start):
     daemon = start()
     daemon.signal(signal.SIGHUP)
@@ -111,6 +112,7 @@ def test_descriptors_are_kept_for_probes(start):
     assert daemon.png(seed=1, nfe=2)
 
 
+@pytest.mark.sanitizers
 def test_too_few_descriptors(program, checkpoints):
     command = [program("softdiffd"), "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]
     command += ["--model", f"faces={checkpoints['faces']}"]

@@ -79,6 +79,7 @@ def test_more_than_ever_fits_is_invalid(small):
 
 
 @pytest.mark.parametrize("go", [lambda c: c.close(), reset, lambda c: c.shutdown(socket.SHUT_WR)])
+@pytest.mark.sanitizers
 def test_gone_clients_free_their_lanes(small, go):
     """Running and waiting ones, by FIN, by RST, and by closing one side."""
     connections = [small.connect_and_send(LONG | {"n": 1}) for _ in range(4)]
@@ -118,6 +119,7 @@ def test_a_client_that_goes_leaves_the_others_alone(small):
     small.wait_for_queue(idle, "an empty queue")
 
 
+@pytest.mark.sanitizers
 def test_deadline(small):
     """While computed and while waiting; the lane is free for the next."""
     started = time.monotonic()
@@ -187,6 +189,7 @@ def test_many_small_requests_and_a_large_one(start):
         assert large.result() == images
 
 
+@pytest.mark.threads
 def test_models_share_the_engine(start):
     """A model with a long queue does not starve another."""
     daemon = start("--slots", "2", "--max-nfe", "10000", models=("faces", "blurred"))
@@ -214,6 +217,8 @@ def test_probes_under_load(small):
         connection.close()
 
 
+@pytest.mark.sanitizers
+@pytest.mark.threads
 def test_a_storm_of_cancellations(start):
     """Requests that come, go, finish and miss deadlines in any order leave nothing behind."""
     daemon = start("--slots", "4", "--max-queue", "64", "--max-nfe", "10000")

@@ -8,6 +8,8 @@ import pytest
 import requests
 from softdiffd import PATIENCE_S, read_all, wait_until
 
+pytestmark = pytest.mark.sanitizers
+
 
 @pytest.fixture(autouse=True)
 def still_serves(daemon):

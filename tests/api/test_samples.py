@@ -6,6 +6,8 @@ import json
 import pytest
 from softdiffd import png_text
 
+pytestmark = pytest.mark.sanitizers
+
 SAMPLERS = [
     "sde-2m", "pf-2m", "momentum", "probability-flow", "pf-literal", "naive", "pf-sigma", "ancestral",
     "pf-heun",

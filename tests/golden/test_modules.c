@@ -193,7 +193,7 @@ static void run_case(const struct module_case *c, const struct safetensors *file
                      const struct place *place)
 {
     struct layers l = {.key = -1, .mask = -1};
-    struct parameters *parameters;
+    struct parameters *parameters = NULL;
     struct program *p;
     struct planned *plan;
     struct error err;
@@ -333,7 +333,7 @@ static void run_fir(const struct fir_case *c, const struct safetensors *file,
     const struct safetensors_tensor *t = safetensors_find(file, c->x);
     float *x = golden_read(file, c->x), *y = golden_read(file, c->y), *cot = NULL, *actual;
     float *kernel = golden_read_raw(file, c->asymmetric ? "upfirdn.asym.kernel" : "fir.kernel2d");
-    struct parameters *parameters;
+    struct parameters *parameters = NULL;
     struct program *p;
     struct planned *plan;
     struct error err;
@@ -419,7 +419,7 @@ static void run_embedding(const struct safetensors *file, const struct place *pl
 {
     int n = (int)golden_count(file, times), input, output;
     float *t = golden_read_raw(file, times), *y = golden_read_raw(file, features), *actual;
-    struct parameters *parameters;
+    struct parameters *parameters = NULL;
     struct program *p;
     struct planned *plan;
     struct error err;

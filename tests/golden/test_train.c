@@ -157,7 +157,7 @@ static void train(const struct place *place, const struct safetensors *file,
     const struct objective_options objective_options = {.loss = LOSS_SOFT, .eta_given = true};
     struct formulation f = {.architecture = golden_net_a};
     json_t *blur = json_pack("{s:s, s:i}", "name", "blur", "half_size", 32);
-    struct parameters *parameters;
+    struct parameters *parameters = NULL;
     struct objective o;
     struct program *p, *second;
     struct planned *plan, *update_plan;
@@ -193,8 +193,9 @@ static void train(const struct place *place, const struct safetensors *file,
     }
     plan = golden_plan(place, p, parameters, BATCH, 2, n_outputs, outputs);
     weights = planned_weights(parameters);
-    assert_int_equal(
-        state_bind(plan->state, UPDATE_WEIGHTS, shape_constant(1, &count), weights, &err), 0);
+    assert_int_equal(state_bind(plan->state, UPDATE_WEIGHTS, shape_constant(1, &count), weights,
+                                &err),
+                     0);
     assert_int_equal(program_create(&second, &err), 0);
     assert_int_equal(update_append(second, n, &update, &err), 0);
     if (planned_create_beside(place->opened, second, parameters,

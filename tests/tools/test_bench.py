@@ -35,6 +35,7 @@ def measure(bench, *options):
     return case
 
 
+@pytest.mark.sanitizers
 def test_measurement(bench):
     case = measure(bench, "--batch", "2")
     assert case["n"] == 5 and case["batch"] == 2 and case["precision"] == "fp32"

@@ -114,6 +114,7 @@ def test_an_upgraded_model_starts_at_the_mean_image(trainer, convert, sample, tm
     assert images[0] and images[1] and images[0] != images[1]
 
 
+@pytest.mark.sanitizers
 def test_upgraded_models_load_everywhere(program, upgraded, sample):
     told = inspect(program, upgraded)
     assert told["format"] == 2 and "defaults" not in told

@@ -52,6 +52,7 @@ def test_a_set_is_no_distance_from_itself(evaluate, folders):
     assert got["precision"] == got["recall"] == 1
 
 
+@pytest.mark.sanitizers
 def test_different_sets(evaluate, folders):
     done = evaluate("distance", "a", "b", "--floor")
     got = numbers(done)
@@ -141,6 +142,7 @@ def rows(path):
         return list(csv.DictReader(file))
 
 
+@pytest.mark.sanitizers
 def test_curve(curve, tmp_path):
     done = curve("--samplers", "pf-2m,naive", "--nfe", "2,3")
     assert done.returncode == 0, done.stderr

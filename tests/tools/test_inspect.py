@@ -95,6 +95,7 @@ def test_missing_weight(evaluate, tmp_path):
     assert out is None
 
 
+@pytest.mark.sanitizers
 def test_wrong_input(evaluate):
     done, _ = evaluate("net_a", input=GOLDEN / "net_c.io.safetensors")
     assert done.returncode == 1
@@ -199,6 +200,7 @@ def test_mistakes_of_compare(compare, program, model):
     assert done.returncode == 1 and "has weights of its own" in done.stderr
 
 
+@pytest.mark.sanitizers
 def test_checkpoint(program, model):
     done = subprocess.run(
         [program("softdiff-inspect"), model, "--json"], capture_output=True, text=True, check=True

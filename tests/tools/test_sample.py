@@ -33,6 +33,7 @@ def test_files_depend_on_their_seed_alone(sample, tmp_path):
     assert (tmp_path / "many/6.png").read_bytes() != (tmp_path / "many/7.png").read_bytes()
 
 
+@pytest.mark.sanitizers
 def test_grid(sample, tmp_path):
     done = sample("--grid", "grid.png", "-n", 5, "--columns", 3, "--nfe", 2)
     assert done.returncode == 0, done.stderr
@@ -61,6 +62,7 @@ def test_samplers(sample, sampler):
         (["--grid", "nowhere/b.png", "--nfe", "1"], 1),
     ],
 )
+@pytest.mark.sanitizers
 def test_mistakes(sample, arguments, code):
     done = sample(*arguments)
     assert done.returncode == code

@@ -72,6 +72,7 @@ def test_overload(simulate, tmp_path):
     assert float(continuous["images_per_s"]) == pytest.approx(16 / 22.4e-3 / 20, rel=0.02)
 
 
+@pytest.mark.sanitizers
 def test_measures_a_model(simulate, build_dir, tmp_path):
     model = tmp_path / "small.safetensors"
     maker = build_dir / "tests/api/make_checkpoint"

@@ -17,6 +17,8 @@ def files(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
+@pytest.mark.sanitizers
+@pytest.mark.threads
 def test_a_run_leaves_what_it_promises(trainer):
     trainer.recipe["progress"]["grid_every"] = 6
     done = trainer("run")
@@ -125,6 +127,7 @@ def test_weights_of_another_network_are_refused(trainer):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.sanitizers
 def test_a_signal_saves(trainer, number):
     log = trainer.folder / "run" / "log.jsonl"
     trainer.recipe["progress"]["grid_every"] = 1000000
@@ -432,6 +435,7 @@ def test_a_full_disk_tears_no_line_of_the_log(trainer):
     assert steps_of_log(run) == [1, 2, 3, 4, 5]
 
 
+@pytest.mark.sanitizers
 def test_a_damaged_state_is_refused(trainer):
     assert trainer("run", "--steps", 3).returncode == 0
     state = trainer.folder / "run" / "state.safetensors"

@@ -34,8 +34,8 @@ static void test_defaults(void **state)
         "",
         "{}",
         " { } ",
-        "{\"seed\": null, \"n\": null, \"nfe\": null, \"timeout_ms\": null, \"sampler\": null, "
-        "\"corruption\": null, \"model\": null, \"on_disconnect\": null}",
+        ("{\"seed\": null, \"n\": null, \"nfe\": null, \"timeout_ms\": null, \"sampler\": null, "
+         "\"corruption\": null, \"model\": null, \"on_disconnect\": null}"),
         "{\"on_disconnect\": \"cancel\"}",
     };
     struct samples_request r;

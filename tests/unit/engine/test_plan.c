@@ -158,7 +158,7 @@ static void run_rig(const char *device_name, int n_threads, int size, int n)
 {
     struct rig rig;
     struct device *device;
-    struct parameters *parameters;
+    struct parameters *parameters = NULL;
     struct planned *plan;
     struct error err;
     float x[BATCH * C], weights[BATCH], ones[BATCH], loss[BATCH], dx[BATCH * C], dw[C * C];
@@ -296,7 +296,7 @@ static void test_plan_refusals(void **state)
 static void check_unbatched(struct device *device, bool stores, int batch_max, int expected)
 {
     struct shape flat = shape_constant(1, (const int[]){C});
-    struct parameters *parameters;
+    struct parameters *parameters = NULL;
     struct planned *plan;
     struct program *p;
     struct error err = {""};

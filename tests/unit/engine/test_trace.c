@@ -38,7 +38,7 @@ static const struct trace_label *label(struct trace *t, const char *name, const 
 static char *text_of(const struct trace *t)
 {
     const char *path = files_path("trace.json");
-    unsigned char *bytes;
+    unsigned char *bytes = NULL;
     struct error err;
     size_t size;
 

@@ -76,7 +76,7 @@ static void check(enum loss loss)
     struct philox_key key = philox_key(1, 2, 3);
     struct expected expected;
     struct device *device;
-    struct parameters *parameters;
+    struct parameters *parameters = NULL;
     struct objective o;
     struct program *p;
     struct planned *plan;
