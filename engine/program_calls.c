@@ -222,10 +222,10 @@ int program_load(struct program *p, int state, int slot)
 void program_store(struct program *p, int state, int slot, int x)
 {
     program_append_into(p, &(struct op){.kind = OP_STORE,
-                                .n_inputs = 2,
-                                .inputs = {x, slot},
-                                .n_outputs = 1,
-                                .outputs = {state}});
+                                        .n_inputs = 2,
+                                        .inputs = {x, slot},
+                                        .n_outputs = 1,
+                                        .outputs = {state}});
 }
 
 int program_sum(struct program *p, int gradient)

@@ -22,8 +22,7 @@ static void adam_run(const struct kernel_spec *spec, const void *const *in, void
 {
     const double norm = *(const float *)in[4];
     const float *numbers = in[5];
-    const double clip =
-        numbers[CLIP] > 0 ? fmin(1, (double)numbers[CLIP] / (norm + 1e-6)) : 1;
+    const double clip = numbers[CLIP] > 0 ? fmin(1, (double)numbers[CLIP] / (norm + 1e-6)) : 1;
     float *weights = out[0], *m = out[1], *v = out[2], *gradient = out[3];
 
     for (size_t i = 0; i < shape_count(&spec->inputs[0].shape); i++) {

@@ -146,8 +146,7 @@ static void check_bytes(enum precision precision)
         struct parameters *parameters = draw_parameters(device, b.p);
 
         for (size_t g = 0; g < sizeof(sizes) / sizeof(sizes[0]); g++) {
-            struct planned *plan =
-                make_plan(device, b.p, parameters, precision, sizes[g], 1, &b.y);
+            struct planned *plan = make_plan(device, b.p, parameters, precision, sizes[g], 1, &b.y);
 
             write_images(plan, b.x);
             if (n_threads == 1 && g == 0)
