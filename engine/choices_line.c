@@ -35,10 +35,8 @@ int choices_line_split(char *line, char *words[CHOICES_LINE_WORDS_MAX])
 }
 
 static const char *const dtype_marks[] = {
-    [DTYPE_F32] = "",
-    [DTYPE_BF16] = ":bf16",
-    [DTYPE_U32] = ":u32",
-    [DTYPE_U8] = ":u8",
+    [DTYPE_F32] = "",     [DTYPE_BF16] = ":bf16", [DTYPE_F16] = ":f16",
+    [DTYPE_U32] = ":u32", [DTYPE_U8] = ":u8",
 };
 
 enum { N_DTYPES = sizeof(dtype_marks) / sizeof(dtype_marks[0]) };

@@ -18,7 +18,7 @@ static const struct device_ops *const devices[] = {
 
 enum { N_DEVICES = sizeof(devices) / sizeof(devices[0]) };
 
-static const char *const precision_names[] = {"auto", "fp32", "bf16"};
+static const char *const precision_names[] = {"auto", "fp32", "bf16", "fp16"};
 
 const char *precision_name(enum precision p)
 {
@@ -27,12 +27,20 @@ const char *precision_name(enum precision p)
 
 int precision_parse(const char *name, enum precision *out, struct error *err)
 {
-    int i = choice_parse("precision", name, PRECISION_BF16 + 1, precision_names, err);
+    int i = choice_parse("precision", name, PRECISIONS, precision_names, err);
 
     if (i < 0)
         return i;
     *out = (enum precision)i;
     return 0;
+}
+
+enum dtype precision_dtype(enum precision p)
+{
+    static const enum dtype dtypes[] =
+        {[PRECISION_FP32] = DTYPE_F32, [PRECISION_BF16] = DTYPE_BF16, [PRECISION_FP16] = DTYPE_F16};
+
+    return dtypes[p];
 }
 
 static int unknown_device(const char *name, struct error *err)

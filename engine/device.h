@@ -23,13 +23,16 @@ struct error;
 struct executor_ops;
 
 enum precision {
-    PRECISION_AUTO, /* bf16 where the processor computes it natively, else fp32 */
+    PRECISION_AUTO, /* what the device computes fastest */
     PRECISION_FP32,
     PRECISION_BF16,
+    PRECISION_FP16,
+    PRECISIONS,
 };
 
-const char *precision_name(enum precision p); /* "auto", "fp32", "bf16" */
+const char *precision_name(enum precision p); /* "auto", "fp32", "bf16", "fp16" */
 int precision_parse(const char *name, enum precision *out, struct error *err); /* or -EINVAL */
+enum dtype precision_dtype(enum precision p); /* of compute values; p is not PRECISION_AUTO */
 
 struct device; /* opaque to callers; each table defines its own, see struct device_base */
 

@@ -1,6 +1,5 @@
 /* What executors of all kinds have in common: finding values, converting numbers. */
 #include "engine/executor.h"
-#include "engine/base/bf16.h"
 #include "engine/base/error.h"
 #include "engine/plan_steps.h"
 #include "engine/program.h"
@@ -142,12 +141,10 @@ int executor_write(struct executor *e, int value, int first, int n, const void *
     for (int inbox = 0; inbox < 2; inbox++) {
         void *dst = e->ops->row(e, offset_of(e, at, first), inbox);
 
-        if (at->dtype != DTYPE_BF16) {
+        if (dtype_is_rounded(at->dtype))
+            dtype_from_floats(at->dtype, dst, src, count);
+        else
             memcpy(dst, src, count * dtype_size(at->dtype));
-            continue;
-        }
-        for (size_t i = 0; i < count; i++)
-            ((uint16_t *)dst)[i] = bf16_from_float(((const float *)src)[i]);
     }
     return 0;
 }
@@ -172,14 +169,10 @@ int executor_read(struct executor *e, int value, int first, int n, float *dst, s
     src = at->memory == MEMORY_OUTBOX ? e->ops->result(e, offset_of(e, at, first))
                                       : e->ops->row(e, offset_of(e, at, first), false);
     count = (size_t)n * at->count;
-    for (size_t i = 0; i < count; i++) {
-        if (at->dtype == DTYPE_BF16)
-            dst[i] = bf16_to_float(((const uint16_t *)src)[i]);
-        else if (at->dtype == DTYPE_U8)
-            dst[i] = ((const uint8_t *)src)[i];
-        else
-            dst[i] = ((const float *)src)[i];
-    }
+    if (at->dtype != DTYPE_U8)
+        dtype_to_floats(at->dtype, src, dst, count);
+    for (size_t i = 0; at->dtype == DTYPE_U8 && i < count; i++)
+        dst[i] = ((const uint8_t *)src)[i];
     return 0;
 }
 

@@ -62,7 +62,7 @@ int executor_create(const struct plan *plan, struct state *state, struct executo
 void executor_destroy(struct executor *e); /* waits for a run in progress */
 
 /* Image i of an input in the inbox that the next executor_start() takes: float32, or uint32 for keys
- * and slots (bfloat16 where an input is of the type that the plan computes in); image 0 of an
+ * and slots (16 bits where an input is of the type that the plan computes in, and that has 16); image 0 of an
  * unbatched one. Every row of a run must be filled anew before it starts. */
 void *executor_row(struct executor *e, int value, int i);
 
@@ -76,7 +76,7 @@ int executor_start(struct executor *e, int n, int n_fetches, const struct fetch 
 /* Waits until the run is done; without one there is nothing to wait for. 0 or -EIO. */
 int executor_wait(struct executor *e, struct error *err);
 
-/* Image i of a fetched output, as it lies there (float32, bfloat16, uint8); image 0 of a sum. Until
+/* Image i of a fetched output, as it lies there (float32, bfloat16, float16, uint8); image 0 of a sum. Until
  * the next executor_start(). */
 const void *executor_result(struct executor *e, int value, int i);
 

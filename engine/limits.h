@@ -12,7 +12,7 @@ struct limit {
     double worst; /* largest |got - want| over the largest |want| */
 };
 
-/* By the type of the output: DTYPE_F32 or DTYPE_BF16. */
+/* By the type of the output: DTYPE_F32, DTYPE_BF16 or DTYPE_F16. */
 struct limit limit_of_dtype(enum dtype dtype);
 
 #endif

@@ -445,13 +445,17 @@ static int match(const struct kernel_spec *spec, enum dtype compute, bool partia
 /* What compute values of a concrete spec are. */
 static enum dtype compute_of(const struct kernel_spec *spec)
 {
-    bool bf16 = false;
+    enum dtype compute = DTYPE_F32;
 
-    for (int i = 0; i < spec->n_inputs && i < OP_INPUTS_MAX; i++)
-        bf16 = bf16 || (!spec->inputs[i].absent && spec->inputs[i].dtype == DTYPE_BF16);
-    for (int i = 0; i < spec->n_outputs && i < OP_OUTPUTS_MAX; i++)
-        bf16 = bf16 || spec->outputs[i].dtype == DTYPE_BF16;
-    return bf16 ? DTYPE_BF16 : DTYPE_F32;
+    for (int i = 0; i < spec->n_inputs && i < OP_INPUTS_MAX; i++) {
+        if (!spec->inputs[i].absent && dtype_is_rounded(spec->inputs[i].dtype))
+            compute = spec->inputs[i].dtype;
+    }
+    for (int i = 0; i < spec->n_outputs && i < OP_OUTPUTS_MAX; i++) {
+        if (dtype_is_rounded(spec->outputs[i].dtype))
+            compute = spec->outputs[i].dtype;
+    }
+    return compute;
 }
 
 int op_check(const struct kernel_spec *spec, struct error *err)

@@ -26,7 +26,7 @@ struct signature;
 /* What a value holds. */
 enum value_type {
     VALUE_EXACT,   /* float32 in every precision: state, statistics, embeddings, loss */
-    VALUE_COMPUTE, /* the plan's precision: float32 or bfloat16 */
+    VALUE_COMPUTE, /* the plan's precision: float32, bfloat16 or float16 */
     VALUE_KEY,     /* uint32: [n,4], a struct philox_key per image; [n,1], its slot in a state */
     VALUE_PIXEL,   /* uint8, 0 .. 255 */
 };
@@ -266,7 +266,7 @@ extern const struct op_info op_info[OP_KINDS];
 const char *op_name(enum op_kind kind);
 
 /* Whether tensors and attributes are what engine/op.c says. float32 tensors stand for exact values
- * and, where none is bfloat16, for compute ones. 0, or -EINVAL naming what does not fit. */
+ * and, where none is of 16 bits, for compute ones. 0, or -EINVAL naming what does not fit. */
 int op_check(const struct kernel_spec *spec, struct error *err);
 
 /* The same of a spec whose outputs are still to come: gives all that are missing or have no

@@ -10,7 +10,7 @@
 
 enum dtype plan_dtype(const struct plan *plan, enum value_type type)
 {
-    return value_dtype(type, plan->precision == PRECISION_BF16 ? DTYPE_BF16 : DTYPE_F32);
+    return value_dtype(type, precision_dtype(plan->precision));
 }
 
 static bool writes_state(const struct program *p, const struct op *op)

@@ -160,10 +160,8 @@ int program_state(struct program *p, const char *name, struct shape shape)
 
 /* What an output of a spec is as a value; compute values are described as bfloat16. */
 static const enum value_type value_types[] = {
-    [DTYPE_F32] = VALUE_EXACT,
-    [DTYPE_BF16] = VALUE_COMPUTE,
-    [DTYPE_U32] = VALUE_KEY,
-    [DTYPE_U8] = VALUE_PIXEL,
+    [DTYPE_F32] = VALUE_EXACT, [DTYPE_BF16] = VALUE_COMPUTE, [DTYPE_F16] = VALUE_COMPUTE,
+    [DTYPE_U32] = VALUE_KEY,   [DTYPE_U8] = VALUE_PIXEL,
 };
 
 static struct tensor_desc describe(const struct program *p, int value, int n, enum dtype compute)

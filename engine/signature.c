@@ -146,8 +146,11 @@ static bool sizes_fit(struct signature *s, const struct pattern *p, const struct
 /* "exact [n,4,4,3]" */
 static void describe(const struct tensor_desc *tensor, char *text, size_t size)
 {
-    static const char *const names[] = {
-        [DTYPE_F32] = "exact", [DTYPE_BF16] = "compute", [DTYPE_U32] = "key", [DTYPE_U8] = "bytes"};
+    static const char *const names[] = {[DTYPE_F32] = "exact",
+                                        [DTYPE_BF16] = "compute",
+                                        [DTYPE_F16] = "compute",
+                                        [DTYPE_U32] = "key",
+                                        [DTYPE_U8] = "bytes"};
     const struct shape *shape = &tensor->shape;
     int used = snprintf(text, size, "%s [%s",
                         tensor->parameter ? "parameter"

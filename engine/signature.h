@@ -3,7 +3,7 @@
  * A signature lists tensors, e.g. "C:nhwi P:oikk ?P:o -> C:nHWo". In front of the colon stands what
  * a tensor holds:
  *     E   exact: float32
- *     C   compute: float32 or bfloat16, all of an operation alike
+ *     C   compute: float32, bfloat16 or float16, all of an operation alike
  *     a   E or C, all 'a' of an operation alike
  *     f   E or C, each for itself
  *     K   key or slot: uint32

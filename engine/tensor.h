@@ -6,9 +6,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum dtype { DTYPE_F32, DTYPE_BF16, DTYPE_U32, DTYPE_U8 };
+enum dtype { DTYPE_F32, DTYPE_BF16, DTYPE_F16, DTYPE_U32, DTYPE_U8 };
 
-size_t dtype_size(enum dtype dtype); /* bytes */
+size_t dtype_size(enum dtype dtype);     /* bytes */
+bool dtype_is_rounded(enum dtype dtype); /* of 16 bits: DTYPE_BF16, DTYPE_F16 */
+
+/* n numbers of one of the three floating types from float32, rounded to nearest even, and back. */
+void dtype_from_floats(enum dtype dtype, void *dst, const float *src, size_t n);
+void dtype_to_floats(enum dtype dtype, const void *src, float *dst, size_t n);
 
 enum { SHAPE_DIMS_MAX = 4 };
 

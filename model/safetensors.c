@@ -12,6 +12,7 @@
 #include <strings.h>
 
 #include "engine/base/bf16.h"
+#include "engine/base/f16.h"
 #include "engine/base/error.h"
 #include "engine/base/whole_file.h"
 #include "engine/device.h"
@@ -344,20 +345,6 @@ const char *safetensors_metadata(const struct safetensors *file, const char *key
     return json_string_value(json_object_get(file->metadata, key));
 }
 
-static double f16_to_double(uint16_t bits)
-{
-    int exponent = bits >> 10 & 31, fraction = bits & 1023;
-    double magnitude;
-
-    if (exponent == 31)
-        magnitude = fraction ? (double)NAN : (double)INFINITY;
-    else if (exponent == 0)
-        magnitude = ldexp(fraction, -24);
-    else
-        magnitude = ldexp(1024 + fraction, exponent - 25);
-    return bits & 0x8000 ? -magnitude : magnitude;
-}
-
 /* Element i; the data may be unaligned, which memcpy() of a known size does not mind. */
 static double element(const struct safetensors_tensor *tensor, size_t i)
 {
@@ -374,7 +361,7 @@ static double element(const struct safetensors_tensor *tensor, size_t i)
         return (double)bf16_to_float(half);
     case SAFETENSORS_F16:
         memcpy(&half, p, sizeof(half));
-        return f16_to_double(half);
+        return (double)f16_to_float(half);
     case SAFETENSORS_F32:
         memcpy(&single, p, sizeof(single));
         return (double)single;

@@ -52,9 +52,9 @@ struct arguments {
             "which algorithms compute what; default: $SOFTDIFF_CHOICES, " \
             "else those that come with softdiff"                          \
     }
-#define ARGUMENTS_PRECISION(out)                                          \
-    {                                                                     \
-        "precision", 0, ARGUMENT_TEXT, out, 0, 0, "P", "auto, fp32, bf16" \
+#define ARGUMENTS_PRECISION(out)                                                \
+    {                                                                           \
+        "precision", 0, ARGUMENT_TEXT, out, 0, 0, "P", "auto, fp32, bf16, fp16" \
     }
 
 /* What ARGUMENTS_CHOICES() begins with; NULL: the variable is not there. */

@@ -116,6 +116,8 @@ static int cpu_precision(struct device *device, enum precision wanted, enum prec
 {
     bool native = cpu_device(device)->native_bf16;
 
+    if (wanted == PRECISION_FP16)
+        return error_set(err, -ENOTSUP, "the cpu device computes in fp32 and bf16, not in fp16");
     if (wanted == PRECISION_BF16 && !native)
         return error_set(err, -ENOTSUP,
                          "bf16 needs a processor with AVX512-BF16 or AMX; this one has %s",
@@ -124,6 +126,15 @@ static int cpu_precision(struct device *device, enum precision wanted, enum prec
         wanted = native ? PRECISION_BF16 : PRECISION_FP32;
     *out = wanted;
     return 0;
+}
+
+static bool has_f16(const struct tensor_desc *tensors, int n)
+{
+    bool f16 = false;
+
+    for (int i = 0; i < n; i++)
+        f16 = f16 || (!tensors[i].absent && tensors[i].dtype == DTYPE_F16);
+    return f16;
 }
 
 static void cpu_describe(struct device *device, char *text, size_t size)
@@ -153,6 +164,8 @@ static int cpu_kernel_create(struct device *device, const struct kernel_spec *sp
 
     if (!creators[spec->kind])
         return error_set(err, -ENOTSUP, "the cpu device has no %s", op_name(spec->kind));
+    if (has_f16(spec->inputs, spec->n_inputs) || has_f16(spec->outputs, spec->n_outputs))
+        return error_set(err, -ENOTSUP, "the cpu device has no %s in fp16", op_name(spec->kind));
     if (creators[spec->kind] != cpu_convolution_create) {
         rc = device_algorithm_of(device, spec, 0, NULL, err); /* nobody may want another */
 

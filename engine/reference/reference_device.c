@@ -81,13 +81,13 @@ static const struct kernel_ops kernel_ops = {
     .destroy = kernel_destroy,
 };
 
-static bool has_bf16(const struct tensor_desc *tensors, int n)
+static bool has_rounded(const struct tensor_desc *tensors, int n)
 {
-    bool bf16 = false;
+    bool rounded = false;
 
     for (int i = 0; i < n; i++)
-        bf16 = bf16 || (!tensors[i].absent && tensors[i].dtype == DTYPE_BF16);
-    return bf16;
+        rounded = rounded || (!tensors[i].absent && dtype_is_rounded(tensors[i].dtype));
+    return rounded;
 }
 
 static int reference_kernel_create(struct device *device, const struct kernel_spec *spec,
@@ -97,8 +97,8 @@ static int reference_kernel_create(struct device *device, const struct kernel_sp
 
     if (!ops[spec->kind])
         return error_set(err, -ENOTSUP, "device \"reference\" has no %s", op_name(spec->kind));
-    if (has_bf16(spec->inputs, spec->n_inputs) || has_bf16(spec->outputs, spec->n_outputs))
-        return error_set(err, -ENOTSUP, "device \"reference\" has no %s in bf16",
+    if (has_rounded(spec->inputs, spec->n_inputs) || has_rounded(spec->outputs, spec->n_outputs))
+        return error_set(err, -ENOTSUP, "device \"reference\" has %s in fp32 only",
                          op_name(spec->kind));
     k = calloc(1, sizeof(*k));
     if (!k)
@@ -138,7 +138,7 @@ static int reference_open(int n_threads, struct device **out, struct error *err)
 static int reference_precision(struct device *device, enum precision wanted, enum precision *out,
                                struct error *err)
 {
-    if (wanted == PRECISION_BF16)
+    if (wanted == PRECISION_BF16 || wanted == PRECISION_FP16)
         return error_set(err, -ENOTSUP, "device \"reference\" computes in fp32 only");
     *out = PRECISION_FP32;
     return 0;

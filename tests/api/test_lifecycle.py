@@ -207,7 +207,7 @@ def test_bad_settings(tmp_path, run):
         (["--slotz", "3"], "unknown flag --slotz"),
         (["--config", str(bad)], '"slotz" is not a setting'),
         (["--device", "gpu", *ANYWHERE, "--check"], "gpu"),
-        (["--precision", "fp64"], "auto|fp32|bf16"),
+        (["--precision", "fp64"], "auto|fp32|bf16|fp16"),
         (["--device", "reference", "--precision", "bf16", *ANYWHERE, "--check"], "reference"),
     ]:
         result = run(*flags)

@@ -12,14 +12,18 @@ static const struct {
     /* Copies are exact. */
     {OP_CONCAT, 0, DTYPE_F32, {0, 0}},
     {OP_CONCAT, 0, DTYPE_BF16, {0, 0}},
+    {OP_CONCAT, 0, DTYPE_F16, {0, 0}},
     {OP_SLICE, 0, DTYPE_F32, {0, 0}},
     {OP_SLICE, 0, DTYPE_BF16, {0, 0}},
+    {OP_SLICE, 0, DTYPE_F16, {0, 0}},
     {OP_LOOKUP, 0, DTYPE_F32, {0, 0}},
     /* So are choices. */
     {OP_RELU, 0, DTYPE_F32, {0, 0}},
     {OP_RELU, 0, DTYPE_BF16, {0, 0}},
+    {OP_RELU, 0, DTYPE_F16, {0, 0}},
     {OP_MAX_POOL, 0, DTYPE_F32, {0, 0}},
     {OP_MAX_POOL, 0, DTYPE_BF16, {0, 0}},
+    {OP_MAX_POOL, 0, DTYPE_F16, {0, 0}},
     /* Rounded twice: p before the product with v, the gradient of the logits before those with k
      * and q. Over four seeds 1.4e-5 and 6.0e-3. */
     {OP_ATTENTION, 0, DTYPE_BF16, {0x1p-16, 8e-3}},

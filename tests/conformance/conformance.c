@@ -1,6 +1,6 @@
 /* Holds every device to the reference, operation by operation.
  *
- *     conformance [--device NAME] [--precision fp32|bf16] [--op NAME] [--algorithm NAME]
+ *     conformance [--device NAME] [--precision fp32|bf16|fp16] [--op NAME] [--algorithm NAME]
  *                 [--case I] [--seed N] [--bench]
  *
  * Without arguments: everything on every device, as TAP. --bench times the cases instead.
@@ -72,7 +72,7 @@ static int options_parse(int argc, char **argv, struct options *out)
 
 enum dtype subject_dtype(const struct subject *s)
 {
-    return s->precision == PRECISION_BF16 ? DTYPE_BF16 : DTYPE_F32;
+    return precision_dtype(s->precision);
 }
 
 void subject_name(const struct subject *s, enum op_kind kind, int index, char *text, int size)
@@ -115,10 +115,10 @@ bool subject_has_case(const struct subject *s, enum op_kind kind, int index)
     if (s->precision == PRECISION_FP32)
         return true;
     for (int i = 0; i < c.spec.n_inputs; i++) {
-        if (c.spec.inputs[i].dtype == DTYPE_BF16)
+        if (dtype_is_rounded(c.spec.inputs[i].dtype))
             return true;
     }
-    return c.spec.outputs[0].dtype == DTYPE_BF16;
+    return dtype_is_rounded(c.spec.outputs[0].dtype);
 }
 
 /* The cases of an operation by one algorithm. Returns whether the options select anything. */
@@ -204,7 +204,7 @@ static bool run_device(struct device *device, struct device *reference,
 
     ops->describe(device, text, sizeof(text));
     tap_note("device %s: %s", ops->name, text);
-    for (int p = PRECISION_FP32; p <= PRECISION_BF16; p++) {
+    for (int p = PRECISION_FP32; p < PRECISIONS; p++) {
         struct error err;
 
         if (options->precision != PRECISION_AUTO && (int)options->precision != p)

@@ -256,7 +256,7 @@ static int ratio_measure(struct device *device, const struct cost_row *row, int 
 static void check_row(struct device *device, const struct cost_row *row, enum precision precision)
 {
     const char *name = device_base(device)->ops->name;
-    enum dtype dtype = precision == PRECISION_BF16 ? DTYPE_BF16 : DTYPE_F32;
+    enum dtype dtype = precision_dtype(precision);
     double worst = 0;
     int worst_width = 0;
 

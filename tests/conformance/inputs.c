@@ -1,5 +1,4 @@
 #include "tests/conformance/inputs.h"
-#include "engine/base/bf16.h"
 #include "engine/base/error.h"
 #include "engine/base/philox.h"
 #include "tests/conformance/runner.h"
@@ -17,7 +16,17 @@ static bool multiplies_parameters(enum op_kind kind)
            kind == OP_CONVOLUTION_GRAD_DATA || kind == OP_LINEAR || kind == OP_LINEAR_GRAD_DATA;
 }
 
-static void draw(const struct tensor_desc *desc, const struct fill *fill, bool as_bf16,
+static float rounded(float x, enum dtype dtype)
+{
+    float stored, y;
+
+    dtype_from_floats(dtype, &stored, &x, 1);
+    dtype_to_floats(dtype, &stored, &y, 1);
+    return y;
+}
+
+/* as: the type whose numbers the elements are, whatever type they are stored in. */
+static void draw(const struct tensor_desc *desc, const struct fill *fill, enum dtype as,
                  uint32_t stream, int index, uint64_t seed, struct tensor *out)
 {
     const struct philox_key key = philox_key(seed, (uint32_t)index, 0);
@@ -43,27 +52,28 @@ static void draw(const struct tensor_desc *desc, const struct fill *fill, bool a
             if (desc->dtype == DTYPE_U32)
                 ((uint32_t *)out->data)[i] = words[i - first];
             else
-                tensor_store(out, i, as_bf16 ? bf16_to_float(bf16_from_float(x)) : x);
+                tensor_store(out, i, rounded(x, as));
         }
     }
 }
 
-static bool has_bf16(const struct kernel_spec *spec)
+/* What parameters are rounded to before they are multiplied. */
+static enum dtype rounding_of(const struct kernel_spec *spec)
 {
-    for (int i = 0; i < spec->n_inputs; i++) {
-        if (spec->inputs[i].dtype == DTYPE_BF16)
-            return true;
+    for (int i = 0; i < spec->n_inputs && multiplies_parameters(spec->kind); i++) {
+        if (dtype_is_rounded(spec->inputs[i].dtype))
+            return spec->inputs[i].dtype;
     }
-    return false;
+    return DTYPE_F32;
 }
 
 void inputs_draw(const struct op_case *c, int index, uint64_t seed, struct tensor_set *set)
 {
     const struct kernel_spec *spec = &c->spec;
-    const bool round_parameters = has_bf16(spec) && multiplies_parameters(spec->kind);
+    const enum dtype rounding = rounding_of(spec);
 
     for (int i = 0; i < spec->n_inputs; i++)
-        draw(&spec->inputs[i], &c->fill[i], round_parameters && spec->inputs[i].parameter,
+        draw(&spec->inputs[i], &c->fill[i], spec->inputs[i].parameter ? rounding : DTYPE_F32,
              (uint32_t)i, index, seed, &set->inputs[i]);
 }
 
@@ -72,7 +82,7 @@ void inputs_draw_cotangent(const struct tensor_desc *desc, int output, int index
 {
     const struct fill fill = {.scale = 1};
 
-    draw(desc, &fill, false, (uint32_t)(STREAM_COTANGENT + output), index, seed, out);
+    draw(desc, &fill, DTYPE_F32, (uint32_t)(STREAM_COTANGENT + output), index, seed, out);
 }
 
 int inputs_reference(struct device *reference, const struct kernel_spec *spec,

@@ -237,21 +237,29 @@ void contract_check(enum op_kind kind)
     tap_result(ok, "%s refuses what does not fit", op_name(kind));
 }
 
-void refusal_check(const struct subject *s, enum op_kind kind)
+static void refusal_check_in(const struct subject *s, enum op_kind kind, enum precision precision)
 {
+    const struct device_ops *ops = device_base(s->device)->ops;
     struct kernel *kernel = NULL;
     struct error err = {""};
-    struct op_case bf16;
+    struct op_case rounded;
     struct subject other = *s;
     int rc;
 
-    other.precision = PRECISION_BF16;
-    if (!subject_has_case(&other, kind, 0))
+    other.precision = precision;
+    if (ops->precision(s->device, precision, &precision, NULL) == 0 ||
+        !subject_has_case(&other, kind, 0))
         return;
-    case_make(kind, 0, DTYPE_BF16, &bf16);
-    rc = kernel_create(s->device, &bf16.spec, &kernel, &err);
+    case_make(kind, 0, precision_dtype(precision), &rounded);
+    rc = kernel_create(s->device, &rounded.spec, &kernel, &err);
     if (rc == 0)
         kernel->ops->destroy(kernel);
-    tap_result(rc == -ENOTSUP && strstr(err.text, op_name(kind)), "%s refuses %s in bf16",
-               device_base(s->device)->ops->name, op_name(kind));
+    tap_result(rc == -ENOTSUP && strstr(err.text, op_name(kind)), "%s refuses %s in %s", ops->name,
+               op_name(kind), precision_name(precision));
+}
+
+void refusal_check(const struct subject *s, enum op_kind kind)
+{
+    refusal_check_in(s, kind, PRECISION_BF16);
+    refusal_check_in(s, kind, PRECISION_FP16);
 }

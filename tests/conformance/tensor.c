@@ -1,5 +1,4 @@
 #include "tests/conformance/tensor.h"
-#include "engine/base/bf16.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,17 +11,17 @@ size_t tensor_bytes(const struct tensor_desc *desc)
 
 double tensor_at(const struct tensor *tensor, size_t i)
 {
-    if (tensor->desc.dtype == DTYPE_BF16)
-        return bf16_to_float(((const uint16_t *)tensor->data)[i]);
-    return ((const float *)tensor->data)[i];
+    float x;
+
+    dtype_to_floats(tensor->desc.dtype,
+                    (const char *)tensor->data + i * dtype_size(tensor->desc.dtype), &x, 1);
+    return x;
 }
 
 void tensor_store(struct tensor *tensor, size_t i, float x)
 {
-    if (tensor->desc.dtype == DTYPE_BF16)
-        ((uint16_t *)tensor->data)[i] = bf16_from_float(x);
-    else
-        ((float *)tensor->data)[i] = x;
+    dtype_from_floats(tensor->desc.dtype, (char *)tensor->data + i * dtype_size(tensor->desc.dtype),
+                      &x, 1);
 }
 
 void tensor_init(struct tensor *tensor, const struct tensor_desc *desc)

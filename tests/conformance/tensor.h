@@ -17,7 +17,7 @@ struct tensor_set {
 
 size_t tensor_bytes(const struct tensor_desc *desc);
 
-/* Element i as a number; float32 and bfloat16 only. */
+/* Element i as a number; of the floating types only. */
 double tensor_at(const struct tensor *tensor, size_t i);
 
 /* Allocates data (content undefined) for desc, none if it is absent. Out of memory ends the

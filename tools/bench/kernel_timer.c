@@ -1,5 +1,4 @@
 #include "tools/bench/kernel_timer.h"
-#include "engine/base/bf16.h"
 #include "engine/base/clock.h"
 #include "engine/base/error.h"
 #include "engine/base/philox.h"
@@ -41,22 +40,19 @@ static void *draw(const struct tensor_desc *desc, int input)
     size_t count = tensor_count(desc);
     struct philox_key key = philox_key(0, (uint32_t)input, 0);
     float *numbers = malloc(count * sizeof(*numbers) + 1);
-    uint16_t *halves = malloc(count * sizeof(*halves) + 1);
+    void *stored = malloc(count * sizeof(*numbers) + 1);
 
-    void *kept = desc->dtype == DTYPE_BF16 ? (void *)halves : numbers;
-
-    if (!numbers || !halves) {
+    if (!numbers || !stored) {
         free(numbers);
-        free(halves);
+        free(stored);
         return NULL;
     }
     philox_uniforms(&key, PHILOX_STREAM_START, count, numbers);
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++)
         numbers[i] -= 0.5f;
-        halves[i] = bf16_from_float(numbers[i]);
-    }
-    free(kept == numbers ? (void *)halves : numbers);
-    return kept;
+    dtype_from_floats(desc->dtype, stored, numbers, count);
+    free(numbers);
+    return stored;
 }
 
 static int input_create(struct kernel_timer *t, const struct tensor_desc *desc, int input,

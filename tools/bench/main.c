@@ -87,7 +87,7 @@ int main(int argc, char **argv)
     const struct argument table[] = {
         {"batch", 'b', ARGUMENT_TEXT, &o.batches, 0, 0, "LIST", "images; default 1"},
         {"threads", 't', ARGUMENT_TEXT, &o.threads, 0, 0, "LIST", "default 1"},
-        {"precision", 'p', ARGUMENT_TEXT, &o.precisions, 0, 0, "LIST", "of auto, fp32, bf16"},
+        {"precision", 'p', ARGUMENT_TEXT, &o.precisions, 0, 0, "LIST", "of auto, fp32, bf16, fp16"},
         ARGUMENTS_DEVICE(&o.device),
         ARGUMENTS_CHOICES(&o.choices),
         {"train", 0, ARGUMENT_FLAG, &o.train, 0, 0, NULL, "loss and gradients instead"},

@@ -129,26 +129,37 @@ static int run_sides(struct comparison *c, struct error *err)
     return rc;
 }
 
-/* Whether one of the sides rounds a value of this type to bfloat16. */
-static bool is_rounded(const struct comparison *c, int value)
+/* What the side that rounds a value more makes of it. */
+static enum dtype coarser_dtype(const struct comparison *c, int value)
 {
     const struct value *v = program_value(c->computed, value);
+    enum dtype coarser = DTYPE_F32;
 
-    return v->type == VALUE_COMPUTE && (side_precision(c->sides[0]) == PRECISION_BF16 ||
-                                        side_precision(c->sides[1]) == PRECISION_BF16);
+    for (int i = 0; i < 2 && v->type == VALUE_COMPUTE; i++) {
+        enum dtype dtype = precision_dtype(side_precision(c->sides[i]));
+
+        if (limit_of_dtype(dtype).nmse > limit_of_dtype(coarser).nmse)
+            coarser = dtype;
+    }
+    return coarser;
+}
+
+static double limit_of_value(const struct comparison *c, int value)
+{
+    return limit_of_dtype(value >= 0 ? coarser_dtype(c, value) : DTYPE_F32).nmse;
 }
 
 static double tolerance_of(const struct comparison *c, const struct op *op)
 {
-    bool rounded = false;
+    double limit = 0;
 
     if (c->options->tolerance > 0)
         return c->options->tolerance;
     for (int i = 0; i < op->n_inputs; i++)
-        rounded |= op->inputs[i] >= 0 && is_rounded(c, op->inputs[i]);
+        limit = fmax(limit, limit_of_value(c, op->inputs[i]));
     for (int i = 0; i < op->n_outputs; i++)
-        rounded |= is_rounded(c, op->outputs[i]);
-    return limit_margin * limit_of_dtype(rounded ? DTYPE_BF16 : DTYPE_F32).nmse;
+        limit = fmax(limit, limit_of_value(c, op->outputs[i]));
+    return limit_margin * limit;
 }
 
 /* Of what an operation reads. */
@@ -270,8 +281,7 @@ static void print_row(const struct comparison *c, const struct row *row)
     const struct value *v = program_value(c->computed, row->value);
     char shape[TENSOR_TEXT_BYTES], module[MODULE_BYTES + 2];
 
-    tensor_text(&v->shape, is_rounded(c, row->value) ? DTYPE_BF16 : DTYPE_F32, shape,
-                sizeof(shape));
+    tensor_text(&v->shape, coarser_dtype(c, row->value), shape, sizeof(shape));
     snprintf(module, sizeof(module), row->inherited ? "(%s)" : "%s", row->module);
     printf("%5d %s %-18s %-30s %-18s %10.2g %10.2g %10.2g\n", row->op, exceeds(row) ? "!" : " ",
            op_name(op->kind), module, shape, row->nmse_in, row->difference.nmse,

@@ -23,7 +23,7 @@ enum { SHOWN = 5 };
  * the same id draw. NULL with err set. */
 static json_t *describe_determinism(const char *choices, struct error *err)
 {
-    static const enum precision precisions[] = {PRECISION_FP32, PRECISION_BF16};
+    static const enum precision precisions[] = {PRECISION_FP32, PRECISION_BF16, PRECISION_FP16};
     char machine[DEVICE_MACHINE_BYTES];
     struct device *device;
     json_t *json;

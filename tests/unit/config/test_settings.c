@@ -126,7 +126,7 @@ static void test_bad_flags(void **state)
         {"--drain-timeout 25", "is not a duration"},
         {"--drain-timeout 25h", "is not a duration"},
         {"--request-timeout 0s", "out of range"},
-        {"--precision fp8", "\"fp8\" is not one of auto|fp32|bf16"},
+        {"--precision fp8", "\"fp8\" is not one of auto|fp32|bf16|fp16"},
         {"--precision fp", "is not one of"},
         {"--log-level infos", "is not one of"},
         {"--listen 8080", "--listen: \"8080\" is not an address"},

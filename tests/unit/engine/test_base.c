@@ -1,6 +1,7 @@
 #include "engine/base/bf16.h"
 #include "engine/base/choice.h"
 #include "engine/base/error.h"
+#include "engine/base/f16.h"
 #include "engine/base/philox.h"
 #include "engine/base/pool.h"
 #include "engine/base/printable.h"
@@ -332,6 +333,68 @@ static void bf16_survives_the_way_to_float_and_back(void **state)
     }
 }
 
+static void f16_rounds_to_nearest_even(void **state)
+{
+    static const struct {
+        uint32_t bits;
+        uint16_t want;
+    } rows[] = {
+        {0x3f800000, 0x3c00}, /* 1 */
+        {0x3f800fff, 0x3c00}, /* below the middle */
+        {0x3f801000, 0x3c00}, /* the middle goes to even, down */
+        {0x3f801001, 0x3c01}, /* above it */
+        {0x3f803000, 0x3c02}, /* the middle goes to even, up */
+        {0xbf803000, 0xbc02}, /* and so for negative numbers */
+        {0x3fffffff, 0x4000}, /* carries into the exponent */
+        {0x477fe000, 0x7bff}, /* 65504, the largest */
+        {0x477fefff, 0x7bff}, /* below 65520 */
+        {0x477ff000, 0x7c00}, /* 65520 becomes infinity */
+        {0xff7fffff, 0xfc00}, /* and so does all that is larger */
+        {0x7f800000, 0x7c00}, /* infinities stay */
+        {0x80000000, 0x8000}, /* zeros keep their sign */
+        {0x38800000, 0x0400}, /* 2^-14, the smallest normal number */
+        {0x387fffff, 0x0400}, /* just below it */
+        {0x33800000, 0x0001}, /* 2^-24, the smallest */
+        {0x33000000, 0x0000}, /* half of it goes to even */
+        {0xb3000001, 0x8001}, /* more than half */
+        {0x33c00000, 0x0002}, /* 1.5 of it goes to even */
+    };
+
+    for (size_t i = 0; i < N_ELEMENTS(rows); i++)
+        assert_int_equal(f16_from_float(float_of(rows[i].bits)), rows[i].want);
+}
+
+static void f16_keeps_nan(void **state)
+{
+    static const uint32_t nans[] = {0x7fc00000, 0xffc00000, 0x7f800001, 0xff80ffff, 0x7fffffff};
+
+    for (size_t i = 0; i < N_ELEMENTS(nans); i++)
+        assert_true(isnan(f16_to_float(f16_from_float(float_of(nans[i])))));
+}
+
+/* By the definition of the format, in double. */
+static double f16_value(uint32_t bits)
+{
+    int exponent = bits >> 10 & 31, fraction = bits & 1023;
+    double size = exponent ? ldexp(1024 + fraction, exponent - 25) : ldexp(fraction, -24);
+
+    if (exponent == 31)
+        size = fraction ? (double)NAN : (double)INFINITY;
+    return bits & 0x8000 ? -size : size;
+}
+
+static void f16_is_the_number_it_says(void **state)
+{
+    for (uint32_t bits = 0; bits <= 0xffff; bits++) {
+        const float x = f16_to_float((uint16_t)bits);
+        const double want = f16_value(bits);
+
+        assert_true(isnan(want) ? isnan(x) : (double)x == want && !signbit(x) == !signbit(want));
+        if (!isnan(x))
+            assert_int_equal(f16_from_float(x), bits);
+    }
+}
+
 static void choice_is_found_or_told(void **state)
 {
     static const char *const names[] = {"spiral", "random", "rows"};
@@ -393,6 +456,9 @@ int main(void)
         cmocka_unit_test(choice_is_found_or_told),
         cmocka_unit_test(bf16_rounds_to_nearest_even),
         cmocka_unit_test(bf16_keeps_nan),
+        cmocka_unit_test(f16_rounds_to_nearest_even),
+        cmocka_unit_test(f16_keeps_nan),
+        cmocka_unit_test(f16_is_the_number_it_says),
         cmocka_unit_test(bf16_survives_the_way_to_float_and_back),
     };
 
