@@ -20,7 +20,7 @@ static const struct setting table[] = {
      "address of probes and the view of the queue"},
     {"model", SETTING_MODELS, FIELD(models), NULL, 0, 0, NULL,
      "NAME=PATH of a checkpoint; repeat for more, the first is the default"},
-    {"device", SETTING_NAME, FIELD(device), "auto", 0, 0, NULL, "auto, cpu or reference"},
+    {"device", SETTING_NAME, FIELD(device), "auto", 0, 0, NULL, "auto, cuda:N, cpu or reference"},
     {"precision", SETTING_CHOICE, FIELD(precision), "auto", 0, 0, "auto|fp32|bf16|fp16",
      "arithmetic; auto: the fastest that the processor has"},
     {"choices", SETTING_FILE, FIELD(choices), "", 0, 0, NULL,

@@ -1,22 +1,11 @@
 #include "engine/device.h"
 #include "engine/base/choice.h"
 #include "engine/base/error.h"
-#include "engine/base/pool.h"
 #include "engine/choices.h"
-#include "engine/cpu/cpu_device.h"
-#include "engine/reference/reference_device.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-
-/* In the order in which "auto" tries them; reference is never chosen for its speed. */
-static const struct device_ops *const devices[] = {
-    &cpu_device_ops,
-    &reference_device_ops,
-};
-
-enum { N_DEVICES = sizeof(devices) / sizeof(devices[0]) };
 
 static const char *const precision_names[] = {"auto", "fp32", "bf16", "fp16"};
 
@@ -41,87 +30,6 @@ enum dtype precision_dtype(enum precision p)
         {[PRECISION_FP32] = DTYPE_F32, [PRECISION_BF16] = DTYPE_BF16, [PRECISION_FP16] = DTYPE_F16};
 
     return dtypes[p];
-}
-
-static int unknown_device(const char *name, struct error *err)
-{
-    error_set(err, -EINVAL, "unknown device \"%s\": known are auto", name);
-    for (int i = 0; err && i < N_DEVICES; i++) {
-        size_t used = strlen(err->text);
-
-        snprintf(err->text + used, sizeof(err->text) - used, ", %s", devices[i]->name);
-    }
-    return -EINVAL;
-}
-
-static int open_by_name(const char *name, int n_threads, struct device **out, struct error *err)
-{
-    /* The first that this machine can run. */
-    for (int i = 0; strcmp(name, "auto") == 0; i++) {
-        int rc = devices[i]->open(n_threads, out, err);
-
-        if (rc != -ENOTSUP || i == N_DEVICES - 1)
-            return rc;
-    }
-    for (int i = 0; i < N_DEVICES; i++) {
-        if (strcmp(name, devices[i]->name) == 0)
-            return devices[i]->open(n_threads, out, err);
-    }
-    return unknown_device(name, err);
-}
-
-static int open_choices(const char *path, struct choices **out, struct error *err)
-{
-    struct choices *choices;
-    int rc = choices_create(&choices, err);
-
-    if (rc < 0)
-        return rc;
-    rc = path && *path ? choices_read(choices, path, err) : choices_read_shipped(choices, err);
-    if (rc < 0) {
-        choices_destroy(choices);
-        return rc;
-    }
-    *out = choices;
-    return 0;
-}
-
-int device_open(const char *name, int n_threads, const char *choices, struct device **out,
-                struct error *err)
-{
-    struct choices *table;
-    int rc;
-
-    if (n_threads < 0)
-        return error_set(err, -EINVAL, "a device cannot have %d threads", n_threads);
-    if (n_threads == 0)
-        n_threads = pool_available_threads();
-    rc = open_choices(choices, &table, err);
-    if (rc < 0)
-        return rc;
-    rc = open_by_name(name, n_threads, out, err);
-    if (rc < 0) {
-        choices_destroy(table);
-        return rc;
-    }
-    ((struct device_base *)*out)->choices = table;
-    return 0;
-}
-
-void device_close(struct device *device)
-{
-    struct choices *choices;
-
-    if (!device)
-        return;
-    choices = device_base(device)->choices;
-    device_base(device)->ops->close(device);
-    choices_destroy(choices);
-}
-
-const char *device_name_at(int i)
-{
-    return i >= 0 && i < N_DEVICES ? devices[i]->name : NULL;
 }
 
 const struct device_base *device_base(const struct device *device)

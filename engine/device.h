@@ -3,8 +3,9 @@
  * A device is a const table of functions, chosen at run time by name:
  *     reference   plain loops, double accumulators, float32 only; the definition
  *     cpu         oneDNN and own vector loops; float32, bfloat16
+ *     cuda:N      GPU N, in a module (engine/module.h); float16, bfloat16, float32
  *     auto        the fastest this machine has
- * engine/device.c lists the tables; nothing else knows which exist.
+ * engine/device_list.c lists the tables; nothing else knows which exist.
  *
  * A kernel is one operation made ready once for concrete shapes: primitives, choices, packed
  * weight formats. Running it allocates nothing. Kernels of one device may run in several threads
@@ -100,8 +101,12 @@ struct plan_outline {
 
 struct device_ops {
     const char *name;
-    /* n_threads >= 1. 0, or -ENOTSUP when this machine cannot run it, -ENOMEM, -EIO. */
-    int (*open)(int n_threads, struct device **out, struct error *err);
+    /* How many of the kind this machine has: 1 or more, -ENOTSUP where it has none. Optional where
+     * there is one. */
+    int (*count)(struct error *err);
+    /* ordinal: which of several, from 0. n_threads >= 1. 0, or -ENOTSUP when this machine cannot run
+     * it, -ENOMEM, -EIO. */
+    int (*open)(int ordinal, int n_threads, struct device **out, struct error *err);
     void (*close)(struct device *device);
     /* Resolves PRECISION_AUTO and refuses what the machine lacks: 0 or -ENOTSUP. */
     int (*precision)(struct device *device, enum precision wanted, enum precision *out,
@@ -145,7 +150,7 @@ struct device_ops {
 /* The part of struct device that engine/ reads. Tables embed it first in their own struct. */
 struct device_base {
     const struct device_ops *ops;
-    struct choices *choices; /* owned by device.c */
+    struct choices *choices; /* owned by device_list.c */
 };
 
 /* Opens a device by name. n_threads 0: as many as this process may use. choices: a file that says
@@ -156,8 +161,20 @@ int device_open(const char *name, int n_threads, const char *choices, struct dev
                 struct error *err);
 void device_close(struct device *device);
 
-/* Names of the tables in this build, "auto" not included; NULL past the end. */
+/* Names of the devices that every machine has; NULL past the end. */
 const char *device_name_at(int i);
+
+enum { DEVICES_MAX = 64, DEVICE_NAME_BYTES = 32 };
+
+/* A device as people are told of it. */
+struct device_entry {
+    char name[DEVICE_NAME_BYTES]; /* to open it by */
+    bool usable;
+    char text[256]; /* what it is, or why it cannot be used */
+};
+
+/* All that this machine has or might have, each opened for a moment. Returns how many. */
+int device_list(struct device_entry entries[DEVICES_MAX]);
 
 const struct device_base *device_base(const struct device *device);
 

@@ -44,7 +44,7 @@ struct arguments {
     }
 #define ARGUMENTS_DEVICE(out)                                                 \
     {                                                                         \
-        "device", 0, ARGUMENT_TEXT, out, 0, 0, "NAME", "auto, cpu, reference" \
+        "device", 0, ARGUMENT_TEXT, out, 0, 0, "NAME", "auto, cuda:N, cpu, reference" \
     }
 #define ARGUMENTS_CHOICES(out)                                            \
     {                                                                     \

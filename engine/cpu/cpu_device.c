@@ -85,7 +85,7 @@ static void cpu_close(struct device *device)
     free(cpu);
 }
 
-static int cpu_open(int n_threads, struct device **out, struct error *err)
+static int cpu_open(int ordinal, int n_threads, struct device **out, struct error *err)
 {
     struct cpu_device *cpu = calloc(1, sizeof(*cpu));
     int rc;

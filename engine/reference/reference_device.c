@@ -119,7 +119,7 @@ static void reference_close(struct device *device)
     free(device);
 }
 
-static int reference_open(int n_threads, struct device **out, struct error *err)
+static int reference_open(int ordinal, int n_threads, struct device **out, struct error *err)
 {
     struct device *device = calloc(1, sizeof(*device));
     int rc;

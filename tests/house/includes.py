@@ -39,7 +39,7 @@ MAY_INCLUDE = {
 
 # The one list of tables: it names every device.
 EXCEPTIONS = {
-    "engine/device.c": ("engine/cpu", "engine/cuda", "engine/reference"),
+    "engine/device_list.c": ("engine/cpu", "engine/cuda", "engine/reference"),
 }
 
 # Libraries by the start of their headers' names, and the folders that own them.
@@ -50,6 +50,7 @@ LIBRARIES = {
     "cuda": ("engine/cuda",),
     "cudnn": ("engine/cuda",),
     "nccl": ("engine/cuda",),
+    "mma.h": ("engine/cuda",),
     "lapack": ("model/fit",),
     "nettle": ("api", "model"),
     "jansson.h": ("model", "config", "api", "server", "tools", "tools/bench", "tools/eval",
@@ -64,7 +65,7 @@ LIBRARIES = {
 
 # The C library, and what Linux adds to it.
 C_LIBRARY = {
-    "assert.h", "complex.h", "ctype.h", "dirent.h", "errno.h", "fcntl.h", "fenv.h", "float.h",
+    "assert.h", "complex.h", "ctype.h", "dirent.h", "dlfcn.h", "errno.h", "fcntl.h", "fenv.h", "float.h",
     "getopt.h", "inttypes.h", "libgen.h", "limits.h", "locale.h", "math.h", "netdb.h", "poll.h",
     "pthread.h", "pwd.h", "sched.h", "setjmp.h", "signal.h", "stdalign.h", "stdarg.h",
     "stdatomic.h", "stdbool.h", "stddef.h", "stdint.h", "stdio.h", "stdlib.h", "stdnoreturn.h",

@@ -11,7 +11,10 @@ import sources
 import tap
 
 # Files that may ask, and why.
-MAY_ASK = {}
+MAY_ASK = {
+    "meson.build": "-Dcuda=auto, the default, takes CUDA where it is; the summary says",
+    "engine/cuda/meson.build": "likewise",
+}
 
 
 def main():

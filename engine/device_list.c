@@ -1,0 +1,203 @@
+/* The devices that there are, by name. */
+#include "engine/base/error.h"
+#include "engine/base/pool.h"
+#include "engine/choices.h"
+#include "engine/cpu/cpu_device.h"
+#include "engine/device.h"
+#include "engine/module.h"
+#include "engine/reference/reference_device.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* In the order in which "auto" tries them; reference is never chosen for its speed. */
+static const struct device_kind {
+    const char *name;
+    const struct device_ops *ops; /* NULL: in a module of this name */
+    /* A library without which the module need not be loaded, which takes longer. */
+    const char *driver;
+    bool hidden; /* never chosen by "auto" */
+} kinds[] = {
+    {.name = "cuda", .driver = "libcuda.so.1"},
+    {.name = "cpu", .ops = &cpu_device_ops},
+    {.name = "reference", .ops = &reference_device_ops},
+    {.name = "cudasim", .hidden = true},
+};
+
+enum { N_KINDS = sizeof(kinds) / sizeof(kinds[0]) };
+
+static int find_driver(const char *driver, struct error *err)
+{
+    void *library = driver ? dlopen(driver, RTLD_LAZY | RTLD_LOCAL) : NULL;
+
+    if (driver && !library)
+        return error_set(err, -ENOTSUP, "there is no driver: %s", dlerror());
+    if (library)
+        dlclose(library);
+    return 0;
+}
+
+static int find_ops(const struct device_kind *kind, const struct device_ops **out,
+                    struct error *err)
+{
+    int rc;
+
+    *out = kind->ops;
+    if (kind->ops)
+        return 0;
+    rc = find_driver(kind->driver, err);
+    return rc < 0 ? rc : module_load(kind->name, out, err);
+}
+
+static int open_kind(const struct device_kind *kind, int ordinal, int n_threads,
+                     struct device **out, struct error *err)
+{
+    const struct device_ops *ops;
+    int rc = find_ops(kind, &ops, err);
+
+    if (rc == 0)
+        rc = ops->open(ordinal, n_threads, out, err);
+    if (rc < 0 && !kind->ops)
+        error_prefix(err, "device \"%s\": ", kind->name);
+    return rc == -ENOENT ? -ENOTSUP : rc;
+}
+
+static int open_first(int n_threads, struct device **out, struct error *err)
+{
+    int rc = -ENOTSUP;
+
+    for (int i = 0; i < N_KINDS && rc == -ENOTSUP; i++) {
+        if (!kinds[i].hidden)
+            rc = open_kind(&kinds[i], 0, n_threads, out, err);
+    }
+    return rc;
+}
+
+/* What follows the name of a kind: nothing, or ":" and which of several; -1: something else. */
+static int parse_ordinal(const char *text)
+{
+    char *end;
+    long ordinal;
+
+    if (*text == '\0')
+        return 0;
+    if (text[0] != ':' || text[1] < '0' || text[1] > '9')
+        return -1;
+    ordinal = strtol(text + 1, &end, 10);
+    return *end == '\0' && ordinal < DEVICES_MAX ? (int)ordinal : -1;
+}
+
+static int open_by_name(const char *name, int n_threads, struct device **out, struct error *err)
+{
+    if (strcmp(name, "auto") == 0)
+        return open_first(n_threads, out, err);
+    for (int i = 0; i < N_KINDS; i++) {
+        size_t length = strlen(kinds[i].name);
+        int ordinal = strncmp(name, kinds[i].name, length) == 0 ? parse_ordinal(name + length) : -1;
+
+        if (ordinal == 0 || (ordinal > 0 && !kinds[i].ops))
+            return open_kind(&kinds[i], ordinal, n_threads, out, err);
+    }
+    return error_set(err, -EINVAL, "unknown device \"%s\": known are auto, cuda:N, cpu, reference",
+                     name);
+}
+
+static int open_choices(const char *path, struct choices **out, struct error *err)
+{
+    struct choices *choices;
+    int rc = choices_create(&choices, err);
+
+    if (rc < 0)
+        return rc;
+    rc = path && *path ? choices_read(choices, path, err) : choices_read_shipped(choices, err);
+    if (rc < 0) {
+        choices_destroy(choices);
+        return rc;
+    }
+    *out = choices;
+    return 0;
+}
+
+int device_open(const char *name, int n_threads, const char *choices, struct device **out,
+                struct error *err)
+{
+    struct choices *table;
+    int rc;
+
+    if (n_threads < 0)
+        return error_set(err, -EINVAL, "a device cannot have %d threads", n_threads);
+    if (n_threads == 0)
+        n_threads = pool_available_threads();
+    rc = open_choices(choices, &table, err);
+    if (rc < 0)
+        return rc;
+    rc = open_by_name(name, n_threads, out, err);
+    if (rc < 0) {
+        choices_destroy(table);
+        return rc;
+    }
+    ((struct device_base *)*out)->choices = table;
+    return 0;
+}
+
+void device_close(struct device *device)
+{
+    struct choices *choices;
+
+    if (!device)
+        return;
+    choices = device_base(device)->choices;
+    device_base(device)->ops->close(device);
+    choices_destroy(choices);
+}
+
+const char *device_name_at(int i)
+{
+    for (int j = 0; i >= 0 && j < N_KINDS; j++) {
+        if (kinds[j].ops && i-- == 0)
+            return kinds[j].name;
+    }
+    return NULL;
+}
+
+/* The devices of a kind, from the first place on. */
+static int list_kind(const struct device_kind *kind, struct device_entry *entries, int n_max)
+{
+    const struct device_ops *ops;
+    struct error err;
+    int n = 1, rc = find_ops(kind, &ops, &err);
+
+    if (rc == -ENOENT && kind->hidden)
+        return 0;
+    if (rc == 0 && ops->count)
+        n = ops->count(&err);
+    if (n < 1) /* say why */
+        n = 1;
+    for (int i = 0; i < n && i < n_max; i++) {
+        struct device *device = NULL;
+
+        snprintf(entries[i].name, sizeof(entries[i].name), n > 1 ? "%s:%d" : "%s", kind->name, i);
+        if (rc == 0)
+            rc = ops->open(i, 1, &device, &err);
+        entries[i].usable = rc == 0;
+        if (device)
+            ops->describe(device, entries[i].text, sizeof(entries[i].text));
+        else
+            snprintf(entries[i].text, sizeof(entries[i].text), "%s", err.text);
+        if (device)
+            ops->close(device);
+    }
+    return n < n_max ? n : n_max;
+}
+
+int device_list(struct device_entry entries[DEVICES_MAX])
+{
+    int n = 0;
+
+    for (int i = 0; i < N_KINDS; i++)
+        n += list_kind(&kinds[i], entries + n, DEVICES_MAX - n);
+    return n;
+}
