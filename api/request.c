@@ -1,6 +1,7 @@
 #include "api/request.h"
 
 #include "api/problem.h"
+#include "api/query.h"
 #include "api/seed.h"
 
 #include <errno.h>
@@ -9,6 +10,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* So many digits are a number in every case; more are in no range of ours. */
+enum { NUMBER_DIGITS_MAX = 15 };
 
 static void read_seed(const json_t *value, struct samples_request *out, struct problem *problem)
 {
@@ -59,27 +63,34 @@ static const struct field {
     enum { FIELD_SEED, FIELD_COUNT, FIELD_NAME, FIELD_ON_DISCONNECT } kind;
     size_t offset;     /* in struct samples_request */
     size_t max_offset; /* in struct samples_limits */
+    int forms;         /* of enum request_form */
 } fields[] = {
-    {"seed", FIELD_SEED, offsetof(struct samples_request, seed), 0},
-    {"n", FIELD_COUNT, offsetof(struct samples_request, n), offsetof(struct samples_limits, n_max)},
+    {"seed", FIELD_SEED, offsetof(struct samples_request, seed), 0, REQUEST_SAMPLES},
+    {"n", FIELD_COUNT, offsetof(struct samples_request, n), offsetof(struct samples_limits, n_max),
+     REQUEST_SAMPLES},
     {"nfe", FIELD_COUNT, offsetof(struct samples_request, nfe),
-     offsetof(struct samples_limits, nfe_max)},
+     offsetof(struct samples_limits, nfe_max), REQUEST_SAMPLES | REQUEST_PERMALINK},
     {"timeout_ms", FIELD_COUNT, offsetof(struct samples_request, timeout_ms),
-     offsetof(struct samples_limits, timeout_max_ms)},
-    {"sampler", FIELD_NAME, offsetof(struct samples_request, sampler), 0},
-    {"corruption", FIELD_NAME, offsetof(struct samples_request, corruption), 0},
-    {"model", FIELD_NAME, offsetof(struct samples_request, model), 0},
-    {"on_disconnect", FIELD_ON_DISCONNECT, 0, 0},
+     offsetof(struct samples_limits, timeout_max_ms), REQUEST_SAMPLES},
+    {"sampler", FIELD_NAME, offsetof(struct samples_request, sampler), 0,
+     REQUEST_SAMPLES | REQUEST_PERMALINK},
+    {"corruption", FIELD_NAME, offsetof(struct samples_request, corruption), 0,
+     REQUEST_SAMPLES | REQUEST_PERMALINK},
+    {"model", FIELD_NAME, offsetof(struct samples_request, model), 0, REQUEST_SAMPLES},
+    {"on_disconnect", FIELD_ON_DISCONNECT, 0, 0, REQUEST_SAMPLES},
+    {"determinism", FIELD_NAME, offsetof(struct samples_request, determinism), 0,
+     REQUEST_PERMALINK},
 };
 
-static void read_field(const char *key, const json_t *value, const struct samples_limits *limits,
-                       struct samples_request *out, struct problem *problem)
+static void read_field(const char *key, const json_t *value, enum request_form form,
+                       const struct samples_limits *limits, struct samples_request *out,
+                       struct problem *problem)
 {
     const struct field *f = fields, *end = fields + sizeof(fields) / sizeof(fields[0]);
     char *to;
     int max;
 
-    while (f < end && strcmp(f->name, key) != 0)
+    while (f < end && (!(f->forms & (int)form) || strcmp(f->name, key) != 0))
         f++;
     if (f == end) {
         problem_add_field(problem, key, "is not a field of this request");
@@ -105,6 +116,13 @@ static void read_field(const char *key, const json_t *value, const struct sample
     }
 }
 
+static void set_defaults(const struct samples_limits *limits, struct samples_request *out)
+{
+    memset(out, 0, sizeof(*out));
+    out->n = 1;
+    out->timeout_ms = limits->timeout_max_ms;
+}
+
 int samples_request_parse(const char *body, size_t size, const struct samples_limits *limits,
                           struct samples_request *out, struct problem *problem)
 {
@@ -114,9 +132,7 @@ int samples_request_parse(const char *body, size_t size, const struct samples_li
     const char *key;
     char *quoted;
 
-    memset(out, 0, sizeof(*out));
-    out->n = 1;
-    out->timeout_ms = limits->timeout_max_ms;
+    set_defaults(limits, out);
     if (size == 0)
         return 0;
 
@@ -136,7 +152,46 @@ int samples_request_parse(const char *body, size_t size, const struct samples_li
     if (!json_is_object(root))
         problem_set(problem, 422, "the body must be a JSON object");
 
-    json_object_foreach(root, key, value) read_field(key, value, limits, out, problem);
+    json_object_foreach(root, key, value)
+        read_field(key, value, REQUEST_SAMPLES, limits, out, problem);
     json_decref(root);
+    return problem->status ? -EINVAL : 0;
+}
+
+/* Numbers of a query are text: as JSON would have them. */
+static json_t *query_value(const char *text)
+{
+    size_t n = strlen(text);
+
+    if (n > 0 && n <= NUMBER_DIGITS_MAX && strspn(text, "0123456789") == n)
+        return json_integer(strtoll(text, NULL, 10));
+    return json_string(text);
+}
+
+int samples_request_parse_query(const char *query, const struct samples_limits *limits,
+                                struct samples_request *out, struct problem *problem)
+{
+    json_t *seen = json_object(), *value;
+    struct query_pair pair;
+    int rc = seen ? 0 : problem_set(problem, 503, "out of memory");
+
+    set_defaults(limits, out);
+    while (rc == 0 && (rc = query_next(&query, &pair)) > 0) {
+        value = query_value(pair.value);
+        if (!value || json_object_get(seen, pair.name))
+            rc = problem_set(problem, value ? 400 : 503, "%s",
+                             value ? "the query has a name twice" : "out of memory");
+        else
+            rc = json_object_set(seen, pair.name, value) < 0
+                     ? problem_set(problem, 503, "out of memory")
+                     : 0;
+        if (rc == 0)
+            read_field(pair.name, value, REQUEST_PERMALINK, limits, out, problem);
+        json_decref(value);
+    }
+    json_decref(seen);
+    if (rc < 0 && !problem->status)
+        problem_set(problem, 400,
+                    "the query is not made of name=value with & between, in printable ASCII");
     return problem->status ? -EINVAL : 0;
 }

@@ -1,4 +1,5 @@
-/* The body of POST /v1/samples as a struct.
+/* What requests for images say, as a struct: one table of fields for the body of POST /v1/samples and
+ * for the query of a permalink, each of which has some of them.
  *
  *     seed        0 .. 2^64-1, a number or a decimal string; absent: drawn by the daemon
  *     n           images, 1 .. limits.n_max; default 1. Image i has the seed seed + i (mod 2^64)
@@ -8,8 +9,10 @@
  *     model       name; default: the first with that corruption
  *     timeout_ms  1 .. limits.timeout_max_ms, which is also the default
  *     on_disconnect  "cancel", the default, or "finish"
+ *     determinism the determinism id that the image is wanted from; of permalinks only
  *
- * null is as good as absent, and 49.0 as good as 49. An empty body is an empty object. Thread: any.
+ * null is as good as absent, and 49.0 as good as 49. An empty body is an empty object. In a query,
+ * numbers are decimal. Thread: any.
  */
 #ifndef API_REQUEST_H
 #define API_REQUEST_H
@@ -29,10 +32,14 @@ struct samples_request {
     int nfe; /* 0: absent */
     int timeout_ms;
     bool finish; /* on_disconnect: the client may close its sending side, or go */
-    char sampler[LIMITS_NAME_BYTES + 1];    /* empty: absent; not checked against what exists */
-    char corruption[LIMITS_NAME_BYTES + 1]; /* empty: absent */
-    char model[LIMITS_NAME_BYTES + 1];      /* empty: absent */
+    char sampler[LIMITS_NAME_BYTES + 1];     /* empty: absent; not checked against what exists */
+    char corruption[LIMITS_NAME_BYTES + 1];  /* empty: absent */
+    char model[LIMITS_NAME_BYTES + 1];       /* empty: absent */
+    char determinism[LIMITS_NAME_BYTES + 1]; /* empty: absent */
 };
+
+/* Whose fields they are. */
+enum request_form { REQUEST_SAMPLES = 1, REQUEST_PERMALINK = 2 };
 
 /* Parses and checks everything that needs no knowledge of models and samplers.
  *
@@ -43,5 +50,10 @@ struct samples_request {
  */
 int samples_request_parse(const char *body, size_t size, const struct samples_limits *limits,
                           struct samples_request *out, struct problem *problem);
+
+/* The same for the query of a permalink, "sampler=momentum&nfe=49", NULL: none. 400 for what is not
+ * percent-encoded well or has a name twice. */
+int samples_request_parse_query(const char *query, const struct samples_limits *limits,
+                                struct samples_request *out, struct problem *problem);
 
 #endif

@@ -1,5 +1,6 @@
 #include "api/response.h"
 
+#include "api/permalink.h"
 #include "api/pictures/png.h"
 #include "api/seed.h"
 #include "engine/base/error.h"
@@ -10,16 +11,28 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* No time and no names: the same image has the same bytes. */
+static const char provenance[] =
+    "<?xpacket begin=\"\xef\xbb\xbf\" id=\"W5M0MpCehiHzreSzNTczkc9d\"?>"
+    "<x:xmpmeta xmlns:x=\"adobe:ns:meta/\">"
+    "<rdf:RDF xmlns:rdf=\"http://www.w3.org/1999/02/22-rdf-syntax-ns#\">"
+    "<rdf:Description rdf:about=\"\" "
+    "xmlns:Iptc4xmpExt=\"http://iptc.org/std/Iptc4xmpExt/2008-02-29/\" "
+    "xmlns:xmp=\"http://ns.adobe.com/xap/1.0/\" xmp:CreatorTool=\"softdiff\" "
+    "Iptc4xmpExt:DigitalSourceType="
+    "\"http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia\"/>"
+    "</rdf:RDF></x:xmpmeta><?xpacket end=\"r\"?>";
+
 static json_t *params(const struct samples_response *r, uint64_t seed)
 {
-    return json_pack("{s:s, s:s#, s:s, s:s, s:s, s:i, s:o}", "model", r->model, "checkpoint",
+    return json_pack("{s:s, s:s#, s:s, s:s, s:s, s:i, s:s, s:o}", "model", r->model, "checkpoint",
                      r->checkpoint, RESPONSE_DIGEST_CHARS, "precision", r->precision, "corruption",
-                     r->corruption, "sampler", r->sampler, "nfe", r->nfe, "seed",
-                     seed_to_json(seed));
+                     r->corruption, "sampler", r->sampler, "nfe", r->nfe, "determinism",
+                     r->determinism, "seed", seed_to_json(seed));
 }
 
-static int encode_image(const struct samples_response *r, int i, uint8_t **out, size_t *size,
-                        struct error *err)
+int samples_response_png(const struct samples_response *r, int i, uint8_t **out, size_t *size,
+                         struct error *err)
 {
     size_t image_bytes = (size_t)r->side_px * (size_t)r->side_px * (size_t)r->channels;
     json_t *json = params(r, r->seed + (uint64_t)i);
@@ -28,7 +41,11 @@ static int encode_image(const struct samples_response *r, int i, uint8_t **out, 
 
     if (text)
         rc = png_encode(r->side_px, r->side_px, r->channels, r->pixels + (size_t)i * image_bytes,
-                        "softdiff:params", text, out, size, err);
+                        (struct png_note[]){
+                            {"softdiff:params", text, false},
+                            {"XML:com.adobe.xmp", provenance, true},
+                        },
+                        2, out, size, err);
     else
         error_set(err, rc, "out of memory describing an image");
     free(text);
@@ -36,16 +53,18 @@ static int encode_image(const struct samples_response *r, int i, uint8_t **out, 
     return rc;
 }
 
-static json_t *image_to_json(uint64_t seed, const uint8_t *png, size_t size)
+static json_t *image_to_json(const struct samples_response *r, int i, const uint8_t *png,
+                             size_t size)
 {
     size_t n = BASE64_ENCODE_RAW_LENGTH(size);
-    char *text = malloc(n);
+    char *text = malloc(n), url[PERMALINK_BYTES];
     json_t *json = NULL;
 
     if (text) {
+        permalink_write(r, i, url);
         base64_encode_raw(text, size, png);
-        json = json_pack("{s:o, s:o}", "seed", seed_to_json(seed), "png",
-                         json_stringn_nocheck(text, n));
+        json = json_pack("{s:o, s:s, s:o}", "seed", seed_to_json(r->seed + (uint64_t)i), "url", url,
+                         "png", json_stringn_nocheck(text, n));
     }
     free(text);
     return json;
@@ -61,10 +80,10 @@ static int encode_all(const struct samples_response *r, uint8_t **out, size_t *s
     int rc = 0;
 
     for (int i = 0; i < r->n && rc == 0; i++) {
-        rc = encode_image(r, i, &png, &png_size, err);
+        rc = samples_response_png(r, i, &png, &png_size, err);
         if (rc < 0)
             goto out;
-        if (json_array_append_new(images, image_to_json(r->seed + (uint64_t)i, png, png_size)) < 0)
+        if (json_array_append_new(images, image_to_json(r, i, png, png_size)) < 0)
             rc = error_set(err, -ENOMEM, "out of memory writing an answer");
         free(png);
     }
@@ -86,5 +105,5 @@ out:
 int samples_response_encode(const struct samples_response *r, bool bare_png, uint8_t **out,
                             size_t *size, struct error *err)
 {
-    return bare_png ? encode_image(r, 0, out, size, err) : encode_all(r, out, size, err);
+    return bare_png ? samples_response_png(r, 0, out, size, err) : encode_all(r, out, size, err);
 }

@@ -1,11 +1,13 @@
 /* The answer to POST /v1/samples: one PNG, or JSON with PNGs in base64.
  *
  *     {"model": "faces", "checkpoint": "3f2a9c0d17be", "precision": "bf16", "corruption": "blur",
- *      "sampler": "sde-2m", "nfe": 20, "seed": 7,
- *      "images": [{"seed": 7, "png": "<base64>"}, ..]}
+ *      "sampler": "sde-2m", "nfe": 20, "determinism": "0123456789abcdef", "seed": 7,
+ *      "images": [{"seed": 7, "url": "/v1/models/faces@..", "png": "<base64>"}, ..]}
  *
  * Every PNG carries the same fields without images, with its own seed, as the text
- * "softdiff:params". Thread: any (made for the pool, off the loop).
+ * "softdiff:params", and says in XMP that it was made by a trained model, in the words of IPTC's
+ * DigitalSourceType, as programs that look for such marks read it. url is the pinned permalink.
+ * Thread: any (made for the pool, off the loop).
  */
 #ifndef API_RESPONSE_H
 #define API_RESPONSE_H
@@ -23,7 +25,8 @@ struct samples_response {
     const char *corruption;
     const char *sampler;
     int nfe;
-    uint64_t seed; /* of the first image */
+    const char *determinism; /* determinism id of the device */
+    uint64_t seed;           /* of the first image */
     int n;
     int side_px, channels;
     const uint8_t *pixels; /* [n, side_px, side_px, channels] */
@@ -35,5 +38,9 @@ enum { RESPONSE_DIGEST_CHARS = 12 };
  * 0, -EINVAL or -ENOMEM. */
 int samples_response_encode(const struct samples_response *r, bool bare_png, uint8_t **out,
                             size_t *size, struct error *err);
+
+/* The PNG of image i alone. 0, -EINVAL or -ENOMEM. */
+int samples_response_png(const struct samples_response *r, int i, uint8_t **out, size_t *size,
+                         struct error *err);
 
 #endif

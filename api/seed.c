@@ -23,7 +23,7 @@ struct json_t *seed_to_json(uint64_t seed)
     return json_string(text);
 }
 
-static int read_decimal(const char *text, size_t size, uint64_t *out)
+int seed_from_text(const char *text, size_t size, uint64_t *out)
 {
     uint64_t value = 0, digit;
 
@@ -46,7 +46,7 @@ int seed_from_json(const struct json_t *value, uint64_t *out)
     double real = json_real_value(value);
 
     if (json_is_string(value))
-        return read_decimal(json_string_value(value), json_string_length(value), out);
+        return seed_from_text(json_string_value(value), json_string_length(value), out);
     if (json_is_integer(value) && json_integer_value(value) >= 0)
         *out = (uint64_t)json_integer_value(value);
     else if (json_is_real(value) && real >= 0 && real <= (double)exact_max &&

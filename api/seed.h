@@ -17,6 +17,9 @@ struct json_t *seed_to_json(uint64_t seed);
 /* 0 or -EINVAL. Numbers with a point or an exponent count where they are whole and below 2^53. */
 int seed_from_json(const struct json_t *value, uint64_t *out);
 
+/* n decimal digits. 0 or -EINVAL. */
+int seed_from_text(const char *text, size_t n, uint64_t *out);
+
 /* A JSON text whose seeds can be read: jansson's integers end at 2^63 - 1, so the numbers from there
  * on that stand behind the keys "seed" of the outermost object are put into quotes. What is no JSON
  * stays none. out: malloc'ed, owned by the caller; NULL: the text is good as it is. 0 or -ENOMEM. */

@@ -46,22 +46,56 @@ static int read_number(const char *text, long long *out, const char **rest)
     return errno || *out > 1000000000 ? -EINVAL : 0;
 }
 
+static const struct unit {
+    const char *suffix;
+    int factor;
+} durations[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}},
+  sizes[] = {{"", 1}, {"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}};
+
+/* A number and one of n units. 0 or -EINVAL. */
+static int read_quantity(const char *text, const struct unit *units, size_t n, long long *out)
+{
+    const char *suffix;
+
+    if (read_number(text, out, &suffix) < 0)
+        return -EINVAL;
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(suffix, units[i].suffix) == 0) {
+            *out *= units[i].factor;
+            return 0;
+        }
+    return -EINVAL;
+}
+
 static int set_duration(struct settings *s, const struct setting *setting, const char *text,
                         struct error *err)
 {
-    static const struct {
-        const char *suffix;
-        int ms;
-    } units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}};
-    const char *suffix;
     long long value;
 
-    if (read_number(text, &value, &suffix) == 0)
-        for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
-            if (strcmp(suffix, units[i].suffix) == 0)
-                return set_integer(s, setting, value * units[i].ms, err);
+    if (read_quantity(text, durations, sizeof(durations) / sizeof(durations[0]), &value) == 0)
+        return set_integer(s, setting, value, err);
     return error_set(err, -EINVAL, "\"%s\" is not a duration, expected e.g. 500ms, 25s or 2m",
                      text);
+}
+
+static int set_size(struct settings *s, const struct setting *setting, const char *text,
+                    struct error *err)
+{
+    long long value;
+
+    if (read_quantity(text, sizes, sizeof(sizes) / sizeof(sizes[0]), &value) == 0)
+        return set_integer(s, setting, value, err);
+    return error_set(err, -EINVAL, "\"%s\" is not a size, expected e.g. 64MiB, 512KiB or 0", text);
+}
+
+/* The size in its largest unit. */
+static json_t *size_to_json(int bytes)
+{
+    size_t i = sizeof(sizes) / sizeof(sizes[0]) - 1;
+
+    while (bytes == 0 ? i > 0 : bytes % sizes[i].factor != 0)
+        i--;
+    return json_sprintf("%d%s", bytes / sizes[i].factor, sizes[i].suffix);
 }
 
 static int set_choice(struct settings *s, const struct setting *setting, const char *text,
@@ -167,6 +201,8 @@ int setting_set_text(struct settings *s, const struct setting *setting, const ch
         return set_integer(s, setting, value, err);
     case SETTING_DURATION:
         return set_duration(s, setting, text, err);
+    case SETTING_BYTES:
+        return set_size(s, setting, text, err);
     case SETTING_MODELS:
         return add_models(s, text, err);
     }
@@ -214,7 +250,8 @@ int setting_set_json(struct settings *s, const struct setting *setting, struct j
     char path[SETTINGS_PATH_BYTES];
     int rc;
 
-    if (setting->type == SETTING_INTEGER && json_is_integer(value))
+    if ((setting->type == SETTING_INTEGER || setting->type == SETTING_BYTES) &&
+        json_is_integer(value))
         return set_integer(s, setting, json_integer_value(value), err);
     if (setting->type == SETTING_MODELS)
         return set_models(s, value, folder, err);
@@ -253,6 +290,9 @@ struct json_t *setting_to_json(const struct settings *s, const struct setting *s
         snprintf(text, sizeof(text), number % 1000 ? "%dms" : "%ds",
                  number % 1000 ? number : number / 1000);
         return json_string(text);
+    case SETTING_BYTES:
+        memcpy(&number, field, sizeof(number));
+        return size_to_json(number);
     case SETTING_MODELS:
         models = json_object();
         for (int i = 0; i < s->n_models; i++)

@@ -19,6 +19,7 @@ enum setting_type {
     SETTING_NAME,
     SETTING_INTEGER,
     SETTING_DURATION, /* ms */
+    SETTING_BYTES,
     SETTING_MODELS,
 };
 
@@ -27,7 +28,7 @@ struct setting {
     enum setting_type type;
     size_t offset;        /* of the field of struct settings */
     const char *fallback; /* the default */
-    int min, max;         /* integers and durations */
+    int min, max;         /* integers, durations, sizes */
     const char *choices;  /* "a|b|c" */
     const char *help;
 };

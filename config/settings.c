@@ -6,6 +6,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <jansson.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -36,6 +37,8 @@ static const struct setting table[] = {
      "network evaluations per image"},
     {"request-timeout", SETTING_DURATION, FIELD(request_timeout_ms), "60s", 1, 86400000, NULL,
      "longest time from request to answer; beyond it 504"},
+    {"response-cache", SETTING_BYTES, FIELD(response_cache_bytes), "64MiB", 0, INT_MAX, NULL,
+     "memory for images that were asked for by their address; 0: none"},
     {"max-connections", SETTING_INTEGER, FIELD(max_connections), "1024", 1, 65536, NULL,
      "open connections to the API"},
     {"max-connections-per-ip", SETTING_INTEGER, FIELD(max_connections_per_ip), "256", 0, 65536,
@@ -287,6 +290,7 @@ void settings_help(FILE *file)
         [SETTING_NAME] = "NAME",
         [SETTING_INTEGER] = "N",
         [SETTING_DURATION] = "DURATION",
+        [SETTING_BYTES] = "SIZE",
         [SETTING_MODELS] = "NAME=PATH",
     };
 

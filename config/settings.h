@@ -2,7 +2,8 @@
  * a file, the environment and the command line; the later of these wins.
  *
  * A setting "max-queue" is the flag --max-queue, the variable SOFTDIFF_MAX_QUEUE and the key
- * "max_queue" of the JSON file. Durations are "25s", "500ms" or "2m". Models are name=path;
+ * "max_queue" of the JSON file. Durations are "25s", "500ms" or "2m", sizes "64MiB",
+ * "512KiB" or bytes. Models are name=path;
  * --model repeats, SOFTDIFF_MODEL separates by commas, the file has {"model": {"name": "path"}}; a
  * list replaces that of a weaker source. Paths of a file are relative to its folder, others to the
  * working one. Unknown variables are ignored (orchestrators invent some
@@ -51,6 +52,7 @@ struct settings {
     int max_images;
     int max_nfe;
     int request_timeout_ms;
+    int response_cache_bytes; /* 0: none */
     int max_connections;
     int max_connections_per_ip; /* 0: no limit */
     int header_timeout_ms;

@@ -6,11 +6,13 @@
 #include "engine/base/headroom.h"
 #include "engine/base/log.h"
 #include "server/admission.h"
+#include "server/drawing.h"
 #include "server/file_limit.h"
 #include "server/listener.h"
+#include "server/permalinks.h"
+#include "server/picture_cache.h"
 #include "server/refusal.h"
 #include "server/routes.h"
-#include "server/samples.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -68,7 +70,9 @@ static void finish(struct daemon *d)
     listener_destroy(d->public);
     listener_destroy(d->admin);
     engine_thread_stop(d->engine);
-    samples_destroy(d->samples);
+    permalinks_destroy(d->permalinks);
+    picture_cache_destroy(d->cache);
+    drawings_destroy(d->drawings);
     admission_destroy(d->admission);
     uv_close((uv_handle_t *)&d->wake, NULL);
     uv_close((uv_handle_t *)&d->sigterm, NULL);
@@ -83,19 +87,19 @@ static void on_drain_look(uv_timer_t *timer)
     uint64_t elapsed_ms = ms_since(d->drain_started_ns);
     uint64_t limit_ms = (uint64_t)d->settings->drain_timeout_ms;
 
-    if (samples_in_progress(d->samples) == 0) {
+    if (drawings_in_progress(d->drawings) == 0) {
         if (listener_exchanges(d->public) == 0 || elapsed_ms > limit_ms + ANSWER_SENDING_MS)
             finish(d);
         return;
     }
     if (elapsed_ms >= limit_ms && !d->cancelled) {
-        log_write(LOG_WARN, "event=drain_timeout requests=%d", samples_in_progress(d->samples));
+        log_write(LOG_WARN, "event=drain_timeout requests=%d", drawings_in_progress(d->drawings));
         d->cancelled = true;
-        samples_cancel_all(d->samples);
+        drawings_cancel_all(d->drawings);
     }
     if (elapsed_ms > limit_ms + CANCELLING_MS) {
         /* The engine's thread hangs inside the device: it cannot be joined, only left behind. */
-        log_write(LOG_ERROR, "event=stuck requests=%d", samples_in_progress(d->samples));
+        log_write(LOG_ERROR, "event=stuck requests=%d", drawings_in_progress(d->drawings));
         d->exit_status = DAEMON_STATUS_STUCK;
         uv_stop(&d->loop);
     }
@@ -124,7 +128,7 @@ static void on_signal(uv_signal_t *handle, int number)
     }
     if (d->phase < DAEMON_LEAVING) {
         log_write(LOG_INFO, "event=drain signal=%d requests=%d", number,
-                  samples_in_progress(d->samples));
+                  drawings_in_progress(d->drawings));
         if (d->phase == DAEMON_READY && d->settings->drain_delay_ms > 0) {
             d->phase = DAEMON_LEAVING;
             uv_timer_start(&d->drain, on_delay_over, (uint64_t)d->settings->drain_delay_ms, 0);
@@ -134,11 +138,11 @@ static void on_signal(uv_signal_t *handle, int number)
         return;
     }
     log_write(LOG_INFO, "event=drain_now signal=%d requests=%d", number,
-              samples_in_progress(d->samples));
+              drawings_in_progress(d->drawings));
     if (d->phase == DAEMON_LEAVING)
         drain(d);
     d->cancelled = true;
-    samples_cancel_all(d->samples);
+    drawings_cancel_all(d->drawings);
 }
 
 /* The engine */
@@ -161,7 +165,7 @@ static void on_wake(uv_async_t *handle)
             drain(d);
         }
     }
-    samples_collect(d->samples);
+    drawings_collect(d->drawings);
 }
 
 static void wake(void *arg)
@@ -308,7 +312,11 @@ static int start(struct daemon *d, struct error *err)
     if (rc == 0)
         rc = admission_create(d->settings, d->engine, &d->admission, err);
     if (rc == 0)
-        rc = samples_create(&d->loop, d->admission, d->engine, &d->samples, err);
+        rc = drawings_create(&d->loop, d->admission, d->engine, &d->drawings, err);
+    if (rc == 0)
+        rc = picture_cache_create((size_t)d->settings->response_cache_bytes, &d->cache, err);
+    if (rc == 0)
+        rc = permalinks_create(d, &d->permalinks, err);
     return rc;
 }
 

@@ -20,7 +20,9 @@
 struct admission;
 struct error;
 struct listener;
-struct samples;
+struct permalinks;
+struct picture_cache;
+struct drawings;
 struct settings;
 
 enum daemon_phase { DAEMON_LOADING, DAEMON_READY, DAEMON_LEAVING, DAEMON_DRAINING };
@@ -42,7 +44,9 @@ struct daemon {
     struct listener *public, *admin;
     struct engine_thread *engine;
     struct admission *admission;
-    struct samples *samples;
+    struct drawings *drawings;
+    struct picture_cache *cache;
+    struct permalinks *permalinks;
 };
 
 /* What the probes say: "loading", "ready", "draining", "stalled" or "failed". */

@@ -5,9 +5,9 @@
 #include "model/sampling.h"
 #include "server/admission.h"
 #include "server/daemon.h"
+#include "server/drawing.h"
 #include "server/engine_model.h"
 #include "server/listener.h"
-#include "server/samples.h"
 #include "server/selection.h"
 
 #include <jansson.h>
@@ -166,5 +166,5 @@ char *describe_queue(const struct daemon *d)
                              "evaluations", (json_int_t)stats.evaluations, "evaluations_per_s",
                              stats.evaluations_per_s, "retry_after_s",
                              admission_retry_after_s(d->admission), "requests",
-                             samples_to_json(d->samples)));
+                             drawings_to_json(d->drawings)));
 }

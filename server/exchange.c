@@ -8,52 +8,19 @@
 #include "api/problem.h"
 #include "server/connection.h"
 #include "server/exchange_hooks.h"
+#include "server/exchange_parts.h"
 #include "server/guard.h"
-#include "server/request_id.h"
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <uv.h>
 
-enum { FIELDS_MAX = 128, HEADERS_MAX = 8 };
+enum { FIELDS_MAX = 128 };
 
-enum stage { STAGE_HEAD, STAGE_BODY, STAGE_COMPLETE };
-
-struct header {
-    const char *name;
-    char value[256];
-};
-
-struct exchange {
-    struct exchanges *all;
-    struct connection *connection;
-    struct MHD_Connection *mhd;
-    enum stage stage;
-    char *target; /* owned */
-    char *path;   /* owned */
-    char method[16];
-    char id[REQUEST_ID_BYTES];
-    const char *route;
-    const void *context;
-    uint64_t started_ns;
-    char *body; /* owned */
-    size_t body_size;
-    bool body_too_large, out_of_memory;
-    struct header headers[HEADERS_MAX];
-    int n_headers;
-    bool close, ignore_body, half_close;
-    bool suspended, gone;
-    bool answered; /* response is set, or there was no memory for it */
-    struct MHD_Response *response;
-    int status;
-    size_t response_bytes;
-    void (*on_gone)(void *arg);
-    void *on_gone_arg;
-};
-
-static void wake(struct exchange *x)
+void exchange_wake(struct exchange *x)
 {
     connection_unwatch(x->connection);
     x->suspended = false;
@@ -69,7 +36,26 @@ static void on_gone(void *arg)
     if (x->on_gone)
         x->on_gone(x->on_gone_arg);
     x->on_gone = NULL;
-    wake(x);
+    exchange_wake(x);
+}
+
+/* The path of the absolute form comes after scheme and authority. 0 or -ENOMEM. */
+static int split_target(struct exchange *x)
+{
+    const char *path = x->target;
+
+    if (*path != '/') {
+        path = strstr(path, "://");
+        path = path ? strchr(path + 3, '/') : NULL;
+        path = path ? path : "/";
+    }
+    x->path = strndup(path, strcspn(path, "#"));
+    if (!x->path)
+        return -ENOMEM;
+    x->query = strchr(x->path, '?');
+    if (x->query)
+        *x->query++ = '\0';
+    return 0;
 }
 
 void *exchange_on_target(void *cls, const char *target, struct MHD_Connection *mhd)
@@ -77,7 +63,6 @@ void *exchange_on_target(void *cls, const char *target, struct MHD_Connection *m
     const union MHD_ConnectionInfo *info;
     struct exchanges *all = cls;
     struct exchange *x;
-    const char *path;
 
     info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
     if (!info || !info->socket_context)
@@ -89,18 +74,9 @@ void *exchange_on_target(void *cls, const char *target, struct MHD_Connection *m
     x->mhd = mhd;
     x->route = "-";
     x->started_ns = uv_hrtime();
-    /* The path of the absolute form comes after scheme and authority. */
-    path = target;
-    if (*path != '/') {
-        path = strstr(target, "://");
-        path = path ? strchr(path + 3, '/') : NULL;
-        path = path ? path : "/";
-    }
     x->target = strdup(target);
-    x->path = strndup(path, strcspn(path, "?#"));
-    if (!x->target || !x->path) {
+    if (!x->target || split_target(x) < 0) {
         free(x->target);
-        free(x->path);
         free(x);
         return NULL;
     }
@@ -159,14 +135,6 @@ static enum MHD_Result on_field(void *cls, enum MHD_ValueKind kind, const char *
     return MHD_YES;
 }
 
-static void respond_status(struct exchange *x, int status, const char *detail)
-{
-    struct problem problem = {0};
-
-    problem_set(&problem, status, "%s", detail);
-    exchange_respond_problem(x, &problem);
-}
-
 static void respond_too_large(struct exchange *x)
 {
     struct problem problem = {0};
@@ -199,7 +167,7 @@ static void guard(struct exchange *x, const char *method, const char *version)
     if (status == 415)
         exchange_add_header(x, "Accept-Encoding", "identity");
     if (status != 0)
-        respond_status(x, status, why);
+        exchange_respond_status(x, status, why);
 }
 
 static void begin(struct exchange *x, const char *method, const char *version)
@@ -251,7 +219,7 @@ static void complete(struct exchange *x)
     if (x->body_too_large)
         respond_too_large(x);
     else if (x->out_of_memory)
-        respond_status(x, 503, "out of memory");
+        exchange_respond_status(x, 503, "out of memory");
     else
         x->all->options.complete(x, x->all->options.arg);
 }
@@ -279,7 +247,7 @@ enum MHD_Result exchange_on_request(void *cls, struct MHD_Connection *mhd, const
         begin(x, method, version);
         /* An answer before a body closes the connection, as it must; one without a body need not,
          * but the library would: it is sent on the next call. */
-        if (x->answered && (x->close || exchange_announces_body(x)))
+        if (x->answered && (x->head.close || exchange_announces_body(x)))
             return send_response(x);
         connection_set_deadline(x->connection, x->all->options.header_timeout_ms);
         return MHD_YES;
@@ -321,6 +289,11 @@ const char *exchange_path(const struct exchange *x)
     return x->path;
 }
 
+const char *exchange_query(const struct exchange *x)
+{
+    return x->query;
+}
+
 const char *exchange_header(const struct exchange *x, const char *name)
 {
     return MHD_lookup_connection_value(x->mhd, MHD_HEADER_KIND, name);
@@ -357,87 +330,6 @@ void exchange_set_context(struct exchange *x, const void *context)
 const void *exchange_context(const struct exchange *x)
 {
     return x->context;
-}
-
-void exchange_add_header(struct exchange *x, const char *name, const char *value)
-{
-    if (x->n_headers == HEADERS_MAX)
-        return;
-    x->headers[x->n_headers].name = name;
-    snprintf(x->headers[x->n_headers].value, sizeof(x->headers[0].value), "%s", value);
-    x->n_headers++;
-}
-
-void exchange_set_close(struct exchange *x)
-{
-    x->close = true;
-}
-
-void exchange_respond(struct exchange *x, int status, const char *content_type, const void *body,
-                      size_t size, void *owned)
-{
-    struct MHD_Response *response;
-    bool ok = true;
-
-    /* The library takes a void pointer even where it only reads. */
-    if (owned)
-        response =
-            MHD_create_response_from_buffer_with_free_callback(size, (void *)(uintptr_t)body, free);
-    else
-        response =
-            MHD_create_response_from_buffer(size, (void *)(uintptr_t)body, MHD_RESPMEM_PERSISTENT);
-    if (!response)
-        free(owned);
-    for (int i = 0; response && i < x->n_headers; i++)
-        ok &= MHD_add_response_header(response, x->headers[i].name, x->headers[i].value);
-    if (response) {
-        ok &= MHD_add_response_header(response, "Content-Type", content_type);
-        ok &= MHD_add_response_header(response, "X-Request-ID", x->id);
-        ok &= MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
-        ok &= MHD_add_response_header(response, "Cache-Control", "no-store");
-        if (x->close)
-            ok &= MHD_add_response_header(response, "Connection", "close");
-        if (!ok) {
-            MHD_destroy_response(response);
-            response = NULL;
-        }
-    }
-    x->answered = true;
-    x->response = response;
-    x->response_bytes = size;
-    x->status = status;
-    x->on_gone = NULL;
-    if (x->suspended)
-        wake(x);
-}
-
-void exchange_respond_text(struct exchange *x, int status, const char *content_type, char *text)
-{
-    if (text)
-        exchange_respond(x, status, content_type, text, strlen(text), text);
-    else
-        respond_status(x, 503, "out of memory");
-}
-
-void exchange_respond_json(struct exchange *x, int status, char *text)
-{
-    exchange_respond_text(x, status, "application/json", text);
-}
-
-void exchange_respond_problem(struct exchange *x, const struct problem *problem)
-{
-    static const char no_memory[] = "{\"status\":503,\"title\":\"Service Unavailable\"}";
-    char *text = problem_to_json(problem, x->id);
-    char seconds[16];
-
-    if (problem->retry_after_s > 0) {
-        snprintf(seconds, sizeof(seconds), "%d", problem->retry_after_s);
-        exchange_add_header(x, "Retry-After", seconds);
-    }
-    if (text)
-        exchange_respond(x, problem->status, PROBLEM_CONTENT_TYPE, text, strlen(text), text);
-    else
-        exchange_respond(x, 503, PROBLEM_CONTENT_TYPE, no_memory, strlen(no_memory), NULL);
 }
 
 void exchange_expect_half_close(struct exchange *x)

@@ -25,6 +25,7 @@
 
 struct exchange;
 struct problem;
+struct shared_bytes;
 
 /* How the exchanges of a listener go. */
 struct exchange_options {
@@ -43,7 +44,8 @@ struct exchange_options {
 /* What the client sent; valid until the exchange is answered. */
 const char *exchange_id(const struct exchange *x); /* X-Request-ID, taken over or made */
 const char *exchange_method(const struct exchange *x);
-const char *exchange_path(const struct exchange *x); /* as sent, without query, not unescaped */
+const char *exchange_path(const struct exchange *x);  /* as sent, without query, not unescaped */
+const char *exchange_query(const struct exchange *x); /* as sent, behind the ?; or NULL */
 const char *exchange_header(const struct exchange *x, const char *name); /* or NULL */
 bool exchange_announces_body(const struct exchange *x);
 /* Not NUL terminated; complete once complete() is called. */
@@ -57,8 +59,21 @@ void exchange_set_route(struct exchange *x, const char *route);
 void exchange_set_context(struct exchange *x, const void *context);
 const void *exchange_context(const struct exchange *x);
 
-/* Adds a header to the answer to come. name static; value copied, cut at 255 bytes. At most 8. */
+/* Adds a header to the answer to come. name static; value copied; how many and how long
+ * they may be: server/answer_head.h. */
 void exchange_add_header(struct exchange *x, const char *name, const char *value);
+
+/* Instead of no-store; static. */
+void exchange_set_cache_control(struct exchange *x, const char *value);
+
+/* Of a success that did not come: all that was added and set. */
+void exchange_drop_headers(struct exchange *x);
+
+/* How problems are written from now on, instead of as problem documents: malloc'ed text, NULL without
+ * memory. */
+void exchange_set_problem_form(struct exchange *x, const char *content_type,
+                               char *(*write)(const struct problem *problem,
+                                              const char *request_id));
 
 /* Closes the connection after the answer. */
 void exchange_set_close(struct exchange *x);
@@ -68,6 +83,13 @@ void exchange_set_close(struct exchange *x);
  * afterwards. */
 void exchange_respond(struct exchange *x, int status, const char *content_type, const void *body,
                       size_t size, void *owned);
+/* A body that others hold, too: held until it is sent. */
+void exchange_respond_shared(struct exchange *x, int status, const char *content_type,
+                             struct shared_bytes *body);
+/* To HEAD, where the size of what GET would send is not known. */
+void exchange_respond_head(struct exchange *x, int status, const char *content_type);
+/* Neither body nor type: 304, 204. */
+void exchange_respond_empty(struct exchange *x, int status);
 /* text malloc'ed and taken, NULL: out of memory. */
 void exchange_respond_text(struct exchange *x, int status, const char *content_type, char *text);
 void exchange_respond_json(struct exchange *x, int status, char *text);

@@ -3,10 +3,12 @@
 #include "config/settings.h"
 #include "engine/base/log_writer.h"
 #include "server/daemon.h"
+#include "server/drawing.h"
 #include "server/engine_model.h"
 #include "server/listener.h"
+#include "server/permalinks.h"
+#include "server/picture_cache.h"
 #include "server/request_counts.h"
-#include "server/samples.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -88,7 +90,7 @@ static void write_engine(FILE *out, const struct daemon *d)
     one(out, "softdiff_slots_busy", "gauge", "Slots in use.", stats.busy);
     one(out, "softdiff_images_waiting", "gauge", "Images without a slot.", (double)stats.waiting);
     one(out, "softdiff_requests_in_progress", "gauge", "Requests for samples.",
-        samples_in_progress(d->samples));
+        drawings_in_progress(d->drawings));
     one(out, "softdiff_images_total", "counter", "Images that were computed.",
         (double)stats.images);
     one(out, "softdiff_images_not_finite_total", "counter",
@@ -98,6 +100,25 @@ static void write_engine(FILE *out, const struct daemon *d)
         (double)stats.evaluations);
     one(out, "softdiff_evaluations_per_second", "gauge",
         "Speed of the network while busy; 0 until measured.", stats.evaluations_per_s);
+}
+
+static void write_cache(FILE *out, const struct daemon *d)
+{
+    struct picture_cache_stats cache;
+    struct permalinks_stats links;
+
+    picture_cache_stats(d->cache, &cache);
+    permalinks_stats(d->permalinks, &links);
+    one(out, "softdiff_response_cache_hits_total", "counter",
+        "Images of permalinks that the cache had.", (double)links.hits);
+    one(out, "softdiff_response_cache_misses_total", "counter",
+        "Images of permalinks that were drawn.", (double)links.misses);
+    one(out, "softdiff_response_cache_merged_total", "counter",
+        "Requests that waited for the drawing of another.", (double)links.merged);
+    one(out, "softdiff_response_cache_evictions_total", "counter",
+        "Images that made room for others.", (double)cache.evictions);
+    one(out, "softdiff_response_cache_bytes", "gauge", "Memory of the cached images.",
+        (double)cache.bytes);
 }
 
 char *metrics_text(const struct daemon *d)
@@ -110,6 +131,7 @@ char *metrics_text(const struct daemon *d)
         return NULL;
     write_models(out, d);
     write_engine(out, d);
+    write_cache(out, d);
     write_http(out, d);
     one(out, "softdiff_log_dropped_total", "counter", "Lines of the log that nobody read in time.",
         (double)log_writer_dropped());

@@ -6,6 +6,7 @@
 #include "server/describe.h"
 #include "server/exchange.h"
 #include "server/metrics.h"
+#include "server/permalinks.h"
 #include "server/samples.h"
 
 #include <stdbool.h>
@@ -14,8 +15,8 @@
 
 struct route {
     const char *method; /* GET serves HEAD too */
-    const char *path;
-    bool needs_engine;                                   /* 503 unless ready */
+    const char *path;   /* {name}: any text without a slash, of a byte or more */
+    bool needs_engine;  /* 503 unless ready */
     void (*begin)(struct daemon *d, struct exchange *x); /* optional */
     void (*complete)(struct daemon *d, struct exchange *x);
 };
@@ -79,16 +80,6 @@ static void get_metrics(struct daemon *d, struct exchange *x)
     exchange_respond_text(x, 200, METRICS_CONTENT_TYPE, metrics_text(d));
 }
 
-static void begin_samples(struct daemon *d, struct exchange *x)
-{
-    samples_begin(d->samples, x);
-}
-
-static void post_samples(struct daemon *d, struct exchange *x)
-{
-    samples_handle(d->samples, x);
-}
-
 static const struct route public_routes[] = {
     {"GET", "/", false, NULL, get_index},
     {"GET", "/openapi.json", false, NULL, get_openapi},
@@ -96,8 +87,9 @@ static const struct route public_routes[] = {
     {"GET", "/livez", false, NULL, get_livez},
     {"GET", "/readyz", false, NULL, get_readyz},
     {"GET", "/v1/models", true, NULL, get_models},
+    {"GET", "/v1/models/{model}/samples/{seed}.png", true, NULL, permalinks_handle},
     {"GET", "/v1/capabilities", true, NULL, get_capabilities},
-    {"POST", "/v1/samples", true, begin_samples, post_samples},
+    {"POST", "/v1/samples", true, samples_begin, samples_handle},
     {NULL, NULL, false, NULL, NULL},
 };
 
@@ -111,6 +103,27 @@ static const struct route admin_routes[] = {
     {NULL, NULL, false, NULL, NULL},
 };
 
+static bool path_fits(const char *pattern, const char *path)
+{
+    const char *rest;
+    size_t n, suffix;
+
+    while (*pattern && (*pattern == '{' || *pattern == *path)) {
+        if (*pattern++ != '{') {
+            path++;
+            continue;
+        }
+        rest = strchr(pattern, '}') + 1;
+        suffix = strcspn(rest, "/");
+        n = strcspn(path, "/");
+        if (n <= suffix || memcmp(path + n - suffix, rest, suffix) != 0)
+            return false;
+        path += n;
+        pattern = rest + suffix;
+    }
+    return !*pattern && !*path;
+}
+
 /* NULL where nothing fits; the exchange has then been answered. */
 static const struct route *find_route(const struct route *routes, struct exchange *x)
 {
@@ -120,7 +133,7 @@ static const struct route *find_route(const struct route *routes, struct exchang
     const struct route *r;
 
     for (r = routes; r->path; r++) {
-        if (strcmp(r->path, path) != 0)
+        if (!path_fits(r->path, path))
             continue;
         exchange_set_route(x, r->path);
         if (strcmp(r->method, method) == 0 ||

@@ -1,6 +1,7 @@
 #include "server/selection.h"
 
 #include "api/accept.h"
+#include "api/permalink.h"
 #include "api/problem.h"
 #include "engine/base/error.h"
 #include "server/engine_model.h"
@@ -132,5 +133,49 @@ int selection_read(const struct engine_thread *engine, const struct samples_limi
     choose_sampling(engine, model, limits, wanted, &out->sampling, problem);
     if (!problem->status)
         choose_type(accept, wanted->n, &out->bare_png, problem);
+    return problem->status ? -EINVAL : 0;
+}
+
+/* A checkpoint or device that is not this daemon's may be another's: 404, not 422. */
+static int check_versions(const struct engine_thread *engine, const struct engine_model *model,
+                          const struct permalink *link, const struct samples_request *wanted,
+                          struct problem *problem)
+{
+    const char *id = engine_thread_identity(engine);
+
+    if (strncmp(model->digest, link->checkpoint, strlen(link->checkpoint)) != 0)
+        return problem_set(problem, 404, "the checkpoint of model \"%s\" is %.12s here, not %s",
+                           model->name, model->digest, link->checkpoint);
+    if (*wanted->determinism && strcmp(wanted->determinism, id) != 0)
+        return problem_set(problem, 404,
+                           "this daemon draws with the determinism id %s, not \"%s\": its image "
+                           "may differ",
+                           id, wanted->determinism);
+    return 0;
+}
+
+int selection_read_permalink(const struct engine_thread *engine,
+                             const struct samples_limits *limits, const struct permalink *link,
+                             const char *query, struct selection *out, struct problem *problem)
+{
+    struct samples_request *wanted = &out->request;
+    const struct engine_model *model = NULL;
+    struct problem missing = {0};
+
+    samples_request_parse_query(query, limits, wanted, problem);
+    if (problem->status && problem->status != 422)
+        return -EINVAL;
+    snprintf(wanted->model, sizeof(wanted->model), "%s", link->model);
+    /* Without such a model there is no such address, whatever its query. */
+    if (find_model(engine, wanted, &out->model, &missing) == 0)
+        model = engine_thread_model(engine, out->model);
+    else if (missing.status == 404)
+        *problem = missing;
+    else
+        find_model(engine, wanted, &out->model, problem);
+    if (problem->status == 404 ||
+        (model && check_versions(engine, model, link, wanted, problem) < 0))
+        return -EINVAL;
+    choose_sampling(engine, model, limits, wanted, &out->sampling, problem);
     return problem->status ? -EINVAL : 0;
 }

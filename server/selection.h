@@ -13,6 +13,7 @@
 #include <stddef.h>
 
 struct engine_thread;
+struct permalink;
 struct problem;
 
 struct selection {
@@ -27,6 +28,11 @@ struct selection {
 int selection_read(const struct engine_thread *engine, const struct samples_limits *limits,
                    const char *body, size_t size, const char *accept, struct selection *out,
                    struct problem *problem);
+
+/* The same for the image of an address, whose query may be NULL: 400, 404 or 422. */
+int selection_read_permalink(const struct engine_thread *engine,
+                             const struct samples_limits *limits, const struct permalink *link,
+                             const char *query, struct selection *out, struct problem *problem);
 
 /* Whether there is a model for this sampler: only those with tables have `tuned`. */
 bool selection_offers(const struct engine_thread *engine, enum sampler sampler);

@@ -61,10 +61,9 @@ static void on_flush(png_structp png)
 {
 }
 
-static int write_all(struct codec *c, int channels, const uint8_t *pixels, const char *text_key,
-                     const char *text)
+static int write_all(struct codec *c, int channels, const uint8_t *pixels, png_text *chunks,
+                     int n_chunks)
 {
-    png_text chunk = {.compression = PNG_TEXT_COMPRESSION_NONE};
     size_t stride = (size_t)c->w * (size_t)channels;
 
     if (setjmp(png_jmpbuf(c->png)))
@@ -75,12 +74,8 @@ static int write_all(struct codec *c, int channels, const uint8_t *pixels, const
                  PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
     png_set_compression_level(c->png, COMPRESSION_LEVEL);
     png_set_filter(c->png, PNG_FILTER_TYPE_BASE, PNG_FILTER_SUB);
-    if (text_key) {
-        chunk.key = (png_charp)(uintptr_t)text_key; /* libpng copies it */
-        chunk.text = (png_charp)(uintptr_t)text;
-        chunk.text_length = strlen(text);
-        png_set_text(c->png, c->info, &chunk, 1);
-    }
+    if (n_chunks > 0) /* libpng copies them */
+        png_set_text(c->png, c->info, chunks, n_chunks);
     png_write_info(c->png, c->info);
     for (int y = 0; y < c->h; y++)
         png_write_row(c->png, pixels + (size_t)y * stride);
@@ -88,18 +83,41 @@ static int write_all(struct codec *c, int channels, const uint8_t *pixels, const
     return 0;
 }
 
-int png_encode(int w, int h, int channels, const uint8_t *pixels, const char *text_key,
-               const char *text, uint8_t **out, size_t *size, struct error *err)
+static int set_chunks(const struct png_note *notes, int n, png_text *out, struct error *err)
+{
+    if (n > PNG_NOTES_MAX)
+        return error_set(err, -EINVAL, "a PNG is written with at most %d notes", PNG_NOTES_MAX);
+    for (int i = 0; i < n; i++) {
+        if (!*notes[i].key || strlen(notes[i].key) > 79)
+            return error_set(err, -EINVAL, "the key of a PNG text has 1 to 79 characters");
+        out[i] = (png_text){
+            .compression =
+                notes[i].international ? PNG_ITXT_COMPRESSION_NONE : PNG_TEXT_COMPRESSION_NONE,
+            .key = (png_charp)(uintptr_t)notes[i].key,
+            .text = (png_charp)(uintptr_t)notes[i].text,
+        };
+        if (notes[i].international)
+            out[i].itxt_length = strlen(notes[i].text);
+        else
+            out[i].text_length = strlen(notes[i].text);
+    }
+    return 0;
+}
+
+int png_encode(int w, int h, int channels, const uint8_t *pixels, const struct png_note *notes,
+               int n_notes, uint8_t **out, size_t *size, struct error *err)
 {
     struct codec c = {.w = w, .h = h};
+    png_text chunks[PNG_NOTES_MAX];
     int rc;
 
     if (w < 1 || w > PNG_SIDE_MAX_PX || h < 1 || h > PNG_SIDE_MAX_PX ||
         (channels != 1 && channels != 3))
         return error_set(err, -EINVAL, "cannot encode a PNG of %d x %d px with %d channels", w, h,
                          channels);
-    if (text_key && (!*text_key || strlen(text_key) > 79))
-        return error_set(err, -EINVAL, "the key of a PNG text has 1 to 79 characters");
+    rc = set_chunks(notes, n_notes, chunks, err);
+    if (rc < 0)
+        return rc;
 
     c.png = png_create_write_struct(PNG_LIBPNG_VER_STRING, &c, on_error, on_warning);
     c.info = c.png ? png_create_info_struct(c.png) : NULL;
@@ -107,7 +125,7 @@ int png_encode(int w, int h, int channels, const uint8_t *pixels, const char *te
         rc = error_set(err, -ENOMEM, "out of memory encoding a PNG");
         goto out;
     }
-    rc = write_all(&c, channels, pixels, text_key, text);
+    rc = write_all(&c, channels, pixels, chunks, n_notes);
     if (rc < 0) {
         error_set(err, rc, "could not encode a PNG: %s", c.message);
         goto out;

@@ -1,9 +1,12 @@
 """What is served, and that a seed means the same bytes wherever and whenever it is asked for."""
 import base64
 import concurrent.futures
+import io
 import json
+from xml.etree import ElementTree
 
 import pytest
+from PIL import Image
 from softdiffd import png_text
 
 pytestmark = pytest.mark.sanitizers
@@ -26,6 +29,9 @@ def test_json(daemon):
     assert body["checkpoint"] == models[0]["checkpoint"][:12]
     images = body.pop("images")
     assert [image["seed"] for image in images] == [7, 8, 9]
+    for image in images:
+        assert daemon.get(image["url"]).content == base64.b64decode(image["png"])
+    assert body.pop("determinism") == daemon.get("/v1/capabilities").json()["determinism"]["id"]
     del body["checkpoint"], body["precision"]
     assert body == {"model": "faces", "corruption": "noise", "sampler": "sde-2m", "nfe": 4, "seed": 7}
 
@@ -35,6 +41,10 @@ def test_png_carries_its_parameters(daemon):
     params = json.loads(png_text(png)["softdiff:params"])
     assert params["seed"] == 7 and params["nfe"] == 4 and params["sampler"] == "momentum"
     assert params["model"] == "blurred" and params["corruption"] == "blur"
+    assert params["determinism"] == daemon.get("/v1/capabilities").json()["determinism"]["id"]
+    # Programs that look for pictures made by models find IPTC's mark.
+    xmp = ElementTree.fromstring(Image.open(io.BytesIO(png)).info["XML:com.adobe.xmp"].split("?>", 1)[1])
+    assert "trainedAlgorithmicMedia" in ElementTree.tostring(xmp, encoding="unicode")
     # What it says is enough to make it again.
     again = {key: params[key] for key in ("seed", "nfe", "sampler", "model", "corruption")}
     assert daemon.png(**again) == png

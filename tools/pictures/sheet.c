@@ -33,7 +33,7 @@ int sheet_write(const char *path, int n, int side, int channels, const uint8_t *
             memcpy(corner + (size_t)y * stride,
                    pixels + ((size_t)i * (size_t)side + (size_t)y) * line, line);
     }
-    rc = png_encode(w, h, channels, sheet, NULL, NULL, &png, &size, err);
+    rc = png_encode(w, h, channels, sheet, NULL, 0, &png, &size, err);
     free(sheet);
     if (rc < 0) {
         error_prefix(err, "\"%s\": ", path);

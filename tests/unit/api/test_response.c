@@ -23,6 +23,7 @@ static struct samples_response response(uint64_t seed, int n, const uint8_t *pix
         .corruption = "blur",
         .sampler = "pf-2m",
         .nfe = 20,
+        .determinism = "0011223344556677",
         .seed = seed,
         .n = n,
         .side_px = SIDE,

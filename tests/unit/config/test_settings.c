@@ -57,7 +57,7 @@ static void test_flags(void **state)
     struct settings s;
 
     assert_int_equal(load("--max-queue 3 --slots=4 --drain-timeout 500ms --idle-timeout=2m "
-                          "--drain-delay 5s "
+                          "--drain-delay 5s --response-cache 3MiB "
                           "--model a=/x/a.st --model=b=/x=y/b.st --check",
                           &s, NULL),
                      0);
@@ -67,6 +67,7 @@ static void test_flags(void **state)
     assert_int_equal(s.drain_timeout_ms, 500);
     assert_int_equal(s.drain_delay_ms, 5000);
     assert_int_equal(s.idle_timeout_ms, 120000);
+    assert_int_equal(s.response_cache_bytes, 3 << 20);
     assert_int_equal(s.n_models, 2);
     assert_string_equal(s.models[0].name, "a");
     assert_string_equal(s.models[1].name, "b");
@@ -114,6 +115,9 @@ static void test_bad_flags(void **state)
         const char *line, *text; /* text: what the message contains */
     } rows[] = {
         {"--bogus 1", "--bogus"},
+        {"--response-cache 1MB", "\"1MB\" is not a size"},
+        {"--response-cache 2GiB", "out of range"},
+        {"--response-cache -1", "\"-1\" is not a size"},
         {"serve", "\"serve\""},
         {"-h", "\"-h\""},
         {"--slots", "--slots needs a value"},
@@ -208,7 +212,8 @@ static void test_print_round_trip(void **state)
     FILE *file;
 
     assert_int_equal(load("--listen [::1]:1 --slots 7 --drain-timeout 1500ms --precision bf16 "
-                          "--choices /x/y.choices --model z=/z --model a=/a",
+                          "--choices /x/y.choices --response-cache 1536KiB --model z=/z --model "
+                          "a=/a",
                           &first, NULL),
                      0);
     file = open_memstream(&text, &size);
@@ -222,6 +227,7 @@ static void test_print_round_trip(void **state)
     assert_int_equal(second.drain_timeout_ms, 1500);
     assert_string_equal(second.precision, "bf16");
     assert_string_equal(second.choices, "/x/y.choices");
+    assert_int_equal(second.response_cache_bytes, 1536 << 10);
     assert_int_equal(second.n_models, 2);
     assert_string_equal(second.models[0].name, "z"); /* the default stays the first */
     assert_string_equal(second.models[1].path, "/a");

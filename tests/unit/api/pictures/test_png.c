@@ -12,6 +12,9 @@
 #include <string.h>
 #include <cmocka.h>
 
+static const struct png_note seed_1 = {"softdiff:params", "{\"seed\":1}", false};
+static const struct png_note seed_7 = {"softdiff:params", "{\"seed\":7}", false};
+
 static void fill(uint8_t *pixels, size_t n)
 {
     uint32_t state = 1;
@@ -35,11 +38,8 @@ static void test_round_trip(void **state)
 
             assert_non_null(pixels);
             fill(pixels, n * 3);
-            assert_int_equal(png_encode(w, h, channels, pixels, "softdiff:params", "{\"seed\":1}",
-                                        &file, &size, NULL),
-                             0);
-            assert_int_equal(png_encode(w, h, channels, pixels, "softdiff:params", "{\"seed\":1}",
-                                        &again, &size2, NULL),
+            assert_int_equal(png_encode(w, h, channels, pixels, &seed_1, 1, &file, &size, NULL), 0);
+            assert_int_equal(png_encode(w, h, channels, pixels, &seed_1, 1, &again, &size2, NULL),
                              0);
             assert_int_equal(size, size2);
             assert_memory_equal(file, again, size);
@@ -58,16 +58,25 @@ static void test_round_trip(void **state)
 
 static void test_text_is_stored(void **state)
 {
+    static const struct png_note international[] = {
+        {"a", "1", false},
+        {"XML:com.adobe.xmp", "<x>\xc3\xa4</x>", true},
+    };
     uint8_t pixels[3] = {1, 2, 3}, *file;
     size_t size;
 
-    assert_int_equal(png_encode(1, 1, 3, pixels, "softdiff:params", "{\"seed\":7}", &file, &size,
-                                NULL),
-                     0);
+    assert_int_equal(png_encode(1, 1, 3, pixels, international, 2, &file, &size, NULL), 0);
+    assert_non_null(memmem(file, size,
+                           "tEXta\0"
+                           "1",
+                           7));
+    assert_non_null(memmem(file, size, "iTXtXML:com.adobe.xmp\0\0\0\0\0<x>\xc3\xa4</x>", 35));
+    free(file);
+    assert_int_equal(png_encode(1, 1, 3, pixels, &seed_7, 1, &file, &size, NULL), 0);
     assert_non_null(memmem(file, size, "tEXtsoftdiff:params\0{\"seed\":7}", 30));
     assert_null(memmem(file, size, "tIME", 4));
     free(file);
-    assert_int_equal(png_encode(1, 1, 3, pixels, NULL, NULL, &file, &size, NULL), 0);
+    assert_int_equal(png_encode(1, 1, 3, pixels, NULL, 0, &file, &size, NULL), 0);
     assert_null(memmem(file, size, "tEXt", 4));
     free(file);
 }
@@ -121,7 +130,9 @@ static void test_damage(void **state)
     int w = -1, h = -1;
 
     fill(pixels, sizeof(pixels));
-    assert_int_equal(png_encode(8, 8, 3, pixels, "k", "t", &file, &size, NULL), 0);
+    assert_int_equal(png_encode(8, 8, 3, pixels, &(struct png_note){"k", "t", false}, 1, &file,
+                                &size, NULL),
+                     0);
     for (size_t i = 0; i < size; i++) {
         copy = malloc(i + 1); /* exact size, so that a sanitizer sees reads past the end */
         assert_non_null(copy);
@@ -147,17 +158,19 @@ static void test_refuses(void **state)
     size_t size;
     int w, h;
 
-    assert_int_equal(png_encode(2, 2, 3, pixels, NULL, NULL, &file, &size, NULL), 0);
+    assert_int_equal(png_encode(2, 2, 3, pixels, NULL, 0, &file, &size, NULL), 0);
     assert_int_equal(picture_decode(file, size, 3, &w, &h, &rgb, NULL), -E2BIG);
     assert_int_equal(picture_decode(file, size, 4, &w, &h, &rgb, NULL), 0);
     free(file);
     free(rgb);
 
-    assert_int_equal(png_encode(0, 1, 3, pixels, NULL, NULL, &file, &size, NULL), -EINVAL);
-    assert_int_equal(png_encode(1, PNG_SIDE_MAX_PX + 1, 3, pixels, NULL, NULL, &file, &size, NULL),
+    assert_int_equal(png_encode(0, 1, 3, pixels, NULL, 0, &file, &size, NULL), -EINVAL);
+    assert_int_equal(png_encode(1, PNG_SIDE_MAX_PX + 1, 3, pixels, NULL, 0, &file, &size, NULL),
                      -EINVAL);
-    assert_int_equal(png_encode(1, 1, 4, pixels, NULL, NULL, &file, &size, NULL), -EINVAL);
-    assert_int_equal(png_encode(1, 1, 3, pixels, "", "t", &file, &size, NULL), -EINVAL);
+    assert_int_equal(png_encode(1, 1, 4, pixels, NULL, 0, &file, &size, NULL), -EINVAL);
+    assert_int_equal(png_encode(1, 1, 3, pixels, &(struct png_note){"", "t", false}, 1, &file,
+                                &size, NULL),
+                     -EINVAL);
 }
 
 int main(void)

@@ -86,7 +86,7 @@ static void write_png(const struct fixture *f, const char *name, int w, int h,
     uint8_t *pixels = flat(w, h, colour), *bytes;
     size_t n;
 
-    assert_int_equal(png_encode(w, h, 3, pixels, NULL, NULL, &bytes, &n, NULL), 0);
+    assert_int_equal(png_encode(w, h, 3, pixels, NULL, 0, &bytes, &n, NULL), 0);
     write_file(f, name, bytes, n);
     free(bytes);
     free(pixels);
@@ -201,7 +201,7 @@ static void test_bad_pictures(void **state)
     struct error err;
 
     log_set_level(LOG_ERROR);
-    assert_int_equal(png_encode(64, 64, 3, pixels, NULL, NULL, &png, &n_png, NULL), 0);
+    assert_int_equal(png_encode(64, 64, 3, pixels, NULL, 0, &png, &n_png, NULL), 0);
     write_png(f, "a.png", 5, 5, green);
 
     /* A viewer would show these with a grey part. */

@@ -1,0 +1,120 @@
+#include "api/permalink.h"
+
+#include "api/query.h"
+#include "api/response.h"
+#include "api/seed.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <nettle/sha2.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Raised with every change of how a PNG is written or what its texts say. */
+static const char writer[] = "softdiff png 1";
+
+static const char before[] = "/v1/models/", between[] = "/samples/", after[] = ".png";
+
+int permalink_parse_model(const char *text, struct permalink *out)
+{
+    size_t n = strcspn(text, "@"), digits;
+
+    if (n == 0 || n > LIMITS_NAME_BYTES)
+        return -EINVAL;
+    memcpy(out->model, text, n);
+    out->model[n] = '\0';
+    out->checkpoint[0] = '\0';
+    if (!text[n])
+        return 0;
+    text += n + 1;
+    digits = strlen(text);
+    if (digits < PERMALINK_DIGEST_MIN || digits >= PERMALINK_DIGEST_BYTES ||
+        strspn(text, "0123456789abcdef") != digits)
+        return -EINVAL;
+    memcpy(out->checkpoint, text, digits + 1);
+    return 0;
+}
+
+/* One address for one image: no sign, no zeros in front. */
+static int parse_seed(const char *text, size_t n, uint64_t *out)
+{
+    if (n > 1 && *text == '0')
+        return -EINVAL;
+    return seed_from_text(text, n, out);
+}
+
+int permalink_parse(const char *path, struct permalink *out)
+{
+    char model[LIMITS_NAME_BYTES + PERMALINK_DIGEST_BYTES + 1];
+    const char *p, *end;
+    size_t n;
+
+    if (strncmp(path, before, sizeof(before) - 1) != 0)
+        return -EINVAL;
+    p = path + sizeof(before) - 1;
+    end = strchr(p, '/');
+    if (!end || query_unescape(p, (size_t)(end - p), 0, model, sizeof(model)) < 0 ||
+        permalink_parse_model(model, out) < 0)
+        return -EINVAL;
+    if (strncmp(end, between, sizeof(between) - 1) != 0)
+        return -EINVAL;
+    p = end + sizeof(between) - 1;
+    n = strlen(p);
+    if (n < sizeof(after) || strcmp(p + n - (sizeof(after) - 1), after) != 0)
+        return -EINVAL;
+    return parse_seed(p, n - (sizeof(after) - 1), &out->seed);
+}
+
+void permalink_write(const struct samples_response *r, int i, char out[PERMALINK_BYTES])
+{
+    snprintf(out, PERMALINK_BYTES, "%s%s@%.*s%s%" PRIu64 "%s?sampler=%s&nfe=%d&determinism=%s",
+             before, r->model, PERMALINK_DIGEST_MIN, r->checkpoint, between, r->seed + (uint64_t)i,
+             after, r->sampler, r->nfe, r->determinism);
+}
+
+void permalink_key(const struct samples_response *r, int i, uint8_t key[PERMALINK_KEY_BYTES])
+{
+    struct sha256_ctx sha;
+    char text[768];
+    int n = snprintf(text, sizeof(text), "%s\n%s\n%s\n%s\n%s\n%s\n%s\n%d\n%" PRIu64 "\n", writer,
+                     r->model, r->checkpoint, r->determinism, r->precision, r->corruption,
+                     r->sampler, r->nfe, r->seed + (uint64_t)i);
+
+    sha256_init(&sha);
+    sha256_update(&sha, (size_t)n < sizeof(text) ? (size_t)n : sizeof(text), (uint8_t *)text);
+    sha256_digest(&sha, PERMALINK_KEY_BYTES, key);
+}
+
+void permalink_etag(const uint8_t key[PERMALINK_KEY_BYTES], char out[PERMALINK_ETAG_BYTES])
+{
+    char *p = out;
+
+    *p++ = '"';
+    for (int i = 0; i < PERMALINK_KEY_BYTES; i++)
+        p += sprintf(p, "%02x", key[i]);
+    *p++ = '"';
+    *p = '\0';
+}
+
+int permalink_matches(const char *header, const char *etag)
+{
+    size_t n = strlen(etag);
+
+    while (header && *header) {
+        header += strspn(header, " \t,");
+        if (*header == '*')
+            return 1;
+        if (strncmp(header, "W/", 2) == 0)
+            header += 2;
+        if (strncmp(header, etag, n) == 0)
+            return 1;
+        if (*header == '"') { /* a comma inside a tag is part of it */
+            header = strchr(header + 1, '"');
+            header = header ? header + 1 : NULL;
+        } else {
+            header += strcspn(header, ",");
+        }
+    }
+    return 0;
+}

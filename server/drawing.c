@@ -1,0 +1,342 @@
+/* A drawing lives as long as its job is with the engine's thread or its images with the pool, also
+ * when its client has long been told: settle() frees it when all have let go.
+ */
+#include "server/drawing.h"
+
+#include "api/limits.h"
+#include "api/problem.h"
+#include "api/response.h"
+#include "engine/base/error.h"
+#include "engine/base/log.h"
+#include "server/admission.h"
+#include "server/engine_model.h"
+#include "server/engine_thread.h"
+#include "server/job.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+enum { STATUS_GONE = 499 };
+
+struct drawings {
+    uv_loop_t *loop;
+    struct admission *admission;
+    struct engine_thread *engine;
+    uint64_t last_id;
+    struct drawing *first;
+    int n;
+};
+
+struct drawing {
+    struct drawings *all;
+    struct drawing *next, *previous;
+    struct job job;
+    char id[LIMITS_REQUEST_ID_BYTES + 1];
+    const struct engine_model *model;
+    const struct drawing_client *client;
+    void *owner;
+    int status; /* what the client was told; 499: it went, 0: it waits */
+    uint64_t admitted_ns, encoded_ns;
+    uv_timer_t deadline;
+    int timeout_ms;
+    uv_work_t encoding;
+    int encoded; /* 0 or -errno */
+    struct error error;
+    bool with_engine, with_pool, with_timer; /* who still holds it */
+};
+
+static double ms_between(uint64_t from_ns, uint64_t to_ns)
+{
+    return to_ns > from_ns ? (double)(to_ns - from_ns) / 1e6 : 0;
+}
+
+void drawing_times(const struct drawing *d, struct drawing_times *out)
+{
+    const struct job *job = &d->job;
+    bool started = job->started_ns != 0;
+
+    out->queue = ms_between(d->admitted_ns, started ? job->started_ns : job->finished_ns);
+    out->engine = started ? ms_between(job->started_ns, job->finished_ns) : 0;
+    out->encode = ms_between(job->finished_ns, d->encoded_ns);
+}
+
+/* Ending */
+
+static void log_drawing(const struct drawing *d)
+{
+    const struct job *job = &d->job;
+    struct drawing_times ms;
+
+    drawing_times(d, &ms);
+    log_write(LOG_INFO,
+              "event=samples id=%s model=%s seed=%" PRIu64 " n=%d sampler=%s nfe=%d status=%d "
+              "images=%d queue_ms=%.1f engine_ms=%.1f encode_ms=%.1f",
+              d->id, d->model->name, job->seed, job->n, sampler_name(job->sampler), job->nfe,
+              d->status, job->n_finished, ms.queue, ms.engine, ms.encode);
+}
+
+static void settle(struct drawing *d)
+{
+    struct drawings *all = d->all;
+
+    if (d->with_engine || d->with_pool || d->with_timer)
+        return;
+    log_drawing(d);
+    if (d->next)
+        d->next->previous = d->previous;
+    if (d->previous)
+        d->previous->next = d->next;
+    else
+        all->first = d->next;
+    all->n--;
+    d->client->release(d->owner);
+    free(d->job.pixels);
+    free(d);
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    struct drawing *d = handle->data;
+
+    d->with_timer = false;
+    settle(d);
+}
+
+/* Nobody waits for the images any more. */
+static void detach(struct drawing *d, int status)
+{
+    d->status = status;
+    uv_close((uv_handle_t *)&d->deadline, on_timer_closed);
+    if (d->with_engine)
+        engine_thread_cancel(&d->job);
+}
+
+static void fail(struct drawing *d, int status, int retry_after_s, const char *detail)
+{
+    struct problem problem = {.retry_after_s = retry_after_s};
+
+    if (d->status)
+        return;
+    detach(d, status);
+    problem_set(&problem, status, "%s", detail);
+    d->client->done(d->owner, &problem);
+}
+
+void drawing_cancel(struct drawing *d)
+{
+    detach(d, STATUS_GONE);
+}
+
+static void on_deadline(uv_timer_t *handle)
+{
+    struct drawing *d = handle->data;
+    char detail[160];
+
+    snprintf(detail, sizeof(detail),
+             "the deadline of %d ms passed before the images were there; ask for fewer, for a "
+             "smaller nfe or with a longer timeout_ms",
+             d->timeout_ms);
+    fail(d, 504, 0, detail);
+}
+
+/* Encoding */
+
+static void describe(const struct engine_thread *engine, const struct engine_model *model,
+                     const struct sampling_choice *sampling, uint64_t seed, int n,
+                     struct samples_response *out)
+{
+    *out = (struct samples_response){
+        .model = model->name,
+        .checkpoint = model->digest,
+        .precision = model->precision,
+        .corruption = model->corruption,
+        .sampler = sampler_name(sampling->sampler),
+        .nfe = sampling->nfe,
+        .determinism = engine_thread_identity(engine),
+        .seed = seed,
+        .n = n,
+        .side_px = model->side_px,
+        .channels = model->channels,
+    };
+}
+
+void drawings_describe(const struct drawings *all, const struct drawing_order *order,
+                       struct samples_response *out)
+{
+    describe(all->engine, engine_thread_model(all->engine, order->model), &order->sampling,
+             order->seed, order->n, out);
+}
+
+static void encode(uv_work_t *work)
+{
+    struct drawing *d = work->data;
+    const struct sampling_choice sampling = {d->job.sampler, d->job.nfe};
+    struct samples_response images;
+
+    describe(d->all->engine, d->model, &sampling, d->job.seed, d->job.n, &images);
+    images.pixels = d->job.pixels;
+    d->encoded = d->client->encode(d->owner, &images, &d->error);
+}
+
+static void on_encoded(uv_work_t *work, int status)
+{
+    struct drawing *d = work->data;
+
+    d->with_pool = false;
+    d->encoded_ns = uv_hrtime();
+    if (!d->status && d->encoded == 0) {
+        detach(d, 200);
+        d->client->done(d->owner, NULL);
+    } else {
+        fail(d, 500, 0, d->error.text);
+    }
+    settle(d);
+}
+
+static void take_back(struct drawing *d)
+{
+    struct job *job = &d->job;
+
+    d->with_engine = false;
+    admission_leave(d->all->admission, job);
+    if (job->status == 0 && !d->status) {
+        d->encoding.data = d;
+        d->with_pool = true;
+        uv_queue_work(d->all->loop, &d->encoding, encode, on_encoded);
+        return;
+    }
+    if (job->status < 0 && job->status != -ECANCELED) {
+        log_write(LOG_ERROR, "event=job_failed id=%s error=%s", d->id, LOG_TEXT(job->error.text));
+        fail(d, 500, 0,
+             job->status == -EDOM ? job->error.text
+                                  : "the device failed; the request may be sent again");
+    }
+    settle(d);
+}
+
+void drawings_collect(struct drawings *all)
+{
+    struct job *job;
+
+    while ((job = engine_thread_take_done(all->engine)))
+        take_back(job->owner);
+}
+
+void drawings_cancel_all(struct drawings *all)
+{
+    for (struct drawing *d = all->first; d; d = d->next)
+        fail(d, 503, 1, "the daemon is shutting down; try another one");
+}
+
+/* Beginning */
+
+uint64_t drawing_random_seed(void)
+{
+    uint64_t seed;
+
+    if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
+        seed = uv_hrtime();
+    return seed >> 11;
+}
+
+/* With the memory for its images; NULL without. */
+static struct drawing *create(struct drawings *all, const struct drawing_order *order)
+{
+    const struct engine_model *model = engine_thread_model(all->engine, order->model);
+    size_t side = (size_t)model->side_px;
+    struct drawing *d = calloc(1, sizeof(*d));
+
+    if (!d)
+        return NULL;
+    d->all = all;
+    d->model = model;
+    d->client = order->client;
+    d->owner = order->owner;
+    d->timeout_ms = order->timeout_ms;
+    snprintf(d->id, sizeof(d->id), "%s", order->request_id);
+    d->job.model = order->model;
+    d->job.sampler = order->sampling.sampler;
+    d->job.nfe = order->sampling.nfe;
+    d->job.seed = order->seed;
+    d->job.n = order->n;
+    d->job.owner = d;
+    d->job.pixels = malloc((size_t)order->n * side * side * (size_t)model->channels);
+    if (!d->job.pixels) {
+        free(d);
+        return NULL;
+    }
+    return d;
+}
+
+int drawings_begin(struct drawings *all, const struct drawing_order *order, struct drawing **out,
+                   struct problem *problem)
+{
+    struct drawing *d;
+
+    if (admission_check(all->admission, order->model, order->n, problem) < 0)
+        return -EINVAL;
+    d = create(all, order);
+    if (!d)
+        return problem_set(problem, 503, "out of memory");
+    d->job.id = ++all->last_id;
+    d->admitted_ns = uv_hrtime();
+    d->next = all->first;
+    if (d->next)
+        d->next->previous = d;
+    all->first = d;
+    all->n++;
+    admission_enter(all->admission, &d->job);
+    uv_timer_init(all->loop, &d->deadline);
+    d->deadline.data = d;
+    d->with_timer = true;
+    uv_timer_start(&d->deadline, on_deadline, (uint64_t)d->timeout_ms, 0);
+    d->with_engine = true;
+    engine_thread_submit(all->engine, &d->job);
+    *out = d;
+    return 0;
+}
+
+int drawings_create(uv_loop_t *loop, struct admission *admission, struct engine_thread *engine,
+                    struct drawings **out, struct error *err)
+{
+    struct drawings *all = calloc(1, sizeof(*all));
+
+    if (!all)
+        return error_set(err, -ENOMEM, "out of memory");
+    all->loop = loop;
+    all->admission = admission;
+    all->engine = engine;
+    *out = all;
+    return 0;
+}
+
+void drawings_destroy(struct drawings *all)
+{
+    free(all);
+}
+
+int drawings_in_progress(const struct drawings *all)
+{
+    return all->n;
+}
+
+struct json_t *drawings_to_json(const struct drawings *all)
+{
+    json_t *list = json_array();
+    uint64_t now_ns = uv_hrtime();
+
+    for (const struct drawing *d = all->first; d; d = d->next)
+        json_array_append_new(list,
+                              json_pack("{s:s, s:s, s:s, s:i, s:i, s:i, s:b}", "id", d->id, "model",
+                                        d->model->name, "sampler", sampler_name(d->job.sampler),
+                                        "nfe", d->job.nfe, "n", d->job.n, "age_ms",
+                                        (int)ms_between(d->admitted_ns, now_ns), "cancelled",
+                                        d->status != 0));
+    return list;
+}

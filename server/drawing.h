@@ -1,0 +1,94 @@
+/* Drawing: the images of a request from admission to encoded bytes, whatever dialect asks for them.
+ *
+ *     admitted -> waiting -> computed -> encoding -> done
+ *
+ * Once admitted (admission.h) a drawing ends in one of: its images, an error of the device (500), the
+ * deadline (504), drawing_cancel(), the daemon's end (503). Whichever comes first, its lanes are free
+ * within one tick. Its client is told once, and released when nobody uses it any more: the pool may
+ * still encode what nobody waits for.
+ *
+ * Thread: loop, but for encode().
+ */
+#ifndef SERVER_DRAWING_H
+#define SERVER_DRAWING_H
+
+#include "model/sampling.h"
+
+#include <stdint.h>
+#include <uv.h>
+
+struct admission;
+struct drawing;
+struct drawings;
+struct engine_model;
+struct engine_thread;
+struct error;
+struct json_t;
+struct problem;
+struct samples_response;
+
+/* Whoever wants the images; owner is the argument of each. */
+struct drawing_client {
+    /* On the pool: makes what is sent, and keeps it. 0, or -errno, which is a 500. */
+    int (*encode)(void *owner, const struct samples_response *images, struct error *err);
+    /* At most once, and not after drawing_cancel(): encode() has succeeded, problem NULL; or why there
+     * are no images. */
+    void (*done)(void *owner, const struct problem *problem);
+    /* Last, always: the owner may be freed. */
+    void (*release)(void *owner);
+};
+
+struct drawing_order {
+    const char *request_id; /* copied */
+    int model;              /* index of the engine's models */
+    struct sampling_choice sampling;
+    uint64_t seed; /* of the first image */
+    int n;
+    int timeout_ms;
+    const struct drawing_client *client; /* static */
+    void *owner;
+};
+
+/* Between admission and answer, in ms. */
+struct drawing_times {
+    double queue, engine, encode;
+};
+
+/* All arguments are borrowed. 0 or -ENOMEM. */
+int drawings_create(uv_loop_t *loop, struct admission *admission, struct engine_thread *engine,
+                    struct drawings **out, struct error *err);
+
+/* Nothing may be in progress. NULL is fine. */
+void drawings_destroy(struct drawings *all);
+
+/* Begins; only while the engine is ready. The drawing is valid until done() or drawing_cancel().
+ * 0, or -EINVAL with a 503 in the problem: no room or no memory; the client is then not called. */
+int drawings_begin(struct drawings *all, const struct drawing_order *order, struct drawing **out,
+                   struct problem *problem);
+
+/* What the images of an order will be: all but their pixels, which are NULL. Strings are those of the
+ * model. */
+void drawings_describe(const struct drawings *all, const struct drawing_order *order,
+                       struct samples_response *out);
+
+/* Nobody waits any more. */
+void drawing_cancel(struct drawing *d);
+
+/* Within done(). */
+void drawing_times(const struct drawing *d, struct drawing_times *out);
+
+/* Takes back the jobs that the engine has done. */
+void drawings_collect(struct drawings *all);
+
+/* Ends all with 503. */
+void drawings_cancel_all(struct drawings *all);
+
+int drawings_in_progress(const struct drawings *all); /* jobs and encodings included */
+
+/* New array of what is in progress, for the view of the queue; NULL without memory. */
+struct json_t *drawings_to_json(const struct drawings *all);
+
+/* A seed for a request that names none: below 2^53, a number in every client's JSON. */
+uint64_t drawing_random_seed(void);
+
+#endif

@@ -1,0 +1,139 @@
+/* What an exchange is answered with, and how. */
+#include "server/exchange.h"
+
+#include "api/problem.h"
+#include "server/exchange_parts.h"
+#include "server/shared_bytes.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void exchange_add_header(struct exchange *x, const char *name, const char *value)
+{
+    answer_head_add(&x->head, name, value);
+}
+
+void exchange_set_cache_control(struct exchange *x, const char *value)
+{
+    x->head.cache_control = value;
+}
+
+void exchange_drop_headers(struct exchange *x)
+{
+    x->head.n_headers = 0;
+    x->head.cache_control = NULL;
+}
+
+void exchange_set_problem_form(struct exchange *x, const char *content_type,
+                               char *(*write)(const struct problem *problem,
+                                              const char *request_id))
+{
+    x->problem_type = content_type;
+    x->problem_writer = write;
+}
+
+void exchange_set_close(struct exchange *x)
+{
+    x->head.close = true;
+}
+
+/* response NULL: there was no memory for it. content_type NULL: no body. */
+static void respond(struct exchange *x, int status, const char *content_type, size_t size,
+                    struct MHD_Response *response)
+{
+    if (response && !answer_head_apply(&x->head, x->id, content_type, response)) {
+        MHD_destroy_response(response);
+        response = NULL;
+    }
+    x->answered = true;
+    x->response = response;
+    x->response_bytes = size;
+    x->status = status;
+    x->on_gone = NULL;
+    if (x->suspended)
+        exchange_wake(x);
+}
+
+/* The library takes a void pointer even where it only reads. */
+void exchange_respond(struct exchange *x, int status, const char *content_type, const void *body,
+                      size_t size, void *owned)
+{
+    void *data = (void *)(uintptr_t)body;
+    struct MHD_Response *response;
+
+    if (owned)
+        response = MHD_create_response_from_buffer_with_free_callback(size, data, free);
+    else
+        response = MHD_create_response_from_buffer(size, data, MHD_RESPMEM_PERSISTENT);
+    if (!response)
+        free(owned);
+    respond(x, status, content_type, size, response);
+}
+
+void exchange_respond_shared(struct exchange *x, int status, const char *content_type,
+                             struct shared_bytes *body)
+{
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer_with_free_callback_cls(body->size, body->data,
+                                                               shared_bytes_release, body);
+
+    if (response)
+        shared_bytes_hold(body);
+    respond(x, status, content_type, body->size, response);
+}
+
+static ssize_t read_nothing(void *cls, uint64_t position, char *buffer, size_t size)
+{
+    return MHD_CONTENT_READER_END_OF_STREAM;
+}
+
+void exchange_respond_head(struct exchange *x, int status, const char *content_type)
+{
+    respond(x, status, content_type, 0,
+            MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 512, read_nothing, NULL, NULL));
+}
+
+void exchange_respond_empty(struct exchange *x, int status)
+{
+    respond(x, status, NULL, 0, MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT));
+}
+
+void exchange_respond_text(struct exchange *x, int status, const char *content_type, char *text)
+{
+    if (text)
+        exchange_respond(x, status, content_type, text, strlen(text), text);
+    else
+        exchange_respond_status(x, 503, "out of memory");
+}
+
+void exchange_respond_json(struct exchange *x, int status, char *text)
+{
+    exchange_respond_text(x, status, "application/json", text);
+}
+
+void exchange_respond_problem(struct exchange *x, const struct problem *problem)
+{
+    static const char no_memory[] = "{\"status\":503,\"title\":\"Service Unavailable\"}";
+    char *text =
+        x->problem_writer ? x->problem_writer(problem, x->id) : problem_to_json(problem, x->id);
+    const char *type = x->problem_type ? x->problem_type : PROBLEM_CONTENT_TYPE;
+    char seconds[16];
+
+    if (problem->retry_after_s > 0) {
+        snprintf(seconds, sizeof(seconds), "%d", problem->retry_after_s);
+        exchange_add_header(x, "Retry-After", seconds);
+    }
+    if (text)
+        exchange_respond(x, problem->status, type, text, strlen(text), text);
+    else
+        exchange_respond(x, 503, PROBLEM_CONTENT_TYPE, no_memory, strlen(no_memory), NULL);
+}
+
+void exchange_respond_status(struct exchange *x, int status, const char *detail)
+{
+    struct problem problem = {0};
+
+    problem_set(&problem, status, "%s", detail);
+    exchange_respond_problem(x, &problem);
+}

@@ -1,0 +1,52 @@
+/* What an exchange is made of: for exchange.c and exchange_answer.c alone.
+ *
+ * Thread: loop.
+ */
+#ifndef SERVER_EXCHANGE_PARTS_H
+#define SERVER_EXCHANGE_PARTS_H
+
+#include "server/answer_head.h"
+#include "server/exchange_hooks.h"
+#include "server/request_id.h"
+
+struct connection;
+struct problem;
+
+enum stage { STAGE_HEAD, STAGE_BODY, STAGE_COMPLETE };
+
+struct exchange {
+    struct exchanges *all;
+    struct connection *connection;
+    struct MHD_Connection *mhd;
+    enum stage stage;
+    char *target; /* owned */
+    char *path;   /* owned; without its scheme and authority, cut at the query: */
+    char *query;  /* NULL: none */
+    char method[16];
+    char id[REQUEST_ID_BYTES];
+    const char *route;
+    const void *context;
+    uint64_t started_ns;
+    char *body; /* owned */
+    size_t body_size;
+    bool body_too_large, out_of_memory;
+    struct answer_head head; /* of the answer */
+    char *(*problem_writer)(const struct problem *problem, const char *request_id);
+    const char *problem_type;
+    bool ignore_body, half_close;
+    bool suspended, gone;
+    bool answered; /* response is set, or there was no memory for it */
+    struct MHD_Response *response;
+    int status;
+    size_t response_bytes;
+    void (*on_gone)(void *arg);
+    void *on_gone_arg;
+};
+
+/* The library goes on with an exchange that slept. */
+void exchange_wake(struct exchange *x);
+
+/* Answers with a problem that has no more to say. */
+void exchange_respond_status(struct exchange *x, int status, const char *detail);
+
+#endif
