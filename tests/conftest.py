@@ -1,7 +1,6 @@
 """What every Python test may ask for: the programs of a build."""
 
 import pathlib
-import signal
 
 import pytest
 
@@ -10,12 +9,6 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 def pytest_addoption(parser):
     parser.addoption("--build-dir", default="build", help="folder that meson built in")
-
-
-def pytest_configure(config):
-    """A shell's background jobs ignore SIGINT, those of nohup SIGHUP; what they start ignores it too."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")
