@@ -1,0 +1,44 @@
+/* Group norm. */
+#include "engine/cuda/cuda_kernels.h"
+#include "engine/cuda/group_norm_launch.h"
+#include "engine/cuda/kernel.h"
+
+static struct group_norm_shape shape_of(const struct kernel_spec *spec)
+{
+    const struct tensor_desc *x = &spec->inputs[0];
+
+    return (struct group_norm_shape){
+        .n = x->n,
+        .positions = x->shape.dims[0] * x->shape.dims[1],
+        .c = x->shape.dims[2],
+        .groups = spec->attributes.group_norm.groups,
+        .eps = spec->attributes.group_norm.eps,
+        .silu = spec->attributes.group_norm.silu,
+        .type = x->dtype,
+    };
+}
+
+static cudaError_t group_norm_launch(const struct kernel_spec *spec, const struct kernel_args *args,
+                                     cudaStream_t stream)
+{
+    const struct group_norm_shape shape = shape_of(spec);
+    const bool shifted = spec->n_inputs > 3 && !spec->inputs[3].absent;
+    const struct group_norm_arrays arrays = {
+        .x = args->in[0],
+        .gamma = args->in[1],
+        .beta = args->in[2],
+        .shift = shifted ? args->in[3] : NULL,
+        .y = args->out[0],
+        .stats = args->out[1],
+    };
+
+    return launch_group_norm(&shape, &arrays, args->scratch, stream);
+}
+
+int cuda_group_norm_create(struct cuda_device *device, const struct kernel_spec *spec,
+                           struct kernel **out, struct error *err)
+{
+    const struct group_norm_shape shape = shape_of(spec);
+
+    return cuda_kernel_create(spec, group_norm_launch, group_norm_scratch_bytes(&shape), out, err);
+}

@@ -1,0 +1,26 @@
+/* Random tensors, enqueued. All pointers are device memory; keys are struct philox_key, one an image. */
+#ifndef ENGINE_CUDA_RANDOM_LAUNCH_H
+#define ENGINE_CUDA_RANDOM_LAUNCH_H
+
+#include "engine/tensor.h"
+
+#include <cuda_runtime_api.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Of OP_NORMAL; weights and others are both NULL or neither. */
+cudaError_t launch_normal(const uint32_t *keys, const float *weights, const uint32_t *others,
+                          uint32_t stream_number, float *y, int n, size_t count,
+                          cudaStream_t stream);
+cudaError_t launch_dropout_mask(const uint32_t *keys, uint32_t stream_number, float rate, void *m,
+                                enum dtype type, int n, size_t count, cudaStream_t stream);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
