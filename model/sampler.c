@@ -21,6 +21,24 @@ const char *sampler_name(enum sampler s)
     return names[s];
 }
 
+const char *sampler_note(enum sampler s)
+{
+    switch (s) {
+    case SAMPLER_SDE_2M:
+        return "has too much variance at few evaluations, 14 to 20 % with a perfect network, a "
+               "blur "
+               "and 20 evaluations; that makes up for a network whose pictures vary too little";
+    case SAMPLER_MOMENTUM:
+        return "leaves noise behind at few evaluations: take 100 or more";
+    case SAMPLER_NAIVE:
+        return "loses half of the finer detail however many evaluations; for comparison only";
+    case SAMPLER_PF_LITERAL:
+        return "keeps half of the last step's noise; for comparison only";
+    default:
+        return NULL;
+    }
+}
+
 int sampler_parse(const char *name, enum sampler *out, struct error *err)
 {
     int i = choice_parse("sampler", name, SAMPLERS, names, err);

@@ -67,6 +67,10 @@ struct sampler_row {
 const char *sampler_name(enum sampler s);
 int sampler_parse(const char *name, enum sampler *out, struct error *err); /* or -EINVAL */
 
+/* What to know of a sampler before it is chosen, a sentence that `softdiff-eval gaussian` measures;
+ * NULL: nothing. */
+const char *sampler_note(enum sampler s);
+
 /* Whether excess (model/sampling.h) has something to enlarge: not in a tuned table, whose noise is
  * what it was tuned to be. */
 bool sampler_renews_noise(enum sampler s);

@@ -10,15 +10,7 @@
 
 static const double trend_max = 8, excess_max = 1;
 
-void sampling_fini(struct sampling *s)
-{
-    for (int i = 0; i < s->n_solvers; i++)
-        free(s->solvers[i].t);
-    free(s->solvers);
-    *s = (struct sampling){0};
-}
-
-static int solver_init(struct solver *s, int nfe, struct error *err)
+int solver_init(struct solver *s, int nfe, struct error *err)
 {
     s->nfe = nfe;
     s->t = calloc(3 * (size_t)nfe + 1, sizeof(*s->t));
@@ -27,6 +19,20 @@ static int solver_init(struct solver *s, int nfe, struct error *err)
     s->trend = s->t + nfe + 1;
     s->noise = s->trend + nfe;
     return 0;
+}
+
+void solver_fini(struct solver *s)
+{
+    free(s->t);
+    *s = (struct solver){0};
+}
+
+void sampling_fini(struct sampling *s)
+{
+    for (int i = 0; i < s->n_solvers; i++)
+        solver_fini(&s->solvers[i]);
+    free(s->solvers);
+    *s = (struct sampling){0};
 }
 
 static int check_solver(const struct solver *s, const char *what, struct error *err)

@@ -38,6 +38,10 @@ struct solver {
     double *noise; /* [nfe] 0 .. 1; the last, which ends without noise, is 0 */
 };
 
+/* Room for a table; 0 or -ENOMEM. */
+int solver_init(struct solver *s, int nfe, struct error *err);
+void solver_fini(struct solver *s);
+
 struct sampling {
     bool refining_grid; /* of every sampler, as in format 2 */
     bool has_defaults;

@@ -101,6 +101,19 @@ static json_t *samplers_to_json(const struct daemon *d)
     return list;
 }
 
+static json_t *notes_to_json(const struct daemon *d)
+{
+    json_t *notes = json_object();
+
+    for (int i = 0; i < SAMPLERS; i++) {
+        const char *note = sampler_note((enum sampler)i);
+
+        if (note && selection_offers(d->engine, (enum sampler)i))
+            json_object_set_new(notes, sampler_name((enum sampler)i), json_string(note));
+    }
+    return notes;
+}
+
 static bool contains(const json_t *list, const char *text)
 {
     const json_t *item;
@@ -142,17 +155,17 @@ char *describe_capabilities(const struct daemon *d)
     json_t *json;
 
     engine_thread_stats(d->engine, &stats);
-    json =
-        json_pack("{s:s, s:s, s:o, s:o, s:o, s:{s:s, s:s, s:i, s:i, s:i}, "
-                  "s:{s:i, s:i, s:i, s:i, s:i, s:i}, s:o, s:f}",
-                  "version", SOFTDIFF_VERSION, "device", engine_thread_device(d->engine), "models",
-                  models_to_json(d), "samplers", samplers_to_json(d), "corruptions",
-                  corruptions_to_json(d), "defaults", "model", d->settings->models[0].name,
-                  "sampler", sampler_name(choice.sampler), "nfe", choice.nfe, "n", 1, "timeout_ms",
-                  limits->timeout_max_ms, "limits", "n", limits->n_max, "nfe", limits->nfe_max,
-                  "timeout_ms", limits->timeout_max_ms, "body_bytes", (int)LIMITS_BODY_BYTES,
-                  "slots", d->settings->slots, "queue", d->settings->max_queue, "determinism",
-                  determinism_to_json(d), "evaluations_per_s", stats.evaluations_per_s);
+    json = json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:{s:s, s:s, s:i, s:i, s:i}, "
+                     "s:{s:i, s:i, s:i, s:i, s:i, s:i}, s:o, s:f}",
+                     "version", SOFTDIFF_VERSION, "device", engine_thread_device(d->engine),
+                     "models", models_to_json(d), "samplers", samplers_to_json(d), "sampler_notes",
+                     notes_to_json(d), "corruptions", corruptions_to_json(d), "defaults", "model",
+                     d->settings->models[0].name, "sampler", sampler_name(choice.sampler), "nfe",
+                     choice.nfe, "n", 1, "timeout_ms", limits->timeout_max_ms, "limits", "n",
+                     limits->n_max, "nfe", limits->nfe_max, "timeout_ms", limits->timeout_max_ms,
+                     "body_bytes", (int)LIMITS_BODY_BYTES, "slots", d->settings->slots, "queue",
+                     d->settings->max_queue, "determinism", determinism_to_json(d),
+                     "evaluations_per_s", stats.evaluations_per_s);
     return to_text(json);
 }
 

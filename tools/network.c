@@ -47,7 +47,7 @@ static int fill_weights(struct checkpoint *c, const struct parameters *parameter
 }
 
 /* A program says which weights there are, and in which order. */
-static int make_weights(struct checkpoint *c, const char *path, struct error *err)
+int network_initialise(struct checkpoint *c, const char *path, struct error *err)
 {
     const struct architecture *a = &c->formulation.architecture;
     struct shape images = shape_images(a->image_size, a->image_size, a->num_channels);
@@ -97,7 +97,7 @@ int network_load(const char *path, const char *weights, struct checkpoint **out,
     if (rc == 0)
         rc = formulate(&c->formulation, err);
     if (rc == 0)
-        rc = make_weights(c, weights, err);
+        rc = network_initialise(c, weights, err);
     if (rc < 0) {
         checkpoint_destroy(c);
         return rc;

@@ -11,4 +11,8 @@ struct error;
  * 0, -EINVAL (also: weights beside a checkpoint), -ENOMEM, or what reading the files returns. */
 int network_load(const char *path, const char *weights, struct checkpoint **out, struct error *err);
 
+/* Gives a checkpoint that has an architecture its weights: those of a file as above, or initial ones
+ * where path is NULL. 0, -ENOMEM, or what reading the file returns. */
+int network_initialise(struct checkpoint *c, const char *path, struct error *err);
+
 #endif

@@ -15,4 +15,8 @@ void dsyev_(const char *job, const char *part, const int *n, double *a, const in
 void dpotrf_(const char *part, const int *n, double *a, const int *lda, int *info,
              size_t part_length);
 
+/* Solves a x = b for positive definite a, columns of b in place. */
+void dposv_(const char *part, const int *n, const int *columns, double *a, const int *lda,
+            double *b, const int *ldb, int *info, size_t part_length);
+
 #endif

@@ -103,7 +103,10 @@ def test_models_are_chosen_by_name_or_corruption(daemon):
 
 
 def test_every_sampler(daemon):
-    assert daemon.get("/v1/capabilities").json()["samplers"] == SAMPLERS
+    capabilities = daemon.get("/v1/capabilities").json()
+    assert capabilities["samplers"] == SAMPLERS
+    assert set(capabilities["sampler_notes"]) < set(SAMPLERS)
+    assert "too much variance" in capabilities["sampler_notes"]["sde-2m"]
     images = [daemon.png(seed=1, nfe=5, sampler=sampler) for sampler in SAMPLERS]
     assert len(set(images)) == len(SAMPLERS)
     for sampler in SAMPLERS:

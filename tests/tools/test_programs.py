@@ -11,7 +11,7 @@ PROGRAMS = ["softdiffd"] + [
     f"softdiff-{name}" for name in ("bench", "convert", "eval", "inspect", "sample", "simulate", "train")
 ]
 COMMANDS = [
-    ("softdiff-eval", command) for command in ("stats", "distance", "curve")
+    ("softdiff-eval", command) for command in ("stats", "distance", "curve", "gaussian")
 ] + [
     ("softdiff-inspect", command) for command in ("run", "compare")
 ] + [("softdiff-convert", command) for command in ("upgrade", "defaults")]  # fmt: skip

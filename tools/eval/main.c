@@ -5,6 +5,8 @@
 #include "tools/arguments.h"
 #include "tools/eval/comparison.h"
 #include "tools/eval/curve.h"
+#include "tools/eval/gaussian_main.h"
+#include "tools/eval/sampler_list.h"
 #include "tools/eval/sets.h"
 #include "tools/eval/squeezenet.h"
 #include "tools/eval/statistics.h"
@@ -212,24 +214,6 @@ static int distance_main(int argc, char **argv)
     return finish(rc, &err);
 }
 
-/* "sde-2m,momentum" to samplers; returns how many, or -EINVAL. */
-static int parse_samplers(const char *text, enum sampler *out, struct error *err)
-{
-    char *copy = strdup(text), *rest = copy, *name;
-    int n = 0, rc = 0;
-
-    if (!copy)
-        return error_set(err, -ENOMEM, "out of memory for a list of samplers");
-    while (rc == 0 && (name = strsep(&rest, ","))) {
-        if (n == SAMPLERS)
-            rc = error_set(err, -EINVAL, "\"%s\" has more than %d samplers", text, SAMPLERS);
-        else
-            rc = sampler_parse(name, &out[n++], err);
-    }
-    free(copy);
-    return rc < 0 ? rc : n;
-}
-
 /* What is said in words. 0 or -EINVAL. */
 static int parse_curve(const char *samplers, const char *nfes, const char *precision,
                        const char *reference, struct curve_options *o, struct error *err)
@@ -238,7 +222,7 @@ static int parse_curve(const char *samplers, const char *nfes, const char *preci
         return error_set(err, -EINVAL, "--reference and --csv are needed");
     if (!o->model && !o->samples)
         return error_set(err, -EINVAL, "a model or --samples is needed");
-    o->n_samplers = samplers ? parse_samplers(samplers, o->samplers, err) : 0;
+    o->n_samplers = samplers ? sampler_list_parse(samplers, o->samplers, err) : 0;
     if (o->n_samplers < 0)
         return o->n_samplers;
     o->n_nfes = arguments_list(nfes, 1, SAMPLER_NFE_MAX, CURVE_POINTS_MAX, o->nfes, err);
@@ -318,13 +302,17 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         int (*run)(int argc, char **argv);
-    } commands[] = {{"stats", stats_main}, {"distance", distance_main}, {"curve", curve_main}};
+    } commands[] = {{"stats", stats_main},
+                    {"distance", distance_main},
+                    {"curve", curve_main},
+                    {"gaussian", gaussian_main}};
     const struct arguments arguments = {
         .program = program,
-        .usage = "stats | distance | curve ...",
+        .usage = "stats | distance | curve | gaussian ...",
         .about = "Measures how far pictures are from real ones. `stats` keeps what is needed of "
                  "real pictures,\n`distance` compares sets, `curve` compares a model's samplers "
-                 "at several numbers of\nevaluations. Each has a --help.",
+                 "at several numbers of\nevaluations, `gaussian` tells what samplers alone do to "
+                 "data of which all is known.\nEach has a --help.",
         .n_operands_min = 1,
         .n_operands_max = 1,
     };

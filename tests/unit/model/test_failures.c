@@ -14,8 +14,11 @@
 #include "engine/program.h"
 #include "model/checkpoint.h"
 #include "model/corruption.h"
+#include "model/fit/gaussian.h"
 #include "model/fit/prior_fit.h"
 #include "model/fit/schedule_path.h"
+#include "model/fit/solver_fit.h"
+#include "model/fit/spectrum.h"
 #include "model/fit/wiener_fit.h"
 #include "model/generator.h"
 #include "model/ncsnpp.h"
@@ -301,6 +304,33 @@ static int fit_start(struct error *err)
     return rc;
 }
 
+/* A spectrum from the estimate, what a sampler makes of it, and a table. */
+static int carry_gaussian(struct error *err)
+{
+    static struct sampler_row rows[4];
+    const struct formulation *f = &made.checkpoint->formulation;
+    const struct solver_fit_options options = {.nfe = 3, .target = 1};
+    double spectrum[SIDE * SIDE];
+    struct solver_fit_report report;
+    struct gaussian_result result;
+    struct solver solver = {0};
+    struct gaussian *g = NULL;
+    int rc = spectrum_of_estimate(&f->wiener, f->corruption, &f->schedule, spectrum, err);
+
+    if (rc == 0)
+        rc = gaussian_create(f->corruption, &f->schedule, SIDE, spectrum, &g, err);
+    if (rc == 0)
+        rc = sampler_table(SAMPLER_PF_2M, f, 4, rows, err);
+    if (rc == 0)
+        rc = gaussian_run(g, 4, rows, NULL, NULL, &result, NULL, err);
+    if (rc == 0)
+        rc = solver_fit(f->corruption, &f->schedule, SIDE, spectrum, &options, NULL, &solver,
+                        &report, err);
+    solver_fini(&solver);
+    gaussian_destroy(g);
+    return rc;
+}
+
 static int apply(struct error *err)
 {
     float y[SIDE * SIDE * CHANNELS];
@@ -409,6 +439,7 @@ static void lack_of_memory_is_an_error_and_no_leak(void **state)
         {"fit a prior", fit_prior, 0},
         {"fit a start", fit_start, 0},
         {"fit a linear estimate", fit_wiener, 0},
+        {"carry Gaussian data", carry_gaussian, 0},
         {"apply a corruption", apply, 0},
         {"create a generator (reference)", create_generator_on_reference, 0},
         {"create a generator (cpu)", create_generator_on_cpu, 0},
