@@ -7,8 +7,9 @@
 
 enum {
     LIMITS_BODY_BYTES = 64 * 1024,
-    LIMITS_IMAGES_MAX = 64, /* per request */
-    LIMITS_NAME_BYTES = 64, /* of a model, sampler or corruption */
+    LIMITS_IMAGES_MAX = 64,                         /* per request */
+    LIMITS_NAME_BYTES = 64,                         /* of a model, sampler or corruption */
+    LIMITS_MODEL_BYTES = 2 * LIMITS_NAME_BYTES + 1, /* of name@digest */
     LIMITS_REQUEST_ID_BYTES = 128,
 };
 

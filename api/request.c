@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { BODIES = REQUEST_SAMPLES | REQUEST_IMAGES, ALL = BODIES | REQUEST_PERMALINK };
+
 /* So many digits are a number in every case; more are in no range of ours. */
 enum { NUMBER_DIGITS_MAX = 15 };
 
@@ -35,71 +37,111 @@ static void read_count(const char *name, const json_t *value, int max, int *out,
         *out = (int)number;
 }
 
-static void read_on_disconnect(const json_t *value, struct samples_request *out,
-                               struct problem *problem)
-{
-    const char *text = json_string_value(value);
-
-    out->finish = text && strcmp(text, "finish") == 0;
-    if (!out->finish && (!text || strcmp(text, "cancel") != 0))
-        problem_add_field(problem, "on_disconnect", "must be \"cancel\" or \"finish\"");
-}
-
-static void read_name(const char *name, const json_t *value, char out[LIMITS_NAME_BYTES + 1],
+static void read_name(const char *name, const json_t *value, size_t max, char *out,
                       struct problem *problem)
 {
     size_t size = json_string_length(value);
 
     out[0] = '\0';
-    if (!json_is_string(value) || size == 0 || size > LIMITS_NAME_BYTES)
-        problem_add_field(problem, name, "must be a string of 1 to %d bytes", LIMITS_NAME_BYTES);
+    if (!json_is_string(value) || size == 0 || size > max)
+        problem_add_field(problem, name, "must be a string of 1 to %zu bytes", max);
     else
         memcpy(out, json_string_value(value), size + 1);
 }
 
-/* The fields: how each is read, where to, and for counts the limit. */
+/* The fields: whose they are, how each is read and where to, and the limit. */
 static const struct field {
     const char *name;
-    enum { FIELD_SEED, FIELD_COUNT, FIELD_NAME, FIELD_ON_DISCONNECT } kind;
-    size_t offset;     /* in struct samples_request */
-    size_t max_offset; /* in struct samples_limits */
-    int forms;         /* of enum request_form */
+    enum {
+        FIELD_SEED,
+        FIELD_COUNT,
+        FIELD_NAME,
+        FIELD_CHOICE,
+        FIELD_IGNORED,
+    } kind;
+    int forms;     /* of enum request_form */
+    size_t offset; /* in struct samples_request */
+    size_t limit;  /* of counts: offset in struct samples_limits; of names: bytes */
+    const char *choices[3];
 } fields[] = {
-    {"seed", FIELD_SEED, offsetof(struct samples_request, seed), 0, REQUEST_SAMPLES},
-    {"n", FIELD_COUNT, offsetof(struct samples_request, n), offsetof(struct samples_limits, n_max),
-     REQUEST_SAMPLES},
-    {"nfe", FIELD_COUNT, offsetof(struct samples_request, nfe),
-     offsetof(struct samples_limits, nfe_max), REQUEST_SAMPLES | REQUEST_PERMALINK},
-    {"timeout_ms", FIELD_COUNT, offsetof(struct samples_request, timeout_ms),
-     offsetof(struct samples_limits, timeout_max_ms), REQUEST_SAMPLES},
-    {"sampler", FIELD_NAME, offsetof(struct samples_request, sampler), 0,
-     REQUEST_SAMPLES | REQUEST_PERMALINK},
-    {"corruption", FIELD_NAME, offsetof(struct samples_request, corruption), 0,
-     REQUEST_SAMPLES | REQUEST_PERMALINK},
-    {"model", FIELD_NAME, offsetof(struct samples_request, model), 0, REQUEST_SAMPLES},
-    {"on_disconnect", FIELD_ON_DISCONNECT, 0, 0, REQUEST_SAMPLES},
-    {"determinism", FIELD_NAME, offsetof(struct samples_request, determinism), 0,
-     REQUEST_PERMALINK},
+#define FIELD(name) offsetof(struct samples_request, name)
+#define LIMIT(name) offsetof(struct samples_limits, name)
+    {"seed", FIELD_SEED, BODIES, FIELD(seed), 0, {NULL}},
+    {"n", FIELD_COUNT, BODIES, FIELD(n), LIMIT(n_max), {NULL}},
+    {"nfe", FIELD_COUNT, ALL, FIELD(nfe), LIMIT(nfe_max), {NULL}},
+    {"timeout_ms", FIELD_COUNT, BODIES, FIELD(timeout_ms), LIMIT(timeout_max_ms), {NULL}},
+    {"sampler", FIELD_NAME, ALL, FIELD(sampler), LIMITS_NAME_BYTES, {NULL}},
+    {"corruption", FIELD_NAME, ALL, FIELD(corruption), LIMITS_NAME_BYTES, {NULL}},
+    {"model", FIELD_NAME, BODIES, FIELD(model), LIMITS_MODEL_BYTES, {NULL}},
+    {"on_disconnect", FIELD_CHOICE, BODIES, FIELD(finish), 0, {"cancel", "finish"}},
+    {"determinism", FIELD_NAME, REQUEST_PERMALINK, FIELD(determinism), LIMITS_NAME_BYTES, {NULL}},
+    {"size", FIELD_NAME, REQUEST_IMAGES, FIELD(size), LIMITS_NAME_BYTES, {NULL}},
+    {"response_format", FIELD_CHOICE, REQUEST_IMAGES, FIELD(format), 0, {"", "b64_json", "url"}},
+    {"output_format", FIELD_CHOICE, REQUEST_IMAGES, FIELD(output), 0, {"png"}},
+    {"prompt", FIELD_IGNORED, REQUEST_IMAGES, 0, 0, {NULL}},
+    {"quality", FIELD_IGNORED, REQUEST_IMAGES, 0, 0, {NULL}},
+    {"style", FIELD_IGNORED, REQUEST_IMAGES, 0, 0, {NULL}},
+    {"background", FIELD_IGNORED, REQUEST_IMAGES, 0, 0, {NULL}},
+    {"moderation", FIELD_IGNORED, REQUEST_IMAGES, 0, 0, {NULL}},
+    {"output_compression", FIELD_IGNORED, REQUEST_IMAGES, 0, 0, {NULL}},
+    {"user", FIELD_IGNORED, REQUEST_IMAGES, 0, 0, {NULL}},
+#undef FIELD
+#undef LIMIT
 };
+
+enum { N_FIELDS = sizeof(fields) / sizeof(fields[0]) };
+
+const char *samples_request_ignored(int bit)
+{
+    return bit < N_FIELDS && fields[bit].kind == FIELD_IGNORED ? fields[bit].name : NULL;
+}
+
+/* Which of the words, which are not empty but where the first stands for being absent. */
+static void read_choice(const struct field *f, const json_t *value, int *out,
+                        struct problem *problem)
+{
+    const char *text = json_string_value(value);
+    char words[64] = "";
+    size_t used = 0;
+
+    for (int i = 0; i < 3 && f->choices[i]; i++) {
+        if (!*f->choices[i])
+            continue;
+        if (text && strcmp(text, f->choices[i]) == 0) {
+            *out = i;
+            return;
+        }
+        used += (size_t)snprintf(words + used, sizeof(words) - used, "%s\"%s\"", used ? " or " : "",
+                                 f->choices[i]);
+    }
+    problem_add_field(problem, f->name, "must be %s", words);
+}
+
+static const struct field *find_field(const char *key, enum request_form form)
+{
+    for (int i = 0; i < N_FIELDS; i++)
+        if ((fields[i].forms & (int)form) && strcmp(fields[i].name, key) == 0)
+            return &fields[i];
+    return NULL;
+}
 
 static void read_field(const char *key, const json_t *value, enum request_form form,
                        const struct samples_limits *limits, struct samples_request *out,
                        struct problem *problem)
 {
-    const struct field *f = fields, *end = fields + sizeof(fields) / sizeof(fields[0]);
+    const struct field *f = find_field(key, form);
     char *to;
-    int max;
+    int max = 0;
 
-    while (f < end && (!(f->forms & (int)form) || strcmp(f->name, key) != 0))
-        f++;
-    if (f == end) {
+    if (!f) {
         problem_add_field(problem, key, "is not a field of this request");
         return;
     }
     if (json_is_null(value)) /* as good as absent */
         return;
     to = (char *)out + f->offset;
-    memcpy(&max, (const char *)limits + f->max_offset, sizeof(max));
+    if (f->kind == FIELD_COUNT)
+        memcpy(&max, (const char *)limits + f->limit, sizeof(max));
     switch (f->kind) {
     case FIELD_SEED:
         read_seed(value, out, problem);
@@ -108,10 +150,13 @@ static void read_field(const char *key, const json_t *value, enum request_form f
         read_count(key, value, max, (int *)(void *)to, problem);
         break;
     case FIELD_NAME:
-        read_name(key, value, to, problem);
+        read_name(key, value, f->limit, to, problem);
         break;
-    case FIELD_ON_DISCONNECT:
-        read_on_disconnect(value, out, problem);
+    case FIELD_CHOICE:
+        read_choice(f, value, (int *)(void *)to, problem);
+        break;
+    case FIELD_IGNORED:
+        out->ignored |= 1u << (f - fields);
         break;
     }
 }
@@ -123,8 +168,9 @@ static void set_defaults(const struct samples_limits *limits, struct samples_req
     out->timeout_ms = limits->timeout_max_ms;
 }
 
-int samples_request_parse(const char *body, size_t size, const struct samples_limits *limits,
-                          struct samples_request *out, struct problem *problem)
+int samples_request_parse(const char *body, size_t size, enum request_form form,
+                          const struct samples_limits *limits, struct samples_request *out,
+                          struct problem *problem)
 {
     size_t quoted_size = 0;
     json_error_t error;
@@ -152,8 +198,7 @@ int samples_request_parse(const char *body, size_t size, const struct samples_li
     if (!json_is_object(root))
         problem_set(problem, 422, "the body must be a JSON object");
 
-    json_object_foreach(root, key, value)
-        read_field(key, value, REQUEST_SAMPLES, limits, out, problem);
+    json_object_foreach(root, key, value) read_field(key, value, form, limits, out, problem);
     json_decref(root);
     return problem->status ? -EINVAL : 0;
 }

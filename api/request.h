@@ -6,10 +6,18 @@
  *     sampler     name; default: that of the model
  *     nfe         network evaluations per image, 1 .. limits.nfe_max; default: that of the model
  *     corruption  name; default: that of the model
- *     model       name; default: the first with that corruption
+ *     model       name, or name@ and 12 or more digits of the checkpoint's SHA-256; default: the
+ *                 first with that corruption
  *     timeout_ms  1 .. limits.timeout_max_ms, which is also the default
  *     on_disconnect  "cancel", the default, or "finish"
  *     determinism the determinism id that the image is wanted from; of permalinks only
+ *
+ *
+ * and of the Images API only, where `prompt` and what else means nothing here is taken and counted:
+ *
+ *     size        "auto" or "32x32"; not checked against the model's
+ *     response_format  "b64_json" or "url"; default: both
+ *     output_format    "png"
  *
  * null is as good as absent, and 49.0 as good as 49. An empty body is an empty object. In a query,
  * numbers are decimal. Thread: any.
@@ -25,21 +33,27 @@
 
 struct problem;
 
+enum request_format { REQUEST_FORMAT_BOTH, REQUEST_FORMAT_BASE64, REQUEST_FORMAT_URL };
+
 struct samples_request {
     bool has_seed;
     uint64_t seed;
     int n;
     int nfe; /* 0: absent */
     int timeout_ms;
-    bool finish; /* on_disconnect: the client may close its sending side, or go */
+    int finish; /* bool; on_disconnect: the client may close its sending side, or go */
     char sampler[LIMITS_NAME_BYTES + 1];     /* empty: absent; not checked against what exists */
     char corruption[LIMITS_NAME_BYTES + 1];  /* empty: absent */
-    char model[LIMITS_NAME_BYTES + 1];       /* empty: absent */
+    char model[LIMITS_MODEL_BYTES + 1];      /* empty: absent */
     char determinism[LIMITS_NAME_BYTES + 1]; /* empty: absent */
+    char size[LIMITS_NAME_BYTES + 1];        /* empty: absent */
+    int format;                              /* enum request_format */
+    int output;                              /* 0: PNG */
+    unsigned ignored;                        /* bit i: the field samples_request_ignored(i) */
 };
 
 /* Whose fields they are. */
-enum request_form { REQUEST_SAMPLES = 1, REQUEST_PERMALINK = 2 };
+enum request_form { REQUEST_SAMPLES = 1, REQUEST_PERMALINK = 2, REQUEST_IMAGES = 4 };
 
 /* Parses and checks everything that needs no knowledge of models and samplers.
  *
@@ -48,8 +62,12 @@ enum request_form { REQUEST_SAMPLES = 1, REQUEST_PERMALINK = 2 };
  * names to the same problem; its fields are always valid, its sampler, corruption and model empty
  * where they could not be read.
  */
-int samples_request_parse(const char *body, size_t size, const struct samples_limits *limits,
-                          struct samples_request *out, struct problem *problem);
+int samples_request_parse(const char *body, size_t size, enum request_form form,
+                          const struct samples_limits *limits, struct samples_request *out,
+                          struct problem *problem);
+
+/* The name of a field that is taken and means nothing, NULL: there is none with this bit. */
+const char *samples_request_ignored(int bit);
 
 /* The same for the query of a permalink, "sampler=momentum&nfe=49", NULL: none. 400 for what is not
  * percent-encoded well or has a name twice. */

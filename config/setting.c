@@ -168,6 +168,39 @@ static int add_models(struct settings *s, const char *text, struct error *err)
     }
 }
 
+/* scheme://host[:port] as browsers send it: lower case and nothing behind it. */
+static bool origin_is_good(const char *text, size_t n)
+{
+    size_t scheme = n > 7 && memcmp(text, "http://", 7) == 0    ? 7
+                    : n > 8 && memcmp(text, "https://", 8) == 0 ? 8
+                                                                : 0;
+
+    for (size_t i = scheme; i < n; i++)
+        if (!islower((unsigned char)text[i]) && !isdigit((unsigned char)text[i]) &&
+            !memchr(".-:[]", text[i], 5))
+            return false;
+    return scheme > 0;
+}
+
+static int set_origins(struct settings *s, const struct setting *setting, const char *text,
+                       struct error *err)
+{
+    size_t n;
+
+    if (strlen(text) >= SETTINGS_PATH_BYTES)
+        return error_set(err, -EINVAL, "origins have less than %d bytes", SETTINGS_PATH_BYTES);
+    for (const char *p = text; strcmp(text, "*") != 0 && *p; p += n + (p[n] != '\0')) {
+        n = strcspn(p, ",");
+        if (!origin_is_good(p, n))
+            return error_set(err, -EINVAL,
+                             "\"%.*s\" is not an origin, expected e.g. https://a.example or "
+                             "http://localhost:8000",
+                             (int)n, p);
+    }
+    snprintf(text_field(s, setting), SETTINGS_PATH_BYTES, "%s", text);
+    return 0;
+}
+
 int setting_set_text(struct settings *s, const struct setting *setting, const char *text,
                      struct error *err)
 {
@@ -203,6 +236,8 @@ int setting_set_text(struct settings *s, const struct setting *setting, const ch
         return set_duration(s, setting, text, err);
     case SETTING_BYTES:
         return set_size(s, setting, text, err);
+    case SETTING_ORIGINS:
+        return set_origins(s, setting, text, err);
     case SETTING_MODELS:
         return add_models(s, text, err);
     }

@@ -20,6 +20,7 @@ enum setting_type {
     SETTING_INTEGER,
     SETTING_DURATION, /* ms */
     SETTING_BYTES,
+    SETTING_ORIGINS, /* of pages: scheme://host[:port], with commas between; or "*" */
     SETTING_MODELS,
 };
 

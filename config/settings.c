@@ -39,6 +39,8 @@ static const struct setting table[] = {
      "longest time from request to answer; beyond it 504"},
     {"response-cache", SETTING_BYTES, FIELD(response_cache_bytes), "64MiB", 0, INT_MAX, NULL,
      "memory for images that were asked for by their address; 0: none"},
+    {"cors-origin", SETTING_ORIGINS, FIELD(cors_origin), "", 0, 0, NULL,
+     "origins whose pages may read answers, as https://a.example,http://b:8000; * for all"},
     {"max-connections", SETTING_INTEGER, FIELD(max_connections), "1024", 1, 65536, NULL,
      "open connections to the API"},
     {"max-connections-per-ip", SETTING_INTEGER, FIELD(max_connections_per_ip), "256", 0, 65536,
@@ -290,6 +292,7 @@ void settings_help(FILE *file)
         [SETTING_NAME] = "NAME",
         [SETTING_INTEGER] = "N",
         [SETTING_DURATION] = "DURATION",
+        [SETTING_ORIGINS] = "ORIGIN,..",
         [SETTING_BYTES] = "SIZE",
         [SETTING_MODELS] = "NAME=PATH",
     };

@@ -52,7 +52,8 @@ struct settings {
     int max_images;
     int max_nfe;
     int request_timeout_ms;
-    int response_cache_bytes; /* 0: none */
+    int response_cache_bytes;              /* 0: none */
+    char cors_origin[SETTINGS_PATH_BYTES]; /* origins with commas between, "*", or "": none */
     int max_connections;
     int max_connections_per_ip; /* 0: no limit */
     int header_timeout_ms;

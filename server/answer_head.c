@@ -13,10 +13,27 @@ void answer_head_add(struct answer_head *h, const char *name, const char *value)
     h->n_headers++;
 }
 
+/* What scripts of another origin may read beside what they always may. */
+static bool apply_origin(const struct answer_head *h, struct MHD_Response *response)
+{
+    bool ok = true;
+
+    if (!h->has_origin)
+        return true;
+    ok &= MHD_add_response_header(response, "Vary", "Origin");
+    if (!*h->origin)
+        return ok;
+    ok &= MHD_add_response_header(response, "Access-Control-Allow-Origin", h->origin);
+    ok &= MHD_add_response_header(response, "Access-Control-Expose-Headers",
+                                  "Content-Location, ETag, Location, Retry-After, Server-Timing, "
+                                  "X-Request-ID, X-Seed");
+    return ok;
+}
+
 bool answer_head_apply(const struct answer_head *h, const char *request_id,
                        const char *content_type, struct MHD_Response *response)
 {
-    bool ok = true;
+    bool ok = apply_origin(h, response);
 
     for (int i = 0; i < h->n_headers; i++)
         ok &= MHD_add_response_header(response, h->headers[i].name, h->headers[i].value);

@@ -18,6 +18,8 @@ struct answer_head {
     } headers[ANSWER_HEADERS_MAX];
     int n_headers;
     const char *cache_control; /* static; NULL: no-store */
+    bool has_origin;           /* answers depend on the origin of the page that asks */
+    char origin[256];          /* that may read this one; "": none */
     bool close;                /* the connection, behind the answer */
 };
 

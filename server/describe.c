@@ -1,6 +1,8 @@
 #include "server/describe.h"
 
 #include "api/limits.h"
+#include "api/problem.h"
+#include "api/query.h"
 #include "config/settings.h"
 #include "model/sampling.h"
 #include "server/admission.h"
@@ -68,13 +70,15 @@ static json_t *tuned_nfe_to_json(const struct sampling *s)
 
 static json_t *model_to_json(const struct daemon *d, const struct engine_model *m, bool is_default)
 {
-    return json_pack("{s:s, s:b, s:s, s:s, s:i, s:i, s:s, s:s, s:s, s:s*, s:b, s:o, s:o*, s:O*}",
-                     "name", m->name, "default", is_default, "checkpoint", m->digest, "corruption",
-                     m->corruption, "side_px", m->side_px, "channels", m->channels, "precision",
-                     m->precision, "output", m->output, "time_embed", m->time_embed, "licence",
-                     m->licence, "batch_invariant", m->batch_invariant, "defaults",
-                     defaults_to_json(d, m), "tuned_nfe", tuned_nfe_to_json(m->sampling), "labels",
-                     m->labels);
+    return json_pack("{s:s, s:s, s:I, s:s, s:s, s:b, s:s, s:s, s:i, s:i, s:s, s:s, s:s, s:s*, s:b, "
+                     "s:o, s:o*, s:O*}",
+                     "id", m->name, "object", "model", "created", (json_int_t)m->loaded_s,
+                     "owned_by", "softdiff", "name", m->name, "default", is_default, "checkpoint",
+                     m->digest, "corruption", m->corruption, "side_px", m->side_px, "channels",
+                     m->channels, "precision", m->precision, "output", m->output, "time_embed",
+                     m->time_embed, "licence", m->licence, "batch_invariant", m->batch_invariant,
+                     "defaults", defaults_to_json(d, m), "tuned_nfe",
+                     tuned_nfe_to_json(m->sampling), "labels", m->labels);
 }
 
 static json_t *models_to_json(const struct daemon *d)
@@ -88,7 +92,24 @@ static json_t *models_to_json(const struct daemon *d)
 
 char *describe_models(const struct daemon *d)
 {
-    return to_text(json_pack("{s:o}", "models", models_to_json(d)));
+    json_t *list = models_to_json(d);
+
+    /* Under our name, and under that of the OpenAI API. */
+    return to_text(json_pack("{s:s, s:O, s:o}", "object", "list", "data", list, "models", list));
+}
+
+char *describe_model(const struct daemon *d, const char *name, struct problem *problem)
+{
+    char text[LIMITS_MODEL_BYTES + 1];
+    int i;
+
+    if (query_unescape(name, strlen(name), 0, text, sizeof(text)) < 0) {
+        problem_set(problem, 404, "this is not the name of a model");
+        return NULL;
+    }
+    if (selection_find_model(d->engine, text, &i, problem) < 0)
+        return NULL;
+    return to_text(model_to_json(d, engine_thread_model(d->engine, i), i == 0));
 }
 
 static json_t *samplers_to_json(const struct daemon *d)

@@ -6,12 +6,15 @@
 #define SERVER_DESCRIBE_H
 
 struct daemon;
+struct problem;
 
 char *describe_version(void);
 char *describe_state(const struct daemon *d); /* of the probes */
 
 /* Only while ready. */
 char *describe_models(const struct daemon *d);
+/* By the name of an address, escaped as clients like. Problem: 404. */
+char *describe_model(const struct daemon *d, const char *name, struct problem *problem);
 char *describe_capabilities(const struct daemon *d);
 char *describe_queue(const struct daemon *d);
 

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <time.h>
 
 static void describe(struct engine_model *m, const char *name)
 {
@@ -15,6 +16,7 @@ static void describe(struct engine_model *m, const char *name)
 
     snprintf(m->name, sizeof(m->name), "%s", name);
     snprintf(m->digest, sizeof(m->digest), "%s", m->checkpoint->digest);
+    m->loaded_s = (int64_t)time(NULL);
     m->licence = m->checkpoint->licence;
     m->labels = m->checkpoint->labels;
     m->sampling = &f->sampling;

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct checkpoint;
 struct device;
@@ -22,7 +23,8 @@ struct engine_model {
     struct checkpoint *checkpoint; /* owned; the engine's thread's */
     struct generator *generator;   /* owned; the engine's thread's */
     char name[65];
-    char digest[65]; /* SHA-256 of the checkpoint, hex */
+    char digest[65];  /* SHA-256 of the checkpoint, hex */
+    int64_t loaded_s; /* seconds since 1970 */
     /* Borrowed from the checkpoint: */
     const char *corruption, *output, *time_embed;
     const char *licence;             /* NULL: none is stated */

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <uv.h>
 
 enum { FIELDS_MAX = 128 };
@@ -304,6 +305,18 @@ bool exchange_announces_body(const struct exchange *x)
     const char *length = exchange_header(x, "Content-Length");
 
     return (length && strcmp(length, "0") != 0) || exchange_header(x, "Transfer-Encoding");
+}
+
+int exchange_has_json(const struct exchange *x, struct problem *problem)
+{
+    const char *type = exchange_header(x, "Content-Type");
+    size_t n = type ? strcspn(type, "; \t") : 0;
+
+    if (!exchange_announces_body(x) ||
+        (n == strlen("application/json") && strncasecmp(type, "application/json", n) == 0))
+        return 0;
+    return problem_set(problem, 415,
+                       "the body must be JSON and be sent with Content-Type: application/json");
 }
 
 const char *exchange_body(const struct exchange *x, size_t *size)

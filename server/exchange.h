@@ -48,6 +48,8 @@ const char *exchange_path(const struct exchange *x);  /* as sent, without query,
 const char *exchange_query(const struct exchange *x); /* as sent, behind the ?; or NULL */
 const char *exchange_header(const struct exchange *x, const char *name); /* or NULL */
 bool exchange_announces_body(const struct exchange *x);
+/* Whether there is no body, or JSON by its Content-Type. 0, or -EINVAL with a 415. */
+int exchange_has_json(const struct exchange *x, struct problem *problem);
 /* Not NUL terminated; complete once complete() is called. */
 const char *exchange_body(const struct exchange *x, size_t *size);
 uint64_t exchange_started_ns(const struct exchange *x); /* uv_hrtime() at its head */
@@ -63,17 +65,24 @@ const void *exchange_context(const struct exchange *x);
  * they may be: server/answer_head.h. */
 void exchange_add_header(struct exchange *x, const char *name, const char *value);
 
+/* Lets pages of this origin read the answer, whatever it will be; NULL: says only that answers depend
+ * on the origin. Cut at 255 bytes. */
+void exchange_set_origin(struct exchange *x, const char *origin);
+
 /* Instead of no-store; static. */
 void exchange_set_cache_control(struct exchange *x, const char *value);
 
 /* Of a success that did not come: all that was added and set. */
 void exchange_drop_headers(struct exchange *x);
 
-/* How problems are written from now on, instead of as problem documents: malloc'ed text, NULL without
- * memory. */
-void exchange_set_problem_form(struct exchange *x, const char *content_type,
-                               char *(*write)(const struct problem *problem,
-                                              const char *request_id));
+/* How problems are written from now on, instead of as problem documents. form is static. */
+struct exchange_problem_form {
+    const char *content_type;
+    /* malloc'ed text, NULL without memory */
+    char *(*write)(const struct problem *problem, const char *request_id);
+    int (*status)(int status); /* what is sent for a problem's status; NULL: the same */
+};
+void exchange_set_problem_form(struct exchange *x, const struct exchange_problem_form *form);
 
 /* Closes the connection after the answer. */
 void exchange_set_close(struct exchange *x);

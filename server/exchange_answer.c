@@ -25,12 +25,15 @@ void exchange_drop_headers(struct exchange *x)
     x->head.cache_control = NULL;
 }
 
-void exchange_set_problem_form(struct exchange *x, const char *content_type,
-                               char *(*write)(const struct problem *problem,
-                                              const char *request_id))
+void exchange_set_problem_form(struct exchange *x, const struct exchange_problem_form *form)
 {
-    x->problem_type = content_type;
-    x->problem_writer = write;
+    x->problem_form = form;
+}
+
+void exchange_set_origin(struct exchange *x, const char *origin)
+{
+    x->head.has_origin = true;
+    snprintf(x->head.origin, sizeof(x->head.origin), "%s", origin ? origin : "");
 }
 
 void exchange_set_close(struct exchange *x)
@@ -115,9 +118,11 @@ void exchange_respond_json(struct exchange *x, int status, char *text)
 void exchange_respond_problem(struct exchange *x, const struct problem *problem)
 {
     static const char no_memory[] = "{\"status\":503,\"title\":\"Service Unavailable\"}";
-    char *text =
-        x->problem_writer ? x->problem_writer(problem, x->id) : problem_to_json(problem, x->id);
-    const char *type = x->problem_type ? x->problem_type : PROBLEM_CONTENT_TYPE;
+    static const struct exchange_problem_form documents = {PROBLEM_CONTENT_TYPE, problem_to_json,
+                                                           NULL};
+    const struct exchange_problem_form *form = x->problem_form ? x->problem_form : &documents;
+    char *text = form->write(problem, x->id);
+    int status = form->status ? form->status(problem->status) : problem->status;
     char seconds[16];
 
     if (problem->retry_after_s > 0) {
@@ -125,7 +130,7 @@ void exchange_respond_problem(struct exchange *x, const struct problem *problem)
         exchange_add_header(x, "Retry-After", seconds);
     }
     if (text)
-        exchange_respond(x, problem->status, type, text, strlen(text), text);
+        exchange_respond(x, status, form->content_type, text, strlen(text), text);
     else
         exchange_respond(x, 503, PROBLEM_CONTENT_TYPE, no_memory, strlen(no_memory), NULL);
 }

@@ -30,9 +30,8 @@ struct exchange {
     char *body; /* owned */
     size_t body_size;
     bool body_too_large, out_of_memory;
-    struct answer_head head; /* of the answer */
-    char *(*problem_writer)(const struct problem *problem, const char *request_id);
-    const char *problem_type;
+    struct answer_head head;                          /* of the answer */
+    const struct exchange_problem_form *problem_form; /* NULL: problem documents */
     bool ignore_body, half_close;
     bool suspended, gone;
     bool answered; /* response is set, or there was no memory for it */

@@ -1,10 +1,13 @@
 #include "server/routes.h"
 
+#include "api/images.h"
 #include "api/problem.h"
 #include "server/assets.h"
+#include "server/cross_origin.h"
 #include "server/daemon.h"
 #include "server/describe.h"
 #include "server/exchange.h"
+#include "server/images.h"
 #include "server/metrics.h"
 #include "server/permalinks.h"
 #include "server/samples.h"
@@ -19,7 +22,15 @@ struct route {
     bool needs_engine;  /* 503 unless ready */
     void (*begin)(struct daemon *d, struct exchange *x); /* optional */
     void (*complete)(struct daemon *d, struct exchange *x);
+    const struct exchange_problem_form *problems; /* NULL: problem documents */
 };
+
+/* The dialect of the Images API, and both where others speak to the same address. */
+static const struct exchange_problem_form images_problems = {"application/json",
+                                                             images_problem_to_json,
+                                                             images_problem_status};
+static const struct exchange_problem_form both_problems = {PROBLEM_CONTENT_TYPE,
+                                                           images_problem_to_both, NULL};
 
 static void get_index(struct daemon *d, struct exchange *x)
 {
@@ -49,6 +60,17 @@ static void get_version(struct daemon *d, struct exchange *x)
 static void get_models(struct daemon *d, struct exchange *x)
 {
     exchange_respond_json(x, 200, describe_models(d));
+}
+
+static void get_model(struct daemon *d, struct exchange *x)
+{
+    struct problem problem = {0};
+    char *text = describe_model(d, exchange_path(x) + strlen("/v1/models/"), &problem);
+
+    if (problem.status)
+        exchange_respond_problem(x, &problem);
+    else
+        exchange_respond_json(x, 200, text);
 }
 
 static void get_capabilities(struct daemon *d, struct exchange *x)
@@ -81,26 +103,28 @@ static void get_metrics(struct daemon *d, struct exchange *x)
 }
 
 static const struct route public_routes[] = {
-    {"GET", "/", false, NULL, get_index},
-    {"GET", "/openapi.json", false, NULL, get_openapi},
-    {"GET", "/version", false, NULL, get_version},
-    {"GET", "/livez", false, NULL, get_livez},
-    {"GET", "/readyz", false, NULL, get_readyz},
-    {"GET", "/v1/models", true, NULL, get_models},
-    {"GET", "/v1/models/{model}/samples/{seed}.png", true, NULL, permalinks_handle},
-    {"GET", "/v1/capabilities", true, NULL, get_capabilities},
-    {"POST", "/v1/samples", true, samples_begin, samples_handle},
-    {NULL, NULL, false, NULL, NULL},
+    {"GET", "/", false, NULL, get_index, NULL},
+    {"GET", "/openapi.json", false, NULL, get_openapi, NULL},
+    {"GET", "/version", false, NULL, get_version, NULL},
+    {"GET", "/livez", false, NULL, get_livez, NULL},
+    {"GET", "/readyz", false, NULL, get_readyz, NULL},
+    {"GET", "/v1/models", true, NULL, get_models, &both_problems},
+    {"GET", "/v1/models/{model}", true, NULL, get_model, &both_problems},
+    {"GET", "/v1/models/{model}/samples/{seed}.png", true, NULL, permalinks_handle, NULL},
+    {"GET", "/v1/capabilities", true, NULL, get_capabilities, NULL},
+    {"POST", "/v1/samples", true, samples_begin, samples_handle, NULL},
+    {"POST", "/v1/images/generations", true, images_begin, images_handle, &images_problems},
+    {NULL, NULL, false, NULL, NULL, NULL},
 };
 
 static const struct route admin_routes[] = {
-    {"GET", "/openapi.json", false, NULL, get_admin_openapi},
-    {"GET", "/livez", false, NULL, get_livez},
-    {"GET", "/readyz", false, NULL, get_readyz},
-    {"GET", "/version", false, NULL, get_version},
-    {"GET", "/v1/queue", true, NULL, get_queue},
-    {"GET", "/metrics", false, NULL, get_metrics},
-    {NULL, NULL, false, NULL, NULL},
+    {"GET", "/openapi.json", false, NULL, get_admin_openapi, NULL},
+    {"GET", "/livez", false, NULL, get_livez, NULL},
+    {"GET", "/readyz", false, NULL, get_readyz, NULL},
+    {"GET", "/version", false, NULL, get_version, NULL},
+    {"GET", "/v1/queue", true, NULL, get_queue, NULL},
+    {"GET", "/metrics", false, NULL, get_metrics, NULL},
+    {NULL, NULL, false, NULL, NULL, NULL},
 };
 
 static bool path_fits(const char *pattern, const char *path)
@@ -124,22 +148,30 @@ static bool path_fits(const char *pattern, const char *path)
     return !*pattern && !*path;
 }
 
+/* What an address answers, for Allow; NULL: nothing is there. */
+static const char *allowed_methods(const struct route *routes, const struct exchange *x)
+{
+    for (const struct route *r = routes; r->path; r++)
+        if (path_fits(r->path, exchange_path(x)))
+            return strcmp(r->method, "GET") == 0 ? "GET, HEAD" : r->method;
+    return NULL;
+}
+
 /* NULL where nothing fits; the exchange has then been answered. */
 static const struct route *find_route(const struct route *routes, struct exchange *x)
 {
-    const char *method = exchange_method(x), *path = exchange_path(x);
+    const char *method = exchange_method(x), *allow = allowed_methods(routes, x);
     struct problem problem = {0};
-    const char *allow = NULL;
     const struct route *r;
 
     for (r = routes; r->path; r++) {
-        if (!path_fits(r->path, path))
+        if (!path_fits(r->path, exchange_path(x)))
             continue;
         exchange_set_route(x, r->path);
+        exchange_set_problem_form(x, r->problems);
         if (strcmp(r->method, method) == 0 ||
             (strcmp(method, "HEAD") == 0 && strcmp(r->method, "GET") == 0))
             return r;
-        allow = strcmp(r->method, "GET") == 0 ? "GET, HEAD" : r->method;
     }
     if (allow) {
         exchange_add_header(x, "Allow", allow);
@@ -188,7 +220,12 @@ void routes_complete(struct exchange *x, void *arg)
 
 void routes_public_begin(struct exchange *x, void *arg)
 {
-    begin(public_routes, arg, x);
+    struct daemon *d = arg;
+
+    if (!cross_origin_begin(d->settings, x))
+        begin(public_routes, d, x);
+    else
+        cross_origin_preflight(d->settings, x, allowed_methods(public_routes, x));
 }
 
 void routes_admin_begin(struct exchange *x, void *arg)

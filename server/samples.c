@@ -14,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 /* An exchange that waits for its images. */
 struct sample {
@@ -80,23 +79,31 @@ static void on_gone(void *arg)
 
 void samples_begin(struct daemon *d, struct exchange *x)
 {
-    const char *type = exchange_header(x, "Content-Type");
     const char *accept = exchange_header(x, "Accept");
     struct problem problem = {0};
-    size_t n = type ? strcspn(type, "; \t") : 0;
 
-    if (exchange_announces_body(x) &&
-        (n != strlen("application/json") || strncasecmp(type, "application/json", n) != 0))
-        problem_set(&problem, 415,
-                    "the body must be JSON and be sent with Content-Type: application/json");
-    else if (!accept_weight(accept, "application/json") && !accept_weight(accept, "image/png"))
+    if (exchange_has_json(x, &problem) == 0 && !accept_weight(accept, "application/json") &&
+        !accept_weight(accept, "image/png"))
         problem_set(&problem, 406, "the answer can be application/json or image/png");
     if (problem.status)
         exchange_respond_problem(x, &problem);
 }
 
+/* Whether the answer is a bare PNG. 0, or -EINVAL with a 406. */
+static int choose_type(const char *accept, int n, bool *bare_png, struct problem *problem)
+{
+    int json = accept_weight(accept, "application/json");
+    int png = accept_weight(accept, "image/png");
+
+    if (n > 1 && json == 0)
+        return problem_set(problem, 406,
+                           "image/png carries one image; ask for n = 1 or accept application/json");
+    *bare_png = n == 1 && png > json;
+    return 0;
+}
+
 static int start(struct daemon *d, struct exchange *x, const struct selection *chosen,
-                 struct problem *problem)
+                 bool bare_png, struct problem *problem)
 {
     const struct samples_request *wanted = &chosen->request;
     struct sample *s = calloc(1, sizeof(*s));
@@ -116,7 +123,7 @@ static int start(struct daemon *d, struct exchange *x, const struct selection *c
         return problem_set(problem, 503, "out of memory");
     s->exchange = x;
     s->seed = order.seed;
-    s->bare_png = chosen->bare_png;
+    s->bare_png = bare_png;
     rc = drawings_begin(d->drawings, &order, &s->drawing, problem);
     if (rc < 0) {
         free(s);
@@ -133,11 +140,13 @@ void samples_handle(struct daemon *d, struct exchange *x)
     struct problem problem = {0};
     struct selection chosen = {.model = 0};
     const char *body;
+    bool bare_png = false;
     size_t size;
 
     body = exchange_body(x, &size);
-    if (selection_read(d->engine, admission_limits(d->admission), body, size,
-                       exchange_header(x, "Accept"), &chosen, &problem) < 0 ||
-        start(d, x, &chosen, &problem) < 0)
+    if (selection_read(d->engine, REQUEST_SAMPLES, admission_limits(d->admission), body, size,
+                       &chosen, &problem) < 0 ||
+        choose_type(exchange_header(x, "Accept"), chosen.request.n, &bare_png, &problem) < 0 ||
+        start(d, x, &chosen, bare_png, &problem) < 0)
         exchange_respond_problem(x, &problem);
 }

@@ -1,6 +1,5 @@
 #include "server/selection.h"
 
-#include "api/accept.h"
 #include "api/permalink.h"
 #include "api/problem.h"
 #include "engine/base/error.h"
@@ -10,19 +9,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-
-/* Whether the answer is a bare PNG. 0, or -EINVAL with a 406. */
-static int choose_type(const char *accept, int n, bool *bare_png, struct problem *problem)
-{
-    int json = accept_weight(accept, "application/json");
-    int png = accept_weight(accept, "image/png");
-
-    if (n > 1 && json == 0)
-        return problem_set(problem, 406,
-                           "image/png carries one image; ask for n = 1 or accept application/json");
-    *bare_png = n == 1 && png > json;
-    return 0;
-}
 
 /* The names of models or of their corruptions, for texts: "a", "b". */
 static void list_models(const struct engine_thread *engine, bool corruptions, char *out,
@@ -42,20 +28,30 @@ static void list_models(const struct engine_thread *engine, bool corruptions, ch
 static int find_model(const struct engine_thread *engine, const struct samples_request *wanted,
                       int *out, struct problem *problem)
 {
-    const struct engine_model *m;
+    const struct engine_model *m, *other = NULL; /* of this name, with another checkpoint */
+    struct permalink named = {.model = ""};
     bool known = false;
     char names[256];
 
+    if (*wanted->model && permalink_parse_model(wanted->model, &named) < 0)
+        snprintf(named.model, sizeof(named.model), "@"); /* nobody's */
     for (int i = 0; i < engine_thread_models(engine); i++) {
         m = engine_thread_model(engine, i);
-        if (*wanted->model && strcmp(wanted->model, m->name) != 0)
+        if (*wanted->model && strcmp(named.model, m->name) != 0)
             continue;
+        if (strncmp(m->digest, named.checkpoint, strlen(named.checkpoint)) != 0) {
+            other = m;
+            continue;
+        }
         known = true;
         if (*wanted->corruption && strcmp(wanted->corruption, m->corruption) != 0)
             continue;
         *out = i;
         return 0;
     }
+    if (other)
+        return problem_set(problem, 404, "the checkpoint of model \"%s\" is %.12s here, not %s",
+                           other->name, other->digest, named.checkpoint);
     list_models(engine, known, names, sizeof(names));
     if (!known && problem->status == 0)
         return problem_set(problem, 404, "there is no model \"%s\"; there are: %s", wanted->model,
@@ -70,6 +66,16 @@ static int find_model(const struct engine_thread *engine, const struct samples_r
                           "no model here was trained on \"%s\"; there are: %s", wanted->corruption,
                           names);
     return -EINVAL;
+}
+
+int selection_find_model(const struct engine_thread *engine, const char *name, int *out,
+                         struct problem *problem)
+{
+    struct samples_request wanted = {.corruption = ""};
+
+    if ((size_t)snprintf(wanted.model, sizeof(wanted.model), "%s", name) < sizeof(wanted.model))
+        return find_model(engine, &wanted, out, problem);
+    return problem_set(problem, 404, "there is no such model");
 }
 
 bool selection_offers(const struct engine_thread *engine, enum sampler sampler)
@@ -118,40 +124,33 @@ static void choose_sampling(const struct engine_thread *engine, const struct eng
         problem_add_field(problem, rc == -ENOENT ? "sampler" : "nfe", "%s", error.text);
 }
 
-int selection_read(const struct engine_thread *engine, const struct samples_limits *limits,
-                   const char *body, size_t size, const char *accept, struct selection *out,
-                   struct problem *problem)
+/* Images have the size of their model. */
+static void check_size(const struct engine_model *model, const char *size, struct problem *problem)
+{
+    char own[32];
+
+    snprintf(own, sizeof(own), "%dx%d", model->side_px, model->side_px);
+    if (*size && strcmp(size, "auto") != 0 && strcmp(size, own) != 0)
+        problem_add_field(problem, "size", "model \"%s\" draws \"%s\"; ask for that or \"auto\"",
+                          model->name, own);
+}
+
+int selection_read(const struct engine_thread *engine, enum request_form form,
+                   const struct samples_limits *limits, const char *body, size_t size,
+                   struct selection *out, struct problem *problem)
 {
     struct samples_request *wanted = &out->request;
     const struct engine_model *model = NULL;
 
-    samples_request_parse(body, size, limits, wanted, problem);
+    samples_request_parse(body, size, form, limits, wanted, problem);
     if (problem->status && problem->status != 422)
         return -EINVAL;
     if (find_model(engine, wanted, &out->model, problem) == 0)
         model = engine_thread_model(engine, out->model);
     choose_sampling(engine, model, limits, wanted, &out->sampling, problem);
-    if (!problem->status)
-        choose_type(accept, wanted->n, &out->bare_png, problem);
+    if (model)
+        check_size(model, wanted->size, problem);
     return problem->status ? -EINVAL : 0;
-}
-
-/* A checkpoint or device that is not this daemon's may be another's: 404, not 422. */
-static int check_versions(const struct engine_thread *engine, const struct engine_model *model,
-                          const struct permalink *link, const struct samples_request *wanted,
-                          struct problem *problem)
-{
-    const char *id = engine_thread_identity(engine);
-
-    if (strncmp(model->digest, link->checkpoint, strlen(link->checkpoint)) != 0)
-        return problem_set(problem, 404, "the checkpoint of model \"%s\" is %.12s here, not %s",
-                           model->name, model->digest, link->checkpoint);
-    if (*wanted->determinism && strcmp(wanted->determinism, id) != 0)
-        return problem_set(problem, 404,
-                           "this daemon draws with the determinism id %s, not \"%s\": its image "
-                           "may differ",
-                           id, wanted->determinism);
-    return 0;
 }
 
 int selection_read_permalink(const struct engine_thread *engine,
@@ -159,13 +158,15 @@ int selection_read_permalink(const struct engine_thread *engine,
                              const char *query, struct selection *out, struct problem *problem)
 {
     struct samples_request *wanted = &out->request;
+    const char *id = engine_thread_identity(engine);
     const struct engine_model *model = NULL;
     struct problem missing = {0};
 
     samples_request_parse_query(query, limits, wanted, problem);
     if (problem->status && problem->status != 422)
         return -EINVAL;
-    snprintf(wanted->model, sizeof(wanted->model), "%s", link->model);
+    snprintf(wanted->model, sizeof(wanted->model), "%s%s%s", link->model,
+             *link->checkpoint ? "@" : "", link->checkpoint);
     /* Without such a model there is no such address, whatever its query. */
     if (find_model(engine, wanted, &out->model, &missing) == 0)
         model = engine_thread_model(engine, out->model);
@@ -173,8 +174,12 @@ int selection_read_permalink(const struct engine_thread *engine,
         *problem = missing;
     else
         find_model(engine, wanted, &out->model, problem);
-    if (problem->status == 404 ||
-        (model && check_versions(engine, model, link, wanted, problem) < 0))
+    if (problem->status != 404 && *wanted->determinism && strcmp(wanted->determinism, id) != 0)
+        problem_set(problem, 404,
+                    "this daemon draws with the determinism id %s, not \"%s\": its image may "
+                    "differ",
+                    id, wanted->determinism);
+    if (problem->status == 404)
         return -EINVAL;
     choose_sampling(engine, model, limits, wanted, &out->sampling, problem);
     return problem->status ? -EINVAL : 0;

@@ -1,5 +1,4 @@
-/* What a request for samples asks for: the model, the sampler and the type of the answer, found
- * among those that there are. Everything that a request can get wrong ends in one problem.
+/* What a request for images asks for: the model and the sampler, found among those that there are. Everything that a request can get wrong ends in one problem.
  *
  * Thread: loop.
  */
@@ -20,19 +19,21 @@ struct selection {
     struct samples_request request;
     int model;                       /* index of the engine's models */
     struct sampling_choice sampling; /* as asked for, or the model's own */
-    bool bare_png;                   /* or JSON */
 };
 
-/* body and accept as the client sent them, accept may be NULL. 0, or -EINVAL with the problem filled
- * in: 400, 404, 406 or 422. */
-int selection_read(const struct engine_thread *engine, const struct samples_limits *limits,
-                   const char *body, size_t size, const char *accept, struct selection *out,
-                   struct problem *problem);
+/* body as the client sent it. 0, or -EINVAL with the problem filled in: 400, 404 or 422. */
+int selection_read(const struct engine_thread *engine, enum request_form form,
+                   const struct samples_limits *limits, const char *body, size_t size,
+                   struct selection *out, struct problem *problem);
 
 /* The same for the image of an address, whose query may be NULL: 400, 404 or 422. */
 int selection_read_permalink(const struct engine_thread *engine,
                              const struct samples_limits *limits, const struct permalink *link,
                              const char *query, struct selection *out, struct problem *problem);
+
+/* The model of a name, or of name@digits. 0, or -EINVAL with a 404. */
+int selection_find_model(const struct engine_thread *engine, const char *name, int *out,
+                         struct problem *problem);
 
 /* Whether there is a model for this sampler: only those with tables have `tuned`. */
 bool selection_offers(const struct engine_thread *engine, enum sampler sampler);

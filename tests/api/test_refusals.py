@@ -140,6 +140,8 @@ def test_contracts(daemon):
             assert "servers" not in item
             for method in item:
                 for parameter in item[method].get("parameters", []):
+                    if "$ref" in parameter:
+                        parameter = contract["components"]["parameters"][parameter["$ref"].split("/")[-1]]
                     path = path.replace("{%s}" % parameter["name"], str(parameter.get("example")))
                 answer = requests.request(method, base + path)
                 assert answer.status_code == 200, path

@@ -20,7 +20,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct samples_request r;
     struct problem problem = {0};
-    int rc = samples_request_parse((const char *)data, size, &limits, &r, &problem);
+    int rc =
+        samples_request_parse((const char *)data, size, REQUEST_SAMPLES, &limits, &r, &problem);
     char *document;
 
     if (!is_string(r.sampler, sizeof(r.sampler)) ||

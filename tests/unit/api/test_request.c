@@ -22,7 +22,7 @@ static int parse(const char *body, size_t size, struct samples_request *out,
     assert_non_null(exact);
     memcpy(exact, body, size);
     memset(problem, 0, sizeof(*problem));
-    rc = samples_request_parse(exact, size, &limits, out, problem);
+    rc = samples_request_parse(exact, size, REQUEST_SAMPLES, &limits, out, problem);
     free(exact);
     assert_int_equal(rc, problem->status ? -EINVAL : 0);
     return rc;
@@ -203,9 +203,13 @@ static void test_sizes(void **state)
     char body[16384], *text;
     size_t used;
 
-    for (size_t i = LIMITS_NAME_BYTES; i <= LIMITS_NAME_BYTES + 1; i++) {
-        used = (size_t)snprintf(body, sizeof(body), "{\"model\":\"%0*d\"}", (int)i, 0);
-        assert_int_equal(parse(body, used, &r, &problem), i > LIMITS_NAME_BYTES ? -EINVAL : 0);
+    for (int over = 0; over <= 1; over++) {
+        used = (size_t)snprintf(body, sizeof(body), "{\"sampler\":\"%0*d\"}",
+                                LIMITS_NAME_BYTES + over, 0);
+        assert_int_equal(parse(body, used, &r, &problem), over ? -EINVAL : 0);
+        used = (size_t)snprintf(body, sizeof(body), "{\"model\":\"%0*d\"}",
+                                LIMITS_MODEL_BYTES + over, 0);
+        assert_int_equal(parse(body, used, &r, &problem), over ? -EINVAL : 0);
     }
     body[0] = '{';
     used = 1;
@@ -266,11 +270,50 @@ static void test_problem_with_half_a_character(void **state)
     }
 }
 
+/* The table says which form has which fields. */
+static void test_forms(void **state)
+{
+    static const char images[] =
+        "{\"prompt\": \"a\", \"quality\": 1, \"style\": null, \"n\": 2, \"size\": \"8x8\", "
+        "\"response_format\": \"url\", \"output_format\": \"png\", \"seed\": 18446744073709551615}";
+    struct problem problem = {0};
+    struct samples_request r;
+
+    assert_int_equal(samples_request_parse(images, strlen(images), REQUEST_IMAGES, &limits, &r,
+                                           &problem),
+                     0);
+    assert_int_equal(r.n, 2);
+    assert_string_equal(r.size, "8x8");
+    assert_int_equal(r.format, REQUEST_FORMAT_URL);
+    assert_true(r.seed == UINT64_MAX);
+    assert_int_equal(__builtin_popcount(r.ignored), 2);
+    for (int i = 0; i < 32; i++)
+        if (r.ignored & (1u << i))
+            assert_non_null(samples_request_ignored(i));
+    assert_int_equal(samples_request_parse(images, strlen(images), REQUEST_SAMPLES, &limits, &r,
+                                           &problem),
+                     -EINVAL);
+    assert_int_equal(problem.n_fields, 6);
+
+    memset(&problem, 0, sizeof(problem));
+    assert_int_equal(samples_request_parse_query("nfe=7&sampler=a&determinism=b", &limits, &r,
+                                                 &problem),
+                     0);
+    assert_int_equal(r.nfe, 7);
+    assert_string_equal(r.sampler, "a");
+    assert_string_equal(r.determinism, "b");
+    assert_int_equal(samples_request_parse_query("seed=7&prompt=a&model=b&n=1&timeout_ms=1",
+                                                 &limits, &r, &problem),
+                     -EINVAL);
+    assert_int_equal(problem.n_fields, 5);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_all_fields),
+        cmocka_unit_test(test_forms),
         cmocka_unit_test(test_whole_numbers_with_a_point),
         cmocka_unit_test(test_seeds),
         cmocka_unit_test(test_mistakes),

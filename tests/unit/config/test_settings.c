@@ -115,6 +115,9 @@ static void test_bad_flags(void **state)
         const char *line, *text; /* text: what the message contains */
     } rows[] = {
         {"--bogus 1", "--bogus"},
+        {"--cors-origin a.example", "\"a.example\" is not an origin"},
+        {"--cors-origin https://a.example/", "is not an origin"},
+        {"--cors-origin https://a,*", "\"*\" is not an origin"},
         {"--response-cache 1MB", "\"1MB\" is not a size"},
         {"--response-cache 2GiB", "out of range"},
         {"--response-cache -1", "\"-1\" is not a size"},
