@@ -14,6 +14,7 @@ import tap
 MAY_ASK = {
     "meson.build": "-Dcuda=auto, the default, takes CUDA where it is; the summary says",
     "engine/cuda/meson.build": "likewise",
+    "tests/cudasim/meson.build": "likewise",
 }
 
 

@@ -6,6 +6,6 @@ format() {
         echo "this is no clang-format 14 but $(clang-format --version)"
         return 77
     fi
-    find api config engine model server tests tools -name '*.[ch]' -exec \
-        clang-format --dry-run -Werror {} +
+    find api config engine model server tests tools \( -name '*.[ch]' -o -name '*.[ch]pp' \
+        -o -name '*.cu' -o -name '*.cuh' \) -exec clang-format --dry-run -Werror {} +
 }
