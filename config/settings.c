@@ -23,7 +23,7 @@ static const struct setting table[] = {
      "NAME=PATH of a checkpoint; repeat for more, the first is the default"},
     {"device", SETTING_NAME, FIELD(device), "auto", 0, 0, NULL, "auto, cuda:N, cpu or reference"},
     {"precision", SETTING_CHOICE, FIELD(precision), "auto", 0, 0, "auto|fp32|bf16|fp16",
-     "arithmetic; auto: the fastest that the processor has"},
+     "arithmetic; auto: the device's fastest"},
     {"choices", SETTING_FILE, FIELD(choices), "", 0, 0, NULL,
      "table that says which algorithms compute what; default: those that come with softdiff"},
     {"threads", SETTING_INTEGER, FIELD(threads), "0", 0, 1024, NULL,
@@ -73,6 +73,7 @@ static const struct {
      "bind the addresses, load the checkpoints, generate with them and exit: what a start does"},
     {"healthcheck", SETTINGS_HEALTHCHECK,
      "ask the daemon at --admin-listen whether it is ready; exit 0 or 1"},
+    {"list-devices", SETTINGS_LIST_DEVICES, "print what device may be on this machine and exit"},
     {"version", SETTINGS_VERSION, "print the version and exit"},
     {"help", SETTINGS_HELP, "print this and exit"},
 };

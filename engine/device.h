@@ -18,6 +18,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 struct choices;
 struct error;
@@ -75,7 +76,8 @@ struct kernel_ops {
                struct error *err);
     void (*destroy)(struct kernel *kernel);
     /* For inputs with packing[i] != 0: the size of the packed copy in bytes, and the packing of
-     * plain float32 src into dst (64-byte aligned, that size). Optional if no kernel packs. */
+     * plain float32 src into dst (64-byte aligned, that size), both on the device. Optional if no
+     * kernel packs. */
     size_t (*packed_bytes)(const struct kernel *kernel, int input);
     int (*pack)(const struct kernel *kernel, int input, const float *src, void *dst,
                 struct error *err);
@@ -145,6 +147,11 @@ struct device_ops {
                   struct error *err);
     int (*download)(struct device *device, void *dst, const void *src, size_t bytes,
                     struct error *err);
+    /* From device memory to device memory, and zeros; maybe still under way when they return, but
+     * done before whatever is asked of the device next. */
+    int (*memory_copy)(struct device *device, void *dst, const void *src, size_t bytes,
+                       struct error *err);
+    int (*memory_clear)(struct device *device, void *memory, size_t bytes, struct error *err);
 };
 
 /* The part of struct device that engine/ reads. Tables embed it first in their own struct. */
@@ -175,6 +182,11 @@ struct device_entry {
 
 /* All that this machine has or might have, each opened for a moment. Returns how many. */
 int device_list(struct device_entry entries[DEVICES_MAX]);
+/* What --list-devices prints: a line for each, of its name, a tab and its text. */
+void device_list_print(FILE *file);
+
+/* How far the engine for GPUs is to be trusted: part of every answer about versions. */
+#define DEVICE_CUDA_NOTE "CUDA engine: tested on a simulated device only"
 
 const struct device_base *device_base(const struct device *device);
 

@@ -174,15 +174,18 @@ static int list_kind(const struct device_kind *kind, struct device_entry *entrie
         return 0;
     if (rc == 0 && ops->count)
         n = ops->count(&err);
-    if (n < 1) /* say why */
+    if (n < 0) { /* say why */
+        rc = n;
         n = 1;
+    }
     for (int i = 0; i < n && i < n_max; i++) {
         struct device *device = NULL;
+        int code = rc;
 
         snprintf(entries[i].name, sizeof(entries[i].name), n > 1 ? "%s:%d" : "%s", kind->name, i);
-        if (rc == 0)
-            rc = ops->open(i, 1, &device, &err);
-        entries[i].usable = rc == 0;
+        if (code == 0)
+            code = ops->open(i, 1, &device, &err);
+        entries[i].usable = code == 0;
         if (device)
             ops->describe(device, entries[i].text, sizeof(entries[i].text));
         else
@@ -200,4 +203,14 @@ int device_list(struct device_entry entries[DEVICES_MAX])
     for (int i = 0; i < N_KINDS; i++)
         n += list_kind(&kinds[i], entries + n, DEVICES_MAX - n);
     return n;
+}
+
+void device_list_print(FILE *file)
+{
+    struct device_entry entries[DEVICES_MAX];
+    int n = device_list(entries);
+
+    for (int i = 0; i < n; i++)
+        fprintf(file, "%s\t%s%s\n", entries[i].name,
+                entries[i].usable ? "" : "cannot be used: ", entries[i].text);
 }

@@ -200,7 +200,7 @@ static int refresh(struct parameters *ps, const struct copy *copy, struct error 
     const struct user *user = &copy->users[0];
 
     if (copy->packing == 0)
-        return ops_of(ps)->upload(ps->device, copy->memory, src, copy->bytes, err);
+        return ops_of(ps)->memory_copy(ps->device, copy->memory, src, copy->bytes, err);
     return user->kernel->ops->pack(user->kernel, user->input, src, copy->memory, err);
 }
 
@@ -245,17 +245,13 @@ int parameters_load(struct parameters *ps, const float *values, struct error *er
 
 int parameters_keep(struct parameters *ps, void **out, struct error *err)
 {
-    static const float zeros[4096];
-    size_t block = sizeof(zeros) / sizeof(zeros[0]);
     void *kept = NULL;
     int rc = 0;
 
     if (!ps->kept)
         rc = ops_of(ps)->memory_create(ps->device, ps->count * sizeof(float), &kept, err);
-    for (size_t i = 0; rc == 0 && kept && i < ps->count; i += block)
-        rc = ops_of(ps)->upload(ps->device, (float *)kept + i, zeros,
-                                (ps->count - i < block ? ps->count - i : block) * sizeof(float),
-                                err);
+    if (rc == 0 && kept)
+        rc = ops_of(ps)->memory_clear(ps->device, kept, ps->count * sizeof(float), err);
     if (rc < 0) {
         ops_of(ps)->memory_destroy(ps->device, kept);
         return rc;

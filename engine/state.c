@@ -48,20 +48,6 @@ void state_destroy(struct state *s)
     free(s);
 }
 
-/* Fills device memory with zeros, a block at a time: device memory may not be ours to write. */
-static int clear(struct state *s, char *memory, size_t bytes, struct error *err)
-{
-    static const char zeros[4096];
-    int rc = 0;
-
-    for (size_t i = 0; i < bytes && rc == 0; i += sizeof(zeros)) {
-        size_t n = bytes - i < sizeof(zeros) ? bytes - i : sizeof(zeros);
-
-        rc = device_base(s->device)->ops->upload(s->device, memory + i, zeros, n, err);
-    }
-    return rc;
-}
-
 static int add(struct state *s, const char *name, struct shape shape, void *bound,
                struct error *err)
 {
@@ -85,7 +71,7 @@ static int add(struct state *s, const char *name, struct shape shape, void *boun
     if (!bound) {
         rc = device_base(s->device)->ops->memory_create(s->device, bytes, &entry.memory, err);
         if (rc == 0)
-            rc = clear(s, entry.memory, bytes, err);
+            rc = device_base(s->device)->ops->memory_clear(s->device, entry.memory, bytes, err);
         if (rc < 0) {
             device_base(s->device)->ops->memory_destroy(s->device, entry.memory);
             free(entry.name);
@@ -176,7 +162,8 @@ int state_clear(struct state *s, const char *name, struct error *err)
 
     if (i < 0)
         return error_set(err, -EINVAL, "there is no state \"%s\"", name);
-    return clear(s, s->entries[i].memory, n_slots * s->entries[i].bytes, err);
+    return device_base(s->device)->ops->memory_clear(s->device, s->entries[i].memory,
+                                                     n_slots * s->entries[i].bytes, err);
 }
 
 int state_write(struct state *s, const char *name, int slot, const float *src, struct error *err)

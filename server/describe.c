@@ -4,6 +4,7 @@
 #include "api/problem.h"
 #include "api/query.h"
 #include "config/settings.h"
+#include "engine/device.h"
 #include "model/sampling.h"
 #include "server/admission.h"
 #include "server/daemon.h"
@@ -27,9 +28,9 @@ static char *to_text(json_t *json)
 
 char *describe_version(void)
 {
-    return to_text(json_pack("{s:s, s:s, s:s, s:s}", "name", "softdiffd", "version",
+    return to_text(json_pack("{s:s, s:s, s:s, s:s, s:s}", "name", "softdiffd", "version",
                              SOFTDIFF_VERSION, "libmicrohttpd", listener_library_version(), "libuv",
-                             uv_version_string()));
+                             uv_version_string(), "note", DEVICE_CUDA_NOTE));
 }
 
 char *describe_state(const struct daemon *d)

@@ -4,6 +4,7 @@
 #include "engine/base/log.h"
 #include "engine/base/log_writer.h"
 #include "engine/base/process.h"
+#include "engine/device.h"
 #include "server/check.h"
 #include "server/daemon.h"
 #include "server/probe.h"
@@ -75,7 +76,10 @@ int main(int argc, char **argv)
         settings_help(stdout);
         return 0;
     case SETTINGS_VERSION:
-        printf("softdiffd %s\n", SOFTDIFF_VERSION);
+        printf("softdiffd %s\n%s\n", SOFTDIFF_VERSION, DEVICE_CUDA_NOTE);
+        return 0;
+    case SETTINGS_LIST_DEVICES:
+        device_list_print(stdout);
         return 0;
     case SETTINGS_PRINT_CONFIG:
         return settings_print(&settings, stdout, &err) < 0 ? complain(&err) : 0;

@@ -1,6 +1,7 @@
 #include "tools/arguments.h"
 #include "engine/base/error.h"
 #include "engine/base/process.h"
+#include "engine/device.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -12,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TABLE_MAX = 40, HELP = 1000, VERSION, HELP_COLUMN = 31, HELP_COLUMNS = 100 };
+enum { TABLE_MAX = 40, HELP = 1000, LIST_DEVICES, VERSION, HELP_COLUMN = 31, HELP_COLUMNS = 100 };
 
 /* An option and what it does, in lines that fit a terminal. */
 static void print_option(const char *left, const char *help)
@@ -33,6 +34,16 @@ static void print_option(const char *left, const char *help)
     puts(help);
 }
 
+/* Whoever opens a device takes a table of choices for it. */
+static bool opens_devices(const struct arguments *a)
+{
+    for (int i = 0; i < a->n; i++) {
+        if (strcmp(a->table[i].name, "choices") == 0)
+            return true;
+    }
+    return false;
+}
+
 static void print_help(const struct arguments *a)
 {
     printf("usage: %s %s\n\n%s\n\n", a->program, a->usage, a->about);
@@ -45,6 +56,8 @@ static void print_help(const struct arguments *a)
                  row->value ? " " : "", row->value ? row->value : "");
         print_option(left, row->help);
     }
+    if (opens_devices(a))
+        print_option("    --list-devices", "what --device may be on this machine");
     print_option("    --version", "the version");
     print_option("    --help", "this text");
 }
@@ -134,7 +147,7 @@ static const char *describe_unknown(const struct arguments *a, char **argv, stru
 
 int arguments_parse(const struct arguments *a, int argc, char **argv, const char **operands)
 {
-    struct option options[TABLE_MAX + 3] = {0};
+    struct option options[TABLE_MAX + 4] = {0};
     char letters[2 * TABLE_MAX + 2] = ":";
     size_t n_letters = 1;
     struct error err;
@@ -160,6 +173,10 @@ int arguments_parse(const struct arguments *a, int argc, char **argv, const char
     options[a->n].val = HELP;
     options[a->n + 1].name = "version";
     options[a->n + 1].val = VERSION;
+    if (opens_devices(a)) {
+        options[a->n + 2].name = "list-devices";
+        options[a->n + 2].val = LIST_DEVICES;
+    }
 
     optind = 1;
     while ((c = getopt_long(argc, argv, letters, options, NULL)) != -1) {
@@ -170,7 +187,12 @@ int arguments_parse(const struct arguments *a, int argc, char **argv, const char
             return EXIT_DONE;
         }
         if (c == VERSION) { /* a command's program is "softdiff-eval stats" */
-            printf("%.*s %s\n", (int)strcspn(a->program, " "), a->program, SOFTDIFF_VERSION);
+            printf("%.*s %s\n%s\n", (int)strcspn(a->program, " "), a->program, SOFTDIFF_VERSION,
+                   DEVICE_CUDA_NOTE);
+            return EXIT_DONE;
+        }
+        if (c == LIST_DEVICES) {
+            device_list_print(stdout);
             return EXIT_DONE;
         }
         if (c == ':') {

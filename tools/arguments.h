@@ -42,8 +42,8 @@ struct arguments {
     {                                                                            \
         "threads", 0, ARGUMENT_INT, out, 1, 4096, "N", "default: all processors" \
     }
-#define ARGUMENTS_DEVICE(out)                                                 \
-    {                                                                         \
+#define ARGUMENTS_DEVICE(out)                                                         \
+    {                                                                                 \
         "device", 0, ARGUMENT_TEXT, out, 0, 0, "NAME", "auto, cuda:N, cpu, reference" \
     }
 #define ARGUMENTS_CHOICES(out)                                            \
@@ -61,7 +61,7 @@ struct arguments {
 const char *arguments_choices(void);
 
 /* Fills the outputs. Called first in main(): begins the process (engine/base/process.h) and
- * answers --help and --version. operands: room for n_operands_max, the rest NULL.
+ * answers --help, --version and, of programs with ARGUMENTS_CHOICES(), --list-devices. operands: room for n_operands_max, the rest NULL.
  * Returns -1 to go on, or the exit code with which the program should end (after --help, or after
  * a mistake, which has been reported on standard error). */
 int arguments_parse(const struct arguments *a, int argc, char **argv, const char **operands);

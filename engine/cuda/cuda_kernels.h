@@ -4,7 +4,7 @@
  * naming the operation and what of it is not supported, -ENOMEM, or -EIO; on failure nothing
  * is left behind. It keeps device (borrowed: kernels are destroyed before their device), not spec.
  *
- * A kernel has one stage of one part. run() enqueues on (cudaStream_t)args->queue and returns: it
+ * A kernel has one stage of one part, and no shared_bytes. run() enqueues on (cudaStream_t)args->queue and returns: it
  * allocates nothing, waits for nothing, and may be captured into a graph. All memory it is given is the
  * device's; an executor has one scratch for all kernels of a cut, cuDNN's workspaces included. pack()
  * is given the float32 parameter on the device and enqueues on device->stream.
@@ -28,7 +28,6 @@ struct cuda_device {
     int n_multiprocessors;
     size_t shared_max;   /* bytes of shared memory that a block can have if it asks for them */
     cudaStream_t stream; /* all that computes; packing and copies outside runs too */
-    cudaStream_t copies; /* of executors: inbox and outbox */
     struct cudnn_device *cudnn; /* owned */
     char name[64];              /* of the GPU, e.g. "NVIDIA H200" */
 };

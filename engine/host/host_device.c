@@ -108,3 +108,9 @@ int host_memory_copy(struct device *device, void *dst, const void *src, size_t b
     memcpy(dst, src, bytes);
     return 0;
 }
+
+int host_memory_clear(struct device *device, void *memory, size_t bytes, struct error *err)
+{
+    memset(memory, 0, bytes);
+    return 0;
+}

@@ -30,6 +30,7 @@ int host_memory_create(struct device *device, size_t bytes, void **out, struct e
 void host_memory_destroy(struct device *device, void *memory);
 int host_memory_copy(struct device *device, void *dst, const void *src, size_t bytes,
                      struct error *err);
+int host_memory_clear(struct device *device, void *memory, size_t bytes, struct error *err);
 
 /* engine/host/executor.c */
 extern const struct executor_ops host_executor_ops;

@@ -165,4 +165,6 @@ const struct device_ops reference_device_ops = {
     .memory_destroy = host_memory_destroy,
     .upload = host_memory_copy,
     .download = host_memory_copy,
+    .memory_copy = host_memory_copy,
+    .memory_clear = host_memory_clear,
 };

@@ -15,7 +15,7 @@ MAY_INCLUDE = {
     "engine/communicator": ("engine/base",),
     "engine/host": ("engine/communicator", "engine", "engine/base"),
     "engine/cpu": ("engine/host", "engine", "engine/base"),
-    "engine/cuda": ("engine", "engine/base"),
+    "engine/cuda": ("engine/communicator", "engine", "engine/base"),
     "engine/reference": ("engine/host", "engine", "engine/base"),
     "model": ("engine", "engine/base"),
     # What the daemon does not have: the server is not among those that may include it.

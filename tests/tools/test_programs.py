@@ -1,5 +1,6 @@
 """What every program does: its version, its help, and life without standard files."""
 import os
+import pathlib
 import re
 import signal
 import subprocess
@@ -16,6 +17,11 @@ COMMANDS = [
     ("softdiff-inspect", command) for command in ("run", "compare")
 ] + [("softdiff-convert", command) for command in ("upgrade", "defaults")]  # fmt: skip
 
+DEVICES = [
+    [name] for name in PROGRAMS if name not in ("softdiff-convert", "softdiff-eval")
+] + [["softdiff-eval", "curve"], ["softdiff-inspect", "run"], ["softdiff-inspect", "compare"]]
+ZOO = str(pathlib.Path(__file__).resolve().parents[2] / "model" / "zoo" / "faces32.safetensors")
+
 
 def run(*command, **options):
     return subprocess.run(command, capture_output=True, text=True, timeout=60, **options)
@@ -31,7 +37,8 @@ def test_version(program, name):
     done = run(program(name), "--version")
     assert done.returncode == 0 and done.stderr == ""
     want = run(program("softdiffd"), "--version").stdout.split()[1]
-    assert done.stdout == f"{name} {want}\n"
+    assert done.stdout == (
+        f"{name} {want}\nCUDA engine: tested on a simulated device only\n")
     assert "--version" in run(program(name), "--help").stdout
 
 
@@ -45,6 +52,25 @@ def test_help(program, command):
     assert max(map(len, lines)) <= 100
     for option in ("--help", "--version"):
         assert any(re.match(f" +{option}", line) for line in lines)
+
+
+@pytest.mark.parametrize("command", DEVICES)
+def test_devices_are_listed(program, command):
+    """Also those that cannot be used here, with the reason."""
+    done = run(program(command[0]), *command[1:], "--list-devices",
+               env=os.environ | {"SOFTDIFF_MODULE_DIR": "/nowhere"})
+    assert done.returncode == 0 and done.stderr == ""
+    rows = dict(line.split("\t") for line in done.stdout.splitlines())
+    assert {"cuda", "cpu", "reference"} == {name.split(":")[0] for name in rows}
+    assert rows["cpu"].startswith("oneDNN ") and rows["cuda"].startswith("cannot be used: ")
+    assert "--list-devices" in run(program(command[0]), *command[1:], "--help").stdout
+
+
+def test_a_device_that_is_not_there_is_told_in_a_line(program, tmp_path):
+    done = run(program("softdiff-sample"), ZOO, "--device", "cuda:1", "--out", str(tmp_path),
+               env=os.environ | {"SOFTDIFF_MODULE_DIR": "/nowhere"})
+    assert done.returncode == 1 and done.stdout == "" and done.stderr.count("\n") == 1
+    assert re.search('device "cuda": (there is no driver: |softdiff-cuda.so is not)', done.stderr)
 
 
 @pytest.mark.parametrize("name, command", COMMANDS)

@@ -1,0 +1,107 @@
+#include "engine/cuda/chunk.h"
+#include "engine/cuda/cuda_device.h"
+
+static void *place(const struct span *span, const struct chunk_memory *memory, int first)
+{
+    switch (span->memory) {
+    case MEMORY_NONE:
+        return NULL;
+    case MEMORY_INBOX:
+        return memory->inbox + span->offset + (size_t)first * span->stride;
+    case MEMORY_OUTBOX:
+        return memory->outbox + span->offset + (size_t)first * span->stride;
+    case MEMORY_CONSTANT:
+        return (void *)span->constant;
+    case MEMORY_STATE:
+        return memory->states[span->value];
+    case MEMORY_ARENA:
+        return memory->apart ? memory->apart[span->value] : memory->arena + span->offset;
+    }
+    return NULL;
+}
+
+/* state: where what is written into state goes; NULL: into the state. */
+static int enqueue_step(const struct chunk *chunk, const struct step *step,
+                        const struct chunk_memory *memory, void *state, cudaStream_t stream,
+                        struct error *err)
+{
+    const void *in[OP_INPUTS_MAX];
+    void *out[OP_OUTPUTS_MAX];
+    const struct kernel_args args = {
+        .in = in,
+        .out = out,
+        .scratch = memory->arena + chunk->cut->scratch_offset,
+        .queue = stream,
+    };
+    int rc = 0;
+
+    for (int i = 0; i < step->n_inputs; i++)
+        in[i] = place(&step->inputs[i], memory, chunk->first);
+    for (int i = 0; i < step->n_outputs; i++)
+        out[i] = state && step->outputs[i].memory == MEMORY_STATE
+                     ? state
+                     : place(&step->outputs[i], memory, chunk->first);
+    if (step->cleared_bytes && chunk->first == 0)
+        rc =
+            cuda_check(cudaMemsetAsync(out[0], 0, step->cleared_bytes, stream), "clear a sum", err);
+    return rc < 0 ? rc : step->kernel->ops->run(step->kernel, 0, 0, &args, err);
+}
+
+static int mark(const cudaEvent_t *marks, int i, cudaStream_t stream, struct error *err)
+{
+    return marks ? cuda_check(cudaEventRecord(marks[i], stream), "take the time", err) : 0;
+}
+
+int chunk_enqueue(const struct chunk *chunk, const struct chunk_memory *memory, cudaStream_t stream,
+                  const cudaEvent_t *marks, struct error *err)
+{
+    int n = chunk->cut->n_steps, rc = mark(marks, 0, stream, err);
+
+    for (int i = 0; i < n && rc == 0; i++) {
+        rc = enqueue_step(chunk, &chunk->cut->steps[i], memory, NULL, stream, err);
+        if (rc == 0)
+            rc = mark(marks, i + 1, stream, err);
+    }
+    return rc;
+}
+
+int chunk_rehearse(const struct chunk *chunk, const struct chunk_memory *memory, void *instead,
+                   cudaStream_t stream, struct error *err)
+{
+    int rc = 0;
+
+    for (int i = 0; i < chunk->cut->n_steps && rc == 0; i++)
+        rc = enqueue_step(chunk, &chunk->cut->steps[i], memory, instead, stream, err);
+    return rc;
+}
+
+int chunk_capture(struct chunk *chunk, const struct chunk_memory *memory, cudaStream_t stream,
+                  struct error *err)
+{
+    cudaGraph_t graph = NULL;
+    int rc = cuda_check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal),
+                        "capture a plan", err);
+    cudaError_t ended;
+
+    if (rc < 0)
+        return rc;
+    rc = chunk_enqueue(chunk, memory, stream, NULL, err);
+    ended = cudaStreamEndCapture(stream, &graph); /* also where a step failed */
+    if (rc == 0)
+        rc = cuda_check(ended, "capture a plan", err);
+    if (rc == 0)
+        rc = cuda_check(cudaGraphInstantiate(&chunk->graph, graph, 0), "make a graph of a plan",
+                        err);
+    if (rc == 0)
+        rc = cuda_check(cudaGraphUpload(chunk->graph, stream), "send a graph to the GPU", err);
+    if (graph)
+        cudaGraphDestroy(graph);
+    return rc;
+}
+
+void chunk_fini(struct chunk *chunk)
+{
+    if (chunk->graph)
+        cudaGraphExecDestroy(chunk->graph);
+    chunk->graph = NULL;
+}
