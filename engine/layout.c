@@ -23,11 +23,12 @@ int layout_place(int n, struct layout_block *blocks, size_t *bytes, struct error
 {
     /* by_size: in the order of placing. placed: what was placed, by rising offset. */
     struct layout_block **by_size = calloc(2 * (size_t)n + 1, sizeof(struct layout_block *));
-    struct layout_block **placed = by_size + n;
+    struct layout_block **placed;
     size_t end = 0;
 
     if (!by_size)
         return error_set(err, -ENOMEM, "out of memory to lay out %d values", n);
+    placed = by_size + n;
     for (int i = 0; i < n; i++)
         by_size[i] = &blocks[i];
     qsort(by_size, (size_t)n, sizeof(struct layout_block *), larger_first);

@@ -75,7 +75,10 @@ static int list_add(struct list *list, const struct value *v, size_t offset, str
         free(name);
         return error_set(err, -ENOMEM, "out of memory for the parameters of a network");
     }
-    entries[list->n++] = (struct entry){name, v->shape, offset};
+    entries[list->n].name = name;
+    entries[list->n].shape = v->shape;
+    entries[list->n].offset = offset;
+    list->n++;
     return 0;
 }
 

@@ -54,7 +54,9 @@ static size_t columns_bytes(const struct group_norm *k)
 
 static float *columns_array(const struct group_norm *k, void *scratch, int i)
 {
-    return (float *)((char *)scratch + (size_t)i * columns_bytes(k));
+    void *array = (char *)scratch + (size_t)i * columns_bytes(k);
+
+    return array;
 }
 
 static void columns_clear(const struct group_norm *k, float *array)

@@ -37,9 +37,9 @@ void case_set_images(struct kernel_spec *spec, int n);
 /* How the inputs of a gradient come from its forward operation: case i of one belongs to case i
  * of the other. */
 enum gradient_source {
-    FORWARD_INPUT = 0,      /* + i: input i of the forward operation */
-    FORWARD_OUTPUT = 16,    /* + i */
-    FORWARD_COTANGENT = 32, /* + i: of output i */
+    FORWARD_INPUT = 0,                                   /* + i: input i of the forward operation */
+    FORWARD_OUTPUT = OP_INPUTS_MAX,                      /* + i */
+    FORWARD_COTANGENT = FORWARD_OUTPUT + OP_OUTPUTS_MAX, /* + i: of output i */
 };
 
 struct gradient_pair {

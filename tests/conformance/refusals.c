@@ -142,7 +142,9 @@ static bool change_tensor(struct tensor_desc *t, enum change change, int dim)
     default:
         t->parameter = false;
     }
-    return memcmp(&before, t, sizeof(before)) != 0;
+    return t->dtype != before.dtype || t->n != before.n || t->absent != before.absent ||
+           t->parameter != before.parameter || t->shape.batched != before.shape.batched ||
+           t->shape.n_dims != before.shape.n_dims || t->shape.dims[dim] != before.shape.dims[dim];
 }
 
 /* Changes one tensor of a spec in every way. */

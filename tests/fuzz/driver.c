@@ -3,8 +3,8 @@
  *
  *     fuzz_<target> <corpus folder> [<seconds> [<seed>]]
  *
- * The same seed gives the same inputs. With clang, the target linked with -fsanitize=fuzzer
- * instead of this file is a libFuzzer program.
+ * The same seed gives the same inputs. With the option `libfuzzer`, clang's fuzzer takes the place
+ * of this file: it finds more, as it sees which code an input reaches.
  */
 #include "tests/fuzz/target.h"
 

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # For scripts beside this one that work in a fresh Debian: makes root folders, and runs commands in
 # namespaces whose mounts and processes end with them, however they end. For root.
 #
@@ -59,7 +60,7 @@ with_folder() {
         return 1
     fi
     if ! command -v debootstrap >/dev/null; then
-        echo "$script: debootstrap is missing: tools/packages slow" >&2
+        echo "$script: debootstrap is missing: tools/packages release" >&2
         return 1
     fi
     mkdir -p build

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # For tools/check: runs stages, counts what they say, and reports. Whoever includes it sets $logs,
 # a folder, and $listing, which is empty or makes stages tell what they are instead of running.
 
@@ -20,6 +21,7 @@ stage() {
     fi
     n_stages=$((n_stages + 1))
     printf "%-34s" "$name"
+    # shellcheck disable=SC2154 # set by whoever includes this
     log=$logs/${name// /-}.log
     results=$logs/${name// /-}.xml
     rm -f "$results"

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # For tools/check: stages that build and test.
 
 python_packages() {
@@ -20,29 +21,22 @@ build() {
     meson compile -C "$folder"
 }
 
-# meson_tests FOLDER
+# meson_tests FOLDER OPTION...
 meson_tests() {
-    local rc=0 patience=2 file="$1/meson-logs/check${slow:+-slow}.junit.xml"
-    [ "$1" = build ] || patience=8 # the sanitizers' code is slower
+    local folder=$1 rc=0 patience=2 file="$1/meson-logs/check${slow:+-slow}.junit.xml"
+    shift
+    [ "$folder" = build ] || patience=8 # the sanitizers' code is slower
     rm -f "$file"
-    meson test -C "$1" --no-rebuild --print-errorlogs --logbase check \
-        --timeout-multiplier $patience ${slow:+--setup slow} || rc=$?
+    meson test -C "$folder" --no-rebuild --print-errorlogs --logbase check \
+        --timeout-multiplier $patience ${slow:+--setup slow} "$@" || rc=$?
+    # shellcheck disable=SC2154 # set by stage()
     cp "$file" "$results" || rc=1
     return $rc
 }
 
-# python_tests FOLDER
+# python_tests FOLDER [MARK]: those with the mark, or all; the slow ones with --slow only.
 python_tests() {
-    local marks=(-m 'not slow')
-    [ -z "$slow" ] || marks=()
-    .venv/bin/python -m pytest tests --build-dir "$1" --junitxml "$results" "${marks[@]}"
-}
-
-# as_root COMMAND...
-as_root() {
-    if [ "$(id -u)" != 0 ]; then
-        echo "for root: $*"
-        return 77
-    fi
-    "$@"
+    local marks=${2-}
+    [ -n "$slow" ] || marks="not slow${marks:+ and $marks}"
+    .venv/bin/python -m pytest tests --build-dir "$1" --junitxml "$results" -m "$marks"
 }

@@ -235,11 +235,12 @@ int trainer_balance(struct trainer *t, const struct dataset *d, uint64_t seed, s
     /* The last convolution, whose weight and bias are declared last, makes F. */
     size_t first = parameters_offset(t->parameters, parameters_n(t->parameters) - 2);
     size_t n = trainer_count(t);
-    float *kept = malloc(2 * n * sizeof(*kept)), *silent = kept + n;
+    float *kept = malloc(2 * n * sizeof(*kept)), *silent;
     int rc;
 
     if (!kept)
         return error_set(err, -ENOMEM, "out of memory to balance the losses");
+    silent = kept + n;
     rc = parameters_read(t->parameters, kept, err);
     if (rc == 0) {
         memcpy(silent, kept, first * sizeof(*kept));

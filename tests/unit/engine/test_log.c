@@ -26,6 +26,7 @@ static int set_up(void **state)
     struct fixture *f = calloc(1, sizeof(*f));
     int ends[2];
 
+    *state = f;
     if (!f || pipe(ends) < 0)
         return -1;
     f->standard_error = dup(STDERR_FILENO);
@@ -33,7 +34,6 @@ static int set_up(void **state)
     if (dup2(ends[1], STDERR_FILENO) < 0)
         return -1;
     close(ends[1]);
-    *state = f;
     return 0;
 }
 

@@ -76,7 +76,7 @@ static void test_rows_of_ones_own(void **state)
     struct rig rig = rig_make(&labelled, 1);
     struct sampler_row rows[NFE_MAX];
     uint8_t expected[PIXELS], pixels[PIXELS];
-    struct generator_image image;
+    struct generator_image image = {0};
     int n = 0;
 
     for (int s = 0; s < SAMPLER_TUNED; s++) {
