@@ -31,6 +31,8 @@ MAY_INCLUDE = {
     "tools/inspect": ("tools", "model", "engine", "engine/base"),
     "tools/pictures": ("api/pictures", "engine/base"),
     "tools/sample": ("tools", "tools/pictures", "model", "engine", "engine/base"),
+    # Tables are made for the very data that samplers are judged on.
+    "tools/schedule": ("tools", "tools/eval", "model", "model/fit", "engine", "engine/base"),
     # The daemon's own queue decides in the simulation, too.
     "tools/simulate": ("tools", "server", "model", "engine", "engine/base"),
     "tools/train": ("tools", "tools/pictures", "model", "model/fit", "engine/communicator", "engine",
@@ -54,7 +56,7 @@ LIBRARIES = {
     "lapack": ("model/fit",),
     "nettle": ("api", "model"),
     "jansson.h": ("model", "config", "api", "server", "tools", "tools/bench", "tools/eval",
-                  "tools/inspect", "tools/simulate", "tools/train"),
+                  "tools/inspect", "tools/schedule", "tools/simulate", "tools/train"),
     "png.h": ("api/pictures",),
     "jpeglib.h": ("api/pictures",),
     "jerror.h": ("api/pictures",),

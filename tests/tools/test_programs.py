@@ -9,12 +9,14 @@ import time
 import pytest
 
 PROGRAMS = ["softdiffd"] + [
-    f"softdiff-{name}" for name in ("bench", "convert", "eval", "inspect", "sample", "simulate", "train")
+    f"softdiff-{name}" for name in ("bench", "convert", "eval", "inspect", "sample", "schedule", "simulate",
+        "train")
 ]
 COMMANDS = [
     ("softdiff-eval", command) for command in ("stats", "distance", "curve", "gaussian")
 ] + [
     ("softdiff-inspect", command) for command in ("run", "compare")
+] + [("softdiff-schedule", "solver")
 ] + [("softdiff-convert", command) for command in ("upgrade", "defaults")]  # fmt: skip
 
 DEVICES = [

@@ -1,12 +1,10 @@
-/* softdiff-convert: a checkpoint anew, with another document and the same weights.
- *
- * Whatever changes a checkpoint writes a new file with a new digest: nothing is edited in place.
- */
+/* softdiff-convert: a checkpoint anew, with another document and the same weights. */
 #include "engine/base/error.h"
 #include "model/checkpoint.h"
 #include "model/document.h"
 #include "tools/arguments.h"
 #include "tools/json_file.h"
+#include "tools/rewrite.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -14,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static const char program[] = "softdiff-convert";
 
@@ -24,53 +21,11 @@ static int fail(int code, const struct error *err)
     return code;
 }
 
-/* To format 2: what it starts from is fitted anew from what the file knows. */
-static int upgrade(struct checkpoint *c, struct error *err)
-{
-    struct formulation *f = &c->formulation;
-
-    if (f->sampling.refining_grid)
-        return 0;
-    f->sampling.refining_grid = true;
-    if (f->prior.n_modes > 0 || f->output != OUTPUT_WIENER)
-        return 0;
-    return prior_start_at(&f->prior, f->corruption, schedule_level(&f->schedule, 1), f->wiener.mean,
-                          err);
-}
-
-static bool exists(const char *path)
-{
-    return access(path, F_OK) == 0;
-}
-
-/* Loads `from`, changes it and writes `to`. */
-static int convert(const char *const paths[2], bool force,
-                   int (*change)(struct checkpoint *c, void *arg, struct error *err), void *arg,
-                   struct error *err)
-{
-    struct checkpoint *c = NULL, *written = NULL;
-    int rc = checkpoint_load(paths[0], &c, err);
-
-    if (rc == 0 && !force && exists(paths[1]))
-        rc = error_set(err, -EEXIST, "\"%s\" is there already; --force replaces it", paths[1]);
-    if (rc == 0)
-        rc = change(c, arg, err);
-    if (rc == 0)
-        rc = checkpoint_rewrite(paths[0], paths[1], c, err);
-    if (rc == 0)
-        rc = checkpoint_load(paths[1], &written, err);
-    if (rc == 0)
-        printf("%s  %s\n", written->digest, paths[1]);
-    checkpoint_destroy(c);
-    checkpoint_destroy(written);
-    return rc;
-}
-
 static int change_format(struct checkpoint *c, void *arg, struct error *err)
 {
     if (c->formulation.sampling.refining_grid)
         return error_set(err, -EINVAL, "the checkpoint is of format 2 already");
-    return upgrade(c, err);
+    return rewrite_upgrade(c, err);
 }
 
 static int upgrade_main(int argc, char **argv)
@@ -97,8 +52,9 @@ static int upgrade_main(int argc, char **argv)
 
     if (code >= 0)
         return code;
-    return convert(paths, force, change_format, NULL, &err) < 0 ? fail(EXIT_FAILED, &err)
-                                                                : EXIT_DONE;
+    return rewrite_checkpoint(paths[0], paths[1], force, change_format, NULL, &err) < 0
+               ? fail(EXIT_FAILED, &err)
+               : EXIT_DONE;
 }
 
 /* What is to be stated; NULL and 0: left as it is. */
@@ -139,7 +95,7 @@ static int state(struct checkpoint *c, void *arg, struct error *err)
     const struct statement *s = arg;
     struct sampling sampling = {.refining_grid = true};
     json_t *defaults = NULL, *solvers = NULL, *evidence = NULL;
-    int rc = upgrade(c, err);
+    int rc = rewrite_upgrade(c, err);
 
     if (rc == 0)
         rc = change_members(&c->formulation.sampling, s, &defaults, &solvers, err);
@@ -200,7 +156,9 @@ static int defaults_main(int argc, char **argv)
         error_set(&err, -EINVAL, "nothing is to be stated");
         return fail(EXIT_USAGE, &err);
     }
-    return convert(paths, force, state, &s, &err) < 0 ? fail(EXIT_FAILED, &err) : EXIT_DONE;
+    return rewrite_checkpoint(paths[0], paths[1], force, state, &s, &err) < 0
+               ? fail(EXIT_FAILED, &err)
+               : EXIT_DONE;
 }
 
 int main(int argc, char **argv)

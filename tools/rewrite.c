@@ -1,0 +1,43 @@
+#include "tools/rewrite.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "engine/base/error.h"
+#include "model/checkpoint.h"
+
+int rewrite_upgrade(struct checkpoint *c, struct error *err)
+{
+    struct formulation *f = &c->formulation;
+
+    if (f->sampling.refining_grid)
+        return 0;
+    f->sampling.refining_grid = true;
+    if (f->prior.n_modes > 0 || f->output != OUTPUT_WIENER)
+        return 0;
+    return prior_start_at(&f->prior, f->corruption, schedule_level(&f->schedule, 1), f->wiener.mean,
+                          err);
+}
+
+int rewrite_checkpoint(const char *from, const char *to, bool force,
+                       int (*change)(struct checkpoint *c, void *arg, struct error *err), void *arg,
+                       struct error *err)
+{
+    struct checkpoint *c = NULL, *written = NULL;
+    int rc = checkpoint_load(from, &c, err);
+
+    if (rc == 0 && !force && access(to, F_OK) == 0)
+        rc = error_set(err, -EEXIST, "\"%s\" is there already; --force replaces it", to);
+    if (rc == 0)
+        rc = change(c, arg, err);
+    if (rc == 0)
+        rc = checkpoint_rewrite(from, to, c, err);
+    if (rc == 0)
+        rc = checkpoint_load(to, &written, err);
+    if (rc == 0)
+        printf("%s  %s\n", written->digest, to);
+    checkpoint_destroy(c);
+    checkpoint_destroy(written);
+    return rc;
+}
