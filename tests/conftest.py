@@ -1,6 +1,7 @@
 """What every Python test may ask for: the programs of a build."""
 
 import pathlib
+import signal
 
 import pytest
 
@@ -9,6 +10,12 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 def pytest_addoption(parser):
     parser.addoption("--build-dir", default="build", help="folder that meson built in")
+
+
+def pytest_configure(config):
+    """A shell's background jobs ignore SIGINT, those of nohup SIGHUP; what they start ignores it too."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")
