@@ -21,7 +21,7 @@ def listing(*arguments):
             (line.split(" ", 1) for line in text.splitlines())]
 
 
-@pytest.mark.parametrize("arguments, n", [((), 11), (("--slow",), 25)])
+@pytest.mark.parametrize("arguments, n", [((), 12), (("--slow",), 26)])
 def test_the_stages(arguments, n):
     stages = listing(*arguments)
     assert len(stages) == n
@@ -51,6 +51,7 @@ def place(tmp_path):
         (tmp_path / name).mkdir(exist_ok=True)
     shutil.copy(ROOT / "tests/requirements.txt", tmp_path / ".venv/requirements.txt")
     write_command(tmp_path / "tools/packages", 'echo "packages $*" >>calls')
+    write_command(tmp_path / "tools/cuda", 'echo "cuda" >>calls')
     write_command(tmp_path / "bin/clang-format", 'echo "clang-format version 14.0.6"')
     for name in ("clang", "clang-tidy", "cppcheck", "gcovr", "shellcheck"):
         write_command(tmp_path / "bin" / name, f'echo "{name} $*" >>calls')
@@ -114,9 +115,19 @@ def calls(place):
 def test_counts_everything(place):
     status, lines = check(place, "--yes")
     assert status == 0
-    assert calls(place)[0] == "packages --yes build readme test"
-    assert lines[-1] == f"{2 * 5000 + 2 * 1000 + 7} passed, 0 failed"
+    assert calls(place)[:2] == ["packages --yes build readme test", "cuda"]
+    assert lines[-1] == f"{2 * 5000 + 2 * 1000 + 8} passed, 0 failed"
     assert lines[-2].startswith(f"{len(listing())} stages in ")
+
+
+def test_no_cuda_is_told(place):
+    status, lines = check(place, "--no-cuda")
+    assert status == 0
+    assert "cuda" not in calls(place)
+    assert "meson setup build -Dtests=true -Dcuda=disabled" in calls(place)
+    line = next(i for i, line in enumerate(lines) if line.startswith("CUDA's compiler"))
+    assert "0 passed, 0 failed, 1 skipped" in lines[line]
+    assert lines[line + 1] == "    skipped: the CUDA engine is not built: --no-cuda"
 
 
 def test_names_the_ten_slowest(place):
@@ -130,7 +141,7 @@ def test_a_folder_without_tests_gets_them(place):
     """As tools/run leaves one behind."""
     (place / "build/build.ninja").touch()
     assert check(place)[0] == 0
-    configured = calls(place).index("meson configure build -Dtests=true")
+    configured = calls(place).index("meson configure build -Dtests=true -Dcuda=enabled")
     assert "meson compile -C build" in calls(place)[configured:]
 
 
@@ -148,7 +159,7 @@ def test_a_runner_without_results_fails(place):
     (place / "c.xml").unlink()
     status, lines = check(place)
     assert status == 1
-    assert lines[-1] == "2007 passed, 2 failed"
+    assert lines[-1] == "2008 passed, 2 failed"
 
 
 def test_results_of_an_earlier_run_do_not_count(place):
@@ -239,8 +250,8 @@ def test_a_build_that_fails_ends_it(place):
                                                "exit 1 ;; esac\ncase $1"))
     status, lines = check(place)
     assert status == 1
-    assert f"4 of {len(listing())} stages were run" in lines
-    assert lines[-1] == "3 passed, 1 failed"
+    assert f"5 of {len(listing())} stages were run" in lines
+    assert lines[-1] == "4 passed, 1 failed"
 
 
 @pytest.mark.parametrize("release", ["trixie", "bookworm"])
@@ -257,7 +268,7 @@ def test_a_stage_that_counts_counts(place):
     assert status == 0
     assert calls(place)[0] == "packages build readme test slow release"
     in_roots = 1 + 2 * 5000 if os.getuid() == 0 else 0  # else skipped
-    assert lines[-1] == f"{5 * 5000 + 3 * 1000 + 14 + in_roots} passed, 0 failed"
+    assert lines[-1] == f"{5 * 5000 + 3 * 1000 + 15 + in_roots} passed, 0 failed"
 
 
 @pytest.mark.parametrize("arguments", [("--fast",), ("--release",), ("--release", "sid")])

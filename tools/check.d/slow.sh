@@ -4,10 +4,10 @@
 # The least share of the lines of the product that tests run, in percent.
 covered_least=90
 
-# build_clang FOLDER OPTION...
+# build_clang FOLDER OPTION...: without CUDA, whose kernels another compiler would compile.
 build_clang() {
     needs clang || return
-    CC=clang build "$@"
+    CC=clang cuda=disabled build "$@"
 }
 
 # fuzzers FOLDER: what they found interesting stays there and is where they start the next time.

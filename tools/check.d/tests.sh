@@ -8,15 +8,24 @@ python_packages() {
         cp tests/requirements.txt .venv/requirements.txt
 }
 
+cuda_compiler() {
+    # shellcheck disable=SC2154 # set by tools/check
+    if [ "$cuda" = disabled ]; then
+        echo "the CUDA engine is not built: --no-cuda"
+        return 77
+    fi
+    tools/cuda
+}
+
 # build FOLDER OPTION...: a folder that is there keeps its options, but gets the tests, which
-# tools/run leaves out.
+# tools/run leaves out, and the CUDA engine or not.
 build() {
     local folder=$1
     shift
     if [ -f "$folder/build.ninja" ]; then
-        meson configure "$folder" -Dtests=true || return
+        meson configure "$folder" -Dtests=true "-Dcuda=$cuda" || return
     else
-        meson setup "$folder" -Dtests=true "$@" || return
+        meson setup "$folder" -Dtests=true "-Dcuda=$cuda" "$@" || return
     fi
     meson compile -C "$folder"
 }
