@@ -67,9 +67,23 @@ int planned_read(struct planned *planned, int value, int first, int n, float *ds
     return executor_read(planned->executor, value, first, n, dst, err);
 }
 
-float *planned_weights(struct parameters *parameters)
+float *planned_take_weights(struct parameters *parameters)
 {
-    void *weights = NULL;
+    float *weights = malloc(parameters_count(parameters) * sizeof(*weights) + 1);
+    void *kept;
 
-    return parameters_keep(parameters, &weights, NULL) < 0 ? NULL : weights;
+    if (weights && (parameters_keep(parameters, &kept, NULL) < 0 ||
+                    parameters_read(parameters, weights, NULL) < 0)) {
+        free(weights);
+        weights = NULL;
+    }
+    return weights;
+}
+
+int planned_put_weights(struct parameters *parameters, float *weights)
+{
+    int rc = parameters_load(parameters, weights, NULL);
+
+    free(weights);
+    return rc;
 }

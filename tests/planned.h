@@ -1,7 +1,6 @@
 /* A program ready to be run in a test: its plan, the state it names, and an executor.
  *
- * Weights are set through planned_weights(), which may be called before plans are made, and take
- * effect with the next plan or parameters_repack(). Only for devices whose memory is the host's.
+ * Weights are set between planned_take_weights() and planned_put_weights(), also before plans are made.
  */
 #ifndef TESTS_PLANNED_H
 #define TESTS_PLANNED_H
@@ -36,7 +35,9 @@ int planned_run(struct planned *planned, int n, struct error *err);
 int planned_read(struct planned *planned, int value, int first, int n, float *dst,
                  struct error *err);
 
-/* The array of all weights, kept from now on. */
-float *planned_weights(struct parameters *parameters);
+/* All weights, which are kept from now on, to be changed; NULL without memory. */
+float *planned_take_weights(struct parameters *parameters);
+/* Puts them where plans read them, and frees the array. 0, -ENOMEM or -EIO. */
+int planned_put_weights(struct parameters *parameters, float *weights);
 
 #endif

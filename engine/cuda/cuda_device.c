@@ -134,9 +134,8 @@ static void cuda_describe(struct device *device, char *text, size_t size)
     int runtime = 0;
 
     cudaRuntimeGetVersion(&runtime);
-    snprintf(text, size, "%s%s, compute capability %d.%d, CUDA %d.%d",
-             CUDA_SIMULATED ? "simulated " : "", cuda->name, cuda->sm / 10, cuda->sm % 10,
-             runtime / 1000, runtime % 1000 / 10);
+    snprintf(text, size, "%s, compute capability %d.%d, CUDA %d.%d", cuda->name, cuda->sm / 10,
+             cuda->sm % 10, runtime / 1000, runtime % 1000 / 10);
 }
 
 /* The name of a GPU has spaces, the words of a machine have none. */

@@ -224,6 +224,23 @@ static bool run_device(struct device *device, struct device *reference,
     return ran;
 }
 
+static bool run_named(const char *name, struct device *reference, const struct options *options)
+{
+    struct device *device;
+    struct error err;
+    bool ran;
+
+    if (strcmp(name, "reference") == 0)
+        return run_device(reference, reference, options);
+    if (device_open(name, 1, NULL, &device, &err) < 0) {
+        tap_skip(err.text, "device %s", name);
+        return true;
+    }
+    ran = run_device(device, reference, options);
+    device_close(device);
+    return ran;
+}
+
 int main(int argc, char **argv)
 {
     struct options options = {.precision = PRECISION_AUTO, .index = -1, .seed = 1};
@@ -239,22 +256,10 @@ int main(int argc, char **argv)
         printf("Bail out! %s\n", err.text);
         return 1;
     }
-    for (int i = 0; device_name_at(i); i++) {
-        const char *name = device_name_at(i);
-        const bool is_reference = strcmp(name, "reference") == 0;
-        struct device *device = reference;
-
-        if (options.device && strcmp(options.device, name) != 0)
-            continue;
-        if (!is_reference && device_open(name, 1, NULL, &device, &err) < 0) {
-            tap_skip(err.text, "device %s", name);
-            ran = true;
-            continue;
-        }
-        ran = run_device(device, reference, &options) || ran;
-        if (!is_reference)
-            device_close(device);
-    }
+    if (options.device)
+        ran = run_named(options.device, reference, &options);
+    for (int i = 0; device_name_at(i) && !options.device; i++)
+        ran = run_named(device_name_at(i), reference, &options) || ran;
     device_close(reference);
     if (!ran) {
         fprintf(stderr, "nothing has this device, precision, operation and case\n");

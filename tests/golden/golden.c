@@ -139,8 +139,9 @@ float *golden_read(const struct safetensors *file, const char *name)
 
 void golden_load(struct parameters *parameters, const struct safetensors *file, const char *prefix)
 {
-    float *weights = planned_weights(parameters);
+    float *weights = planned_take_weights(parameters);
 
+    assert_non_null(weights);
     for (int i = 0; i < parameters_n(parameters); i++) {
         size_t count = shape_count(parameters_shape(parameters, i));
         char name[160];
@@ -152,7 +153,7 @@ void golden_load(struct parameters *parameters, const struct safetensors *file, 
         memcpy(weights + parameters_offset(parameters, i), values, count * sizeof(*values));
         free(values);
     }
-    if (parameters_repack(parameters, NULL) < 0)
+    if (planned_put_weights(parameters, weights) < 0)
         fail_msg("could not pack the parameters");
 }
 

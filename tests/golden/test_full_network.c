@@ -50,11 +50,11 @@ static double recipe(uint64_t k, uint64_t i)
     return (double)(z >> 40) * 0x1p-23 - 1;
 }
 
-static void fill(struct parameters *parameters, int k)
+static void fill(const struct parameters *parameters, int k, float *weights)
 {
     const struct shape *shape = parameters_shape(parameters, k);
     const char *leaf = strrchr(parameters_name(parameters, k), '.') + 1;
-    float *values = planned_weights(parameters) + parameters_offset(parameters, k);
+    float *values = weights + parameters_offset(parameters, k);
     size_t n = shape_count(shape);
     double scale, shift = 0;
 
@@ -71,7 +71,7 @@ static void fill(struct parameters *parameters, int k)
 }
 
 /* Names, order, first values and sums of every tensor are the manifest's. */
-static void check_manifest(struct parameters *parameters)
+static void check_manifest(const struct parameters *parameters, const float *weights)
 {
     json_error_t json_error;
     json_t *manifest = json_load_file("data/full_celeba64_pos.manifest.json", 0, &json_error);
@@ -83,7 +83,7 @@ static void check_manifest(struct parameters *parameters)
     assert_int_equal(json_array_size(tensors), parameters_n(parameters));
     for (int k = 0; k < parameters_n(parameters); k++) {
         json_t *tensor = json_array_get(tensors, (size_t)k), *first;
-        const float *values = planned_weights(parameters) + parameters_offset(parameters, k);
+        const float *values = weights + parameters_offset(parameters, k);
         size_t n = shape_count(parameters_shape(parameters, k));
         double sum = 0, expected = json_number_value(json_object_get(tensor, "sum"));
 
@@ -144,6 +144,7 @@ static void run(const struct place *place, const struct safetensors *io)
     size_t n = golden_count(io, "x");
     float *input = golden_read(io, "x"), *time = golden_read_raw(io, "time_cond");
     float *expected = golden_read(io, "phi"), *exact = golden_read(io, "phi_f64"), *actual;
+    float *weights;
 
     assert_int_equal(program_create(&p, &err), 0);
     x = program_input(p, "x", shape_images(64, 64, 3), VALUE_EXACT);
@@ -151,9 +152,12 @@ static void run(const struct place *place, const struct safetensors *io)
     if (ncsnpp_append(p, &celeba64, x, time_cond, -1, -1, modules, &phi, &err) < 0 ||
         parameters_create(place->opened, p, &parameters, &err) < 0)
         fail_msg("%s", err.text);
+    weights = planned_take_weights(parameters);
+    assert_non_null(weights);
     for (int k = 0; k < parameters_n(parameters); k++)
-        fill(parameters, k);
-    check_manifest(parameters);
+        fill(parameters, k, weights);
+    check_manifest(parameters, weights);
+    assert_int_equal(planned_put_weights(parameters, weights), 0);
     while (modules[last + 1] >= 0)
         last++;
     plan = golden_plan(place, p, parameters, 1, 1, last + 1, modules);

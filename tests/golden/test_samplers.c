@@ -74,7 +74,7 @@ static void rig_init(struct rig *rig, const struct place *place, const struct sa
     struct shape images = shape_images(SIDE, SIDE, 3);
     struct safetensors *weights = golden_open("net_a.weights");
     json_t *blur = json_pack("{s:s, s:i}", "name", "blur", "half_size", 32);
-    float *scale = golden_read_raw(file, "phi_scale");
+    float *values, *scale = golden_read_raw(file, "phi_scale");
     struct error err;
     int outputs[3];
 
@@ -93,13 +93,15 @@ static void rig_init(struct rig *rig, const struct place *place, const struct sa
         parameters_create(place->opened, rig->p, &rig->parameters, &err) < 0)
         fail_msg("%s", err.text);
     golden_load(rig->parameters, weights, "");
+    values = planned_take_weights(rig->parameters);
+    assert_non_null(values);
     for (int i = parameters_n(rig->parameters) - 2; i < parameters_n(rig->parameters); i++) {
-        float *values = planned_weights(rig->parameters) + parameters_offset(rig->parameters, i);
+        float *last = values + parameters_offset(rig->parameters, i);
 
         for (size_t j = 0; j < shape_count(parameters_shape(rig->parameters, i)); j++)
-            values[j] *= *scale;
+            last[j] *= *scale;
     }
-    assert_int_equal(parameters_repack(rig->parameters, &err), 0);
+    assert_int_equal(planned_put_weights(rig->parameters, values), 0);
     outputs[0] = rig->step.next_x;
     outputs[1] = rig->step.next_m;
     outputs[2] = rig->step.denoiser.h;

@@ -5,6 +5,7 @@
 #include "engine/parameters.h"
 #include "tests/planned.h"
 #include "engine/program.h"
+#include "tests/unit/devices.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -79,20 +80,24 @@ static struct parameters *draw_parameters(struct device *device, const struct pr
 {
     struct parameters *parameters;
     struct error err;
+    float *weights;
 
     if (parameters_create(device, p, &parameters, &err) < 0)
         fail_msg("%s", err.text);
+    weights = planned_take_weights(parameters);
+    assert_non_null(weights);
     for (int i = 0; i < parameters_n(parameters); i++) {
         const struct shape *shape = parameters_shape(parameters, i);
         struct philox_key key = philox_key(3, (uint32_t)i, 0);
         size_t count = shape_count(shape);
-        float *values = planned_weights(parameters) + parameters_offset(parameters, i);
+        float *values = weights + parameters_offset(parameters, i);
         float scale = shape->n_dims > 1 ? 1 / sqrtf((float)count / (float)shape->dims[0]) : 0.3f;
 
         philox_normals(&key, 0, count, values);
         for (size_t j = 0; j < count; j++)
             values[j] *= scale;
     }
+    assert_int_equal(planned_put_weights(parameters, weights), 0);
     return parameters;
 }
 
@@ -200,8 +205,8 @@ static double distance(const float *a, const float *b, size_t n)
 /* Values that somebody reads stay; without them the same comes out with less work. */
 static void test_passes(void **state)
 {
-    for (int i = 0; device_name_at(i); i++) {
-        struct device *device = open_device(device_name_at(i), 2);
+    for (int i = 0; test_device_at(i); i++) {
+        struct device *device = open_device(test_device_at(i), 2);
         float *y[2];
         struct block b;
         struct parameters *parameters;

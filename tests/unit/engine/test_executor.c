@@ -8,6 +8,7 @@
 #include "engine/program.h"
 #include "engine/state.h"
 #include "tests/planned.h"
+#include "tests/unit/devices.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -88,9 +89,9 @@ static void read(struct rig *rig, int value, int n, float *dst)
 
 static void for_all(void (*check)(const char *device, int n_threads))
 {
-    for (int i = 0; device_name_at(i); i++) {
+    for (int i = 0; test_device_at(i); i++) {
         for (int threads = 1; threads <= THREADS_MAX; threads++)
-            check(device_name_at(i), threads);
+            check(test_device_at(i), threads);
     }
 }
 
@@ -258,6 +259,7 @@ static void find_sums(const char *device, int n_threads, int size, struct sums *
     int in, weight, dloss, matrix, total, y, loss, gradient;
     struct rig rig;
     struct error err;
+    float *weights;
 
     rig_open(&rig, device, n_threads);
     in = program_input(rig.p, "x", shape_vectors(C), VALUE_EXACT);
@@ -272,7 +274,10 @@ static void find_sums(const char *device, int n_threads, int size, struct sums *
     program_sum_into(rig.p, total, C * C, gradient);
     options.outputs = &gradient;
     assert_int_equal(parameters_create(rig.device, rig.p, &rig.parameters, NULL), 0);
-    philox_normals(&key, 0, C * C, planned_weights(rig.parameters));
+    weights = planned_take_weights(rig.parameters);
+    assert_non_null(weights);
+    philox_normals(&key, 0, C * C, weights);
+    assert_int_equal(planned_put_weights(rig.parameters, weights), 0);
     if (planned_create(rig.device, rig.p, rig.parameters, &options, &rig.plan, &err) < 0)
         fail_msg("%s", err.text);
     key.step = 1;
@@ -291,11 +296,11 @@ static void find_sums(const char *device, int n_threads, int size, struct sums *
 
 static void test_sums_over_images(void **state)
 {
-    for (int i = 0; device_name_at(i); i++) {
+    for (int i = 0; test_device_at(i); i++) {
         for (int size = 1; size <= SUMMED; size *= 2) {
             struct sums first, sums;
 
-            find_sums(device_name_at(i), 1, size, &first);
+            find_sums(test_device_at(i), 1, size, &first);
             for (int j = 0; j < C * C; j++) {
                 float expected = 3 * first.once[j];
 
@@ -305,7 +310,7 @@ static void test_sums_over_images(void **state)
                             first.total[C * C + j] < expected + 1e-4f);
             }
             for (int threads = 2; threads <= THREADS_MAX; threads++) {
-                find_sums(device_name_at(i), threads, size, &sums);
+                find_sums(test_device_at(i), threads, size, &sums);
                 assert_memory_equal(&sums, &first, sizeof(sums));
             }
         }
@@ -401,13 +406,13 @@ static void test_rounds_by_state_alone(void **state)
 /* Profiling runs steps one by one and spoils nothing but the state. */
 static void test_profile(void **state)
 {
-    for (int i = 0; device_name_at(i); i++) {
+    for (int i = 0; test_device_at(i); i++) {
         float x[C] = {1, 2, 3}, y[C];
         double seconds[8];
         struct rig rig;
         int in, out;
 
-        rig_open(&rig, device_name_at(i), 3);
+        rig_open(&rig, test_device_at(i), 3);
         in = program_input(rig.p, "x", shape_vectors(C), VALUE_EXACT);
         out = program_affine(rig.p, in, 2, 1, VALUE_EXACT);
         out = program_affine(rig.p, out, 2, 1, VALUE_EXACT);

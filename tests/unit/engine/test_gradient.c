@@ -256,6 +256,7 @@ static void bench_init(struct bench *b, const struct row *row, int size)
                                    .outputs = outputs};
     struct error err = {""};
     struct shape shape;
+    float *weights;
 
     memset(b, 0, sizeof(*b));
     succeed(device_open("reference", 1, NULL, &b->device, &err), row, &err);
@@ -296,14 +297,15 @@ static void bench_init(struct bench *b, const struct row *row, int size)
         succeed(planned_write(b->plan, i, 0, images_of(b->program, i), x, &err), row, &err);
         free(x);
     }
-    assert_non_null(planned_weights(b->parameters));
+    weights = planned_take_weights(b->parameters);
+    assert_non_null(weights);
     if (parameters_count(b->parameters) > 0) {
         float *x = draw(parameters_count(b->parameters), 1000);
 
-        memcpy(planned_weights(b->parameters), x, parameters_count(b->parameters) * sizeof(*x));
+        memcpy(weights, x, parameters_count(b->parameters) * sizeof(*x));
         free(x);
     }
-    succeed(parameters_repack(b->parameters, &err), row, &err);
+    assert_int_equal(planned_put_weights(b->parameters, weights), 0);
     succeed(planned_run(b->plan, N_IMAGES, &err), row, &err);
 }
 
@@ -338,10 +340,12 @@ static void put(struct bench *b, int value, const float *data)
 
     if (v->role == VALUE_PARAMETER) {
         const int i = parameters_find(b->parameters, v->name);
+        float *weights = planned_take_weights(b->parameters);
 
-        memcpy(planned_weights(b->parameters) + parameters_offset(b->parameters, i), data,
+        assert_non_null(weights);
+        memcpy(weights + parameters_offset(b->parameters, i), data,
                value_count(b->program, value) * sizeof(*data));
-        assert_int_equal(parameters_repack(b->parameters, NULL), 0);
+        assert_int_equal(planned_put_weights(b->parameters, weights), 0);
     } else {
         assert_int_equal(planned_write(b->plan, value, 0, images_of(b->program, value), data, NULL),
                          0);
@@ -353,17 +357,16 @@ static float *content(struct bench *b, int value)
 {
     const struct value *v = program_value(b->program, value);
     const size_t count = value_count(b->program, value);
-    float *data;
+    float *weights;
 
     if (v->role != VALUE_PARAMETER)
         return draw(count, (uint32_t)value);
-    data = malloc(count * sizeof(*data));
-    assert_non_null(data);
-    memcpy(data,
-           planned_weights(b->parameters) +
-               parameters_offset(b->parameters, parameters_find(b->parameters, v->name)),
-           count * sizeof(*data));
-    return data;
+    weights = planned_take_weights(b->parameters);
+    assert_non_null(weights);
+    memmove(weights,
+            weights + parameters_offset(b->parameters, parameters_find(b->parameters, v->name)),
+            count * sizeof(*weights));
+    return weights;
 }
 
 static double quotient(struct bench *b, int value, float *data, size_t e, float step)

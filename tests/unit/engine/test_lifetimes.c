@@ -6,6 +6,7 @@
 #include "engine/parameters.h"
 #include "engine/program.h"
 #include "tests/planned.h"
+#include "tests/unit/devices.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -128,13 +129,17 @@ static void check(const char *name, int n_threads, uint32_t seed)
     struct device *device;
     int all[4 * VALUES];
     const int *last;
+    float *weights;
     struct made m;
 
     make(&m, seed);
     last = &m.values[OPS - OUTPUTS];
     assert_int_equal(device_open(name, n_threads, NULL, &device, NULL), 0);
     assert_int_equal(parameters_create(device, m.p, &parameters, NULL), 0);
-    philox_normals(&key, 0, parameters_count(parameters), planned_weights(parameters));
+    weights = planned_take_weights(parameters);
+    assert_non_null(weights);
+    philox_normals(&key, 0, parameters_count(parameters), weights);
+    assert_int_equal(planned_put_weights(parameters, weights), 0);
     apart = make_plan(device, &m, parameters, list_values(&m, all), all);
     plan = make_plan(device, &m, parameters, OUTPUTS, last);
     for (int n = BATCH; n > 0; n -= 2) {
@@ -160,8 +165,8 @@ static void test_what_shares_the_arena(void **state)
     static const int threads[] = {1, 2, 5};
 
     for (uint32_t seed = 1; seed <= PROGRAMS; seed++) {
-        for (int i = 0; device_name_at(i); i++)
-            check(device_name_at(i), threads[seed % 3], seed);
+        for (int i = 0; test_device_at(i); i++)
+            check(test_device_at(i), threads[seed % 3], seed);
     }
 }
 

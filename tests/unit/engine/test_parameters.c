@@ -4,6 +4,7 @@
 #include "engine/executor.h"
 #include "engine/program.h"
 #include "tests/planned.h"
+#include "tests/unit/devices.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -102,8 +103,8 @@ static size_t allocated(void)
 /* Several plans read one copy; loading leaves none behind. */
 static void test_held_once(void **state)
 {
-    for (int d = 0; device_name_at(d); d++) {
-        struct device *device = open_device(device_name_at(d));
+    for (int d = 0; test_device_at(d); d++) {
+        struct device *device = open_device(test_device_at(d));
         float *weights = make_numbers(WEIGHTS, 5), *table = make_numbers(IMAGE, 3);
         static float first[BATCH * IMAGE], second[BATCH * IMAGE];
         struct planned *a, *b, *c;
@@ -204,9 +205,9 @@ static void test_shared_by_programs(void **state)
  * otherwise it is told so instead of computing with zeros. */
 static void test_plans_that_come_later(void **state)
 {
-    for (int d = 0; device_name_at(d); d++) {
+    for (int d = 0; test_device_at(d); d++) {
         for (int kept = 0; kept < 2; kept++) {
-            struct device *device = open_device(device_name_at(d));
+            struct device *device = open_device(test_device_at(d));
             float *weights = make_numbers(WEIGHTS, 5), *got = make_numbers(WEIGHTS, 0);
             float *table = make_numbers(IMAGE, 3);
             static float first[BATCH * IMAGE], second[BATCH * IMAGE];

@@ -5,6 +5,7 @@
 #include "engine/gradient.h"
 #include "engine/parameters.h"
 #include "engine/program.h"
+#include "tests/unit/devices.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -165,16 +166,18 @@ static void run_rig(const char *device_name, int n_threads, int size, int n)
     struct error err;
     float x[BATCH * C], weights[BATCH], ones[BATCH], loss[BATCH], dx[BATCH * C], dw[C * C];
     float expected_dw[C * C] = {0};
-    float *w;
+    float w[C * C], *taken;
     int outputs[3];
 
     rig_init(&rig);
     if (device_open(device_name, n_threads, NULL, &device, &err) < 0 ||
         parameters_create(device, rig.p, &parameters, &err) < 0)
         fail_msg("%s", err.text);
-    w = planned_weights(parameters);
+    taken = planned_take_weights(parameters);
+    assert_non_null(taken);
     for (int i = 0; i < C * C; i++)
-        w[i] = (float)(i % 3) - (i % C == i / C);
+        taken[i] = w[i] = (float)(i % 3) - (i % C == i / C);
+    assert_int_equal(planned_put_weights(parameters, taken), 0);
     outputs[0] = rig.loss;
     outputs[1] = rig.gradients[0];
     outputs[2] = rig.gradients[1];
@@ -232,12 +235,12 @@ static void run_rig(const char *device_name, int n_threads, int size, int n)
 
 static void test_gradients_in_chunks(void **state)
 {
-    for (int i = 0; device_name_at(i); i++) {
+    for (int i = 0; test_device_at(i); i++) {
         for (int threads = 1; threads <= 3; threads++) {
-            run_rig(device_name_at(i), threads, 1, BATCH);
-            run_rig(device_name_at(i), threads, 1, 3);
-            run_rig(device_name_at(i), threads, 7, BATCH);
-            run_rig(device_name_at(i), threads, 2, 6);
+            run_rig(test_device_at(i), threads, 1, BATCH);
+            run_rig(test_device_at(i), threads, 1, 3);
+            run_rig(test_device_at(i), threads, 7, BATCH);
+            run_rig(test_device_at(i), threads, 2, 6);
         }
     }
 }
@@ -329,10 +332,10 @@ static void check_unbatched(struct device *device, bool stores, int batch_max, i
 
 static void test_what_has_no_images(void **state)
 {
-    for (int i = 0; device_name_at(i); i++) {
+    for (int i = 0; test_device_at(i); i++) {
         struct device *device;
 
-        assert_int_equal(device_open(device_name_at(i), 2, NULL, &device, NULL), 0);
+        assert_int_equal(device_open(test_device_at(i), 2, NULL, &device, NULL), 0);
         for (int stores = 0; stores < 2; stores++) {
             check_unbatched(device, stores, 1, 0);
             check_unbatched(device, stores, 2, -EINVAL);

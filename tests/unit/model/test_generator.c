@@ -4,6 +4,7 @@
 #include "engine/base/trace.h"
 #include "model/checkpoint.h"
 #include "tests/unit/allocations.h"
+#include "tests/unit/devices.h"
 #include "tests/unit/model/untrained.h"
 
 #include <errno.h>
@@ -249,12 +250,12 @@ static void test_ticks_allocate_nothing(void **state)
     struct trace *trace;
 
     make_tasks(tasks);
-    for (int i = 0; device_name_at(i); i++) {
+    for (int i = 0; test_device_at(i); i++) {
         struct generator *g;
         struct error err;
         int n;
 
-        device = untrained_device(device_name_at(i), 2);
+        device = untrained_device(test_device_at(i), 2);
         g = make_generator(device, c, PRECISION_AUTO, 4);
         assert_int_equal(trace_create(100, &trace, &err), 0);
         for (int round = 0; round < 3; round++) { /* the first may warm a library up */

@@ -72,7 +72,8 @@ static void check(enum loss loss)
                                              .num_res_blocks = 1,
                                              .embedding_type = EMBEDDING_POSITIONAL},
                             .time_embed = TIME_POSITIONAL_999T};
-    float *x0 = pictures(BATCH, SIDE, CHANNELS), eta[BATCH * SIZE], losses[BATCH], bias[CHANNELS];
+    float *weights, *x0 = pictures(BATCH, SIDE, CHANNELS), eta[BATCH * SIZE], losses[BATCH],
+                    bias[CHANNELS];
     struct philox_key key = philox_key(1, 2, 3);
     struct expected expected;
     struct device *device;
@@ -92,10 +93,13 @@ static void check(enum loss loss)
     if (objective_append(p, &f, &options, &o, &err) < 0 ||
         parameters_create(device, p, &parameters, &err) < 0)
         fail_msg("%s", err.text);
-    ncsnpp_init(&f.architecture, parameters, 1, planned_weights(parameters));
+    weights = planned_take_weights(parameters);
+    assert_non_null(weights);
+    ncsnpp_init(&f.architecture, parameters, 1, weights);
     last = parameters_n(parameters) - 1;
-    memset(planned_weights(parameters) + parameters_offset(parameters, last - 1), 0,
+    memset(weights + parameters_offset(parameters, last - 1), 0,
            shape_count(parameters_shape(parameters, last - 1)) * sizeof(float));
+    assert_int_equal(planned_put_weights(parameters, weights), 0);
     outputs[0] = o.loss;
     outputs[1] = o.gradients[last];
     if (planned_create(device, p, parameters,

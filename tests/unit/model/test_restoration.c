@@ -5,6 +5,7 @@
 #include "model/corruption.h"
 #include "model/evaluation.h"
 #include "model/step.h"
+#include "tests/unit/devices.h"
 #include "tests/unit/model/untrained.h"
 
 #include <errno.h>
@@ -147,8 +148,8 @@ static void test_formula(void **state)
         double blur;
     } rows[] = {{1, 0}, {0.3f, 0}, {1, 0.8}, {2.5f, 3}, {1, 1000}};
 
-    for (int d = 0; device_name_at(d); d++) {
-        struct rig *rig = rig_make(device_name_at(d), 2);
+    for (int d = 0; test_device_at(d); d++) {
+        struct rig *rig = rig_make(test_device_at(d), 2);
         struct evaluation_options options = {.precision = PRECISION_FP32,
                                              .batch_max = 2,
                                              .n_slots = 1,

@@ -6,6 +6,7 @@
 #include "engine/program.h"
 #include "engine/state.h"
 #include "tests/planned.h"
+#include "tests/unit/devices.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -81,13 +82,13 @@ static float run(struct rig *rig, const struct update_numbers *numbers)
  * lr g / (|g| + eps). */
 static void test_constant_gradient(void **state)
 {
-    for (int d = 0; device_name_at(d); d++) {
+    for (int d = 0; test_device_at(d); d++) {
         const float gradient[3] = {0.5f, -2e-3f, 0}, start[3] = {1, 2, 3};
         float weights[3], ema[3], left[3];
         double average[3] = {1, 2, 3};
         struct rig rig;
 
-        rig_init(&rig, device_name_at(d), 1, 3);
+        rig_init(&rig, test_device_at(d), 1, 3);
         put(&rig, WEIGHTS, start);
         put(&rig, EMA, start);
         for (int step = 0; step < 10; step++) {
@@ -115,13 +116,13 @@ static void test_constant_gradient(void **state)
 /* The moments are of the clipped gradient: m after one step is (1 - beta1) g min(1, clip/norm). */
 static void test_clip(void **state)
 {
-    for (int d = 0; device_name_at(d); d++) {
+    for (int d = 0; test_device_at(d); d++) {
         const float gradient[2] = {30, 40}, zeros[2] = {0};
         struct update_numbers numbers = plain;
         float m[2], v[2];
         struct rig rig;
 
-        rig_init(&rig, device_name_at(d), 2, 2);
+        rig_init(&rig, test_device_at(d), 2, 2);
         put(&rig, GRADIENT, gradient);
         numbers.clip = 1;
         assert_float_equal(run(&rig, &numbers), 50, 1e-5);
@@ -146,14 +147,14 @@ static void test_not_finite(void **state)
 {
     static const float bad[] = {INFINITY, -INFINITY, NAN, 3e38f};
 
-    for (int d = 0; device_name_at(d); d++) {
+    for (int d = 0; test_device_at(d); d++) {
         for (size_t k = 0; k < sizeof(bad) / sizeof(bad[0]); k++) {
             const float start[4] = {1, 2, 3, 4};
             float gradient[4] = {1, bad[k], bad[k], 2}, after[4];
             struct rig rig;
             float norm;
 
-            rig_init(&rig, device_name_at(d), 2, 4);
+            rig_init(&rig, test_device_at(d), 2, 4);
             for (int i = WEIGHTS; i <= V; i++)
                 put(&rig, i, start);
             put(&rig, GRADIENT, gradient);
