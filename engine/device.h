@@ -10,6 +10,9 @@
  * A kernel is one operation made ready once for concrete shapes: primitives, choices, packed
  * weight formats. Running it allocates nothing. Kernels of one device may run in several threads
  * at a time as long as their memory is disjoint; a kernel itself is read-only while it runs.
+ *
+ * Wherever a function here or of executors may return -EIO, it returns -ENODEV where the device is lost:
+ * whatever this process asks of it from then on fails, too.
  */
 #ifndef ENGINE_DEVICE_H
 #define ENGINE_DEVICE_H

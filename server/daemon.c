@@ -24,6 +24,7 @@ enum {
     /* Descriptors beside those of the clients: probes, refusals, the loop, the device. */
     OTHER_FILES = ADMIN_CONNECTIONS + 2 * REFUSALS_MAX + 64,
     DRAIN_LOOK_MS = 10,       /* between two looks */
+    FAILED_MS = 2000,         /* for probes to see that the device failed, before the end */
     ANSWER_SENDING_MS = 2000, /* for the last answers to reach their clients */
     CANCELLING_MS = 10000,    /* for the engine to let go of cancelled jobs */
     POOL_BYTES = 64 << 20,    /* more than four stacks */
@@ -147,6 +148,20 @@ static void on_signal(uv_signal_t *handle, int number)
 
 /* The engine */
 
+/* A device that has failed for good answers nobody; another process may find it well again. */
+static void look_at_device(struct daemon *d)
+{
+    struct engine_stats stats;
+
+    engine_thread_stats(d->engine, &stats);
+    if (stats.state != ENGINE_FAILED || d->exit_status != 0)
+        return;
+    d->exit_status = DAEMON_STATUS_DEVICE;
+    log_write(LOG_ERROR, "event=device_failed status=%d error=%s", d->exit_status,
+              LOG_TEXT(stats.error.text));
+    uv_timer_start(&d->drain, on_delay_over, FAILED_MS, 0);
+}
+
 static void on_wake(uv_async_t *handle)
 {
     struct daemon *d = handle->data;
@@ -165,6 +180,8 @@ static void on_wake(uv_async_t *handle)
             drain(d);
         }
     }
+    if (d->phase == DAEMON_READY)
+        look_at_device(d);
     drawings_collect(d->drawings);
 }
 

@@ -27,7 +27,9 @@ struct settings;
 
 enum daemon_phase { DAEMON_LOADING, DAEMON_READY, DAEMON_LEAVING, DAEMON_DRAINING };
 
-enum { DAEMON_STATUS_STUCK = 75 };
+/* With which the daemon ends by itself, so that its supervisor starts it again: the engine hangs, or the
+ * device has failed for good. */
+enum { DAEMON_STATUS_STUCK = 75, DAEMON_STATUS_DEVICE = 76 };
 
 /* Read by the routes; written by daemon.c. Thread: loop. */
 struct daemon {
@@ -71,8 +73,8 @@ int daemon_connections(const struct settings *s, int *out, struct error *err);
 int daemon_bind(const struct settings *s, struct daemon_sockets *out, struct error *err);
 
 /* Serves until a signal, blocking. out: exit status, 0 after a drain, 1 if the engine could not
- * load, DAEMON_STATUS_STUCK if it hangs: its thread still runs then and uses what exit() would tear
- * down. 0, or -errno if the listeners could not be opened. */
+ * load, DAEMON_STATUS_DEVICE if the device failed later, DAEMON_STATUS_STUCK if it hangs: its thread
+ * still runs then and uses what exit() would tear down. 0, or -errno if the listeners could not be opened. */
 int daemon_run(const struct settings *settings, int *out, struct error *err);
 
 #endif

@@ -315,7 +315,7 @@ static void tick(struct engine_thread *e, struct model *m)
     rc = generator_tick(m->loaded.generator, e->images, &n, &error);
     atomic_store(&e->tick_started_ns, 0);
     if (rc < 0) {
-        e->n_failures++;
+        e->n_failures = rc == -ENODEV ? FAILURES_MAX : e->n_failures + 1;
         fail_model(e, m, rc, &error);
         return;
     }
@@ -387,7 +387,7 @@ static void *run(void *arg)
     publish_state(e, ENGINE_READY, NULL);
     compute(e);
     if (e->n_failures >= FAILURES_MAX) {
-        error_set(&error, -EIO, "the device failed %d times in a row", FAILURES_MAX);
+        error_set(&error, -EIO, "the device is lost, or failed %d times in a row", FAILURES_MAX);
         log_write(LOG_ERROR, "event=engine_failed error=%s", LOG_TEXT(error.text));
         publish_state(e, ENGINE_FAILED, &error);
         refuse(e, &error);

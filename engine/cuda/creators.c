@@ -1,8 +1,7 @@
 /* Which operations the cuda device has, and who makes their kernels. */
-#include "engine/cuda/cuda_kernels.h"
-#include "engine/base/error.h"
+#include "engine/cuda/cuda_device.h"
 
-#include <errno.h>
+#include <stdio.h>
 
 static cuda_create_fn *const creators[OP_KINDS] = {
     [OP_GROUP_NORM] = cuda_group_norm_create,
@@ -47,8 +46,8 @@ cuda_create_fn *cuda_creator(enum op_kind kind)
 
 int cuda_check_launch(cudaError_t status, enum op_kind kind, struct error *err)
 {
-    if (status == cudaSuccess)
-        return 0;
-    return error_set(err, -EIO, "the GPU refused %s: %s (%s)", op_name(kind),
-                     cudaGetErrorString(status), cudaGetErrorName(status));
+    char what[64];
+
+    snprintf(what, sizeof(what), "start %s", op_name(kind));
+    return cuda_check(status, what, err);
 }

@@ -7,7 +7,7 @@
 extern const struct device_ops cuda_device_ops;
 extern const struct executor_ops cuda_executor_ops; /* executor.c */
 
-/* 0; -ENOMEM where memory of the device is out; else -EIO. The text says what could not be done, e.g.
+/* 0; -ENOMEM where memory of the device is out; -ENODEV where the device is lost; else -EIO. The text says what could not be done, e.g.
  * "copy to the GPU", and why. */
 int cuda_check(cudaError_t status, const char *what, struct error *err);
 

@@ -71,7 +71,7 @@ cuda_create_fn cuda_update_create;          /* OP_NORM, OP_ADAM, OP_AVERAGE */
 /* The creator of an operation; NULL: the device has none of it. */
 cuda_create_fn *cuda_creator(enum op_kind kind);
 
-/* For run(): 0, or -EIO naming the operation where a launch was refused. */
+/* For run(): 0, or -EIO or -ENODEV naming the operation where a launch was refused. */
 int cuda_check_launch(cudaError_t status, enum op_kind kind, struct error *err);
 
 #endif

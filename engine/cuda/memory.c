@@ -2,6 +2,7 @@
 #include "engine/base/error.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 
 static struct cuda_device *cuda_device(struct device *device)
@@ -9,13 +10,39 @@ static struct cuda_device *cuda_device(struct device *device)
     return (struct cuda_device *)device;
 }
 
+/* Whether all that a process asks of a GPU fails from now on, as CUDA's manual has it. */
+static bool is_sticky(cudaError_t status)
+{
+    static const cudaError_t sticky[] = {
+        cudaErrorECCUncorrectable,
+        cudaErrorNvlinkUncorrectable,
+        cudaErrorIllegalAddress,
+        cudaErrorLaunchTimeout,
+        cudaErrorAssert,
+        cudaErrorHardwareStackError,
+        cudaErrorIllegalInstruction,
+        cudaErrorMisalignedAddress,
+        cudaErrorInvalidAddressSpace,
+        cudaErrorInvalidPc,
+        cudaErrorLaunchFailure,
+        cudaErrorDevicesUnavailable,
+        cudaErrorUnknown,
+    };
+    bool found = false;
+
+    for (size_t i = 0; i < sizeof(sticky) / sizeof(sticky[0]); i++)
+        found |= status == sticky[i];
+    return found;
+}
+
 int cuda_check(cudaError_t status, const char *what, struct error *err)
 {
+    int code = status == cudaErrorMemoryAllocation ? -ENOMEM : is_sticky(status) ? -ENODEV : -EIO;
+
     if (status == cudaSuccess)
         return 0;
     cudaGetLastError(); /* what was told once is not told again */
-    return error_set(err, status == cudaErrorMemoryAllocation ? -ENOMEM : -EIO,
-                     "could not %s: %s (%s)", what, cudaGetErrorString(status),
+    return error_set(err, code, "could not %s: %s (%s)", what, cudaGetErrorString(status),
                      cudaGetErrorName(status));
 }
 

@@ -24,7 +24,7 @@
 
 enum { SIDE = 16, IMAGE_BYTES = SIDE * SIDE * 3, SLOTS = 2, IMAGES_MAX = 4 };
 
-static atomic_int ticks_to_fail, images_to_spoil;
+static atomic_int ticks_to_fail, images_to_spoil, failure = -EIO;
 static atomic_bool hold_ticks;
 static sem_t tick_held, tick_go, woken;
 
@@ -44,7 +44,7 @@ int __wrap_generator_tick(struct generator *g, struct generator_image *images, i
     }
     if (atomic_load(&ticks_to_fail) > 0) {
         atomic_fetch_sub(&ticks_to_fail, 1);
-        return error_set(err, -EIO, "the device is told to fail");
+        return error_set(err, atomic_load(&failure), "the device is told to fail");
     }
     rc = __real_generator_tick(g, images, n_images, err);
     for (int i = 0; rc == 0 && i < *n_images && atomic_load(&images_to_spoil) > 0; i++) {
@@ -224,6 +224,27 @@ static void test_failures_that_do_not_pass(void **state)
     assert_true(atomic_load(&ticks_to_fail) > 990); /* the later ones were not tried */
 }
 
+/* One that is lost is given up at once. */
+static void test_a_device_that_is_lost(void **state)
+{
+    uint8_t pixels[IMAGE_BYTES];
+    struct fixture *f = *state;
+    struct engine_stats stats;
+    struct job job;
+
+    assert_int_equal(wait_until_loaded(f), ENGINE_READY);
+    atomic_store(&failure, -ENODEV);
+    atomic_store(&ticks_to_fail, 1000);
+    submit(f, &job, 1, 1, pixels);
+    assert_ptr_equal(wait_for_job(f), &job);
+    assert_int_equal(job.status, -ENODEV);
+    atomic_store(&failure, -EIO);
+    do
+        engine_thread_stats(f->engine, &stats);
+    while (stats.state != ENGINE_FAILED);
+    assert_int_equal(atomic_load(&ticks_to_fail), 999);
+}
+
 /* An image with numbers that are none fails its job, whether alone, first or beside others that are
  * ready in the same tick; the next job is served. */
 static void test_an_image_that_is_not_finite(void **state)
@@ -378,6 +399,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_computes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_failure_passes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_failures_that_do_not_pass, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_device_that_is_lost, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_an_image_that_is_not_finite, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_cancellation, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_an_arrival_joins_the_next_tick, set_up, tear_down),
