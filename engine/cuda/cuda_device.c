@@ -1,5 +1,6 @@
 #include "engine/cuda/cuda_device.h"
 #include "engine/base/error.h"
+#include "engine/cuda/cudnn.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -41,7 +42,9 @@ static void cuda_close(struct device *device)
 
     if (!cuda)
         return;
-    if (cuda_enter(cuda, NULL) == 0 && cuda->stream)
+    if (cuda_enter(cuda, NULL) == 0)
+        cudnn_device_destroy(cuda->cudnn);
+    if (cuda->stream)
         cudaStreamDestroy(cuda->stream);
     free(cuda);
 }
@@ -89,7 +92,7 @@ static int open_gpu(struct cuda_device *cuda, struct error *err)
     if (rc == 0)
         rc = cuda_check(cudaStreamCreateWithFlags(&cuda->stream, cudaStreamNonBlocking),
                         "make a stream", err);
-    return rc;
+    return rc < 0 ? rc : cudnn_device_create(cuda->ordinal, &cuda->cudnn, err);
 }
 
 static int cuda_open(int ordinal, int n_threads, struct device **out, struct error *err)
@@ -128,26 +131,34 @@ static int cuda_precision(struct device *device, enum precision wanted, enum pre
     return 0;
 }
 
+/* "13.0" */
+static const char *runtime_version(char text[16])
+{
+    int version = 0;
+
+    cudaRuntimeGetVersion(&version);
+    snprintf(text, 16, "%d.%d", version / 1000, version % 1000 / 10);
+    return text;
+}
+
 static void cuda_describe(struct device *device, char *text, size_t size)
 {
     const struct cuda_device *cuda = cuda_device(device);
-    int runtime = 0;
+    char runtime[16];
 
-    cudaRuntimeGetVersion(&runtime);
-    snprintf(text, size, "%s, compute capability %d.%d, CUDA %d.%d", cuda->name, cuda->sm / 10,
-             cuda->sm % 10, runtime / 1000, runtime % 1000 / 10);
+    snprintf(text, size, "%s, compute capability %d.%d, cuDNN %s, CUDA %s", cuda->name,
+             cuda->sm / 10, cuda->sm % 10, cudnn_version_text(), runtime_version(runtime));
 }
 
 /* The name of a GPU has spaces, the words of a machine have none. */
 static void cuda_machine(struct device *device, char *text, size_t size)
 {
     const struct cuda_device *cuda = cuda_device(device);
-    int runtime = 0;
+    char runtime[16];
 
-    cudaRuntimeGetVersion(&runtime);
-    snprintf(text, size, "%s sm_%d cudart-%d.%d", cuda->name, cuda->sm, runtime / 1000,
-             runtime % 1000 / 10);
-    for (size_t i = 0; i < strlen(cuda->name) && i < size; i++) {
+    snprintf(text, size, "%s sm_%d cuDNN-%s cudart-%s", cuda->name, cuda->sm, cudnn_version_text(),
+             runtime_version(runtime));
+    for (size_t i = 0; i < strlen(cuda->name) && i + 1 < size; i++) {
         if (text[i] == ' ')
             text[i] = '-';
     }
