@@ -10,6 +10,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+int objective_precision(struct device *device, enum precision wanted, enum precision *out,
+                        struct error *err)
+{
+    const struct device_ops *ops = device_base(device)->ops;
+    int rc = ops->precision(device, wanted, out, err);
+
+    if (rc < 0 || *out != PRECISION_FP16)
+        return rc;
+    if (wanted != PRECISION_AUTO)
+        return error_set(err, -ENOTSUP,
+                         "training in fp16 loses gradients: take bf16 or fp32 (or auto)");
+    return ops->precision(device, PRECISION_BF16, out, NULL) == 0
+               ? 0
+               : ops->precision(device, PRECISION_FP32, out, err);
+}
+
 /* Appends the gradients of the loss with respect to every parameter of the program. */
 static int append_gradients(struct program *p, struct objective *o, struct error *err)
 {

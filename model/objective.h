@@ -9,6 +9,7 @@
 #ifndef MODEL_OBJECTIVE_H
 #define MODEL_OBJECTIVE_H
 
+#include "engine/device.h"
 #include "model/denoiser.h"
 
 #include <stdbool.h>
@@ -35,6 +36,11 @@ struct objective {
     int n_gradients;  /* one per parameter of the program, in its order */
     int *gradients;   /* out: unbatched values; -1 for the frozen Fourier frequencies. Owned */
 };
+
+/* What a device is to train in when asked for a precision: gradients leave the range of float16, so
+ * "auto" is bf16 there, or fp32. 0, or -ENOTSUP for fp16 and what the device lacks. */
+int objective_precision(struct device *device, enum precision wanted, enum precision *out,
+                        struct error *err);
 
 int objective_append(struct program *p, const struct formulation *f,
                      const struct objective_options *options, struct objective *out,

@@ -125,7 +125,9 @@ static int build_case(const struct bench *b, struct bench_case *c, struct error 
     c->cpu_ms = calloc((size_t)b->options->rounds, sizeof(double));
     if (!c->wall_ms || !c->cpu_ms)
         return error_set(err, -ENOMEM, "out of memory for the times");
-    rc = device_base(c->device)->ops->precision(c->device, c->precision, &c->precision, err);
+    rc = b->options->train
+             ? objective_precision(c->device, c->precision, &c->precision, err)
+             : device_base(c->device)->ops->precision(c->device, c->precision, &c->precision, err);
     if (rc == 0)
         rc = identity_of(c->device, c->precision, c->identity, err);
     if (rc == 0)

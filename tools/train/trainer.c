@@ -93,8 +93,10 @@ static int build(struct trainer *t, struct device *device, const struct recipe *
     struct objective_options objective = {.loss = r->loss,
                                           .dropout = t->formulation->architecture.dropout > 0};
     struct program *gradients = NULL, *update = NULL;
-    int rc = program_create(&gradients, err);
+    int rc = objective_precision(device, precision, &precision, err);
 
+    if (rc == 0)
+        rc = program_create(&gradients, err);
     if (rc == 0)
         rc = program_create(&update, err);
     if (rc == 0)

@@ -5,6 +5,7 @@
 #include "engine/base/pool.h"
 #include "engine/communicator/communicator.h"
 #include "engine/parameters.h"
+#include "model/objective.h"
 #include "model/weights.h"
 #include "tools/pictures/dataset.h"
 #include "tools/train/examples.h"
@@ -294,7 +295,7 @@ static int prepare(struct training *t, struct error *err)
     if (rc == 0)
         rc = device_open(o->device, o->n_threads, o->choices, &t->device, err);
     if (rc == 0)
-        rc = device_base(t->device)->ops->precision(t->device, o->precision, &precision, err);
+        rc = objective_precision(t->device, o->precision, &precision, err);
     if (rc == 0)
         rc = read_data(t, err);
     if (rc == 0)
