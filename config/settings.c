@@ -175,7 +175,7 @@ static int split_flag(const char *word, struct flag *out, struct error *err)
     size_t n = equals ? (size_t)(equals - word) : strlen(word);
 
     if (n < 3 || n - 2 >= sizeof(out->name) || strncmp(word, "--", 2) != 0)
-        return error_set(err, -EINVAL, "unknown argument \"%s\", see --help", word);
+        return error_set(err, -EINVAL, "unknown argument \"%s\"", word);
     memcpy(out->name, word + 2, n - 2);
     out->name[n - 2] = '\0';
     out->value = equals ? equals + 1 : NULL;
@@ -212,7 +212,7 @@ static int load_flags(struct settings *s, int argc, char **argv, const char **co
         }
         setting = find_setting(flag.name);
         if (!setting && strcmp(flag.name, "config") != 0)
-            return error_set(err, -EINVAL, "unknown flag --%s, see --help", flag.name);
+            return error_set(err, -EINVAL, "unknown flag --%s", flag.name);
         if (!flag.value && ++i < argc)
             flag.value = argv[i];
         if (!flag.value)

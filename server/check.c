@@ -78,8 +78,6 @@ int check_settings(const struct settings *s, FILE *file, struct error *err)
         rc = check_device(device, options.precision, file, err);
     for (int i = 0; i < s->n_models && rc == 0; i++)
         rc = check_model(device, &s->models[i], &options, file, err);
-    if (rc == 0)
-        rc = daemon_has_models(s, err);
     device_close(device);
     return rc;
 }

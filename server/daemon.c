@@ -216,7 +216,7 @@ int daemon_has_models(const struct settings *s, struct error *err)
 {
     if (s->n_models > 0)
         return 0;
-    return error_set(err, -EINVAL, "no model to serve; give --model NAME=PATH, see --help");
+    return error_set(err, -EINVAL, "no model to serve; give --model NAME=PATH");
 }
 
 int daemon_connections(const struct settings *s, int *out, struct error *err)

@@ -9,6 +9,7 @@
 #include "server/daemon.h"
 #include "server/probe.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -19,7 +20,13 @@ enum { LOG_PATIENCE_MS = 1000 };
 static int complain(const struct error *err)
 {
     fprintf(stderr, "softdiffd: %s\n", err->text);
-    return 1;
+    return EXIT_FAILED;
+}
+
+static int refuse(const struct error *err)
+{
+    fprintf(stderr, "softdiffd: %s; see softdiffd --help\n", err->text);
+    return EXIT_USAGE;
 }
 
 static void set_log_level(const char *name)
@@ -50,7 +57,7 @@ static int serve(const struct settings *s)
     int status, rc;
 
     if (daemon_has_models(s, &err) < 0)
-        return complain(&err);
+        return refuse(&err);
     if (log_writer_start(&err) < 0)
         return complain(&err);
     log_write(LOG_INFO, "event=start version=%s", SOFTDIFF_VERSION);
@@ -67,9 +74,13 @@ int main(int argc, char **argv)
 {
     struct settings settings;
     struct error err;
+    int rc;
 
-    if (process_begin(&err) < 0 || settings_load(argc, argv, &settings, &err) < 0)
+    if (process_begin(&err) < 0)
         return complain(&err);
+    rc = settings_load(argc, argv, &settings, &err);
+    if (rc < 0)
+        return rc == -EINVAL ? refuse(&err) : complain(&err);
     set_log_level(settings.log_level);
     switch (settings.action) {
     case SETTINGS_HELP:
@@ -84,6 +95,8 @@ int main(int argc, char **argv)
     case SETTINGS_PRINT_CONFIG:
         return settings_print(&settings, stdout, &err) < 0 ? complain(&err) : 0;
     case SETTINGS_CHECK:
+        if (daemon_has_models(&settings, &err) < 0)
+            return refuse(&err);
         return check_settings(&settings, stdout, &err) < 0 ? complain(&err) : 0;
     case SETTINGS_HEALTHCHECK:
         return healthcheck(&settings);

@@ -1,6 +1,5 @@
 #include "tools/arguments.h"
 #include "engine/base/error.h"
-#include "engine/base/process.h"
 #include "engine/device.h"
 
 #include <errno.h>

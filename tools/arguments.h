@@ -1,14 +1,10 @@
-/* Command lines of the tools: a table of options, parsed with getopt_long(), and their help.
- *
- * Exit codes of every tool: 0 done, 1 it failed (the last line on standard error says why), 2 the
- * command line was wrong.
- */
+/* Command lines of the tools: a table of options, parsed with getopt_long(), and their help. */
 #ifndef TOOLS_ARGUMENTS_H
 #define TOOLS_ARGUMENTS_H
 
-struct error;
+#include "engine/base/process.h"
 
-enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+struct error;
 
 enum argument_kind {
     ARGUMENT_TEXT,   /* const char *, points into argv */

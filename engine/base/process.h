@@ -1,8 +1,17 @@
-/* What every program begins with, so that it can rely on the process that it is given. */
+/* What every program begins with, so that it can rely on the process that it is given, and how it ends.
+ */
 #ifndef ENGINE_BASE_PROCESS_H
 #define ENGINE_BASE_PROCESS_H
 
 struct error;
+
+/* Exit codes of every program. After EXIT_FAILED and EXIT_USAGE the last line on standard error says why. */
+enum {
+    EXIT_DONE = 0,
+    EXIT_FAILED = 1,
+    EXIT_USAGE =
+        2, /* the command line, or a setting, is wrong whatever the files and the machine are like */
+};
 
 /* To be called first in main().
  *

@@ -197,21 +197,22 @@ def test_help_and_version(run):
 
 def test_no_model(run):
     result = run()
-    assert result.returncode == 1 and "--model NAME=PATH" in result.stderr
+    assert result.returncode == 2 and "--model NAME=PATH" in result.stderr
 
 
 def test_bad_settings(tmp_path, run):
     bad = tmp_path / "bad.json"
     bad.write_text('{"slotz": 3}')
-    for flags, text in [
-        (["--slotz", "3"], "unknown flag --slotz"),
-        (["--config", str(bad)], '"slotz" is not a setting'),
-        (["--device", "gpu", *ANYWHERE, "--check"], "gpu"),
-        (["--precision", "fp64"], "auto|fp32|bf16|fp16"),
-        (["--device", "reference", "--precision", "bf16", *ANYWHERE, "--check"], "reference"),
+    check = [*ANYWHERE, "--model", "a=b", "--check"]
+    for flags, code, text in [
+        (["--slotz", "3"], 2, "unknown flag --slotz"),
+        (["--config", str(bad)], 2, '"slotz" is not a setting'),
+        (["--device", "gpu", *check], 1, "gpu"),
+        (["--precision", "fp64"], 2, "auto|fp32|bf16|fp16"),
+        (["--device", "reference", "--precision", "bf16", *check], 1, "reference"),
     ]:
         result = run(*flags)
-        assert result.returncode == 1 and text in result.stderr, result.stderr
+        assert result.returncode == code and text in result.stderr, result.stderr
 
 
 @pytest.mark.sanitizers
@@ -254,7 +255,7 @@ def test_environment(checkpoints, run):
     assert json.loads(run("--print-config", env=env).stdout)["slots"] == 3
     assert run("--check", *ANYWHERE, env=env).returncode == 0
     result = run("--check", *ANYWHERE, env=env | {"SOFTDIFF_SLOTS": "x"})
-    assert result.returncode == 1 and "SOFTDIFF_SLOTS" in result.stderr
+    assert result.returncode == 2 and "SOFTDIFF_SLOTS" in result.stderr
 
 
 ANYWHERE = ("--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0")
@@ -282,7 +283,7 @@ def test_check_starts_as_the_daemon_does(start, checkpoints, run):
         assert result.returncode == 1 and "Address already in use" in result.stderr
         assert flag in result.stderr
     result = run("--check", *ANYWHERE)
-    assert result.returncode == 1 and "no model" in result.stderr
+    assert result.returncode == 2 and "no model" in result.stderr
 
 
 def test_checkpoint_that_does_not_load(start, checkpoints, tmp_path):

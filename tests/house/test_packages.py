@@ -105,6 +105,6 @@ def test_without_an_update(place):
 @pytest.mark.parametrize("arguments", [(), ("--yes",), ("paint",)])
 def test_wrong_list(place, arguments):
     done = run(place, *arguments)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stdout == ""
     assert "list" in done.stderr

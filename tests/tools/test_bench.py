@@ -141,4 +141,4 @@ def test_mistakes(bench, tmp_path):
     assert "none/table" in done.stderr
     for flags in [("--ticks", "1", "--train"), ("--trace", "x", "--plan")]:
         assert "goes with" in bench(*flags, code=2).stderr
-    assert "not a list" in bench("--ticks", "0", code=1).stderr
+    assert "not a list" in bench("--ticks", "0", code=2).stderr

@@ -245,7 +245,7 @@ def test_a_file_that_is_there_stays(convert, upgraded):
         (["upgrade", ZOO], 2, "missing"),
         (["upgrade", "none", "out"], 1, "none"),
         (["defaults", ZOO, "out"], 2, "nothing is to be stated"),
-        (["defaults", ZOO, "out", "--sampler", "euler", "--nfe", 3], 1, "euler"),
+        (["defaults", ZOO, "out", "--sampler", "euler", "--nfe", 3], 2, "euler"),
         (["defaults", ZOO, "out", "--sampler", "pf-2m"], 1, '"nfe" is missing'),
         (["defaults", ZOO, "out", "--nfe", 3], 1, '"sampler" is missing'),
         (["defaults", ZOO, "out", "--sampler", "tuned", "--nfe", 3], 1, "no solver of 3"),

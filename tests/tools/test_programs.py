@@ -81,12 +81,80 @@ def test_version_of_a_command(program, name, command):
     assert done.returncode == 0 and done.stdout.startswith(name + " ")
 
 
+WRONG = {  # command lines that no file and no machine would make right
+    "softdiffd": [
+        "", "--check", "--slots 0", "--slots", "--slots=many", "--model a", "--model a=b --model a=c", "extra",
+        "-h", "--help=yes", "--precision fp7 --check", "--idle-timeout 5parsecs", "--listen nowhere --check",
+        "--healthcheck --admin-listen 1.2.3.4:99999",
+    ],
+    "softdiff-bench": [
+        "", "a b", "a --batch 0", "a --batch 1,,2", "a --threads x", "a --threads 1,", "a --precision fp7",
+        "a --precision fp32,", "a --ticks 0", "a --ticks 1 --train", "a --trace x --plan", "a --rounds 0",
+        "a --batch " + ",".join(["1"] * 17), "a --seconds nan", "a --batch 99999999999999999999",
+    ],
+    "softdiff-convert": [
+        "", "downgrade a b", "upgrade", "upgrade a", "upgrade a b c", "defaults a b", "defaults a b --nfe 0",
+        "defaults a b --sampler magic", "defaults a b --excess 2",
+    ],
+    "softdiff-eval": [
+        "", "guess", "stats", "stats a", "stats a --out b --side 0", "distance a", "distance a b --side many",
+        "curve", "curve a --reference b", "curve --reference a --csv b", "curve a --reference b --csv c --nfe 0",
+        "curve a --reference b --csv c --samplers magic", "curve a --reference b --csv c --precision fp7",
+        "curve a --reference b --csv c -n 1",
+    ],
+    "softdiff-inspect": [
+        "", "a b", "run", "run a", "run -a a -w b -i c -o d --precision fp7", "compare", "compare a cpu",
+        "compare a cpu cpu -n 0", "compare a cpu cpu --tolerance inf", "a --json=yes",
+    ],
+    "softdiff-sample": [
+        "", "a", "a --out b --grid c", "a --grid b --nfe 0", "a --grid b --sampler magic", "a --grid b --seed -1",
+        "a --grid b --precision fp7", "a --grid b -n 0", "a --grid b --threads 0", "a --grid",
+    ],
+    "softdiff-schedule": [
+        "", "guess", "solver", "solver a", "solver a b c", "solver a b --nfe 1,", "solver a b --nfe 0",
+        "solver a b --target 3", "solver a b --noise nan",
+    ],
+    "softdiff-simulate": [
+        "", "a --ticks 1:2", "--ticks 1", "--ticks 1:2 --slots 2", "--ticks 1:2 --rate 0", "--ticks 1:2 --images x",
+        "--ticks 1:2 --nfe 5:", "--ticks 1:2 --precision fp7", "--ticks 1:2 --load 1,,2",
+    ],
+    "softdiff-train": [
+        "", "-r a", "-r a -d b", "-r a -d b -o c extra", "-r a -d b -o c --steps 0", "-r a -d b -o c --steps 1.5",
+        "-r a -d b -o c --minutes 0", "-r a -d b -o c --precision fp7",
+    ],
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_mistakes_are_told_in_a_line(program, name):
-    done = run(program(name), "--colour", "red")
-    assert done.returncode in (1, 2) and done.stdout == ""
-    assert done.stderr.startswith(f"{name}: ") and done.stderr.count("\n") == 1
-    assert "--colour" in done.stderr and "--help" in done.stderr
+def test_mistakes_on_the_command_line(program, name):
+    """One convention: a line that names the program and the help, exit code 2, nothing touched."""
+    for words in ["--colour red", *WRONG.get(name, [""])]:
+        done = run(program(name), *words.split())
+        assert done.returncode == 2 and done.stdout == "", (words, done)
+        assert done.stderr.startswith(name) and done.stderr.count("\n") == 1, (words, done)
+        assert "--help" in done.stderr, (words, done)
+    assert "--colour" in run(program(name), "--colour", "red").stderr
+
+
+def test_mistakes_in_settings(program, tmp_path):
+    """They are the daemon's command line, wherever they stand; a file that is not there is no such mistake."""
+    config = tmp_path / "config.json"
+    for text in ('{"slots": 0}', '{"slotz": 1}', "[]", "{", '{"slots": 1, "slots": 2}', '{"slots": null}'):
+        config.write_text(text)
+        done = run(program("softdiffd"), "--config", config)
+        assert done.returncode == 2 and str(config) in done.stderr, (text, done)
+    done = run(program("softdiffd"), env=os.environ | {"SOFTDIFF_SLOTS": "many"})
+    assert done.returncode == 2 and "SOFTDIFF_SLOTS" in done.stderr
+    done = run(program("softdiffd"), "--config", tmp_path / "none")
+    assert done.returncode == 1 and "none" in done.stderr
+
+
+@pytest.mark.parametrize("script", ["run", "check", "packages"])
+def test_mistakes_of_scripts(script):
+    path = pathlib.Path(__file__).parents[2] / "tools" / script
+    for words in ("--colour", "colour"):
+        done = run(path, words)
+        assert done.returncode == 2 and done.stdout == "" and f"tools/{script}" in done.stderr, done
 
 
 @pytest.mark.parametrize("closed", [(0,), (1,), (2,), (1, 2), (0, 1, 2)])

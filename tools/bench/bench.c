@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DESCRIPTION_BYTES = 160, TRACE_SPANS = 1 << 17 };
+enum { DESCRIPTION_BYTES = 160, TRACE_SPANS = 1 << 17, THREADS_MAX = 1024, BATCH_MAX = 4096 };
 
 static int parse_precisions(struct bench *b, struct error *err)
 {
@@ -31,30 +31,42 @@ static int parse_precisions(struct bench *b, struct error *err)
     return rc;
 }
 
-static int open_devices(struct bench *b, struct error *err)
+static int parse_list(const char *text, int max, int *n, int *out, struct error *err)
 {
-    const struct bench_options *o = b->options;
-    int n = arguments_list(o->threads, 1, 1024, LIST_MAX, b->n_threads, err), rc = 0;
+    int rc = arguments_list(text, 1, max, LIST_MAX, out, err);
 
-    for (int i = 0; i < n && rc == 0; i++) {
-        rc = device_open(o->device, b->n_threads[i], o->choices, &b->devices[i], err);
-        if (rc == 0)
-            b->n_devices++;
-    }
-    return n < 0 ? n : rc;
+    *n = rc < 0 ? 0 : rc;
+    return rc < 0 ? rc : 0;
 }
 
-int bench_init(struct bench *b, const struct bench_options *options, struct error *err)
+int bench_parse(struct bench *b, const struct bench_options *options, struct error *err)
 {
     int rc;
 
     *b = (struct bench){.options = options};
     rc = parse_precisions(b, err);
     if (rc == 0)
-        rc = open_devices(b, err);
+        rc = parse_list(options->threads, THREADS_MAX, &b->n_wanted, b->n_threads, err);
     if (rc == 0)
-        rc = network_load(options->model, NULL, &b->checkpoint, err);
-    if (rc == 0 && options->trace)
+        rc = parse_list(options->batches, BATCH_MAX, &b->n_batches, b->batches, err);
+    if (rc == 0 && options->ticks)
+        rc = parse_list(options->ticks, BATCH_MAX, &b->n_lanes, b->lanes, err);
+    return rc;
+}
+
+int bench_init(struct bench *b, struct error *err)
+{
+    const struct bench_options *o = b->options;
+    int rc = 0;
+
+    for (int i = 0; i < b->n_wanted && rc == 0; i++) {
+        rc = device_open(o->device, b->n_threads[i], o->choices, &b->devices[i], err);
+        if (rc == 0)
+            b->n_devices++;
+    }
+    if (rc == 0)
+        rc = network_load(o->model, NULL, &b->checkpoint, err);
+    if (rc == 0 && o->trace)
         rc = trace_create(TRACE_SPANS, &b->trace, err);
     return rc;
 }

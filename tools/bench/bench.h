@@ -23,18 +23,25 @@ struct bench_options {
 
 struct bench {
     const struct bench_options *options;
-    struct checkpoint *checkpoint;
-    int n_precisions;
+    /* The lists. */
+    int n_precisions, n_wanted, n_batches, n_lanes;
     enum precision precisions[LIST_MAX];
+    int n_threads[LIST_MAX]; /* [n_wanted] of each device */
+    int batches[LIST_MAX];
+    int lanes[LIST_MAX]; /* of ticks */
+
+    struct checkpoint *checkpoint;
     int n_devices;
     struct device *devices[LIST_MAX];
-    int n_threads[LIST_MAX]; /* of each device */
-    struct trace *trace;     /* NULL: none is wanted */
+    struct trace *trace; /* NULL: none is wanted */
 };
 
-/* options are kept. 0, or what the command line, the file or the device is refused with; bench_fini()
- * cleans up after both. */
-int bench_init(struct bench *b, const struct bench_options *options, struct error *err);
+/* Reads the lists of options, which are kept, into a bench that has nothing else yet. 0, or -EINVAL,
+ * -ENOMEM: the command line is wrong. */
+int bench_parse(struct bench *b, const struct bench_options *options, struct error *err);
+/* Opens what is needed. 0, or what a file or a device is refused with; bench_fini() cleans up after
+ * both. */
+int bench_init(struct bench *b, struct error *err);
 void bench_fini(struct bench *b);
 
 /* Whether another round is due, after so many since start_s of clock_seconds(). */

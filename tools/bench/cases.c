@@ -10,7 +10,6 @@
 #include "model/checkpoint.h"
 #include "model/ncsnpp.h"
 #include "model/objective.h"
-#include "tools/arguments.h"
 #include "tools/bench/bench.h"
 #include "tools/bench/machine_load.h"
 #include "tools/bench/samples.h"
@@ -151,15 +150,9 @@ static void fini_case(struct bench_case *c)
 
 int cases_create(struct bench *b, struct bench_case **out, int *n, struct error *err)
 {
-    int batches[LIST_MAX], n_batches, n_cases, n_of_device, rc = 0;
-    struct bench_case *cases;
+    int n_of_device = b->n_batches * b->n_precisions, n_cases = b->n_devices * n_of_device, rc = 0;
+    struct bench_case *cases = calloc((size_t)n_cases, sizeof(*cases));
 
-    n_batches = arguments_list(b->options->batches, 1, 4096, LIST_MAX, batches, err);
-    if (n_batches < 0)
-        return n_batches;
-    n_of_device = n_batches * b->n_precisions;
-    n_cases = b->n_devices * n_of_device;
-    cases = calloc((size_t)n_cases, sizeof(*cases));
     if (!cases)
         return error_set(err, -ENOMEM, "out of memory for %d combinations", n_cases);
     for (int i = 0; i < n_cases && rc == 0; i++) {
@@ -168,7 +161,7 @@ int cases_create(struct bench *b, struct bench_case **out, int *n, struct error 
 
         c->device = b->devices[device];
         c->n_threads = b->n_threads[device];
-        c->batch = batches[i % n_of_device / b->n_precisions];
+        c->batch = b->batches[i % n_of_device / b->n_precisions];
         c->precision = b->precisions[i % b->n_precisions];
         rc = build_case(b, c, err);
     }

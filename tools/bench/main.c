@@ -56,9 +56,10 @@ static int bench_cases(struct bench *b, struct error *err)
     return rc;
 }
 
-static int bench(const struct bench_options *o, struct error *err)
+/* b has been parsed. */
+static int bench(struct bench *b, struct error *err)
 {
-    struct bench b = {0};
+    const struct bench_options *o = b->options;
     int rc = 0;
 
     if (o->tune) /* before anything is measured */
@@ -66,12 +67,12 @@ static int bench(const struct bench_options *o, struct error *err)
     if (rc == 0 && o->trace)
         rc = whole_file_try(o->trace, err);
     if (rc == 0)
-        rc = bench_init(&b, o, err);
+        rc = bench_init(b, err);
     if (rc == 0)
-        rc = o->ticks ? ticks_measure(&b, err) : bench_cases(&b, err);
-    if (rc == 0 && b.trace)
-        rc = trace_write(b.trace, o->trace, err);
-    bench_fini(&b);
+        rc = o->ticks ? ticks_measure(b, err) : bench_cases(b, err);
+    if (rc == 0 && b->trace)
+        rc = trace_write(b->trace, o->trace, err);
+    bench_fini(b);
     return rc;
 }
 
@@ -115,6 +116,7 @@ int main(int argc, char **argv)
         .n_operands_min = 1,
         .n_operands_max = 1,
     };
+    struct bench b;
     struct error err;
     int code = arguments_parse(&arguments, argc, argv, &o.model), rc;
 
@@ -125,7 +127,9 @@ int main(int argc, char **argv)
                                 "--ticks goes with none of --train, --plan and --tune");
     if (o.trace && (o.plan || o.tune))
         return arguments_refuse(arguments.program, "--trace goes with neither --plan nor --tune");
-    rc = bench(&o, &err);
+    if (bench_parse(&b, &o, &err) < 0)
+        return arguments_refuse(arguments.program, err.text);
+    rc = bench(&b, &err);
     if (rc < 0) {
         fprintf(stderr, "softdiff-bench: %s\n", err.text);
         return EXIT_FAILED;

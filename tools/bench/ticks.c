@@ -4,7 +4,6 @@
 #include "engine/identity.h"
 #include "model/checkpoint.h"
 #include "model/generator.h"
-#include "tools/arguments.h"
 #include "tools/bench/bench.h"
 #include "tools/bench/machine_load.h"
 #include "tools/bench/samples.h"
@@ -15,7 +14,7 @@
 #include <stdlib.h>
 
 /* A turn is a tick for the caches and for what is new, some that count, and one that is never run. */
-enum { LANES_MAX = 4096, COUNTED = 4, NFE = COUNTED + 2 };
+enum { COUNTED = 4, NFE = COUNTED + 2 };
 
 /* What the lanes of a tick have to do. */
 enum kind { PLAIN, PREVIEWS, RESTORATION, KINDS };
@@ -33,7 +32,7 @@ struct subject {
 };
 
 struct ticks {
-    int n_lanes, lanes[LIST_MAX], lanes_max;
+    int lanes_max;
     int n_generators;
     struct generator *generators[2 * LIST_MAX * LIST_MAX];
     int n_subjects;
@@ -83,9 +82,9 @@ static int add_generators(struct bench *b, struct ticks *t, int device, enum pre
             rc = generator_trace(*g, b->trace, "ticks", err);
     }
     of[PREVIEWS] = of[PLAIN];
-    for (int i = 0; i < t->n_lanes && rc == 0; i++) {
+    for (int i = 0; i < b->n_lanes && rc == 0; i++) {
         for (int kind = 0; kind < KINDS && rc == 0; kind++)
-            rc = add_subject(b, t, device, (enum kind)kind, of[kind], t->lanes[i], err);
+            rc = add_subject(b, t, device, (enum kind)kind, of[kind], b->lanes[i], err);
     }
     return rc;
 }
@@ -96,12 +95,9 @@ static int init(struct bench *b, struct ticks *t, struct error *err)
     size_t pixels = (size_t)a->image_size * (size_t)a->image_size * (size_t)a->num_channels;
     int n_all, rc = 0;
 
-    t->n_lanes = arguments_list(b->options->ticks, 1, LANES_MAX, LIST_MAX, t->lanes, err);
-    if (t->n_lanes < 0)
-        return t->n_lanes;
-    for (int i = 0; i < t->n_lanes; i++)
-        t->lanes_max = t->lanes[i] > t->lanes_max ? t->lanes[i] : t->lanes_max;
-    n_all = b->n_devices * b->n_precisions * t->n_lanes * KINDS;
+    for (int i = 0; i < b->n_lanes; i++)
+        t->lanes_max = b->lanes[i] > t->lanes_max ? b->lanes[i] : t->lanes_max;
+    n_all = b->n_devices * b->n_precisions * b->n_lanes * KINDS;
     t->subjects = calloc((size_t)n_all, sizeof(*t->subjects));
     t->images = calloc((size_t)t->lanes_max, sizeof(*t->images));
     t->picture = calloc(pixels, sizeof(*t->picture));

@@ -15,10 +15,12 @@
 
 static const char program[] = "softdiff-convert";
 
-static int fail(int code, const struct error *err)
+static int finish(int rc, const struct error *err)
 {
+    if (rc == 0)
+        return EXIT_DONE;
     fprintf(stderr, "%s: %s\n", program, err->text);
-    return code;
+    return EXIT_FAILED;
 }
 
 static int change_format(struct checkpoint *c, void *arg, struct error *err)
@@ -52,9 +54,7 @@ static int upgrade_main(int argc, char **argv)
 
     if (code >= 0)
         return code;
-    return rewrite_checkpoint(paths[0], paths[1], force, change_format, NULL, &err) < 0
-               ? fail(EXIT_FAILED, &err)
-               : EXIT_DONE;
+    return finish(rewrite_checkpoint(paths[0], paths[1], force, change_format, NULL, &err), &err);
 }
 
 /* What is to be stated; NULL and 0: left as it is. */
@@ -147,18 +147,17 @@ static int defaults_main(int argc, char **argv)
         .n_operands_max = 2,
     };
     const char *paths[2];
+    enum sampler sampler;
     struct error err;
     int code = arguments_parse(&arguments, argc, argv, paths);
 
     if (code >= 0)
         return code;
-    if (!s.sampler && !s.nfe && s.excess < 0 && !s.solvers && !s.evidence) {
-        error_set(&err, -EINVAL, "nothing is to be stated");
-        return fail(EXIT_USAGE, &err);
-    }
-    return rewrite_checkpoint(paths[0], paths[1], force, state, &s, &err) < 0
-               ? fail(EXIT_FAILED, &err)
-               : EXIT_DONE;
+    if (!s.sampler && !s.nfe && s.excess < 0 && !s.solvers && !s.evidence)
+        return arguments_refuse(arguments.program, "nothing is to be stated");
+    if (s.sampler && sampler_parse(s.sampler, &sampler, &err) < 0)
+        return arguments_refuse(arguments.program, err.text);
+    return finish(rewrite_checkpoint(paths[0], paths[1], force, state, &s, &err), &err);
 }
 
 int main(int argc, char **argv)
@@ -185,5 +184,5 @@ int main(int argc, char **argv)
             return code;
     }
     error_set(&err, -EINVAL, "there is no command \"%s\"", name);
-    return fail(EXIT_USAGE, &err);
+    return arguments_refuse(program, err.text);
 }

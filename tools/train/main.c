@@ -4,6 +4,7 @@
 #include "tools/arguments.h"
 #include "tools/train/training.h"
 
+#include <limits.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -22,7 +23,7 @@ int main(int argc, char **argv)
         {"recipe", 'r', ARGUMENT_TEXT, &o.recipe, 0, 0, "FILE", "what to train (config/recipes/)"},
         {"data", 'd', ARGUMENT_TEXT, &o.data, 0, 0, "FOLDER", "PNG and JPEG pictures"},
         {"out", 'o', ARGUMENT_TEXT, &o.out, 0, 0, "FOLDER", "the run; resumed if begun already"},
-        {"steps", 0, ARGUMENT_NUMBER, &o.steps, 1, 1e12, "N", "instead of the recipe's"},
+        {"steps", 0, ARGUMENT_INT, &o.steps, 1, INT_MAX, "N", "instead of the recipe's"},
         {"minutes", 0, ARGUMENT_NUMBER, &o.minutes, 0.001, 1e6, "M",
          "stop after that wall time, saving"},
         ARGUMENTS_THREADS(&o.n_threads),

@@ -27,7 +27,7 @@ struct training_options {
     const char *device, *choices; /* device_open() */
     int n_threads;                /* 0: as many as this process may use */
     enum precision precision;
-    double steps;              /* instead of the recipe's; 0: the recipe's */
+    int steps;                 /* instead of the recipe's; 0: the recipe's */
     double minutes;            /* stop after that wall time; 0: no limit */
     const char *from;          /* checkpoint whose weights a new training begins with, or NULL */
     bool skip_bad;             /* dataset_options */
