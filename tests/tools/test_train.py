@@ -1,7 +1,9 @@
 """softdiff-train as its users see it: what it writes, how it stops, goes on and fails."""
 
+import contextlib
 import hashlib
 import json
+import os
 import re
 import resource
 import signal
@@ -205,6 +207,85 @@ def test_fitting_stops_at_once(trainer, what):
     if what == "schedule":
         assert "event=fitted" not in text
         assert not files(trainer.folder / "run")
+
+
+def stop_after(process, text, number=signal.SIGINT):
+    """Stops it after that line; the seconds that this took, and what else it said."""
+    for line in process.stderr:
+        if text in line:
+            break
+    start = time.monotonic()
+    process.send_signal(number)
+    _, rest = process.communicate(timeout=60)
+    return time.monotonic() - start, rest
+
+
+@pytest.mark.parametrize(
+    "what, number",
+    [("trainer", signal.SIGINT), ("balance", signal.SIGTERM), ("balance", signal.SIGHUP)],
+)
+def test_preparing_stops_at_once(trainer, what, number):
+    """Making 60 million weights takes seconds, balancing large pictures minutes."""
+    side = 32 if what == "trainer" else 128
+    nf = 128 if what == "trainer" else 32
+    for i in range(12):
+        pictures.write(trainer.data / f"{i}.png", side, i)
+    trainer.recipe |= {"corruption": {"name": "vp"}, "schedule": {}, "output": "residual"}
+    trainer.recipe["architecture"] |= {
+        "image_size": side, "nf": nf, "ch_mult": [1, 2, 2, 2], "num_res_blocks": 4, "attn_resolutions": [16]
+    }  # fmt: skip
+    trainer.recipe["training"] |= {"batch": 32, "weight": "balanced"}
+    process = subprocess.Popen(
+        trainer.command("run"), stderr=subprocess.PIPE, text=True, bufsize=1
+    )
+    seconds, text = stop_after(process, f"event=preparing what={what}", number)
+    assert process.returncode == 0, text
+    assert "stopped before the first step" in text or "reason=signal step=0 of=6" in text
+    assert seconds < 2.5
+    assert not files(trainer.folder / "run")
+
+
+def test_a_dry_run_stops_at_once(trainer):
+    trainer.recipe |= {"corruption": {"name": "vp"}, "schedule": {}, "output": "residual"}
+    trainer.recipe["architecture"]["image_size"] = 64
+    trainer.recipe["training"]["batch"] = 512
+    for i in range(12):
+        pictures.write(trainer.data / f"{i}.png", 64, i)
+    process = subprocess.Popen(
+        trainer.command("run", "--dry-run"), stderr=subprocess.PIPE, text=True, bufsize=1
+    )
+    seconds, text = stop_after(process, "event=trainer")
+    assert process.returncode == 0 and seconds < 2.5, text
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_nobody_who_reads_is_no_reason_not_to_stop(trainer, number):
+    """A training waits for whoever reads its log, but neither its end nor its state does."""
+    trainer.recipe["progress"]["checkpoint_minutes"] = 0.01
+    ours, its = os.pipe()
+    process = subprocess.Popen(trainer.command("run", "--steps", 1000000), stderr=its)
+    text = b""
+    while b"event=saved" not in text:
+        text += os.read(ours, 4096)
+    os.set_blocking(its, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(its, b"x" * 4096)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(its, b"x")
+    os.set_blocking(its, True)
+    log = trainer.folder / "run" / "log.jsonl"
+    size = -1
+    while log.stat().st_size != size:  # until it waits
+        size = log.stat().st_size
+        time.sleep(1.5)
+    process.send_signal(number)
+    assert process.wait(timeout=30) == 0
+    os.close(ours)
+    os.close(its)
+    _, metadata = safetensors_file.read(trainer.folder / "run" / "state.safetensors")
+    assert json.loads(metadata["softdiff_training"])["step"] == steps_of_log(trainer.folder / "run")[-1]
 
 
 def test_what_is_being_done_is_told(trainer):

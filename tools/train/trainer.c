@@ -1,6 +1,7 @@
 #include "tools/train/trainer.h"
 #include "engine/base/clock.h"
 #include "engine/base/error.h"
+#include "engine/base/watch.h"
 #include "engine/executor.h"
 #include "engine/parameters.h"
 #include "engine/plan.h"
@@ -206,7 +207,7 @@ static int run_batch(struct trainer *t, const struct dataset *d, const struct ex
 
 /* Fills the table with the losses of the network as it is. */
 static int measure_balance(struct trainer *t, const struct dataset *d, uint64_t seed,
-                           struct error *err)
+                           const struct watch *watch, struct error *err)
 {
     struct example *examples = calloc((size_t)t->batch, sizeof(*examples));
     double measured[BALANCE_TIMES] = {0};
@@ -220,7 +221,9 @@ static int measure_balance(struct trainer *t, const struct dataset *d, uint64_t 
             examples[i].t = fmax((double)k / (BALANCE_TIMES - 1), 1e-5);
             examples[i].key = philox_key(seed, number, UINT32_MAX);
         }
-        rc = run_batch(t, d, examples, err);
+        rc = watch_stop(watch) ? error_set(err, -ECANCELED, "stopped balancing the losses")
+                               : run_batch(t, d, examples, err);
+        watch_progress(watch, "balancing losses", k + 1, BALANCE_TIMES);
         for (int i = 0; rc == 0 && i < t->batch; i++)
             measured[k] += (double)t->losses[i] / t->batch;
         if (rc == 0 && !(isfinite(measured[k]) && measured[k] > 0))
@@ -232,7 +235,8 @@ static int measure_balance(struct trainer *t, const struct dataset *d, uint64_t 
     return rc < 0 ? rc : state_clear(t->state, UPDATE_GRADIENT, err);
 }
 
-int trainer_balance(struct trainer *t, const struct dataset *d, uint64_t seed, struct error *err)
+int trainer_balance(struct trainer *t, const struct dataset *d, uint64_t seed,
+                    const struct watch *watch, struct error *err)
 {
     /* The last convolution, whose weight and bias are declared last, makes F. */
     size_t first = parameters_offset(t->parameters, parameters_n(t->parameters) - 2);
@@ -250,7 +254,7 @@ int trainer_balance(struct trainer *t, const struct dataset *d, uint64_t seed, s
         rc = parameters_load(t->parameters, silent, err);
     }
     if (rc == 0)
-        rc = measure_balance(t, d, seed, err);
+        rc = measure_balance(t, d, seed, watch, err);
     if (rc == 0)
         rc = parameters_load(t->parameters, kept, err);
     free(kept);

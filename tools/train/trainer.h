@@ -25,6 +25,7 @@ struct formulation;
 struct parameters;
 struct recipe;
 struct trainer;
+struct watch;
 
 struct trainer_options {
     enum precision precision;
@@ -57,8 +58,10 @@ int trainer_step(struct trainer *t, const struct dataset *d, const struct exampl
  * h with F = 0, which OUTPUT_WIENER makes the best linear estimate. The paper's weight leaves the
  * times of much noise or blur to a hundredth of the gradient; Karras et al. 2022 (2206.00364)
  * balance theirs in the same way. Measured on the data set, the same for the same seed whatever
- * the weights are. Reported losses stay the paper's. 0, -ENOMEM or -EIO. */
-int trainer_balance(struct trainer *t, const struct dataset *d, uint64_t seed, struct error *err);
+ * the weights are. Reported losses stay the paper's. watch: looked at from time to time. 0, -ENOMEM,
+ * -EIO or -ECANCELED, after which the trainer is of no use. */
+int trainer_balance(struct trainer *t, const struct dataset *d, uint64_t seed,
+                    const struct watch *watch, struct error *err);
 
 /* The arrays, e.g. to save them, each of trainer_count() floats. 0 or -EIO. */
 int trainer_read(struct trainer *t, const struct optimizer_state *out, struct error *err);

@@ -3,11 +3,14 @@
 #include "engine/base/error.h"
 #include "engine/base/log.h"
 #include "engine/base/pool.h"
+#include "engine/base/process.h"
+#include "engine/base/watch.h"
 #include "engine/communicator/communicator.h"
 #include "engine/parameters.h"
 #include "model/objective.h"
 #include "model/weights.h"
 #include "tools/pictures/dataset.h"
+#include "tools/stop.h"
 #include "tools/train/examples.h"
 #include "tools/train/fit.h"
 #include "tools/train/progress.h"
@@ -157,7 +160,7 @@ static int create_trainer(struct training *t, struct error *err)
     rc = trainer_create(t->device, t->formulation, &t->recipe, &options, &t->trainer, err);
     if (rc == 0 && t->recipe.balanced) {
         log_write(LOG_INFO, "event=preparing what=balance");
-        rc = trainer_balance(t->trainer, t->dataset, t->recipe.seed, err);
+        rc = trainer_balance(t->trainer, t->dataset, t->recipe.seed, t->options->watch, err);
     }
     if (rc == 0)
         rc = examples_create(&examples, &t->examples, err);
@@ -219,22 +222,32 @@ static int take_state(struct training *t, struct error *err)
     return rc;
 }
 
+/* The weights of the first step, and from there on a run that is written to. */
+static int begin(struct training *t, struct error *err)
+{
+    int rc = 0;
+
+    if (t->resume)
+        rc = take_state(t, err);
+    else if (t->options->from)
+        rc = take_weights(t, t->options->from, err);
+    stop_must_not_end();
+    if (rc == 0 && watch_stop(t->options->watch))
+        return error_set(err, -ECANCELED, "stopped");
+    if (rc == 0 && !t->resume)
+        rc = write_start(t, err);
+    if (rc < 0 || !t->resume)
+        return rc;
+    tell_precision(t);
+    log_write(LOG_INFO, "event=resumed step=%llu", (unsigned long long)t->counters.step);
+    return 0;
+}
+
 static int train(struct training *t, struct error *err)
 {
     char *path;
-    int rc;
+    int rc = begin(t, err);
 
-    if (t->resume) {
-        rc = take_state(t, err);
-        if (rc == 0)
-            tell_precision(t);
-        if (rc == 0)
-            log_write(LOG_INFO, "event=resumed step=%llu", (unsigned long long)t->counters.step);
-    } else {
-        rc = t->options->from ? take_weights(t, t->options->from, err) : 0;
-        if (rc == 0)
-            rc = write_start(t, err);
-    }
     if (rc < 0)
         return rc;
     if (t->resume && t->counters.step >= t->recipe.optimizer.steps) {
@@ -310,14 +323,17 @@ int training_run(const struct training_options *options, struct error *err)
     struct training t = {.options = options, .start = clock_seconds(), .folder = -1};
     int rc;
 
+    stop_may_end(EXIT_DONE, "softdiff-train: stopped before the first step: the run is as it was");
     rc = prepare(&t, err);
+    if (rc == 0)
+        rc = options->dry_run ? steps_dry_run(&t, err) : train(&t, err);
+    stop_must_not_end();
     if (rc == -ECANCELED) { /* before there was anything to save */
         log_write(LOG_INFO, "event=stopped reason=signal step=%llu of=%llu",
                   (unsigned long long)t.counters.step,
                   (unsigned long long)t.recipe.optimizer.steps);
         rc = 0;
-    } else if (rc == 0)
-        rc = options->dry_run ? steps_dry_run(&t, err) : train(&t, err);
+    }
 
     progress_close(t.progress);
     free(t.batch);

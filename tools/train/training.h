@@ -8,7 +8,8 @@
  *     log.jsonl           progress.h
  *     grid-<step>.png     grid.h; also where the training stops
  * A training is resumed when there is a state; whatever the number of threads, it goes on bit for
- * bit. Only one process at a time may use a run.
+ * bit. Only one process at a time may use a run. Before the first step whatever takes more than a second
+ * when it is asked to stop ends with the process (tools/stop.h).
  */
 #ifndef TOOLS_TRAIN_TRAINING_H
 #define TOOLS_TRAIN_TRAINING_H
