@@ -1,7 +1,10 @@
 """softdiff-sample and softdiff-bench."""
 
 import json
+import re
+import signal
 import subprocess
+import time
 
 import pictures
 import pytest
@@ -38,6 +41,46 @@ def test_grid(sample, tmp_path):
     done = sample("--grid", "grid.png", "-n", 5, "--columns", 3, "--nfe", 2)
     assert done.returncode == 0, done.stderr
     assert pictures.size(tmp_path / "grid.png") == (3 * 18 - 2, 2 * 18 - 2)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("what", ["--out", "--grid"])
+def test_what_is_done_when_it_is_stopped_stays(program, model, sample, tmp_path, what, number):
+    """And is named: 16 images at a time, each as if it had been asked for alone."""
+    name = {"--out": "many", "--grid": "many.png"}[what]
+    command = [program("softdiff-sample"), model, what, name, "-n", "100000", "--seed", "5", "--nfe", "2"]
+    with subprocess.Popen(
+        [*map(str, command), "--columns", "16"], stderr=subprocess.PIPE, text=True, cwd=tmp_path
+    ) as process:
+        time.sleep(1.5)
+        process.send_signal(number)
+        start = time.monotonic()
+        _, text = process.communicate(timeout=60)
+    assert process.returncode == 1 and time.monotonic() - start < 10
+    n = int(re.search(r"stopped with (\d+) of 100000 images done", text)[1])
+    assert n > 0
+    assert not list(tmp_path.rglob("*.part"))
+    if what == "--out":
+        assert f'"many" has 5.png to {4 + n}.png' in text
+        names = {path.name for path in (tmp_path / "many").iterdir()}
+        assert names == {f"{5 + i}.png" for i in range(n)}
+        assert sample("--out", "one", "--seed", 4 + n, "--nfe", 2).returncode == 0
+        one = (tmp_path / "one" / f"{4 + n}.png").read_bytes()
+        assert one == (tmp_path / "many" / f"{4 + n}.png").read_bytes()
+    else:
+        assert f'"many.png" has those of seeds 5 to {4 + n}' in text
+        assert pictures.size(tmp_path / "many.png") == (16 * 18 - 2, -(-n // 16) * 18 - 2)
+
+
+def test_what_is_done_when_the_disk_is_full_stays(sample, tmp_path):
+    """As far as it could be written, and every file whole."""
+    (tmp_path / "many" / "9.png").mkdir(parents=True)
+    done = sample("--out", "many", "-n", 20, "--seed", 5, "--nfe", 1)
+    assert done.returncode == 1
+    assert "9.png" in done.stderr and '"many" has 5.png to 8.png' in done.stderr
+    assert sorted(path.name for path in (tmp_path / "many").iterdir()) == [
+        f"{i}.png" for i in range(5, 10)
+    ]
 
 
 @pytest.mark.parametrize(

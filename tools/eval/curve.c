@@ -168,14 +168,14 @@ static int convert_samples(struct curve *c, struct error *err)
 static int generate_samples(struct curve *c, enum sampler sampler, int nfe, double *seconds,
                             struct error *err)
 {
+    const struct generate_task task = {c->o->n, c->o->seed, sampler, nfe};
     double start;
     int rc = c->generator ? 0 : make_generator(c, err);
 
     if (rc < 0)
         return rc;
     start = clock_seconds();
-    rc = generate_images(c->generator, c->o->n, c->o->seed, sampler, nfe, c->o->watch, c->generated,
-                         err);
+    rc = generate_images(c->generator, &task, c->o->watch, c->generated, NULL, err);
     *seconds = clock_seconds() - start;
     return rc < 0 ? rc : convert_samples(c, err);
 }

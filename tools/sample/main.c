@@ -9,6 +9,7 @@
 #include "tools/arguments.h"
 #include "tools/generate.h"
 #include "tools/pictures/sheet.h"
+#include "tools/stop.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -46,21 +47,90 @@ static int try_output(const struct options *o, struct error *err)
     return rc;
 }
 
-/* A file per image, named by its seed. */
-static int write_files(const struct options *o, int side, int channels, const uint8_t *pixels,
-                       struct error *err)
+/* Images on their way into files. */
+struct files {
+    const struct options *o;
+    int side, channels;
+    int n_written;
+};
+
+/* What of the images is done, after what was the reason. */
+static void tell_what_is_kept(const struct options *o, int n, struct error *err)
 {
-    size_t image_bytes = (size_t)side * (size_t)side * (size_t)channels;
-    int rc = 0;
+    unsigned long long first = o->seed, last = o->seed + (uint64_t)n - 1;
+    struct error reason = *err;
 
-    for (int i = 0; i < o->n && rc == 0; i++) {
-        char *path;
+    if (n > 0 && o->grid)
+        error_set(err, -ECANCELED, "%s; \"%s\" has those of seeds %llu to %llu", reason.text,
+                  o->grid, first, last);
+    else if (n > 0)
+        error_set(err, -ECANCELED, "%s; \"%s\" has %llu.png to %llu.png", reason.text, o->out,
+                  first, last);
+}
 
-        if (asprintf(&path, "%s/%llu.png", o->out, (unsigned long long)(o->seed + (uint64_t)i)) < 0)
-            return error_set(err, -ENOMEM, "out of memory for a path");
-        rc = sheet_write(path, 1, side, channels, pixels + (size_t)i * image_bytes, 1, err);
-        free(path);
+/* A large evaluation need not be seen through: what was drawn has been written. */
+static void may_end_with(const struct options *o, int n)
+{
+    char text[STOP_TEXT_BYTES];
+    struct error err;
+
+    error_set(&err, -ECANCELED, "stopped with %d of %d images done", n, o->n);
+    tell_what_is_kept(o, n, &err);
+    snprintf(text, sizeof(text), "softdiff-sample: %s", err.text);
+    stop_may_end(EXIT_FAILED, text);
+}
+
+/* A file per image, named by its seed, as soon as it is done: what is done stays, however this ends. */
+static int write_file(void *arg, int i, const uint8_t *pixels, struct error *err)
+{
+    struct files *out = arg;
+    const struct options *o = out->o;
+    char *path;
+    int rc;
+
+    if (asprintf(&path, "%s/%llu.png", o->out, (unsigned long long)(o->seed + (uint64_t)i)) < 0)
+        return error_set(err, -ENOMEM, "out of memory for a path");
+    stop_must_not_end();
+    rc = sheet_write(path, 1, out->side, out->channels, pixels, 1, err);
+    free(path);
+    out->n_written += rc == 0;
+    may_end_with(o, out->n_written);
+    return rc;
+}
+
+static int draw_files(const struct options *o, struct generator *g,
+                      const struct generate_task *task, const struct watch *watch,
+                      struct error *err)
+{
+    struct files out = {.o = o, .side = generator_side(g), .channels = generator_channels(g)};
+    int rc;
+
+    may_end_with(o, 0);
+    rc = generate_each(g, task, watch, write_file, &out, err);
+    stop_must_not_end();
+    if (rc < 0)
+        tell_what_is_kept(o, out.n_written, err);
+    return rc;
+}
+
+static int draw_grid(const struct options *o, struct generator *g, const struct generate_task *task,
+                     const struct watch *watch, struct error *err)
+{
+    int side = generator_side(g), channels = generator_channels(g), n, rc, written;
+    uint8_t *pixels = malloc((size_t)o->n * (size_t)side * (size_t)side * (size_t)channels);
+    struct error write_error;
+
+    if (!pixels)
+        return error_set(err, -ENOMEM, "out of memory for %d images", o->n);
+    rc = generate_images(g, task, watch, pixels, &n, err);
+    if (n > 0) {
+        written = sheet_write(o->grid, n, side, channels, pixels, o->columns, &write_error);
+        if (rc == 0 && written < 0)
+            rc = error_set(err, written, "%s", write_error.text);
+        else if (rc < 0 && written == 0)
+            tell_what_is_kept(o, n, err);
     }
+    free(pixels);
     return rc;
 }
 
@@ -70,16 +140,18 @@ static int sample(const struct options *o, const enum sampler *sampler, enum pre
 {
     struct generator_options options = {.precision = precision,
                                         .lanes = o->n < LANES ? o->n : LANES};
+    struct generate_task task = {.n = o->n, .first_seed = o->seed};
     struct sampling_choice choice;
     struct device *device = NULL;
     struct checkpoint *checkpoint = NULL;
     struct generator *g = NULL;
-    uint8_t *pixels = NULL;
     struct activity activity;
     double seconds;
-    int rc, side, channels;
+    int rc;
 
+    activity_begin(&activity, 0);
     rc = try_output(o, err);
+    may_end_with(o, 0);
     if (rc == 0)
         rc = checkpoint_load(o->model, &checkpoint, err);
     if (rc == 0)
@@ -91,31 +163,21 @@ static int sample(const struct options *o, const enum sampler *sampler, enum pre
         goto out;
     options.nfe_max = choice.nfe;
     rc = generator_create(device, checkpoint, &options, &g, err);
+    stop_must_not_end();
     if (rc < 0)
         goto out;
-    side = generator_side(g);
-    channels = generator_channels(g);
-    pixels = malloc((size_t)o->n * (size_t)side * (size_t)side * (size_t)channels);
-    if (!pixels) {
-        rc = error_set(err, -ENOMEM, "out of memory for %d images", o->n);
-        goto out;
-    }
-    activity_begin(&activity, 0);
+    task.sampler = choice.sampler;
+    task.nfe = choice.nfe;
     seconds = clock_seconds();
-    rc =
-        generate_images(g, o->n, o->seed, choice.sampler, choice.nfe, &activity.watch, pixels, err);
-    if (rc < 0)
-        goto out;
+    rc = o->grid ? draw_grid(o, g, &task, &activity.watch, err)
+                 : draw_files(o, g, &task, &activity.watch, err);
     seconds = clock_seconds() - seconds;
-    rc = o->grid ? sheet_write(o->grid, o->n, side, channels, pixels, o->columns, err)
-                 : write_files(o, side, channels, pixels, err);
     if (rc == 0)
-        printf("%d images of %dx%d, %s at %d evaluations, %s: %.2f s, %.2f images/s\n", o->n, side,
-               side, sampler_name(choice.sampler), choice.nfe,
+        printf("%d images of %dx%d, %s at %d evaluations, %s: %.2f s, %.2f images/s\n", o->n,
+               generator_side(g), generator_side(g), sampler_name(choice.sampler), choice.nfe,
                precision_name(generator_precision(g)), seconds, o->n / seconds);
 
 out:
-    free(pixels);
     generator_destroy(g);
     device_close(device);
     checkpoint_destroy(checkpoint);
@@ -149,7 +211,8 @@ int main(int argc, char **argv)
         .program = "softdiff-sample",
         .usage = "MODEL (--out FOLDER | --grid FILE) [options]",
         .about = "Generates images. The same seed, sampler and number of evaluations give the "
-                 "same image,\nhowever many are made beside it.",
+                 "same image,\nhowever many are made beside it. Stopped by a signal, what is done "
+                 "is kept.",
         .n = sizeof(table) / sizeof(table[0]),
         .table = table,
         .n_operands_min = 1,

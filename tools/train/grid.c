@@ -43,8 +43,13 @@ int grid_draw(struct device *device, const struct checkpoint *model, enum precis
         if (!pixels)
             rc = error_set(err, -ENOMEM, "out of memory for a grid of images");
     }
-    if (rc == 0)
-        rc = generate_images(g, IMAGES, 0, choice.sampler, choice.nfe, watch, pixels, err);
+    if (rc == 0) {
+        const struct generate_task task = {.n = IMAGES,
+                                           .sampler = choice.sampler,
+                                           .nfe = choice.nfe};
+
+        rc = generate_images(g, &task, watch, pixels, NULL, err);
+    }
     if (rc == 0)
         rc = sheet_write(path, IMAGES, side, 3, pixels, COLUMNS, err);
     free(pixels);
