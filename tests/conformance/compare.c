@@ -29,6 +29,10 @@ static const struct {
     {OP_ATTENTION, 0, DTYPE_BF16, {0x1p-16, 8e-3}},
     {OP_ATTENTION_GRAD, 0, DTYPE_BF16, {0x1.4p-16, 8e-3}},
     {OP_ATTENTION_GRAD, 1, DTYPE_BF16, {0x1.4p-16, 8e-3}},
+    /* Likewise, with three bits more: 1.4e-7 and 5.6e-4. */
+    {OP_ATTENTION, 0, DTYPE_F16, {0x1p-22, 1e-3}},
+    {OP_ATTENTION_GRAD, 0, DTYPE_F16, {0x1p-22, 1e-3}},
+    {OP_ATTENTION_GRAD, 1, DTYPE_F16, {0x1p-22, 1e-3}},
 };
 
 /* Convolutions that a device may compute from transformed inputs and weights (engine/cpu/winograd.h),
