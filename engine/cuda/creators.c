@@ -5,6 +5,7 @@
 
 static cuda_create_fn *const creators[OP_KINDS] = {
     [OP_GROUP_NORM] = cuda_group_norm_create,
+    [OP_GROUP_NORM_GRAD] = cuda_group_norm_grad_create,
     [OP_SILU] = cuda_activation_create,
     [OP_SILU_GRAD] = cuda_activation_create,
     [OP_RELU] = cuda_activation_create,

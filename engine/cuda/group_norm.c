@@ -1,4 +1,4 @@
-/* Group norm. */
+/* Group norm and its gradient. */
 #include "engine/cuda/cuda_kernels.h"
 #include "engine/cuda/group_norm_launch.h"
 #include "engine/cuda/kernel.h"
@@ -35,10 +35,40 @@ static cudaError_t group_norm_launch(const struct kernel_spec *spec, const struc
     return launch_group_norm(&shape, &arrays, args->scratch, stream);
 }
 
+static cudaError_t group_norm_grad_launch(const struct kernel_spec *spec,
+                                          const struct kernel_args *args, cudaStream_t stream)
+{
+    const struct group_norm_shape shape = shape_of(spec);
+    const bool shifted = spec->n_inputs > 5 && !spec->inputs[5].absent;
+    const struct group_norm_grad_arrays arrays = {
+        .x = args->in[0],
+        .gamma = args->in[1],
+        .beta = args->in[2],
+        .stats = args->in[3],
+        .dy = args->in[4],
+        .shift = shifted ? args->in[5] : NULL,
+        .dx = args->out[0],
+        .dgamma = args->out[1],
+        .dbeta = args->out[2],
+        .dshift = shifted ? args->out[3] : NULL,
+    };
+
+    return launch_group_norm_grad(&shape, &arrays, args->scratch, stream);
+}
+
 int cuda_group_norm_create(struct cuda_device *device, const struct kernel_spec *spec,
                            struct kernel **out, struct error *err)
 {
     const struct group_norm_shape shape = shape_of(spec);
 
     return cuda_kernel_create(spec, group_norm_launch, group_norm_scratch_bytes(&shape), out, err);
+}
+
+int cuda_group_norm_grad_create(struct cuda_device *device, const struct kernel_spec *spec,
+                                struct kernel **out, struct error *err)
+{
+    const struct group_norm_shape shape = shape_of(spec);
+
+    return cuda_kernel_create(spec, group_norm_grad_launch, group_norm_grad_scratch_bytes(&shape),
+                              out, err);
 }
