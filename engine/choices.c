@@ -15,8 +15,6 @@
 enum {
     FILE_BYTES_MAX = 1 << 20,
     LINE_BYTES_MAX = 512,
-    WORDS_MAX = 40,
-    ALGORITHM_BYTES = 32,
     PATH_BYTES = 4096
 };
 

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { ALGORITHM_BYTES = 32 };
+enum { ALGORITHM_BYTES = 96 };
 
 bool choices_line_append(char *text, size_t size, const char *fmt, ...)
 {

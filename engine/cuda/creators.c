@@ -4,6 +4,13 @@
 #include <stdio.h>
 
 static cuda_create_fn *const creators[OP_KINDS] = {
+    [OP_CONVOLUTION] = cuda_convolution_create,
+    [OP_CONVOLUTION_ADD] = cuda_convolution_create,
+    [OP_CONVOLUTION_GRAD_DATA] = cuda_convolution_create,
+    [OP_CONVOLUTION_GRAD_WEIGHT] = cuda_convolution_create,
+    [OP_LINEAR] = cuda_convolution_create,
+    [OP_LINEAR_GRAD_DATA] = cuda_convolution_create,
+    [OP_LINEAR_GRAD_WEIGHT] = cuda_convolution_create,
     [OP_GROUP_NORM] = cuda_group_norm_create,
     [OP_GROUP_NORM_GRAD] = cuda_group_norm_grad_create,
     [OP_SILU] = cuda_activation_create,

@@ -1,5 +1,6 @@
 #include "engine/cuda/cuda_device.h"
 #include "engine/base/error.h"
+#include "engine/cuda/convolution.h"
 #include "engine/cuda/cudnn.h"
 
 #include <errno.h>
@@ -219,6 +220,7 @@ const struct device_ops cuda_device_ops = {
     .precision = cuda_precision,
     .describe = cuda_describe,
     .machine = cuda_machine,
+    .algorithms = cuda_algorithms,
     .kernel_create = create_kernel,
     .kernel_run = run_kernel,
     .size = cuda_size,

@@ -36,12 +36,9 @@ typedef int cuda_create_fn(struct cuda_device *device, const struct kernel_spec 
                            struct kernel **out, struct error *err);
 
 /* Products, through cuDNN or own kernels. */
-cuda_create_fn cuda_convolution_create;        /* OP_CONVOLUTION, .._ADD, .._GRAD_.. */
-cuda_create_fn cuda_linear_create;             /* OP_LINEAR */
-cuda_create_fn cuda_linear_grad_data_create;   /* OP_LINEAR_GRAD_DATA */
-cuda_create_fn cuda_linear_grad_weight_create; /* OP_LINEAR_GRAD_WEIGHT */
-cuda_create_fn cuda_attention_create;          /* OP_ATTENTION */
-cuda_create_fn cuda_attention_grad_create;     /* OP_ATTENTION_GRAD */
+cuda_create_fn cuda_convolution_create;    /* OP_CONVOLUTION, OP_LINEAR and what goes with them */
+cuda_create_fn cuda_attention_create;      /* OP_ATTENTION */
+cuda_create_fn cuda_attention_grad_create; /* OP_ATTENTION_GRAD */
 
 /* Own kernels. */
 cuda_create_fn cuda_group_norm_create;      /* OP_GROUP_NORM */

@@ -99,20 +99,32 @@ static int buffer_check(struct runner *r, const struct buffer *buffer, const cha
     return rc;
 }
 
+/* From a copy on the device, where parameters are packed. */
+static int pack(struct runner *r, int input, const struct tensor *tensor, struct error *err)
+{
+    void *plain;
+    int rc = r->ops->memory_create(r->device, tensor_bytes(&tensor->desc), &plain, err);
+
+    if (rc < 0)
+        return rc;
+    rc = r->ops->upload(r->device, plain, tensor->data, tensor_bytes(&tensor->desc), err);
+    if (rc == 0)
+        rc = r->kernel->ops->pack(r->kernel, input, plain, buffer_data(&r->inputs[input]), err);
+    if (rc == 0) /* which waits for the packing */
+        rc = buffer_check(r, &r->inputs[input], "packed input", input, true,
+                          r->inputs[input].image + GUARD_BYTES, err);
+    r->ops->memory_destroy(r->device, plain);
+    return rc;
+}
+
 int runner_set_input(struct runner *r, int input, const struct tensor *tensor, struct error *err)
 {
     struct buffer *buffer = &r->inputs[input];
-    int rc;
 
-    if (!r->kernel->packing[input]) {
-        memcpy(buffer->image + GUARD_BYTES, tensor->data, buffer->bytes);
-        return buffer_upload(r, buffer, err);
-    }
-    rc = r->kernel->ops->pack(r->kernel, input, tensor->data, buffer_data(buffer), err);
-    if (rc < 0)
-        return rc;
-    rc = buffer_check(r, buffer, "packed input", input, true, buffer->image + GUARD_BYTES, err);
-    return rc;
+    if (r->kernel->packing[input])
+        return pack(r, input, tensor, err);
+    memcpy(buffer->image + GUARD_BYTES, tensor->data, buffer->bytes);
+    return buffer_upload(r, buffer, err);
 }
 
 static int input_init(struct runner *r, int input, const struct tensor *tensor, struct error *err)
