@@ -7,12 +7,17 @@
 #include "engine/cuda/cuda_kernels.h"
 #include "engine/cuda/cudnn_convolution.h"
 #include "engine/cuda/direct_launch.h"
+#include "engine/cuda/proof.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { SCRATCH_ALIGNMENT = 256 }; /* of the parts of a kernel's scratch */
+enum {
+    SCRATCH_ALIGNMENT = 256, /* of the parts of a kernel's scratch */
+    /* The double of cuDNN has one way for all configurations. */
+    CONFIGURATIONS_MAX = CUDA_SIMULATED ? 1 : CUDNN_CONFIGURATIONS_MAX,
+};
 
 struct convolution {
     struct kernel base;
@@ -189,10 +194,29 @@ static void lay_scratch_out(struct convolution *c)
     c->base.scratch_bytes = bytes > 0 ? bytes + SCRATCH_ALIGNMENT : 0;
 }
 
-/* Names of the ways to compute a product, the best first, or what cuDNN failed with. */
+/* Leaves the names of those out that lose bits, all of them or those before the first that keeps them. */
+static int leave_out(struct cuda_device *device, const struct product *product, bool all, int n,
+                     const char **names, struct error *err)
+{
+    int n_left = 0;
+
+    for (int i = 0; i < n; i++) {
+        bool kept = true;
+        int rc = all || n_left == 0 ? proof_run(device, product, names[i], &kept, err) : 0;
+
+        if (rc < 0)
+            return rc;
+        if (kept)
+            names[n_left++] = names[i];
+    }
+    return n_left;
+}
+
+/* Names of the ways to compute a product, the best first; what has passed the proof, or at least its
+ * first. Negative: what cuDNN failed with. */
 static int names_of(struct cuda_device *device, const struct kernel_spec *spec,
-                    const struct product *product, const char *names[DEVICE_ALGORITHMS_MAX],
-                    struct error *err)
+                    const struct product *product, bool all,
+                    const char *names[DEVICE_ALGORITHMS_MAX], struct error *err)
 {
     bool packed = product->kind == PRODUCT_GRAD_WEIGHT || spec->inputs[1].parameter;
     int n = 0;
@@ -200,6 +224,10 @@ static int names_of(struct cuda_device *device, const struct kernel_spec *spec,
     _Static_assert((int)CUDNN_CONFIGURATIONS_MAX < (int)DEVICE_ALGORITHMS_MAX, "and direct");
     if (packed)
         n = cudnn_convolution_names(device->cudnn, product, names, err);
+    if (n > CONFIGURATIONS_MAX)
+        n = CONFIGURATIONS_MAX;
+    if (n > 0)
+        n = leave_out(device, product, all, n, names, err);
     if (n < 0)
         return n;
     names[n] = "direct";
@@ -214,7 +242,7 @@ int cuda_algorithms(struct device *device, const struct kernel_spec *spec,
 
     if (!product_of(spec, &product))
         return 0;
-    n = names_of((struct cuda_device *)device, spec, &product, names, NULL);
+    n = names_of((struct cuda_device *)device, spec, &product, true, names, NULL);
     return n < 0 ? 0 : n;
 }
 
@@ -224,14 +252,22 @@ int cuda_convolution_create(struct cuda_device *device, const struct kernel_spec
     const char *names[DEVICE_ALGORITHMS_MAX];
     struct convolution *c;
     struct product product;
+    bool kept = true;
     int n, i, rc = 0;
 
     if (!product_of(spec, &product))
         return error_set(err, -ENOTSUP, "%s is no product", op_name(spec->kind));
-    n = names_of(device, spec, &product, names, err);
+    n = names_of(device, spec, &product, false, names, err);
     i = n < 0 ? n : device_algorithm_of((struct device *)device, spec, n, names, err);
     if (i < 0)
         return i;
+    if (i < n - 1)
+        rc = proof_run(device, &product, names[i], &kept, err);
+    if (rc == 0 && !kept)
+        rc = error_set(err, -EINVAL, "%s by %s: the bits of an image depend on how many there are",
+                       op_name(spec->kind), names[i]);
+    if (rc < 0)
+        return rc;
     c = calloc(1, sizeof(*c));
     if (!c)
         return error_set(err, -ENOMEM, "out of memory making a kernel for %s", op_name(spec->kind));

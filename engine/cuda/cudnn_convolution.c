@@ -25,6 +25,7 @@ struct cudnn_choice {
     struct product product; /* n is 0 */
     int n;
     struct cudnn_configuration configurations[CUDNN_CONFIGURATIONS_MAX];
+    enum cudnn_bits bits[CUDNN_CONFIGURATIONS_MAX];
 };
 
 struct cudnn_convolution {
@@ -121,7 +122,7 @@ static int find(struct cudnn_device *device, struct cudnn_choice *choice, struct
 
 /* What there is for a product, looked up or found. */
 static int choice_of(struct cudnn_device *device, const struct product *product,
-                     const struct cudnn_choice **out, struct error *err)
+                     struct cudnn_choice **out, struct error *err)
 {
     struct cudnn_choice *choice = device->choices;
     int rc;
@@ -153,7 +154,7 @@ static int choice_of(struct cudnn_device *device, const struct product *product,
 int cudnn_convolution_names(struct cudnn_device *device, const struct product *product,
                             const char *names[CUDNN_CONFIGURATIONS_MAX], struct error *err)
 {
-    const struct cudnn_choice *choice = NULL;
+    struct cudnn_choice *choice = NULL;
     int rc = choice_of(device, product, &choice, err);
 
     if (rc < 0)
@@ -161,6 +162,28 @@ int cudnn_convolution_names(struct cudnn_device *device, const struct product *p
     for (int i = 0; i < choice->n; i++)
         names[i] = choice->configurations[i].name;
     return choice->n;
+}
+
+/* The place of a name; choice->n: none. */
+static int find_name(const struct cudnn_choice *choice, const char *name)
+{
+    int i = 0;
+
+    while (i < choice->n && strcmp(choice->configurations[i].name, name) != 0)
+        i++;
+    return i;
+}
+
+enum cudnn_bits *cudnn_convolution_bits(struct cudnn_device *device, const struct product *product,
+                                        const char *name)
+{
+    struct cudnn_choice *choice = NULL;
+    int i;
+
+    if (choice_of(device, product, &choice, NULL) < 0)
+        return NULL;
+    i = find_name(choice, name);
+    return i < choice->n ? &choice->bits[i] : NULL;
 }
 
 static int plan_make(struct cudnn_convolution *c, struct cudnn_device *device,
@@ -182,14 +205,13 @@ static int plan_make(struct cudnn_convolution *c, struct cudnn_device *device,
 int cudnn_convolution_create(struct cudnn_device *device, const struct product *product,
                              const char *name, struct cudnn_convolution **out, struct error *err)
 {
-    const struct cudnn_choice *choice = NULL;
+    struct cudnn_choice *choice = NULL;
     struct cudnn_convolution *c;
-    int i = 0, rc = choice_of(device, product, &choice, err);
+    int i, rc = choice_of(device, product, &choice, err);
 
     if (rc < 0)
         return rc;
-    while (i < choice->n && strcmp(choice->configurations[i].name, name) != 0)
-        i++;
+    i = find_name(choice, name);
     if (i == choice->n)
         return error_set(err, -EINVAL, "cuDNN has no configuration \"%s\" for this", name);
     c = calloc(1, sizeof(*c));

@@ -29,6 +29,13 @@ enum { CUDNN_CONFIGURATIONS_MAX = 7 };
 int cudnn_convolution_names(struct cudnn_device *device, const struct product *product,
                             const char *names[CUDNN_CONFIGURATIONS_MAX], struct error *err);
 
+/* Whether an image's bits are the same among however many others, as far as it is known (proof.h). */
+enum cudnn_bits { CUDNN_BITS_UNKNOWN, CUDNN_BITS_KEPT, CUDNN_BITS_LOST };
+
+/* What is known of a configuration, to be read and written; NULL where there is none of that name. */
+enum cudnn_bits *cudnn_convolution_bits(struct cudnn_device *device, const struct product *product,
+                                        const char *name);
+
 /* name: one of those. 0, -EINVAL (there is no such name), -ENOTSUP (not for so many images), -ENOMEM,
  * -EIO. */
 int cudnn_convolution_create(struct cudnn_device *device, const struct product *product,

@@ -142,12 +142,10 @@ static bool run_cases(const struct subject *s, const struct options *options, en
     return ran;
 }
 
-/* Names of the algorithms that a device has for cases of an operation beside its first. Of the simulated
- * device the last, which is its own kernels: the double of cuDNN has one way for all configurations. */
+/* Names of the algorithms that a device has for cases of an operation beside its first. */
 static int list_algorithms(const struct subject *s, enum op_kind kind,
                            const char *list[DEVICE_ALGORITHMS_MAX])
 {
-    const bool simulated = strcmp(device_base(s->device)->ops->name, "cudasim") == 0;
     int n_list = 0;
 
     for (int i = 0; i < cases_count(kind); i++) {
@@ -157,7 +155,7 @@ static int list_algorithms(const struct subject *s, enum op_kind kind,
 
         subject_case(s, kind, i, &c);
         n = device_algorithms(s->device, &c.spec, names);
-        for (int j = simulated && n > 1 ? n - 1 : 1; j < n; j++) {
+        for (int j = 1; j < n; j++) {
             int k = 0;
 
             while (k < n_list && strcmp(list[k], names[j]) != 0)

@@ -4,7 +4,8 @@
  * real. Only the arithmetic is ours: a plan is interpreted with loops over floats, when its stream runs.
  *
  * CUDASIM_CUDNN=none goes without the real library; CUDASIM_DEVICE=FILE is a description (JSON, as cuDNN
- * writes it) of another device than an H100. */
+ * writes it) of another device than an H100. CUDASIM_CUDNN_UNSTEADY=1 makes the bits of an image depend on
+ * how many there are, which engine/cuda/proof.h has to find out. */
 #ifndef TESTS_CUDASIM_CUDNN_HPP
 #define TESTS_CUDASIM_CUDNN_HPP
 
