@@ -13,7 +13,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-enum { WORDS_MAX = 16 };
+enum { WORDS_MAX = 64 };
 
 /* Splits at spaces. */
 static int load(const char *line, struct settings *out, struct error *err)
@@ -22,8 +22,10 @@ static int load(const char *line, struct settings *out, struct error *err)
     int n = 0;
 
     snprintf(copy, sizeof(copy), "softdiffd %s", line);
-    for (word = strtok_r(copy, " ", &save); word; word = strtok_r(NULL, " ", &save))
+    for (word = strtok_r(copy, " ", &save); word; word = strtok_r(NULL, " ", &save)) {
+        assert_true(n < WORDS_MAX);
         words[n++] = word;
+    }
     return settings_load(n, words, out, err);
 }
 
