@@ -1,18 +1,25 @@
-/* Linear corruptions C(level): what an image is degraded by, apart from noise.
+/* Linear corruptions C(level): what an image is degraded by, apart from noise. All are symmetric.
  *
  * x_t = C_t x_0 + sigma_t eta (Daras et al. 2023, arXiv:2209.05442, Eq. 4). Three algebraic kinds:
  *
  *     kind       operator               names, and what the level means
- *     scalar     a I                    noise (VE; a = 1, level ignored), vp, subvp (level = a)
+ *     scalar     a I                    noise (VE; a = 1, level ignored), vp, subvp, fade (level = a)
  *     diagonal   diag(m)                mask (level = visible pixels, a real number in [0, h w])
- *     separable  A X B^T per channel    blur (level = Gaussian std in px, >= 0)
+ *     separable  A X B^T per channel    blur, blur-dct (level = Gaussian std in px, >= 0),
+ *                                       pixelate (level = log2 of the blocks' side in px, >= 0)
  *
  * blur: zero-padded convolution with the normalised, truncated Gaussian, exact:
  *     B[i,j] = exp(-(i-j)^2 / 2 std^2) / Z, Z = sum_{|k| <= R} exp(-k^2 / 2 std^2), 0 if |i-j| > R,
  * A = B for the height, the same for the width; symmetric, so its adjoint is itself. std 0 (and
  * anything whose neighbours underflow) is the identity.
+ * blur-dct: the same with mirrors at the ends: wave k of a cosine transform stays by
+ *     exp(-std^2 f^2 / 2), f = pi k / n (Rissanen et al. 2022, arXiv:2206.13397). No shadow grows from
+ * the edges, and any two levels commute.
+ * pixelate: means of blocks of 2^level px, A = B; between two whole levels the line between their
+ * A. A side of 2^m times an odd number has levels up to m, and both sides share the smaller.
+ * vp and subvp have schedules of their own (schedule.h); fade is a picture that becomes black.
  * mask: pixel p stays by m_p = clip(level - rank_p, 0, 1) on all channels; ranks from the centre
- * outwards in a square spiral, at random (seed), or row by row.
+ * outwards in a square spiral, at random (seed), row by row, or as a list says (mask_ranks.h).
  */
 #ifndef MODEL_CORRUPTION_H
 #define MODEL_CORRUPTION_H
@@ -28,13 +35,11 @@ struct program;
 
 enum corruption_kind { CORRUPTION_SCALAR, CORRUPTION_DIAGONAL, CORRUPTION_SEPARABLE };
 
-enum mask_order { MASK_SPIRAL, MASK_RANDOM, MASK_ROWS };
-
 struct corruption; /* immutable; any thread */
 
 /* From JSON: {"name": "blur", "half_size": 80}, {"name": "mask", "order": "spiral"},
- * {"name": "mask", "order": "random", "seed": 1}, {"name": "noise"}, {"name": "vp"},
- * {"name": "subvp"}. Strict like every JSON here. h, w: image size in px.
+ * {"name": "mask", "order": "random", "seed": 1}, {"name": "mask", "order": "list", "ranks": [0, ..]},
+ * {"name": "noise"}, and so on, by name alone. Strict like every JSON here. h, w: image size in px.
  * 0, -EINVAL naming the key, or -ENOMEM. */
 int corruption_create(const struct json_t *json, int h, int w, struct corruption **out,
                       struct error *err);
@@ -46,8 +51,10 @@ enum corruption_kind corruption_kind(const struct corruption *c);
 
 size_t corruption_pixels(const struct corruption *c); /* h w */
 
-/* The level at which C is the identity (0 for blur, h w for mask, 1 for the scalars). */
+/* The level at which C is the identity (h w for mask, 1 for scalars, else 0), and the one beyond which
+ * there is none: INFINITY for blurs, 0 where nothing is left of a picture. */
 double corruption_clean_level(const struct corruption *c);
+double corruption_last_level(const struct corruption *c);
 
 /* An operator C(level) as numbers, per image: the first factor has size[0] floats, the second
  * size[1] (0 if the kind needs only one): scalar a [1]; diagonal m [h,w,1]; separable A [h,h] and
@@ -57,23 +64,21 @@ void corruption_operator(const struct corruption *c, double level, float *first,
 
 /* The weights of distance 0 .. n - 1 of a blur, [n]; std >= 0, half_size >= 0 (R above). */
 void corruption_blur_row(int n, double std, int half_size, float *out);
-/* The blur matrix of one axis, [n,n]; std >= 0, half_size >= 0 (R above). */
-void corruption_blur_matrix(int n, double std, int half_size, float *out);
 
 /* An operator as inputs of a program: short rows, written per image before a run. */
 struct operator_values {
-    int first;  /* scalar: a [n,1]; diagonal: the level's whole and its rest [n,2]; separable: the
-                   weights of distance 0 .. h - 1 [n,h] */
-    int second; /* separable: the same for the width [n,w], where it is not the height; else -1 */
-    int gate;   /* separable, where wanted: [n,1], 0: C x is 0 and costs nothing; else -1 */
+    int first;  /* scalar: a [n,1]; diagonal and pixelate: the level's whole and its rest [n,2];
+                   blurs: the weights of distance 0 .. h - 1 [n,h] */
+    int second; /* blurs: the same for the width [n,w], where it is not the height; else -1 */
+    int gate;   /* blurs, where wanted: [n,1], 0: C x is 0 and costs nothing; else -1 */
 };
 
 /* Declares the inputs "<name>.<factor>". */
 struct operator_values corruption_inputs(const struct corruption *c, struct program *p,
                                          const char *name, bool gated);
 
-/* y = C x; x exact [n,h,w,ch]. Differentiable with respect to x. All of ours are symmetric. Declares
- * the table "rank" for masks. */
+/* y = C x; x exact [n,h,w,ch]. Differentiable with respect to x. Declares the table "rank" for masks,
+ * "haar.rows", "haar.columns", "rank.rows" and "rank.columns" for pixelate. */
 int corruption_apply(const struct corruption *c, struct program *p, int x,
                      const struct operator_values *op);
 

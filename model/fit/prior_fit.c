@@ -12,6 +12,25 @@
 #include "model/prior.h"
 #include "model/schedule.h"
 
+/* What the modes leave out must be little: pairs (i, j) with i + j of PRIOR_MODES or more. all: rising.
+ * Half of a wave that x_1 never has is what a network cannot guess. */
+static int check_rest(int side, const double *all, struct error *err)
+{
+    double most = 0;
+
+    for (int i = 0; i <= PRIOR_MODES && i < side; i++) {
+        if (PRIOR_MODES - i < side)
+            most = fmax(most, all[side - 1 - i] * all[side - 1 - (PRIOR_MODES - i)]);
+    }
+    if (most <= 0.5)
+        return 0;
+    return error_set(err, -EINVAL,
+                     "the strongest level leaves %.0f %% of a wave that the prior has no room for: "
+                     "it "
+                     "must be stronger",
+                     100 * most);
+}
+
 /* Leading eigenvectors of the blur C_1 along one axis: basis [side,PRIOR_MODES], values. */
 static int leading_modes(const struct corruption *c, double level, int side, double *basis,
                          double values[PRIOR_MODES], struct error *err)
@@ -35,6 +54,7 @@ static int leading_modes(const struct corruption *c, double level, int side, dou
         rc = error_set(err, -EIO, "the strongest blur has no modes that can be found");
         goto done;
     }
+    rc = check_rest(side, all, err);
     for (int k = 0; k < PRIOR_MODES; k++) { /* eigenvalues rise; vectors are columns */
         const double *vector = a + (size_t)(side - 1 - k) * (size_t)side;
 

@@ -39,7 +39,7 @@ def rows(gaussian):
     return run
 
 
-@pytest.mark.parametrize("corruption", ["blur", "mask", "noise", "vp", "subvp"])
+@pytest.mark.parametrize("corruption", ["blur", "mask", "noise", "vp", "subvp", "fade", "blur-dct", "pixelate"])
 def test_the_engine_draws_what_is_foretold(rows, corruption):
     """Every sampler through the plans of a generator, with a network whose weights are 0."""
     samplers = SAMPLERS if corruption == "mask" else [*SAMPLERS, "tuned"]

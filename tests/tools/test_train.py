@@ -188,6 +188,7 @@ def test_fitting_stops_at_once(trainer, what):
     for i in range(12):
         pictures.write(trainer.data / f"{i}.png", side, i)
     trainer.recipe["architecture"]["image_size"] = side
+    trainer.recipe["corruption"]["half_size"] = side
     if what == "schedule":
         trainer.recipe["schedule"] = SLOW_FIT
     else:
@@ -567,21 +568,85 @@ def test_dry_run_writes_nothing(trainer):
     assert not (trainer.folder / "run").exists()
 
 
+FIT = {"levels": "fit", "n_levels": 6, "candidates": 32, "images": 12}
+RANKS = sorted(range(256), key=lambda i: i * 97 % 256)
+
+
 @pytest.mark.parametrize(
     "corruption, schedule",
     [
-        ({"name": "noise"}, {}),
-        ({"name": "mask", "order": "spiral"}, {"levels": [256, 0]}),
+        ({"name": "noise"}, {"sigma_max": 20}),
         ({"name": "vp"}, {}),
+        ({"name": "subvp"}, {}),
+        ({"name": "fade"}, FIT),
+        ({"name": "fade"}, {"levels": [1, 0.5, 0]}),
+        ({"name": "mask", "order": "spiral"}, FIT),
+        ({"name": "mask", "order": "rows"}, {"levels": [256, 0]}),
+        ({"name": "mask", "order": "random", "seed": 3}, FIT),
+        ({"name": "mask", "order": "list", "ranks": "ranks.json"}, FIT),
+        ({"name": "blur-dct"}, FIT | {"level_min": 0.01, "level_max": 12}),
+        ({"name": "pixelate"}, FIT | {"level_min": 0.01, "level_max": 4}),
     ],
 )
-def test_other_corruptions(trainer, corruption, schedule):
+def test_every_corruption(trainer, program, corruption, schedule):
+    """Trains, goes on, draws, and shows what it undoes; with both parametrisations."""
+    (trainer.folder / "ranks.json").write_text(json.dumps(RANKS))
     trainer.recipe["corruption"] = corruption
     trainer.recipe["schedule"] = schedule
-    trainer.recipe["output"] = "residual"
-    trainer.recipe["progress"]["grid_every"] = 2
-    done = trainer("run", "--steps", 2)
-    assert done.returncode == 0, done.stderr
+    for output in ("wiener", "residual"):
+        trainer.recipe["output"] = output
+        trainer.recipe["training"]["weight"] = "balanced"
+        for steps in (30, 50):
+            done = trainer(output, "--steps", steps, cwd=trainer.folder)
+            assert done.returncode == 0, done.stderr
+        model = trainer.folder / output / "model.safetensors"
+        for name, arguments in (
+            ("drawn", ["-n", "2", "--nfe", "4"]),
+            ("forward", ["--forward", trainer.data / "3.png", "-n", "5"]),
+        ):
+            done = subprocess.run(
+                [program("softdiff-sample"), model, "--grid", trainer.folder / name, *arguments],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert done.returncode == 0, done.stderr
+            width = {"drawn": 2 * 18 - 2, "forward": 5 * 18 - 2}[name]
+            assert pictures.size(trainer.folder / name) == (width, 16)
+    lines = [json.loads(line) for line in (trainer.folder / "wiener" / "log.jsonl").open()]
+    assert lines[-1]["step"] == 50 and all(line["loss"] > 0 for line in lines)
+
+
+@pytest.mark.parametrize(
+    "corruption, schedule, text",
+    [
+        ({"name": "pixelate"}, {"levels": [0, 5]}, '"pixelate" has levels from 0 to 4'),
+        ({"name": "pixelate"}, FIT | {"level_max": 5}, '"pixelate" has levels from 0 to 4'),
+        ({"name": "mask", "order": "rows"}, {"levels": [257, 0]}, "levels from 256 to 0"),
+        ({"name": "fade"}, {"levels": [1, -0.1]}, "levels from 1 to 0"),
+        ({"name": "fade"}, FIT | {"level_max": 1}, 'unknown key "level_max"'),
+        ({"name": "noise"}, {"levels": [0, 1]}, 'unknown key "levels"'),
+        ({"name": "vp"}, {"sigma_max": 2}, 'unknown key "sigma_max"'),
+        ({"name": "blur-dct"}, {}, '"levels" is missing'),
+        ({"name": "pixelate"}, {"levels": [0, 1]}, "it must be stronger"),
+        ({"name": "mask", "order": "list", "ranks": "none.json"}, FIT, "none.json"),
+    ],
+)
+def test_what_a_corruption_has_not(trainer, corruption, schedule, text):
+    trainer.recipe["corruption"] = corruption
+    trainer.recipe["schedule"] = schedule
+    done = trainer("run")
+    assert done.returncode == 1 and text in done.stderr, done.stderr
+
+
+def test_nothing_is_left_of_the_last_mask(trainer):
+    """Times at which no pixel is asked for have no loss, not one of 0."""
+    trainer.recipe["corruption"] = {"name": "mask", "order": "rows"}
+    trainer.recipe["schedule"] = {"levels": [256, 0, 0]}
+    assert trainer("run", "--steps", 6).returncode == 0
+    lines = [json.loads(line) for line in (trainer.folder / "run" / "log.jsonl").open()]
+    assert all(line["loss_t"][-1] is None for line in lines)
+    assert any(line["loss_t"][0] is not None for line in lines)
 
 
 @pytest.mark.parametrize(

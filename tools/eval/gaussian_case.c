@@ -39,6 +39,20 @@ static int schedule_of_mask(int side, struct schedule *out, struct error *err)
     return schedule_noise_then_levels(0.01, 0.1, 0.2, MASK_LEVELS, levels, out, err);
 }
 
+static int schedule_of_fade(int side, struct schedule *out, struct error *err)
+{
+    return schedule_noise_then_levels(0.01, 0.1, 0.2, 2, (const double[]){1, 0}, out, err);
+}
+
+static int schedule_of_blocks(int side, struct schedule *out, struct error *err)
+{
+    double levels[2] = {0, 0};
+
+    while (side >> (int)levels[1] > 1 && (side >> (int)levels[1]) % 2 == 0)
+        levels[1]++;
+    return schedule_noise_then_levels(0.01, 0.1, 0.2, 2, levels, out, err);
+}
+
 static int schedule_of_noise(int side, struct schedule *out, struct error *err)
 {
     return schedule_noise_then_levels(0.01, 20, 1, 0, NULL, out, err);
@@ -63,6 +77,9 @@ static const struct builtin {
     {"noise", "{\"name\": \"noise\"}", schedule_of_noise},
     {"vp", "{\"name\": \"vp\"}", schedule_of_vp},
     {"subvp", "{\"name\": \"subvp\"}", schedule_of_subvp},
+    {"fade", "{\"name\": \"fade\"}", schedule_of_fade},
+    {"blur-dct", "{\"name\": \"blur-dct\"}", schedule_of_blur},
+    {"pixelate", "{\"name\": \"pixelate\"}", schedule_of_blocks},
 };
 
 enum { BUILTINS = sizeof(builtins) / sizeof(builtins[0]) };
@@ -105,9 +122,11 @@ int gaussian_case_of_name(const char *name, int side, struct gaussian_case *out,
 static int resize(struct formulation *f, int side, double ratio, struct error *err)
 {
     enum corruption_kind kind = corruption_kind(f->corruption);
-    double scale = kind == CORRUPTION_SEPARABLE  ? ratio
-                   : kind == CORRUPTION_DIAGONAL ? ratio * ratio
-                                                 : 1;
+    bool blocks = strcmp(corruption_name(f->corruption), "pixelate") == 0;
+    double scale = blocks                         ? 1
+                   : kind == CORRUPTION_SEPARABLE ? ratio
+                   : kind == CORRUPTION_DIAGONAL  ? ratio * ratio
+                                                  : 1;
     json_t *json = corruption_to_json(f->corruption), *half;
     int rc = json ? 0 : error_set(err, -ENOMEM, "out of memory for a corruption");
 

@@ -9,6 +9,7 @@
 #include "tools/arguments.h"
 #include "tools/generate.h"
 #include "tools/pictures/sheet.h"
+#include "tools/sample/forward.h"
 #include "tools/stop.h"
 
 #include <errno.h>
@@ -22,8 +23,10 @@
 /* Lanes: enough that threads do not wait for each other at the end of a tick. */
 enum { LANES = 16 };
 
+enum { FORWARD_TIMES = 8 };
+
 struct options {
-    const char *model, *sampler, *out, *grid, *device, *choices, *precision;
+    const char *model, *sampler, *out, *grid, *forward, *device, *choices, *precision;
     uint64_t seed;
     int n, nfe, columns, n_threads;
 };
@@ -184,18 +187,33 @@ out:
     return rc;
 }
 
+/* The picture of --forward, written instead of images. */
+static int go_forward(const struct options *o, struct error *err)
+{
+    struct checkpoint *checkpoint = NULL;
+    int rc = whole_file_try(o->grid, err);
+
+    if (rc == 0)
+        rc = checkpoint_load(o->model, &checkpoint, err);
+    if (rc == 0)
+        rc = forward_write(checkpoint, o->forward, o->n, o->seed, o->grid, o->columns, err);
+    checkpoint_destroy(checkpoint);
+    return rc;
+}
+
 int main(int argc, char **argv)
 {
     struct options o = {.device = "auto",
                         .choices = arguments_choices(),
                         .precision = "auto",
-                        .n = 1,
                         .columns = 8};
     const struct argument table[] = {
         {"out", 'o', ARGUMENT_TEXT, &o.out, 0, 0, "FOLDER", "a PNG per image, named by its seed"},
         {"grid", 'g', ARGUMENT_TEXT, &o.grid, 0, 0, "FILE", "one PNG with all of them"},
         {"columns", 0, ARGUMENT_INT, &o.columns, 1, 1000, "N", "of the grid; default 8"},
-        {"number", 'n', ARGUMENT_INT, &o.n, 1, 1000000, "N", "how many; default 1"},
+        {"number", 'n', ARGUMENT_INT, &o.n, 1, 1000000, "N", "how many; default 1, forward 8"},
+        {"forward", 0, ARGUMENT_TEXT, &o.forward, 0, 0, "PICTURE",
+         "draw nothing: what becomes of a PNG or JPEG at N times from 0 to 1, as --grid"},
         {"seed", 's', ARGUMENT_U64, &o.seed, 0, 0, "S", "of the first image, then S + 1, ..."},
         {"sampler", 0, ARGUMENT_TEXT, &o.sampler, 0, 0, "NAME",
          "sde-2m, pf-2m, momentum, probability-flow, pf-heun, ancestral, ...; default: the "
@@ -228,11 +246,16 @@ int main(int argc, char **argv)
     rc = o.sampler ? sampler_parse(o.sampler, &sampler, &err) : 0;
     if (rc == 0)
         rc = precision_parse(o.precision, &precision, &err);
+    if (o.n == 0)
+        o.n = o.forward ? FORWARD_TIMES : 1;
+    if (rc == 0 && o.forward && (!o.grid || o.n < 2))
+        rc = error_set(&err, -EINVAL, "--forward needs --grid, and 2 times or more");
     if (rc == 0 && !o.out == !o.grid)
         rc = error_set(&err, -EINVAL, "one of --out and --grid is needed");
     if (rc < 0)
         return arguments_refuse(arguments.program, err.text);
-    rc = sample(&o, o.sampler ? &sampler : NULL, precision, &err);
+    rc =
+        o.forward ? go_forward(&o, &err) : sample(&o, o.sampler ? &sampler : NULL, precision, &err);
     if (rc < 0) {
         fprintf(stderr, "softdiff-sample: %s\n", err.text);
         return EXIT_FAILED;

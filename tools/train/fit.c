@@ -54,6 +54,33 @@ static void tell_beginning(const char *what, int n_images)
     log_write(LOG_INFO, "event=fitting what=%s images=%d", what, n_images);
 }
 
+static void list_candidates(const struct recipe_schedule *s, const struct corruption *corruption,
+                            double *candidates)
+{
+    double clean = corruption_clean_level(corruption), last = corruption_last_level(corruption);
+
+    for (int i = 0; i < s->candidates; i++) {
+        double place = (double)i / (s->candidates - 1);
+
+        candidates[i] = last < clean ? clean + (last - clean) * place
+                                     : s->level_min * pow(s->level_max / s->level_min, place);
+    }
+}
+
+/* What a recipe asks for must be levels of its corruption. */
+static int check_levels(const struct corruption *c, int n, const double *levels, struct error *err)
+{
+    double clean = corruption_clean_level(c), last = corruption_last_level(c);
+
+    for (int i = 0; i < n; i++) {
+        if (!(levels[i] >= fmin(clean, last) && levels[i] <= fmax(clean, last)))
+            return error_set(err, -EINVAL,
+                             "schedule: \"%s\" has levels from %g to %g at this size, not %g",
+                             corruption_name(c), clean, last, levels[i]);
+    }
+    return 0;
+}
+
 /* The levels of the shortest path; node 0 is the candidate level_min. That holds although all
  * candidates below about 0.1 px look alike (no distance between them): a path by arc length
  * alone could begin at any of these. */
@@ -75,9 +102,7 @@ static int fit_levels(const struct recipe *r, const struct dataset *d,
         goto out;
     }
     tell_beginning("schedule", n_images);
-    for (int i = 0; i < s->candidates; i++)
-        candidates[i] =
-            s->level_min * pow(s->level_max / s->level_min, (double)i / (s->candidates - 1));
+    list_candidates(s, corruption, candidates);
     rc = schedule_distances(corruption, n_images, 3, images, s->candidates, candidates, watch,
                             distances, err);
     if (rc < 0)
@@ -113,11 +138,19 @@ static int fit_schedule(const struct recipe *r, const struct dataset *d,
     case RECIPE_SCHEDULE_NOISE:
         return schedule_noise_then_levels(s->sigma_min, s->sigma_max, 1, 0, NULL, out, err);
     case RECIPE_SCHEDULE_LEVELS:
+        rc = check_levels(corruption, s->n_levels, s->levels, err);
+        if (rc < 0)
+            return rc;
         return schedule_noise_then_levels(s->sigma_min, s->sigma_max, s->t_noise, s->n_levels,
                                           s->levels, out, err);
     case RECIPE_SCHEDULE_FIT:
         break;
     }
+    rc = corruption_last_level(corruption) > 0
+             ? check_levels(corruption, 2, (const double[]){s->level_min, s->level_max}, err)
+             : 0;
+    if (rc < 0)
+        return rc;
     rc = fit_levels(r, d, corruption, watch, levels, err);
     if (rc < 0) {
         error_prefix(err, "fitting the schedule: ");

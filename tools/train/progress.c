@@ -158,10 +158,11 @@ static int write_line(struct progress *p, uint64_t done, double lr, struct error
                     (unsigned long long)done, (unsigned long long)done * (unsigned)p->options.batch,
                     p->loss / n, p->norm / n, p->norm_max, lr, rate, p->batch_ms / n, p->run_ms / n,
                     p->update_ms / n, progress_seconds(p));
-    for (int i = 0; i < BINS; i++) {
+    for (int i = 0; i < BINS;
+         i++) { /* none: no such time, or one at which nothing is left to see */
         size_t room = sizeof(line) - (size_t)used;
 
-        if (p->bin_n[i])
+        if (p->bin_loss[i] != 0)
             used +=
                 snprintf(line + used, room, "%s%.6g", i ? "," : "", p->bin_loss[i] / p->bin_n[i]);
         else

@@ -27,13 +27,20 @@ static int read_text(const char *key, const char *text, char *out, size_t size, 
     return 0;
 }
 
-static int read_levels(const json_t *levels, struct recipe_schedule *s, struct error *err)
+/* Whether levels fall on the way: to no pixel, or to black. */
+static bool levels_fall(const char *corruption)
+{
+    return strcmp(corruption, "mask") == 0 || strcmp(corruption, "fade") == 0;
+}
+
+static int read_levels(const json_t *levels, bool fall, struct recipe_schedule *s,
+                       struct error *err)
 {
     size_t n = json_array_size(levels);
 
     if (json_is_string(levels) && strcmp(json_string_value(levels), "fit") == 0) {
         s->kind = RECIPE_SCHEDULE_FIT;
-        if (s->level_min >= s->level_max)
+        if (!fall && s->level_min >= s->level_max)
             return wrong(err, "schedule.level_max", "must be larger than level_min");
         if (s->candidates < s->n_levels)
             return wrong(err, "schedule.candidates", "must not be fewer than n_levels");
@@ -55,8 +62,10 @@ static int read_levels(const json_t *levels, struct recipe_schedule *s, struct e
 
 static int read_schedule(const json_t *json, struct recipe *r, struct error *err)
 {
-    const char *corruption = json_string_value(json_object_get(r->corruption, "name"));
-    bool vp = corruption && (strcmp(corruption, "vp") == 0 || strcmp(corruption, "subvp") == 0);
+    const char *named = json_string_value(json_object_get(r->corruption, "name"));
+    const char *corruption = named ? named : "";
+    bool vp = strcmp(corruption, "vp") == 0 || strcmp(corruption, "subvp") == 0;
+    bool noise = strcmp(corruption, "noise") == 0, fall = levels_fall(corruption);
     struct recipe_schedule *s = &r->schedule;
     const json_t *levels = NULL;
     struct json_fields f;
@@ -69,13 +78,17 @@ static int read_schedule(const json_t *json, struct recipe *r, struct error *err
     } else {
         json_fields_number(&f, "sigma_min", JSON_OPTIONAL, 1e-6, 1e6, &s->sigma_min);
         json_fields_number(&f, "sigma_max", JSON_OPTIONAL, 1e-6, 1e6, &s->sigma_max);
+    }
+    if (!vp && !noise) {
         json_fields_number(&f, "t_noise", JSON_OPTIONAL, 1e-3, 0.999, &s->t_noise);
-        json_fields_value(&f, "levels", JSON_OPTIONAL, &levels);
+        json_fields_value(&f, "levels", JSON_REQUIRED, &levels);
         json_fields_int(&f, "n_levels", JSON_OPTIONAL, 2, RECIPE_LEVELS_MAX, &s->n_levels);
-        json_fields_number(&f, "level_min", JSON_OPTIONAL, 1e-6, 1e6, &s->level_min);
-        json_fields_number(&f, "level_max", JSON_OPTIONAL, 1e-6, 1e6, &s->level_max);
         json_fields_int(&f, "candidates", JSON_OPTIONAL, 2, 4096, &s->candidates);
         json_fields_int(&f, "images", JSON_OPTIONAL, 2, 1000000, &s->images);
+    }
+    if (!vp && !noise && !fall) {
+        json_fields_number(&f, "level_min", JSON_OPTIONAL, 1e-6, 1e6, &s->level_min);
+        json_fields_number(&f, "level_max", JSON_OPTIONAL, 1e-6, 1e6, &s->level_max);
     }
     rc = json_fields_end(&f);
     if (rc < 0)
@@ -87,7 +100,7 @@ static int read_schedule(const json_t *json, struct recipe *r, struct error *err
     if (s->sigma_min >= s->sigma_max)
         return wrong(err, "schedule.sigma_max", "must be larger than sigma_min");
     s->kind = RECIPE_SCHEDULE_NOISE;
-    return levels ? read_levels(levels, s, err) : 0;
+    return levels ? read_levels(levels, fall, s, err) : 0;
 }
 
 static int read_data(const json_t *json, struct recipe *r, struct error *err)
@@ -202,11 +215,29 @@ static int read_document(const json_t *json, struct document *d, struct error *e
     return json_fields_end(&f);
 }
 
-static int read_recipe(const json_t *json, struct recipe *r, struct error *err)
+/* The ranks of a mask may be in a file of their own; from here on they are in the document, so that a
+ * run does not change with that file. */
+static int take_ranks(json_t *json, struct error *err)
+{
+    json_t *corruption = json_object_get(json, "corruption"), *ranks;
+    const char *path = json_string_value(json_object_get(corruption, "ranks"));
+    int rc;
+
+    if (!path)
+        return 0;
+    rc = json_file_read(path, &ranks, err);
+    if (rc == 0 && json_object_set_new(corruption, "ranks", ranks) < 0)
+        rc = error_set(err, -ENOMEM, "out of memory for a recipe");
+    return rc;
+}
+
+static int read_recipe(json_t *json, struct recipe *r, struct error *err)
 {
     struct document d;
-    int rc = read_document(json, &d, err);
+    int rc = take_ranks(json, err);
 
+    if (rc == 0)
+        rc = read_document(json, &d, err);
     if (rc == 0)
         rc = read_text("name", d.name, r->name, sizeof(r->name), err);
     if (rc == 0)

@@ -33,8 +33,9 @@ struct recipe_schedule {
     double t_noise;              /* (0, 1) */
     int n_levels;                /* how many there are, or how many to find */
     double levels[RECIPE_LEVELS_MAX];
-    double level_min, level_max; /* FIT: ends of the path */
-    int candidates;              /* FIT: levels to choose from, in geometric progression */
+    double level_min, level_max; /* FIT: ends of the path, where levels rise; else they are all */
+    int candidates;              /* FIT: levels to choose from, in geometric progression, or equally
+                                    spaced where they fall */
     int images;                  /* FIT: how many images measure the distances */
     double beta_min, beta_max;   /* VP */
 };

@@ -226,6 +226,8 @@ static int measure_balance(struct trainer *t, const struct dataset *d, uint64_t 
         watch_progress(watch, "balancing losses", k + 1, BALANCE_TIMES);
         for (int i = 0; rc == 0 && i < t->batch; i++)
             measured[k] += (double)t->losses[i] / t->batch;
+        if (k > 0 && measured[k] == 0) /* nothing is left to see, and to lose */
+            measured[k] = measured[k - 1];
         if (rc == 0 && !(isfinite(measured[k]) && measured[k] > 0))
             rc = error_set(err, -EIO, "an untrained network has a loss of %g", measured[k]);
     }

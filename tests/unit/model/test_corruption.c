@@ -14,6 +14,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,6 +44,9 @@ static const char *const all[] = {
     "{\"name\": \"noise\"}",
     "{\"name\": \"vp\"}",
     "{\"name\": \"subvp\"}",
+    "{\"name\": \"fade\"}",
+    "{\"name\": \"blur-dct\"}",
+    "{\"name\": \"pixelate\"}",
 };
 
 static void mistakes_are_named(void **state)
@@ -65,6 +69,9 @@ static void mistakes_are_named(void **state)
         {"{\"name\": \"mask\", \"order\": \"rows\", \"seed\": 1}", "unknown key \"seed\""},
         {"{\"name\": \"mask\", \"order\": \"random\", \"seed\": -1}", "\"seed\" is -1"},
         {"{\"name\": \"noise\", \"half_size\": 3}", "unknown key \"half_size\""},
+        {"{\"name\": \"blur-dct\", \"half_size\": 3}", "unknown key \"half_size\""},
+        {"{\"name\": \"mask\", \"order\": \"list\"}", "\"ranks\" is missing"},
+        {"{\"name\": \"mask\", \"order\": \"list\", \"ranks\": [0]}", "array of 4 x 6 numbers"},
     };
 
     for (size_t i = 0; i < N_ELEMENTS(rows); i++) {
@@ -116,6 +123,19 @@ static void the_clean_level_is_the_identity(void **state)
     }
 }
 
+/* The matrix of a blur's height, [n,n]. */
+static void blur_matrix(int n, double std, int half_size, float *out)
+{
+    char text[64];
+    float width;
+    struct corruption *c;
+
+    snprintf(text, sizeof(text), "{\"name\": \"blur\", \"half_size\": %d}", half_size);
+    c = create(text, n, 1);
+    corruption_operator(c, std, out, &width);
+    corruption_destroy(c);
+}
+
 /* Standard deviations at which a careless formula divides 0 by 0. */
 static void a_blur_too_mild_to_see_is_the_identity(void **state)
 {
@@ -124,7 +144,7 @@ static void a_blur_too_mild_to_see_is_the_identity(void **state)
     for (size_t i = 0; i < N_ELEMENTS(rows); i++) {
         float b[25];
 
-        corruption_blur_matrix(5, rows[i], 80, b);
+        blur_matrix(5, rows[i], 80, b);
         for (int j = 0; j < 25; j++)
             assert_true(b[j] == (j % 6 == 0 ? 1 : 0));
     }
@@ -135,7 +155,7 @@ static void a_blur_is_normalised_before_it_is_cut(void **state)
     float b[9 * 9];
     double sum = 0, z = 1 + 2 * exp(-0.125) + 2 * exp(-0.5);
 
-    corruption_blur_matrix(9, 2, 2, b); /* five taps, std 2 */
+    blur_matrix(9, 2, 2, b); /* five taps, std 2 */
     for (int j = 0; j < 9; j++)
         sum += (double)b[4 * 9 + j];
     assert_true(fabs(sum - 1) < 1e-7);
@@ -214,6 +234,97 @@ static void a_mask_between_two_pixels_is_soft(void **state)
     corruption_destroy(c);
 }
 
+/* As the list says; and a list that is no permutation is refused. */
+static void a_mask_follows_its_list(void **state)
+{
+    static const char *const wrong[] = {"[0, 1, 2, 2]",   "[0, 1, 2, 4]", "[0, 1, 2, -1]",
+                                        "[0, 1, 2, 3.5]", "[0, 1, 2]",    "{}"};
+    struct corruption *c =
+        create("{\"name\": \"mask\", \"order\": \"list\", \"ranks\": [3, 0, 2, 1]}", 2, 2);
+    json_t *json = corruption_to_json(c);
+    int rank[4];
+
+    ranks(c, 4, rank);
+    assert_memory_equal(rank, ((const int[]){3, 0, 2, 1}), sizeof(rank));
+    assert_int_equal(json_array_size(json_object_get(json, "ranks")), 4);
+    corruption_destroy(c);
+    for (size_t i = 0; i < N_ELEMENTS(wrong); i++) {
+        struct error err = {""};
+
+        json_object_set_new(json, "ranks", json_loads(wrong[i], 0, NULL));
+        assert_int_equal(corruption_create(json, 2, 2, &c, &err), -EINVAL);
+        assert_non_null(strstr(err.text, "ranks"));
+    }
+    json_decref(json);
+}
+
+/* An image of one cosine wave keeps its form, and as much of it as the formula says. */
+static void a_blur_with_mirrors_leaves_waves_alone(void **state)
+{
+    enum { N = 9 };
+    const double pi = 3.14159265358979323846, std = 1.3;
+    struct corruption *c = create("{\"name\": \"blur-dct\"}", N, N);
+    float x[N * N], y[N * N];
+
+    for (int k = 0; k < N; k++) {
+        double frequency = pi * k / N, kept = exp(-0.5 * std * std * frequency * frequency);
+
+        for (int i = 0; i < N * N; i++)
+            x[i] = (float)cos(frequency * (i % N + 0.5)); /* alike in all rows */
+        assert_int_equal(corruption_apply_host(c, std, 1, x, y, NULL), 0);
+        for (int i = 0; i < N * N; i++)
+            assert_true(fabs((double)y[i] - kept * (double)x[i]) < 1e-6);
+    }
+    corruption_destroy(c);
+}
+
+/* Blocks of two, of four, half way between them, and no larger ones than the side has. */
+static void pixels_become_blocks(void **state)
+{
+    enum { N = 12 };
+    struct corruption *c = create("{\"name\": \"pixelate\"}", N, N);
+    float x[N * N], two[N * N], four[N * N], between[N * N], more[N * N];
+
+    for (int i = 0; i < N * N; i++)
+        x[i] = (float)(i * i % 31);
+    assert_true(corruption_last_level(c) == 2);
+    assert_int_equal(corruption_apply_host(c, 1, 1, x, two, NULL), 0);
+    assert_int_equal(corruption_apply_host(c, 2, 1, x, four, NULL), 0);
+    assert_int_equal(corruption_apply_host(c, 7, 1, x, more, NULL), 0);
+    assert_memory_equal(four, more, sizeof(four));
+    for (int i = 0; i < N; i++) {
+        for (int j = 0; j < N; j++) {
+            const float *from = x + (i & ~1) * N + (j & ~1);
+            float sum = 0, mean = (from[0] + from[1] + from[N] + from[N + 1]) / 4;
+
+            assert_true(fabsf(two[i * N + j] - mean) < 1e-5f);
+            for (int k = 0; k < 16; k++)
+                sum += x[((i & ~3) + k / 4) * N + (j & ~3) + k % 4];
+            assert_true(fabsf(four[i * N + j] - sum / 16) < 1e-5f);
+        }
+    }
+    /* Along one axis at a time the line between both. */
+    for (int i = 0; i < N * N; i++)
+        x[i] = (float)(i % N);
+    assert_int_equal(corruption_apply_host(c, 1, 1, x, two, NULL), 0);
+    assert_int_equal(corruption_apply_host(c, 2, 1, x, four, NULL), 0);
+    assert_int_equal(corruption_apply_host(c, 1.25, 1, x, between, NULL), 0);
+    for (int i = 0; i < N * N; i++)
+        assert_true(fabsf(between[i] - (0.75f * two[i] + 0.25f * four[i])) < 1e-5f);
+    corruption_destroy(c);
+}
+
+static void odd_sides_have_no_blocks(void **state)
+{
+    json_t *json = json_pack("{s:s}", "name", "pixelate");
+    struct corruption *c;
+    struct error err;
+
+    assert_int_equal(corruption_create(json, 9, 8, &c, &err), -EINVAL);
+    assert_non_null(strstr(err.text, "9 x 8"));
+    json_decref(json);
+}
+
 /* Applies C and its adjoint on a device and compares with the host. */
 static void check_program(struct device *device, const struct corruption *c, double level)
 {
@@ -262,7 +373,7 @@ static void check_program(struct device *device, const struct corruption *c, dou
 
 static void programs_compute_what_the_host_does(void **state)
 {
-    static const double levels[N_ELEMENTS(all)] = {1.5, 7.5, 7.5, 7.5, 1, 0.7, 0.7};
+    static const double levels[N_ELEMENTS(all)] = {1.5, 7.5, 7.5, 7.5, 1, 0.7, 0.7, 0.4, 1.5, 0.3};
     static const char *const devices[] = {"reference", "cpu"};
 
     for (size_t d = 0; d < N_ELEMENTS(devices); d++) {
@@ -289,6 +400,10 @@ int main(void)
         cmocka_unit_test(a_blur_is_normalised_before_it_is_cut),
         cmocka_unit_test(masks_grow_in_their_order),
         cmocka_unit_test(a_mask_between_two_pixels_is_soft),
+        cmocka_unit_test(a_mask_follows_its_list),
+        cmocka_unit_test(a_blur_with_mirrors_leaves_waves_alone),
+        cmocka_unit_test(pixels_become_blocks),
+        cmocka_unit_test(odd_sides_have_no_blocks),
         cmocka_unit_test(programs_compute_what_the_host_does),
     };
 

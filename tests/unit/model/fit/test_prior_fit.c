@@ -68,14 +68,14 @@ static void modes_are_orthonormal_eigenvectors(void **state)
 {
     const struct fixture *f = *state;
     const float *v = f->prior.basis;
-    float b[SIDE * SIDE];
+    float b[SIDE * SIDE], other[SIDE * SIDE];
     double before = 1;
 
     assert_int_equal(f->prior.side, SIDE);
     assert_int_equal(f->prior.channels, CHANNELS);
     assert_int_equal(f->prior.n_modes, PRIOR_MODES);
     assert_int_equal(f->prior.n_coefficients, N);
-    corruption_blur_matrix(SIDE, strongest, 16, b);
+    corruption_operator(f->corruption, strongest, b, other);
     for (int i = 0; i < PRIOR_MODES; i++) {
         double value = 0, bv[SIDE] = {0};
 

@@ -3,8 +3,10 @@
 #include "engine/base/error.h"
 
 #include <errno.h>
+#include <jansson.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -16,16 +18,18 @@
 /* A whole recipe with room for one more member of a section. */
 static char *write_recipe(const char *top, const char *schedule, const char *training)
 {
+    bool given = strstr(schedule, "levels\"") != NULL;
     char *text;
 
     assert_true(asprintf(&text,
                          "{\"name\": \"x\", \"architecture\": {\"image_size\": 16, \"nf\": 16, "
                          "\"ch_mult\": [1, 2], \"num_res_blocks\": 1, \"attn_resolutions\": [8]}, "
                          "\"corruption\": {\"name\": \"blur\", \"half_size\": 16}, "
-                         "\"schedule\": {%s}, \"output\": \"wiener\", "
+                         "\"schedule\": {%s%s%s}, \"output\": \"wiener\", "
                          "\"time_embed\": \"fourier_t\", "
                          "\"training\": {\"batch\": 4, \"steps\": 10, \"lr\": 1e-3%s}%s}",
-                         schedule, training, top) > 0);
+                         schedule, given || !*schedule ? "" : ", ",
+                         given ? "" : "\"levels\": [0.01, 8]", training, top) > 0);
     return text;
 }
 
@@ -45,7 +49,7 @@ static void test_defaults(void **state)
     struct error err;
 
     assert_int_equal(parse("", "", "", &r, &err), 0);
-    assert_int_equal(r.schedule.kind, RECIPE_SCHEDULE_NOISE);
+    assert_int_equal(r.schedule.kind, RECIPE_SCHEDULE_LEVELS);
     assert_int_equal(r.loss, LOSS_SOFT);
     assert_true(r.flip);
     assert_false(r.stratified);
@@ -173,15 +177,28 @@ static void test_another_number_of_steps(void **state)
     recipe_fini(&after);
 }
 
-/* The paper's settings, as the shipped recipes must keep them. */
+/* The paper's settings, as the shipped recipes must keep them; and one for every corruption. */
 static void test_shipped(void **state)
 {
+    static const char *const others[] = {"blur-dct", "pixelate", "mask", "fade",
+                                         "noise",    "vp",       "subvp"};
     struct recipe r;
     struct error err;
 
     assert_int_equal(recipe_read(RECIPES "/faces32.json", &r, &err), 0);
     assert_int_equal(r.output, OUTPUT_WIENER);
     recipe_fini(&r);
+
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        char path[256];
+
+        snprintf(path, sizeof(path), RECIPES "/faces32-%s.json", others[i]);
+        if (recipe_read(path, &r, &err) < 0)
+            fail_msg("%s", err.text);
+        assert_string_equal(r.name + strlen("faces32-"), others[i]);
+        assert_string_equal(json_string_value(json_object_get(r.corruption, "name")), others[i]);
+        recipe_fini(&r);
+    }
 
     assert_int_equal(recipe_read(RECIPES "/cifar10.json", &r, &err), 0);
     assert_int_equal(r.architecture.nf, 128);
