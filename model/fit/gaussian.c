@@ -317,7 +317,7 @@ int gaussian_create(const struct corruption *c, const struct schedule *s, int si
     memcpy(g->spectrum, spectrum, (size_t)g->count * sizeof(*spectrum));
     couple_modes(g, parent);
     largest = make_groups(g, parent);
-    if (largest < 0 || allocate_row(g, largest) < 0)
+    if (largest < 1 || allocate_row(g, largest) < 0)
         goto fail;
     rc = 0;
     read_matrix(g, schedule_level(s, 0), g->cached[0].matrix);

@@ -13,15 +13,17 @@ PROGRAMS = ["softdiffd"] + [
         "train")
 ]
 COMMANDS = [
-    ("softdiff-eval", command) for command in ("stats", "distance", "curve", "gaussian")
+    ("softdiff-eval", command) for command in ("stats", "distance", "curve", "gaussian", "choose")
 ] + [
     ("softdiff-inspect", command) for command in ("run", "compare")
 ] + [("softdiff-schedule", "solver")
 ] + [("softdiff-convert", command) for command in ("upgrade", "defaults")]  # fmt: skip
 
 DEVICES = [
-    [name] for name in PROGRAMS if name not in ("softdiff-convert", "softdiff-eval")
-] + [["softdiff-eval", "curve"], ["softdiff-inspect", "run"], ["softdiff-inspect", "compare"]]
+    [name] for name in PROGRAMS
+    if name not in ("softdiff-convert", "softdiff-eval", "softdiff-schedule")
+] + [["softdiff-eval", "curve"], ["softdiff-eval", "gaussian"], ["softdiff-eval", "choose"],
+     ["softdiff-inspect", "run"], ["softdiff-inspect", "compare"]]
 ZOO = str(pathlib.Path(__file__).resolve().parents[2] / "model" / "zoo" / "faces32.safetensors")
 
 

@@ -3,6 +3,7 @@
 #include "engine/base/whole_file.h"
 #include "tools/activity.h"
 #include "tools/arguments.h"
+#include "tools/eval/choose_main.h"
 #include "tools/eval/comparison.h"
 #include "tools/eval/curve.h"
 #include "tools/eval/gaussian_main.h"
@@ -305,14 +306,17 @@ int main(int argc, char **argv)
     } commands[] = {{"stats", stats_main},
                     {"distance", distance_main},
                     {"curve", curve_main},
-                    {"gaussian", gaussian_main}};
+                    {"gaussian", gaussian_main},
+                    {"choose", choose_main}};
     const struct arguments arguments = {
         .program = program,
-        .usage = "stats | distance | curve | gaussian ...",
+        .usage = "stats | distance | curve | gaussian | choose ...",
         .about = "Measures how far pictures are from real ones. `stats` keeps what is needed of "
                  "real pictures,\n`distance` compares sets, `curve` compares a model's samplers "
                  "at several numbers of\nevaluations, `gaussian` tells what samplers alone do to "
-                 "data of which all is known.\nEach has a --help.",
+                 "data of which all is known,\n`choose` gives a model the defaults that suit it. "
+                 "Each has a "
+                 "--help.",
         .n_operands_min = 1,
         .n_operands_max = 1,
     };

@@ -1,0 +1,83 @@
+"""softdiff-eval choose: defaults with evidence."""
+
+import subprocess
+
+import pictures
+import pytest
+import safetensors_file
+
+
+@pytest.fixture
+def choose(program, model, tmp_path):
+    real = tmp_path / "real"
+    real.mkdir()
+    for i in range(9):
+        pictures.write(real / f"{i}.png", 20, i)
+
+    def run(*arguments, source=model):
+        return subprocess.run(
+            [program("softdiff-eval"), "choose", source, tmp_path / "out", "--reference", real]
+            + list(map(str, arguments)),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return run
+
+
+def test_a_choice_has_evidence(choose, program, model, tmp_path):
+    tuned = tmp_path / "tuned"
+    done = subprocess.run(
+        [program("softdiff-schedule"), "solver", model, tuned, "--nfe", "3"], check=False
+    )
+    assert done.returncode == 0
+    done = choose("--nfe", "2,3", "--excess", "0,0.2", "-n", 6, "--seed", 5, source=tuned)
+    assert done.returncode == 0, done.stderr
+    document = safetensors_file.raw(tmp_path / "out")[1]
+    evidence = document["evidence"]["choose"]
+    assert evidence["pictures"] == 6 and evidence["real"] == 9
+    tried = [(row["sampler"], row["nfe"], row["excess"]) for row in evidence["rows"]]
+    assert tried == [
+        *[("sde-2m", nfe, excess) for nfe in (2, 3) for excess in (0, 0.2)],
+        *[("pf-2m", 2, 0), ("pf-2m", 3, 0), ("tuned", 3, 0)],
+    ]
+    measures = ["kid_squeezenet11", "kid_gist", "power", "clipped"]
+    for row in evidence["rows"]:
+        assert row["rank"] == sum(
+            other[measure] < row[measure] for other in evidence["rows"] for measure in measures
+        )
+    best = min(evidence["rows"], key=lambda row: (row["rank"], row["nfe"]))
+    assert document["defaults"] == {key: best[key] for key in ("sampler", "nfe", "excess")}
+    assert "solvers" in document["evidence"]  # what was known before stays
+    assert f"best by the sum of ranks: {best['sampler']} at {best['nfe']}" in done.stdout
+
+    # The numbers are those of what the model now draws by default.
+    drawn = subprocess.run(
+        [program("softdiff-sample"), tmp_path / "out", "-n", "2", "--grid", tmp_path / "grid"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert f"{best['sampler']} at {best['nfe']} evaluations" in drawn.stdout
+    again = choose("--nfe", "2,3", "--excess", "0,0.2", "-n", 6, "--seed", 5, "-f", source=tuned)
+    assert safetensors_file.raw(tmp_path / "out")[1] == document and again.returncode == 0
+
+
+@pytest.mark.parametrize(
+    "arguments, code, text",
+    [
+        (["--excess", "0,2"], 2, "--excess"),
+        (["--excess", ""], 2, "--excess"),
+        (["--samplers", "euler"], 2, "euler"),
+        (["--samplers", "tuned"], 1, "no table of tuned"),
+        (["--nfe", "0"], 2, "0"),
+        (["-n", "1"], 2, "number"),
+        (["--reference", "none"], 1, "none"),
+        (["--nfe", "2", "--number", "2", "--network", "none"], 1, "none"),
+    ],
+)
+def test_mistakes(choose, tmp_path, arguments, code, text):
+    done = choose(*arguments)
+    assert done.returncode == code and text in done.stderr, done.stderr
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,301 @@
+#include "tools/eval/choose.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/base/error.h"
+#include "model/checkpoint.h"
+#include "model/document.h"
+#include "model/generator.h"
+#include "tools/eval/appearance.h"
+#include "tools/eval/distance.h"
+#include "tools/eval/extractor.h"
+#include "tools/eval/gist.h"
+#include "tools/eval/sets.h"
+#include "tools/eval/squeezenet.h"
+#include "tools/eval/statistics.h"
+#include "tools/generate.h"
+#include "tools/pictures/dataset.h"
+
+enum { LANES = 16 };
+
+static const char *const measure_names[CHOOSE_MEASURES] = {
+    [CHOOSE_KID] = "kid_squeezenet11",
+    [CHOOSE_GIST] = "kid_gist",
+    [CHOOSE_POWER] = "power",
+    [CHOOSE_CLIPPED] = "clipped",
+};
+
+/* A set of pictures as everything sees it. */
+struct look {
+    int n;
+    struct statistics *statistics;
+    double *gist;       /* [n,GIST_FEATURES] standardised */
+    double gist_within; /* distance_kernel_within() */
+    struct appearance appearance;
+};
+
+struct run {
+    const struct choose_options *o;
+    struct checkpoint *checkpoint;
+    struct sets *sets;
+    struct extractor *extractor;
+    struct generator *generator;
+    uint8_t *pixels; /* [n,side,side,3] drawn */
+    struct look real;
+    double mean[GIST_FEATURES], deviation[GIST_FEATURES]; /* of real pictures */
+    int n_rows;
+    struct choose_row rows[CHOOSE_ROWS_MAX];
+};
+
+int choose_rank(int n, struct choose_row *rows)
+{
+    int best = 0;
+
+    for (int i = 0; i < n; i++) {
+        rows[i].rank = 0;
+        for (int k = 0; k < n; k++) {
+            for (int m = 0; m < CHOOSE_MEASURES; m++)
+                rows[i].rank += rows[k].measures[m] < rows[i].measures[m];
+        }
+        if (rows[i].rank < rows[best].rank ||
+            (rows[i].rank == rows[best].rank && rows[i].nfe < rows[best].nfe))
+            best = i;
+    }
+    return best;
+}
+
+static int add_row(struct run *r, enum sampler sampler, int nfe, double excess, struct error *err)
+{
+    if (r->n_rows == CHOOSE_ROWS_MAX)
+        return error_set(err, -EINVAL, "more than %d combinations are to be tried",
+                         CHOOSE_ROWS_MAX);
+    r->rows[r->n_rows++] = (struct choose_row){.sampler = sampler, .nfe = nfe, .excess = excess};
+    return 0;
+}
+
+static int list_rows(struct run *r, struct error *err)
+{
+    const struct sampling *sampling = &r->checkpoint->formulation.sampling;
+    const struct choose_options *o = r->o;
+    int rc = 0;
+
+    for (int s = 0; s < o->n_samplers && rc == 0; s++) {
+        bool noisy = sampler_renews_noise(o->samplers[s]);
+
+        for (int i = 0; i < o->n_nfes && rc == 0; i++) {
+            if (o->samplers[s] == SAMPLER_TUNED && !sampling_solver(sampling, o->nfes[i]))
+                continue;
+            for (int e = 0; e < (noisy ? o->n_excesses : 1) && rc == 0; e++)
+                rc = add_row(r, o->samplers[s], o->nfes[i], noisy ? o->excesses[e] : 0, err);
+        }
+    }
+    if (rc == 0 && r->n_rows == 0)
+        rc = error_set(err, -EINVAL, "there is nothing to try: no table of tuned has such an nfe");
+    return rc;
+}
+
+/* real: its own statistics standardise the features. */
+static int look_at(struct run *r, int n, const uint8_t *pixels, bool real, struct look *out,
+                   struct error *err)
+{
+    int side = generator_side(r->generator), rc;
+    struct pool *pool = sets_pool(r->sets);
+
+    *out = (struct look){.n = n};
+    out->gist = malloc((size_t)n * GIST_FEATURES * sizeof(*out->gist));
+    rc = out->gist ? statistics_of_pixels(r->extractor, pool, n, pixels, r->o->watch,
+                                          &out->statistics, err)
+                   : error_set(err, -ENOMEM, "out of memory for the features of %d pictures", n);
+    if (rc == 0)
+        rc = appearance_of_pixels(n, side, pixels, &out->appearance, err);
+    if (rc == 0)
+        rc = gist_compute(n, side, pixels, out->gist, err);
+    if (rc < 0)
+        return rc;
+    if (real)
+        gist_standardise(n, out->gist, r->mean, r->deviation);
+    else
+        gist_scale(n, out->gist, r->mean, r->deviation);
+    return distance_kernel_within(pool, r->o->watch, out->gist, n, GIST_FEATURES, &out->gist_within,
+                                  err);
+}
+
+static void look_fini(struct look *look)
+{
+    statistics_destroy(look->statistics);
+    free(look->gist);
+}
+
+static int compare(struct run *r, const struct look *drawn, double out[CHOOSE_MEASURES],
+                   struct error *err)
+{
+    const struct look *real = &r->real;
+    struct pool *pool = sets_pool(r->sets);
+    double between[2];
+    int rc = distance_kernel_between(pool, r->o->watch, drawn->statistics->features, drawn->n,
+                                     real->statistics->features, real->n, SQUEEZENET_FEATURES,
+                                     &between[0], err);
+
+    if (rc == 0)
+        rc = distance_kernel_between(pool, r->o->watch, drawn->gist, drawn->n, real->gist, real->n,
+                                     GIST_FEATURES, &between[1], err);
+    if (rc < 0)
+        return rc;
+    out[CHOOSE_KID] = drawn->statistics->kernel + real->statistics->kernel - 2 * between[0];
+    out[CHOOSE_GIST] = drawn->gist_within + real->gist_within - 2 * between[1];
+    out[CHOOSE_POWER] = appearance_difference(&drawn->appearance, &real->appearance);
+    out[CHOOSE_CLIPPED] = fabs(drawn->appearance.clipped - real->appearance.clipped);
+    return 0;
+}
+
+static void print_row(const struct choose_row *row)
+{
+    printf("%-16s %5d %7.3f %10.4g %10.4g %8.4f %8.4f\n", sampler_name(row->sampler), row->nfe,
+           row->excess, row->measures[CHOOSE_KID], row->measures[CHOOSE_GIST],
+           row->measures[CHOOSE_POWER], row->measures[CHOOSE_CLIPPED]);
+}
+
+static int measure(struct run *r, struct choose_row *row, struct error *err)
+{
+    struct sampling *sampling = &r->checkpoint->formulation.sampling;
+    const struct generate_task task = {.n = r->o->n,
+                                       .first_seed = r->o->seed,
+                                       .sampler = row->sampler,
+                                       .nfe = row->nfe};
+    struct look drawn = {0};
+    int rc;
+
+    /* Excess belongs to the default sampler: the row is what would be the default. */
+    sampling->has_defaults = true;
+    sampling->defaults = (struct sampling_choice){row->sampler, row->nfe};
+    sampling->excess = row->excess;
+    rc = generate_images(r->generator, &task, r->o->watch, r->pixels, NULL, err);
+    if (rc == 0)
+        rc = look_at(r, r->o->n, r->pixels, false, &drawn, err);
+    if (rc == 0)
+        rc = compare(r, &drawn, row->measures, err);
+    look_fini(&drawn);
+    if (rc == 0)
+        print_row(row);
+    return rc;
+}
+
+static int read_reference(struct run *r, bool skip_bad, struct error *err)
+{
+    const struct dataset_options options = {.side = generator_side(r->generator),
+                                            .skip_bad = skip_bad,
+                                            .watch = r->o->watch};
+    struct dataset *d;
+    int rc = dataset_open(r->o->reference, &options, sets_pool(r->sets), &d, err);
+
+    if (rc < 0)
+        return rc;
+    rc = d->n < 2 ? error_set(err, -EINVAL, "\"%s\" has one picture only", r->o->reference)
+                  : look_at(r, d->n, d->pixels, true, &r->real, err);
+    dataset_close(d);
+    return rc;
+}
+
+static int prepare(struct run *r, struct sets_options *sets, struct error *err)
+{
+    struct generator_options options = {.precision = r->o->precision,
+                                        .lanes = r->o->n < LANES ? r->o->n : LANES,
+                                        .nfe_max = 1};
+    const struct architecture *a = &r->checkpoint->formulation.architecture;
+    size_t count = (size_t)a->image_size * (size_t)a->image_size * 3;
+    int rc = list_rows(r, err);
+
+    if (rc < 0)
+        return rc;
+    if (a->num_channels != 3 || a->image_size < GIST_SIDE_MIN)
+        return error_set(err, -EINVAL, "images of %d px and %d channels cannot be compared",
+                         a->image_size, a->num_channels);
+    sets->side = a->image_size;
+    for (int i = 0; i < r->n_rows; i++)
+        options.nfe_max = r->rows[i].nfe > options.nfe_max ? r->rows[i].nfe : options.nfe_max;
+    rc = sets_open(sets, &r->sets, err);
+    if (rc == 0)
+        rc = sets_extractor(r->sets, &r->extractor, err);
+    if (rc == 0)
+        rc = generator_create(sets_device(r->sets), r->checkpoint, &options, &r->generator, err);
+    r->pixels = malloc((size_t)r->o->n * count);
+    if (rc == 0 && !r->pixels)
+        rc = error_set(err, -ENOMEM, "out of memory for %d pictures", r->o->n);
+    return rc < 0 ? rc : read_reference(r, sets->skip_bad, err);
+}
+
+static json_t *row_to_json(const struct choose_row *row)
+{
+    json_t *json = json_pack("{s:s, s:i, s:f, s:i}", "sampler", sampler_name(row->sampler), "nfe",
+                             row->nfe, "excess", row->excess, "rank", row->rank);
+
+    for (int m = 0; json && m < CHOOSE_MEASURES; m++)
+        json_object_set_new(json, measure_names[m], json_real(row->measures[m]));
+    return json;
+}
+
+/* The member "choose" beside what the evidence has. */
+static int state_evidence(const struct run *r, struct error *err)
+{
+    struct checkpoint *c = r->checkpoint;
+    json_t *evidence = c->evidence ? json_deep_copy(c->evidence) : json_object();
+    json_t *rows = json_array(), *old = c->evidence, *choose;
+    int rc = 0;
+
+    for (int i = 0; i < r->n_rows; i++)
+        json_array_append_new(rows, row_to_json(&r->rows[i]));
+    choose = json_pack("{s:i, s:i, s:f, s:o}", "pictures", r->o->n, "real", r->real.n,
+                       "real_clipped", r->real.appearance.clipped, "rows", rows);
+    if (json_object_set_new(evidence, "choose", choose) < 0)
+        rc = error_set(err, -ENOMEM, "out of memory for evidence");
+    c->evidence = NULL;
+    if (rc == 0)
+        rc = document_set_evidence(c, evidence, err);
+    json_decref(evidence);
+    if (rc < 0)
+        c->evidence = old;
+    else
+        json_decref(old);
+    return rc;
+}
+
+int choose_run(const struct choose_options *o, struct sets_options *sets, struct checkpoint *c,
+               struct error *err)
+{
+    struct run *r = calloc(1, sizeof(*r));
+    const struct choose_row *best;
+    int rc;
+
+    if (!r)
+        return error_set(err, -ENOMEM, "out of memory to choose");
+    r->o = o;
+    r->checkpoint = c;
+    rc = prepare(r, sets, err);
+    if (rc == 0)
+        printf("%-16s %5s %7s %10s %10s %8s %8s\n", "sampler", "nfe", "excess", "KID", "KID gist",
+               "power", "clipped");
+    for (int i = 0; i < r->n_rows && rc == 0; i++)
+        rc = measure(r, &r->rows[i], err);
+    if (rc < 0)
+        goto out;
+    best = &r->rows[choose_rank(r->n_rows, r->rows)];
+    c->formulation.sampling.defaults = (struct sampling_choice){best->sampler, best->nfe};
+    c->formulation.sampling.excess = best->excess;
+    rc = state_evidence(r, err);
+    if (rc == 0)
+        printf("best by the sum of ranks: %s at %d evaluations, excess %g\n",
+               sampler_name(best->sampler), best->nfe, best->excess);
+
+out:
+    look_fini(&r->real);
+    free(r->pixels);
+    generator_destroy(r->generator);
+    sets_close(r->sets);
+    free(r);
+    return rc;
+}
