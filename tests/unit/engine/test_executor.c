@@ -3,6 +3,7 @@
 #include "engine/executor.h"
 #include "engine/base/error.h"
 #include "engine/base/philox.h"
+#include "engine/base/trace.h"
 #include "engine/gradient.h"
 #include "engine/parameters.h"
 #include "engine/program.h"
@@ -16,6 +17,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -141,6 +143,99 @@ static void check_slots(const char *device, int n_threads)
 static void test_state_by_slot(void **state)
 {
     for_all(check_slots);
+}
+
+/* More images than a device takes at once, and numbers of them for which it has no size. */
+static void check_many(const char *device, int n_threads)
+{
+    enum { MANY = 301 };
+    static const int numbers[] = {MANY, 1, 2, 3, 75, 76, 150, 151, 255, 256, 257, 300};
+    float x[MANY * C], y[MANY * C];
+    struct rig rig;
+    int in, out;
+
+    rig_open(&rig, device, n_threads);
+    in = program_input(rig.p, "x", shape_vectors(C), VALUE_EXACT);
+    out = program_affine(rig.p, in, 2, 1, VALUE_EXACT);
+    out = program_add(rig.p, out, in, 1);
+    rig_plan(&rig, MANY, 1, &out, NULL);
+    for (size_t k = 0; k < sizeof(numbers) / sizeof(numbers[0]); k++) {
+        int n = numbers[k];
+
+        for (int i = 0; i < MANY * C; i++)
+            x[i] = (float)((int)k * 1000 + i);
+        assert_int_equal(planned_write(rig.plan, in, 0, MANY, x, NULL), 0);
+        run(&rig, n);
+        read(&rig, out, n, y);
+        for (int i = 0; i < n * C; i++)
+            assert_true(y[i] == 3 * x[i] + 1);
+    }
+    rig_close(&rig);
+}
+
+static void test_many_images(void **state)
+{
+    for (int i = 0; test_device_at(i); i++) {
+        check_many(test_device_at(i), 1);
+        check_many(test_device_at(i), 3);
+    }
+}
+
+/* The spans of a file whose name is that of an operation. */
+static int count_spans(const char *path, const char *name)
+{
+    char line[4096], wanted[64];
+    FILE *file = fopen(path, "r");
+    int n = 0;
+
+    assert_non_null(file);
+    snprintf(wanted, sizeof(wanted), "\"name\":\"%s\"", name);
+    while (fgets(line, sizeof(line), file))
+        n += strstr(line, wanted) != NULL;
+    fclose(file);
+    return n;
+}
+
+/* A trace has each step of each run, and results are those without one. */
+static void check_trace(const char *device, int n_threads)
+{
+    char path[] = "/tmp/spans-XXXXXX";
+    float x[2 * C] = {1, 2, 3, 4, 5, 6}, before[2 * C], y[2 * C];
+    FILE *file = fdopen(mkstemp(path), "w");
+    int in, out;
+    struct trace *trace;
+    struct rig rig;
+
+    assert_non_null(file);
+    fclose(file);
+    assert_int_equal(trace_create(100, &trace, NULL), 0);
+    rig_open(&rig, device, n_threads);
+    in = program_input(rig.p, "x", shape_vectors(C), VALUE_EXACT);
+    out = program_affine(rig.p, in, 2, 1, VALUE_EXACT);
+    rig_plan(&rig, 2, 1, &out, NULL);
+    assert_int_equal(planned_write(rig.plan, in, 0, 2, x, NULL), 0);
+    run(&rig, 2);
+    read(&rig, out, 2, before);
+    assert_int_equal(executor_trace(rig.plan->executor, trace, NULL), 0);
+    run(&rig, 2);
+    run(&rig, 1);
+    read(&rig, out, 1, y);
+    assert_memory_equal(y, before, C * sizeof(float));
+    assert_int_equal(executor_trace(rig.plan->executor, NULL, NULL), 0);
+    run(&rig, 2);
+    read(&rig, out, 2, y);
+    assert_memory_equal(y, before, sizeof(y));
+    assert_int_equal(trace_write(trace, path, NULL), 0);
+    assert_in_range(count_spans(path, "affine"), 2, 3); /* two runs; images may be apart */
+    rig_close(&rig);
+    trace_destroy(trace);
+    remove(path);
+}
+
+static void test_trace(void **state)
+{
+    for (int i = 0; test_device_at(i); i++)
+        check_trace(test_device_at(i), 2);
 }
 
 /* What one executor stores another loads, of another program and another order of values. */
@@ -501,6 +596,7 @@ int main(void)
         cmocka_unit_test(test_two_inboxes),      cmocka_unit_test(test_sums_over_images),
         cmocka_unit_test(test_rounds_and_state), cmocka_unit_test(test_rounds_by_state_alone),
         cmocka_unit_test(test_profile),          cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_many_images),      cmocka_unit_test(test_trace),
     };
 
     return cmocka_run_group_tests_name("executor", tests, NULL, NULL);
