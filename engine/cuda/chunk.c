@@ -1,8 +1,40 @@
 #include "engine/cuda/chunk.h"
 #include "engine/cuda/cuda_device.h"
+#include "engine/program.h"
 
-static void *place(const struct span *span, const struct chunk_memory *memory, int first)
+enum { VECTOR_BYTES = 16 };
+
+/* Whether a value is images in one of the boxes. */
+static bool is_boxed(const struct plan *plan, int value, enum memory box)
 {
+    return plan->locations[value].memory == box &&
+           program_value(plan->program, value)->shape.batched;
+}
+
+static size_t row_bytes(const struct plan *plan, int value)
+{
+    return plan->locations[value].count * dtype_size(plan->locations[value].dtype);
+}
+
+struct chunk chunk_at(const struct plan *plan, const struct cut *cut, int first)
+{
+    struct chunk chunk = {.cut = cut, .first = first};
+
+    for (int i = 0; i < plan->n_values; i++) {
+        if (is_boxed(plan, i, MEMORY_INBOX) || is_boxed(plan, i, MEMORY_OUTBOX))
+            chunk.staged |= (size_t)first * row_bytes(plan, i) % VECTOR_BYTES != 0;
+    }
+    return chunk;
+}
+
+static void *place(const struct span *span, const struct chunk_memory *memory,
+                   const struct chunk *chunk)
+{
+    bool boxed = span->memory == MEMORY_INBOX || span->memory == MEMORY_OUTBOX;
+    int first = chunk->first;
+
+    if (chunk->staged && boxed && span->stride > 0)
+        return memory->staging + memory->staging_offsets[span->value];
     switch (span->memory) {
     case MEMORY_NONE:
         return NULL;
@@ -36,15 +68,38 @@ static int enqueue_step(const struct chunk *chunk, const struct step *step,
     int rc = 0;
 
     for (int i = 0; i < step->n_inputs; i++)
-        in[i] = place(&step->inputs[i], memory, chunk->first);
+        in[i] = place(&step->inputs[i], memory, chunk);
     for (int i = 0; i < step->n_outputs; i++)
         out[i] = state && step->outputs[i].memory == MEMORY_STATE
                      ? state
-                     : place(&step->outputs[i], memory, chunk->first);
+                     : place(&step->outputs[i], memory, chunk);
     if (step->cleared_bytes && chunk->first == 0)
         rc =
             cuda_check(cudaMemsetAsync(out[0], 0, step->cleared_bytes, stream), "clear a sum", err);
     return rc < 0 ? rc : step->kernel->ops->run(step->kernel, 0, 0, &args, err);
+}
+
+/* Copies the rows of a staged chunk from the inbox, or to the outbox. */
+static int stage(const struct chunk *chunk, const struct chunk_memory *memory, enum memory box,
+                 cudaStream_t stream, struct error *err)
+{
+    const struct plan *plan = memory->plan;
+    bool in = box == MEMORY_INBOX;
+    int rc = 0;
+
+    for (int i = 0; i < plan->n_values && chunk->staged && rc == 0; i++) {
+        size_t bytes = row_bytes(plan, i);
+        char *staged = memory->staging + memory->staging_offsets[i];
+        char *rows = (in ? memory->inbox : memory->outbox) + plan->locations[i].offset +
+                     (size_t)chunk->first * bytes;
+
+        if (is_boxed(plan, i, box))
+            rc = cuda_check(cudaMemcpyAsync(in ? staged : rows, in ? rows : staged,
+                                            (size_t)chunk->cut->size * bytes,
+                                            cudaMemcpyDeviceToDevice, stream),
+                            "copy rows", err);
+    }
+    return rc;
 }
 
 static int mark(const cudaEvent_t *marks, int i, cudaStream_t stream, struct error *err)
@@ -55,14 +110,16 @@ static int mark(const cudaEvent_t *marks, int i, cudaStream_t stream, struct err
 int chunk_enqueue(const struct chunk *chunk, const struct chunk_memory *memory, cudaStream_t stream,
                   const cudaEvent_t *marks, struct error *err)
 {
-    int n = chunk->cut->n_steps, rc = mark(marks, 0, stream, err);
+    int n = chunk->cut->n_steps, rc = stage(chunk, memory, MEMORY_INBOX, stream, err);
 
+    if (rc == 0)
+        rc = mark(marks, 0, stream, err);
     for (int i = 0; i < n && rc == 0; i++) {
         rc = enqueue_step(chunk, &chunk->cut->steps[i], memory, NULL, stream, err);
         if (rc == 0)
             rc = mark(marks, i + 1, stream, err);
     }
-    return rc;
+    return rc < 0 ? rc : stage(chunk, memory, MEMORY_OUTBOX, stream, err);
 }
 
 int chunk_rehearse(const struct chunk *chunk, const struct chunk_memory *memory, void *instead,

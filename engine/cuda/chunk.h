@@ -8,9 +8,16 @@
 #include "engine/cuda/cuda_kernels.h"
 #include "engine/plan_steps.h"
 
+enum { CHUNK_ALIGNMENT = 256 }; /* of all that a kernel reads or writes; vectors need 16 */
+
 /* Where values lie; all of it on the device. */
 struct chunk_memory {
+    const struct plan *plan;
     char *inbox, *outbox, *arena;
+    /* A chunk may begin in the boxes where vectors cannot be read. It has its rows here: value after
+     * value, offsets [n_values]. */
+    char *staging;
+    const size_t *staging_offsets;
     void *const *states; /* [n_values] of the program */
     /* [n_values] or NULL. Where a value has memory of its own, it is not in the arena: so the simulated
      * device sees who reads or writes past an end. */
@@ -20,8 +27,12 @@ struct chunk_memory {
 struct chunk {
     const struct cut *cut;
     int first; /* image */
+    bool staged;
     cudaGraphExec_t graph;
 };
+
+/* A chunk of the plan's, to be captured. */
+struct chunk chunk_at(const struct plan *plan, const struct cut *cut, int first);
 
 /* Enqueues the steps of a chunk. marks: n_steps + 1 events, recorded before each step and after the
  * last; NULL: none. 0 or -EIO. */

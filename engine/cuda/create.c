@@ -27,11 +27,13 @@ void cuda_executor_destroy(struct executor *executor)
     cuda_memory_destroy(device, e->memory.inbox);
     cuda_memory_destroy(device, e->memory.outbox);
     cuda_memory_destroy(device, e->memory.arena);
+    cuda_memory_destroy(device, e->memory.staging);
     cuda_pinned_destroy(device, e->inboxes[0]);
     cuda_pinned_destroy(device, e->inboxes[1]);
     cuda_pinned_destroy(device, e->outbox);
     free(e->states);
     free(e->apart);
+    free(e->staging_offsets);
     free(e->is_slot);
     free(e->chunks);
     free(e->labels);
@@ -85,6 +87,30 @@ static int allocate_arena(struct cuda_executor *e, struct error *err)
             bytes = plan->cuts[i].arena_bytes;
     }
     return allocate(e, bytes, &e->memory.arena, err);
+}
+
+/* Room for the rows of the largest chunk, where one of them is staged. */
+static int allocate_staging(struct cuda_executor *e, struct error *err)
+{
+    const struct plan *plan = e->plan;
+    size_t bytes = 0;
+    bool needed = false;
+
+    for (int i = 0; i < e->n_chunks; i++)
+        needed |= e->chunks[i].staged;
+    e->staging_offsets = calloc((size_t)plan->n_values + 1, sizeof(*e->staging_offsets));
+    if (!e->staging_offsets)
+        return error_set(err, -ENOMEM, "out of memory for the rows of a plan");
+    for (int i = 0; i < plan->n_values; i++) {
+        const struct location *at = &plan->locations[i];
+        size_t rows = (size_t)plan->cuts[0].size * at->count * dtype_size(at->dtype);
+
+        e->staging_offsets[i] = bytes;
+        if (at->memory == MEMORY_INBOX || at->memory == MEMORY_OUTBOX)
+            bytes += (rows + CHUNK_ALIGNMENT - 1) / CHUNK_ALIGNMENT * CHUNK_ALIGNMENT;
+    }
+    e->memory.staging_offsets = e->staging_offsets;
+    return needed ? allocate(e, bytes, &e->memory.staging, err) : 0;
 }
 
 /* Memory of its own for each value of the arena, as large as the largest cut needs it. */
@@ -213,6 +239,7 @@ int cuda_executor_create(const struct plan *plan, struct state *state, struct ex
     if (!e)
         return error_set(err, -ENOMEM, "out of memory for an executor");
     e->plan = plan;
+    e->memory.plan = plan;
     e->cuda = (struct cuda_device *)plan->device;
     rc = allocate_boxes(e, err);
     if (rc == 0)
@@ -225,6 +252,8 @@ int cuda_executor_create(const struct plan *plan, struct state *state, struct ex
         rc = fill_idle_slots(e, err);
     if (rc == 0)
         rc = list_chunks(e, err);
+    if (rc == 0)
+        rc = allocate_staging(e, err);
     if (rc == 0)
         rc = rehearse(e, err);
     for (int i = 0; i < e->n_chunks && rc == 0; i++)

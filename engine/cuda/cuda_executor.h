@@ -22,7 +22,8 @@ struct cuda_executor {
     char *inboxes[2], *outbox; /* of the host, pinned */
     int filling;               /* the inbox that the caller fills */
     struct chunk_memory memory;
-    void **states, **apart; /* what memory reads */
+    void **states, **apart;  /* what memory reads ... */
+    size_t *staging_offsets; /* ... too */
     /* For rows without an image: the slot of the state that is kept for them, on the device as often as
      * there are rows, and the inputs that it is an element of. */
     char *idle_slots;

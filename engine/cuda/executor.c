@@ -36,7 +36,7 @@ static int find_chunk(struct cuda_executor *e, const struct cut *cut, int first)
         if (e->chunks[i].cut == cut && e->chunks[i].first == first)
             return i;
     }
-    e->chunks[e->n_chunks] = (struct chunk){.cut = cut, .first = first};
+    e->chunks[e->n_chunks] = chunk_at(e->plan, cut, first);
     return e->n_chunks++;
 }
 
