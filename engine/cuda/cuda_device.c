@@ -43,8 +43,8 @@ static void cuda_close(struct device *device)
 
     if (!cuda)
         return;
-    if (cuda_enter(cuda, NULL) == 0)
-        cudnn_device_destroy(cuda->cudnn);
+    cuda_enter(cuda, NULL);
+    cudnn_device_destroy(cuda->cudnn);
     if (cuda->stream)
         cudaStreamDestroy(cuda->stream);
     free(cuda);

@@ -79,8 +79,10 @@ int cuda_memory_create(struct device *device, size_t bytes, void **out, struct e
 
 void cuda_memory_destroy(struct device *device, void *memory)
 {
-    if (memory && cuda_enter(cuda_device(device), NULL) == 0)
-        cudaFree(memory);
+    if (!memory)
+        return;
+    cuda_enter(cuda_device(device), NULL); /* of a lost device, too, memory is given back */
+    cudaFree(memory);
 }
 
 /* Waits, since the host's memory may change or be freed when the caller goes on. */
@@ -144,6 +146,8 @@ int cuda_pinned_create(struct device *device, size_t bytes, void **out, struct e
 
 void cuda_pinned_destroy(struct device *device, void *memory)
 {
-    if (memory && cuda_enter(cuda_device(device), NULL) == 0)
-        cudaFreeHost(memory);
+    if (!memory)
+        return;
+    cuda_enter(cuda_device(device), NULL);
+    cudaFreeHost(memory);
 }

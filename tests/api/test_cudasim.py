@@ -1,0 +1,43 @@
+"""The daemon on the simulated GPU: what it serves, and how it ends when the GPU is lost or too small."""
+import os
+
+import pytest
+import requests
+from softdiffd import PATIENCE_S
+
+DEVICE = ("--device", "cudasim", "--slots", "4")
+
+
+@pytest.fixture(autouse=True)
+def simulated(build_dir):
+    if not (build_dir / "tests/cudasim/softdiff-cudasim.so").exists():
+        pytest.skip("built without CUDA")
+
+
+def test_an_image_has_the_same_bytes_in_any_company(start):
+    daemon = start(*DEVICE)
+    assert daemon.get("/v1/capabilities").json()["device"].startswith("simulated ")
+    alone = daemon.png(seed=6, nfe=2)
+    assert alone == daemon.pngs(seed=4, nfe=2, n=4)[2]
+    assert alone == daemon.pngs(seed=6, nfe=2, n=3)[0]
+    daemon.stop()
+
+
+def test_a_gpu_that_is_lost_ends_the_daemon(start, tmp_path):
+    """An error that never passes: the request fails, /livez says so, and the process ends."""
+    broken = tmp_path / "broken"
+    daemon = start(*DEVICE, env=os.environ | {"CUDASIM_BROKEN": str(broken)})
+    assert requests.get(daemon.admin + "/livez", timeout=PATIENCE_S).status_code == 200
+    broken.touch()
+    assert daemon.post({"seed": 1, "nfe": 2}).status_code == 500
+    answer = requests.get(daemon.admin + "/livez", timeout=PATIENCE_S)
+    assert answer.status_code == 503 and answer.json()["state"] == "failed"
+    assert daemon.wait_for_exit() == 76
+    assert any("event=device_failed status=76" in line for line in daemon.log)
+
+
+def test_a_gpu_that_is_too_small_says_what_is_missing(start):
+    daemon = start(*DEVICE, wait=False, env=os.environ | {"CUDASIM_MEMORY_MIB": "1"})
+    failed = daemon.wait_for_log("event=load_failed error=(.*)")[1]
+    assert "out of memory of the GPU: " in failed and " MiB more are needed, " in failed
+    assert daemon.wait_for_exit() == 1
