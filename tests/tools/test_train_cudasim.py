@@ -1,0 +1,39 @@
+"""softdiff-train on the simulated GPU: the same training as on a processor."""
+import json
+
+import pytest
+import safetensors_file
+
+
+@pytest.fixture(autouse=True)
+def simulated(build_dir):
+    if not (build_dir / "tests/cudasim/softdiff-cudasim.so").exists():
+        pytest.skip("built without CUDA")
+
+
+def lines(trainer, name):
+    return [json.loads(line) for line in (trainer.folder / name / "log.jsonl").read_text().splitlines()]
+
+
+def test_a_training_is_that_of_a_processor(trainer):
+    for name, device in (("host", "cpu"), ("gpu", "cudasim")):
+        done = trainer(name, "--device", device, "--precision", "fp32", "--steps", 3)
+        assert done.returncode == 0, done.stderr
+    for host, gpu in zip(lines(trainer, "host"), lines(trainer, "gpu"), strict=True):
+        assert gpu["loss"] == pytest.approx(host["loss"], rel=1e-4)
+        assert gpu["grad_norm"] == pytest.approx(host["grad_norm"], rel=1e-4)
+
+
+def test_a_training_resumes_exactly_in_bf16(trainer):
+    """Which is also what it takes by itself: fp16 would lose gradients, and is refused."""
+    done = trainer("through", "--device", "cudasim", "--steps", 4)
+    assert done.returncode == 0 and "precision=bf16" in done.stderr, done.stderr
+    for steps in (2, 4):
+        done = trainer("parts", "--device", "cudasim", "--steps", steps)
+        assert done.returncode == 0, done.stderr
+    through, _ = safetensors_file.read(trainer.folder / "through" / "state.safetensors")
+    parts, _ = safetensors_file.read(trainer.folder / "parts" / "state.safetensors")
+    for name, values in through.items():
+        assert values.tobytes() == parts[name].tobytes(), name
+    done = trainer("half", "--device", "cudasim", "--precision", "fp16")
+    assert done.returncode == 1 and "training in fp16 loses gradients" in done.stderr
