@@ -16,6 +16,7 @@
 #include <string.h>
 
 enum { CHUNK_BYTES_MAX = 8 << 20, CHUNKS_MAX = 1000, SIGNATURE_BYTES = 8 };
+enum { LIBPNG_BYTES_MAX = CHUNK_BYTES_MAX + (1 << 20) }; /* also more than any row has */
 
 /* Chromaticities of sRGB: white, red, green, blue. */
 static const double srgb[8] = {0.3127, 0.3290, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06};
@@ -55,13 +56,19 @@ static void on_read(png_structp png, png_bytep bytes, png_size_t n)
     r->left -= n;
 }
 
-static png_voidp on_malloc(png_structp png, png_alloc_size_t size)
+static void *need(struct reader *r, size_t size)
 {
-    struct reader *r = png_get_mem_ptr(png);
     void *memory = malloc(size);
 
     r->out_of_memory = r->out_of_memory || !memory;
     return memory;
+}
+
+/* libpng only warns of chunks beyond png_set_chunk_malloc_max(), and clears as many bytes as one says
+ * that it has, 2 GB in a file of a hundred. */
+static png_voidp on_malloc(png_structp png, png_alloc_size_t size)
+{
+    return size <= LIBPNG_BYTES_MAX ? need(png_get_mem_ptr(png), size) : NULL;
 }
 
 static void on_free(png_structp png, png_voidp memory)
@@ -71,7 +78,7 @@ static void on_free(png_structp png, png_voidp memory)
 
 static void *need_memory(struct reader *r, size_t size)
 {
-    void *memory = on_malloc(r->png, size);
+    void *memory = need(r, size);
 
     if (!memory)
         png_error(r->png, "out of memory");

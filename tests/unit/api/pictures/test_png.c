@@ -10,6 +10,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <cmocka.h>
 
 static const struct png_note seed_1 = {"softdiff:params", "{\"seed\":1}", false};
@@ -173,12 +174,44 @@ static void test_refuses(void **state)
                      -EINVAL);
 }
 
+static long peak_kib(void)
+{
+    struct rusage usage;
+
+    assert_int_equal(getrusage(RUSAGE_SELF, &usage), 0);
+    return usage.ru_maxrss;
+}
+
+/* A chunk that says it has 2 GB, in a file of a hundred bytes. */
+static void test_long_chunks(void **state)
+{
+    static const char kinds[][5] = {"tEXt", "zTXt", "iTXt", "iCCP", "eXIf",
+                                    "sPLT", "sCAL", "pCAL", "PLTE", "abCd"};
+    enum { HEADER = 33 }; /* signature and IHDR */
+    uint8_t pixels[12] = {0}, *file, *rgb;
+    long before = peak_kib();
+    size_t size;
+
+    assert_int_equal(png_encode(2, 2, 3, pixels, NULL, 0, &file, &size, NULL), 0);
+    assert_true(size >= HEADER + 8);
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        int w, h;
+
+        memcpy(file + HEADER, "\x7e\0\0\x03", 4);
+        memcpy(file + HEADER + 4, kinds[i], 4);
+        assert_int_equal(picture_decode(file, size, SIZE_MAX, &w, &h, &rgb, NULL), -EINVAL);
+        if (peak_kib() - before > 64 << 10)
+            fail_msg("\"%s\" makes the decoder use %ld KiB", kinds[i], peak_kib() - before);
+    }
+    free(file);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip), cmocka_unit_test(test_text_is_stored),
         cmocka_unit_test(test_types),      cmocka_unit_test(test_damage),
-        cmocka_unit_test(test_refuses),
+        cmocka_unit_test(test_refuses),    cmocka_unit_test(test_long_chunks),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
