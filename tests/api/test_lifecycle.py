@@ -10,11 +10,12 @@ import time
 
 import pytest
 import requests
-from softdiffd import Daemon, read_all, wait_until
+from softdiffd import PATIENCE_S, Daemon, read_all, wait_until
 
 LONG = {"seed": 1, "nfe": 10000}
 # With the model "slow": a few evaluations per second, as a test needs that acts meanwhile.
 SLOW = ("--device", "reference", "--slots", "2")
+PATIENCE = f"{PATIENCE_S}s"
 
 
 @pytest.fixture
@@ -73,7 +74,8 @@ def test_healthcheck_of_a_silent_daemon(run):
 @pytest.mark.threads
 def test_drain_under_load(start, number):
     """Every request that was accepted is answered; then the daemon ends with 0."""
-    daemon = start(*SLOW, "--drain-timeout", "60s", models=("slow",))
+    daemon = start(*SLOW, "--drain-timeout", PATIENCE, "--request-timeout", PATIENCE,
+                   models=("slow",))  # fmt: skip
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         work = [pool.submit(daemon.post, {"seed": i, "nfe": 1, "n": 1 + i % 2}) for i in range(8)]
         daemon.wait_for_queue(lambda q: len(q["requests"]) == 8, "all requests")

@@ -1,6 +1,7 @@
 """Memory stays where it is, however many images go through."""
 import concurrent.futures
 import itertools
+import os
 import pathlib
 import re
 
@@ -103,6 +104,41 @@ def test_no_kind_of_exchange_leaves_anything(start):
     daemon.stop()
     for connection in held:
         connection.close()
+
+
+REQUESTS = 300
+
+
+def exchange(daemon, i):
+    """The i-th of many requests of every kind: samples, raw bytes, pictures by address, others."""
+    if i % 3 == 0:
+        body, accept, status = BODIES[i // 3 % len(BODIES)]
+        assert daemon.post(body, accept=accept).status_code == status
+    elif i % 3 == 1:
+        data, waits = EXCHANGES[i // 3 % len(EXCHANGES)]
+        with daemon.connect() as connection:
+            connection.sendall(data)
+            if waits:
+                read_all(connection)
+    else:
+        path = ["/v1/models/faces/samples/%d.png?nfe=2" % (i % 7), "/v1/capabilities", "/",
+                "/openapi.json", "/v1/models/none/samples/1.png"][i // 3 % 5]  # fmt: skip
+        assert daemon.get(path).status_code == (404 if "none" in path else 200)
+        assert requests.get(daemon.admin + ["/metrics", "/v1/queue"][i % 2]).status_code == 200
+
+
+@pytest.mark.sanitizers
+def test_no_leak_after_many_requests(start):
+    """In a build with the leak sanitizer, which tells that it has looked: the daemon has come to the
+    end of main()."""
+    options = os.environ.get("LSAN_OPTIONS", "") + ":log_threads=1"
+    daemon = start("--max-nfe", "10000", "--header-timeout", "500ms",
+                   env=os.environ | {"LSAN_OPTIONS": options})  # fmt: skip
+    sanitized = is_sanitized(daemon)
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        list(pool.map(exchange, itertools.repeat(daemon), range(REQUESTS)))
+    daemon.stop()
+    assert any("==Processing thread " in line for line in daemon.log) == sanitized
 
 
 @pytest.mark.slow

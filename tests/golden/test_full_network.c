@@ -64,7 +64,9 @@ static void fill(const struct parameters *parameters, int k, float *weights)
     } else if (strcmp(leaf, "W") == 0) {
         scale = sqrt(3.0 / shape->dims[0]);
     } else {
-        scale = sqrt(3.0 / (double)(n / (size_t)shape->dims[0]));
+        size_t fan_in = n / (size_t)shape->dims[0];
+
+        scale = sqrt(3.0 / (double)fan_in);
     }
     for (size_t i = 0; i < n; i++)
         values[i] = (float)(shift + scale * recipe((uint64_t)k, i));

@@ -405,8 +405,10 @@ static void test_resampling(void **state)
 static void check_positional(const struct place *place, const float *actual, const float *y,
                              const float *t, int n, int dim)
 {
+    int half = dim / 2;
+
     for (int i = 0; i < n * dim; i++) {
-        double frequency = exp(-(i % (dim / 2)) * log(10000) / (dim / 2 - 1));
+        double frequency = exp(-(i % half) * log(10000) / (half - 1));
         double step = t[i / dim] * frequency * 0x1p-23;
 
         golden_close_to("positional", place, &actual[i], &y[i], 1, fmax(1e-5, step));

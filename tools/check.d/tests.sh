@@ -45,7 +45,9 @@ meson_tests() {
 
 # python_tests FOLDER [MARK]: those with the mark, or all; the slow ones with --slow only.
 python_tests() {
-    local marks=${2-}
+    local marks=${2-} patience=1
+    [ "$1" = build ] || patience=8
     [ -n "$slow" ] || marks="not slow${marks:+ and $marks}"
-    .venv/bin/python -m pytest tests --build-dir "$1" --junitxml "$results" -m "$marks"
+    PATIENCE=$patience .venv/bin/python -m pytest tests --build-dir "$1" --junitxml "$results" \
+        --timeout $((120 * patience)) -m "$marks"
 }

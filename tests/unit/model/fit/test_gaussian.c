@@ -71,7 +71,7 @@ static void unmake(struct given *g)
 static struct gaussian_result run(struct given *g, int sampler, int nfe)
 {
     static struct sampler_row rows[NFE_MAX];
-    struct gaussian_result result;
+    struct gaussian_result result = {0};
     struct error err = {""};
 
     if (sampler_table((enum sampler)sampler, &g->f, nfe, rows, &err) < 0 ||
