@@ -21,7 +21,7 @@ def listing(*arguments):
             (line.split(" ", 1) for line in text.splitlines())]
 
 
-@pytest.mark.parametrize("arguments, n", [((), 12), (("--slow",), 26)])
+@pytest.mark.parametrize("arguments, n", [((), 12), (("--slow",), 26), (("--golden",), 2)])
 def test_the_stages(arguments, n):
     stages = listing(*arguments)
     assert len(stages) == n
@@ -29,7 +29,7 @@ def test_the_stages(arguments, n):
     for least, name in stages:
         assert least >= (100 if name == "C tests threads"
                          else 1000 if "C tests" in name or "Debian" in name
-                         else 5 if "tests" in name else 1)
+                         else 5 if "tests" in name or "golden" in name else 1)
 
 
 def junit(n_passed, n_skipped=0, n_failed=0):

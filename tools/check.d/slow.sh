@@ -15,11 +15,11 @@ fuzzers() {
     meson_tests "$1" --suite fuzz
 }
 
-# coverage FOLDER: by what is not slow.
+# coverage FOLDER: by what is not slow. What a counter in every line costs is no test's business.
 coverage() {
     needs gcovr || return
     find "$1" -name '*.gcda' -delete
-    slow='' meson_tests "$1" || return
+    slow='' meson_tests "$1" --no-suite times || return
     slow='' python_tests "$1" || return
     # shellcheck disable=SC2154 # set by stage(); the figure is the result
     rm -f "$results"

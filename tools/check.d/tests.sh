@@ -1,11 +1,11 @@
 # shellcheck shell=bash
 # For tools/check: stages that build and test.
 
+# python_packages VENV FOLDER: what the folder's requirements.txt lists.
 python_packages() {
-    cmp -s tests/requirements.txt .venv/requirements.txt && return
-    rm -rf .venv && python3 -m venv .venv &&
-        .venv/bin/pip install -q -r tests/requirements.txt &&
-        cp tests/requirements.txt .venv/requirements.txt
+    cmp -s "$2/requirements.txt" "$1/requirements.txt" && return
+    rm -rf "$1" && python3 -m venv "$1" && "$1/bin/pip" install -q -r "$2/requirements.txt" &&
+        cp "$2/requirements.txt" "$1/requirements.txt"
 }
 
 cuda_compiler() {

@@ -1,0 +1,118 @@
+"""Networks and their modules, forward and backward, in float64."""
+
+import functools
+import json
+
+import jax
+import jax.numpy as jnp
+import network as net
+import numpy as np
+from vectors import DATA, golden, read
+
+# Differences of float32 that the committed numbers have from exact ones, with a margin.
+PHI, GRADIENT, GRADIENT_FLOOR = 1e-4, 5e-4, 1e-4
+
+
+def doubles(tensors):
+    return {key: jnp.asarray(value, jnp.float64) for key, value in tensors.items()}
+
+
+def uniforms(n, k):
+    """In [-1,1), by a formula that is exact in every language: tests/golden/data/README.md, 8."""
+    i = np.arange(n, dtype=np.uint64)
+    z = i + np.uint64((0x50F7D1FF + k) << 32) + np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ z >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ z >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
+    z ^= z >> np.uint64(31)
+    return (z >> np.uint64(40)).astype(np.float64) * 2.0**-23 - 1
+
+
+def recipe(name, shape, k):
+    """A weight."""
+    u = uniforms(int(np.prod(shape)), k)
+    leaf = name.rsplit(".", 1)[-1]
+    if len(shape) == 1:
+        scale, shift = (16 * np.sqrt(3), 0) if leaf == "W" else (0.2, leaf == "weight")
+    else:
+        scale, shift = np.sqrt(3 / (shape[0] if leaf == "W" else np.prod(shape[1:]))), 0
+    return (shift + scale * u).astype(np.float32).reshape(shape)
+
+
+def weights(name):
+    """They are made by the recipe, in the order of the file."""
+    file = golden(f"{name}.weights")
+    names = [key for key in file if key != "sigmas"]
+    return {key: recipe(key, file[key].shape, k) for k, key in enumerate(names)}
+
+
+def with_tolerance(gradients):
+    """Each relative to its largest value, with a floor for those that are next to nothing."""
+    largest = {key: float(np.abs(value).max()) for key, value in gradients.items()}
+    floor = GRADIENT_FLOOR * max(largest.values())
+    return {key: (value, GRADIENT * max(largest[key], floor)) for key, value in gradients.items()}
+
+
+def whole(name, config):
+    """The files NAME.io and NAME.acts."""
+    io, p = golden(f"{name}.io"), doubles(golden(f"{name}.weights"))
+    sigmas = p.pop("sigmas", None)
+    x, time_cond, cotangent = (jnp.asarray(io[key], jnp.float64)
+                               for key in ("x", "time_cond", "cotangent"))
+
+    def run(p, x):
+        return net.ncsnpp(p, config, x, time_cond)
+
+    phi, backward, acts = jax.vjp(run, p, x, has_aux=True)
+    of_p, of_x = backward(cotangent)
+    of_p.pop("all_modules.0.W", None)  # is not trained
+    scale = time_cond if config["fourier"] else sigmas[time_cond.astype(int)]
+    score = phi / scale[:, None, None, None]
+    gradients = with_tolerance({f"grad.{key}": value for key, value in of_p.items()})
+    made = {"phi": (phi, PHI), "loss": ([(phi * cotangent).sum()], 1e-2),
+            "score": (score, float(PHI / scale.min())), **gradients,
+            "grad.x": with_tolerance({"grad.x": of_x})["grad.x"]}  # fmt: skip
+    if config["fourier"]:
+        made["phi_f64"] = (phi, 1e-12)
+    return made, {f"act.{i:02}": (value, PHI) for i, value in enumerate(acts)}
+
+
+def full_celeba64():
+    """Weights, their sums and the statistics of every module."""
+    file = golden("full_celeba64_pos.io")
+    rows = json.loads((DATA / "full_celeba64_pos.manifest.json").read_text())["tensors"]
+    p, faults = {}, 0
+    for row in rows:
+        values = recipe(row["name"], row["shape"], row["k"])
+        faults += not np.allclose(values.reshape(-1)[:3], row["first"])
+        faults += abs(values.sum(dtype=np.float64) - row["sum"]) > 1e-6 * max(1, abs(row["sum"]))
+        p[row["name"]] = jnp.asarray(values, jnp.float64)
+    assert faults == 0, f"{faults} lines of the manifest differ"
+    x = (uniforms(file["x"].size, 9002).reshape(file["x"].shape) + 1) / 2
+    run = jax.jit(functools.partial(net.ncsnpp, config=net.CELEBA64))
+    phi, acts = run(p, x=jnp.asarray(x.astype(np.float32), jnp.float64),
+                    time_cond=jnp.asarray(file["time_cond"], jnp.float64))
+    stats = []
+    for i, value in enumerate(np.asarray(act).reshape(-1) for act in acts):
+        stats.append([i, value.mean(), value.std(ddof=1), np.abs(value).max(), *value[:4]])
+    return {"x": x, "phi": (phi, PHI), "phi_f64": (phi, 1e-11), "module_stats": (stats, 1e-3)}
+
+
+def squeezenet():
+    """The mean of what the last fire module gives; from RGB bytes."""
+    p = doubles(read(DATA.parent.parent.parent / "model/zoo/squeezenet11.safetensors"))
+    x = jnp.asarray(golden("squeezenet11")["input"], jnp.float64)[..., ::-1]
+    x = jnp.transpose(x - jnp.array([103.939, 116.779, 123.68]), (0, 3, 1, 2))
+
+    def pool(x):
+        return jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (1, 1, 3, 3), (1, 1, 2, 2), "VALID")
+
+    def relu_conv(name, x, **options):
+        return jax.nn.relu(net.conv(p, name, x, **options))
+
+    x = pool(relu_conv("conv1", x, stride=2, pad=(0, 0)))
+    for fire in range(2, 10):
+        squeezed = relu_conv(f"fire{fire}.squeeze1x1", x)
+        x = jnp.concatenate([relu_conv(f"fire{fire}.expand{k}x{k}", squeezed) for k in (1, 3)], 1)
+        if fire in (3, 5):
+            x = pool(x)
+    return {"fire9_mean": (x.mean(axis=(2, 3)), 6e-5)}

@@ -1,0 +1,67 @@
+"""Golden files as NumPy arrays, and the comparison of what was remade with what is committed."""
+
+import json
+import pathlib
+import struct
+
+import numpy as np
+
+DATA = pathlib.Path(__file__).resolve().parent.parent / "data"
+DTYPES = {"F32": "<f4", "F64": "<f8", "I64": "<i8", "U8": "u1"}
+
+
+def read(path):
+    """A dictionary from names to arrays."""
+    data = path.read_bytes()
+    (length,) = struct.unpack_from("<Q", data)
+    header = json.loads(data[8 : 8 + length])
+    tensors = {}
+    for name, entry in header.items():
+        if name != "__metadata__":
+            first, last = entry["data_offsets"]
+            values = np.frombuffer(data[8 + length + first : 8 + length + last],
+                                   DTYPES[entry["dtype"]])
+            tensors[name] = values.reshape(entry["shape"])
+    return tensors
+
+
+def golden(name):
+    return read(DATA / f"{name}.safetensors")
+
+
+class Comparison:
+    """Counts. given: tensors of a file that are drawn, not computed, or are covered elsewhere."""
+
+    def __init__(self):
+        self.passed = self.failed = 0
+
+    def file(self, name, made, given=(), tolerance=1e-5):
+        """made: name to an array, or to (array, tolerance); each tensor of the file that is not given
+        must be there. The tolerance is that of the largest difference."""
+        committed = golden(name)
+        worst = 0.0
+        missing = set(committed) - set(made) - set(given)
+        unknown = set(made) - set(committed)
+        faults = [f"{key} was not made" for key in sorted(missing)]
+        faults += [f"{key} is in no file" for key in sorted(unknown)]
+        for key in sorted(set(made) & set(committed)):
+            values, limit = made[key] if isinstance(made[key], tuple) else (made[key], tolerance)
+            values, want = np.asarray(values, np.float64), committed[key].astype(np.float64)
+            if values.shape != want.shape:
+                faults.append(f"{key} has the shape {values.shape}, not {want.shape}")
+                continue
+            error = float(np.max(np.abs(values - want), initial=0.0))
+            worst = max(worst, error / limit)
+            if not error <= limit:
+                faults.append(f"{key} differs by {error:.3g}, more than {limit:.3g}")
+            else:
+                self.passed += 1
+        self.failed += len(faults)
+        print(f"{name}: {len(made)} tensors made, {len(given)} given, the worst difference is "
+              f"{worst:.2g} of what is allowed")
+        for fault in faults:
+            print(f"    {fault}")
+
+    def finish(self):
+        print(f"{self.passed} passed, {self.failed} failed")
+        return self.failed > 0
