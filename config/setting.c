@@ -115,7 +115,7 @@ static int set_choice(struct settings *s, const struct setting *setting, const c
     return 0;
 }
 
-static bool name_is_good(const char *name, size_t n)
+bool setting_is_name(const char *name, size_t n)
 {
     if (n == 0 || n > SETTINGS_NAME_BYTES || !isalnum((unsigned char)name[0]))
         return false;
@@ -130,7 +130,7 @@ static int add_model(struct settings *s, const char *name, size_t name_size, con
 {
     struct settings_model *model;
 
-    if (!name_is_good(name, name_size))
+    if (!setting_is_name(name, name_size))
         return error_set(err, -EINVAL,
                          "\"%.*s\" is not a model name; expected 1 to %d letters, digits, \".\", "
                          "\"_\" or \"-\"",
@@ -223,7 +223,7 @@ int setting_set_text(struct settings *s, const struct setting *setting, const ch
         snprintf(text_field(s, setting), SETTINGS_PATH_BYTES, "%s", text);
         return 0;
     case SETTING_NAME:
-        if (!name_is_good(text, strlen(text)))
+        if (!setting_is_name(text, strlen(text)))
             return error_set(err, -EINVAL, "\"%s\" is not a name", text);
         snprintf(text_field(s, setting), SETTINGS_NAME_BYTES + 1, "%s", text);
         return 0;

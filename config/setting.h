@@ -6,6 +6,7 @@
 #ifndef CONFIG_SETTING_H
 #define CONFIG_SETTING_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct error;
@@ -33,6 +34,9 @@ struct setting {
     const char *choices;  /* "a|b|c" */
     const char *help;
 };
+
+/* Whether n bytes are a name as models have them. */
+bool setting_is_name(const char *name, size_t n);
 
 /* 0 or -EINVAL. */
 int setting_set_text(struct settings *s, const struct setting *setting, const char *text,

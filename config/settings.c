@@ -21,6 +21,8 @@ static const struct setting table[] = {
      "address of probes and the view of the queue"},
     {"model", SETTING_MODELS, FIELD(models), NULL, 0, 0, NULL,
      "NAME=PATH of a checkpoint; repeat for more, the first is the default"},
+    {"model-dir", SETTING_FILE, FIELD(model_dir), "", 0, 0, NULL,
+     "folder whose every NAME.safetensors is a model, behind those of --model"},
     {"device", SETTING_NAME, FIELD(device), "auto", 0, 0, NULL, "auto, cuda:N, cpu or reference"},
     {"precision", SETTING_CHOICE, FIELD(precision), "auto", 0, 0, "auto|fp32|bf16|fp16",
      "arithmetic; auto: the device's fastest"},

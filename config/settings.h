@@ -44,6 +44,7 @@ struct settings {
     char admin_listen[ADDRESS_TEXT_BYTES];
     int n_models;
     struct settings_model models[SETTINGS_MODELS_MAX];
+    char model_dir[SETTINGS_PATH_BYTES]; /* a folder of more, config/model_folder.h; "": none */
     char device[SETTINGS_NAME_BYTES + 1];
     char precision[SETTINGS_NAME_BYTES + 1];
     char choices[SETTINGS_PATH_BYTES]; /* a file; "": the tables that come with softdiff */

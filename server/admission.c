@@ -3,6 +3,7 @@
 #include "api/problem.h"
 #include "config/settings.h"
 #include "engine/base/error.h"
+#include "server/engine_model.h"
 #include "server/engine_thread.h"
 #include "server/job.h"
 
@@ -20,8 +21,7 @@ struct admission {
     const struct settings *settings;
     struct engine_thread *engine;
     struct samples_limits limits;
-    int n_images[SETTINGS_MODELS_MAX]; /* admitted and not yet taken back, per model */
-    double n_evaluations;              /* that these still need, at most */
+    double n_evaluations; /* that all that is admitted still needs, at most */
 };
 
 int admission_create(const struct settings *settings, struct engine_thread *engine,
@@ -75,9 +75,10 @@ static int jittered_retry_after_s(const struct admission *a)
     return (int)ceil((seconds < most_s ? seconds : most_s) * (1 + jitter));
 }
 
-int admission_check(const struct admission *a, int model, int n, struct problem *problem)
+int admission_check(const struct admission *a, const struct engine_model *model, int n,
+                    struct problem *problem)
 {
-    int room = a->settings->slots + a->settings->max_queue - a->n_images[model];
+    int room = a->settings->slots + a->settings->max_queue - model->n_images;
 
     if (n <= room)
         return 0;
@@ -90,12 +91,12 @@ int admission_check(const struct admission *a, int model, int n, struct problem 
 
 void admission_enter(struct admission *a, const struct job *job)
 {
-    a->n_images[job->model] += job->n;
+    job->model->n_images += job->n;
     a->n_evaluations += (double)job->n * job->nfe;
 }
 
 void admission_leave(struct admission *a, const struct job *job)
 {
-    a->n_images[job->model] -= job->n;
+    job->model->n_images -= job->n;
     a->n_evaluations -= (double)job->n * job->nfe;
 }

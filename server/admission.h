@@ -11,6 +11,7 @@
 #include "api/limits.h"
 
 struct admission;
+struct engine_model;
 struct engine_thread;
 struct error;
 struct job;
@@ -26,7 +27,8 @@ void admission_destroy(struct admission *a);
 const struct samples_limits *admission_limits(const struct admission *a);
 
 /* Whether a model takes on n more images. 0, or -EINVAL with a 503 in the problem. */
-int admission_check(const struct admission *a, int model, int n, struct problem *problem);
+int admission_check(const struct admission *a, const struct engine_model *model, int n,
+                    struct problem *problem);
 
 /* Counts a job that was let in, and out again once it holds no lane and no place in the queue. */
 void admission_enter(struct admission *a, const struct job *job);

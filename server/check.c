@@ -1,5 +1,6 @@
 #include "server/check.h"
 
+#include "config/model_folder.h"
 #include "config/settings.h"
 #include "engine/base/error.h"
 #include "engine/device.h"
@@ -49,9 +50,12 @@ static int check_model(struct device *device, const struct settings_model *setti
                        const struct generator_options *options, FILE *file, struct error *err)
 {
     struct engine_model m = {.checkpoint = NULL};
+    struct checkpoint *checkpoint;
     int rc;
 
-    rc = engine_model_load(device, setting, options, &m, err);
+    rc = engine_model_read(setting, &checkpoint, err);
+    if (rc == 0)
+        rc = engine_model_load(device, setting->name, checkpoint, options, &m, err);
     if (rc == 0)
         rc = engine_model_test(&m, err);
     if (rc == 0)
@@ -66,8 +70,9 @@ static int check_model(struct device *device, const struct settings_model *setti
 int check_settings(const struct settings *s, FILE *file, struct error *err)
 {
     struct generator_options options = {.lanes = s->slots, .nfe_max = s->max_nfe};
+    struct settings_model models[SETTINGS_MODELS_MAX];
     struct device *device = NULL;
-    int rc;
+    int n_models = 0, rc;
 
     rc = check_addresses(s, file, err);
     if (rc == 0)
@@ -76,8 +81,10 @@ int check_settings(const struct settings *s, FILE *file, struct error *err)
         rc = device_open(s->device, s->threads, s->choices, &device, err);
     if (rc == 0)
         rc = check_device(device, options.precision, file, err);
-    for (int i = 0; i < s->n_models && rc == 0; i++)
-        rc = check_model(device, &s->models[i], &options, file, err);
+    if (rc == 0)
+        rc = model_folder_list(s, models, &n_models, err);
+    for (int i = 0; i < n_models && rc == 0; i++)
+        rc = check_model(device, &models[i], &options, file, err);
     device_close(device);
     return rc;
 }

@@ -1,6 +1,7 @@
 #include "server/daemon.h"
 
 #include "api/limits.h"
+#include "config/model_folder.h"
 #include "config/settings.h"
 #include "engine/base/error.h"
 #include "engine/base/headroom.h"
@@ -9,6 +10,7 @@
 #include "server/drawing.h"
 #include "server/file_limit.h"
 #include "server/listener.h"
+#include "server/models.h"
 #include "server/permalinks.h"
 #include "server/picture_cache.h"
 #include "server/refusal.h"
@@ -74,6 +76,7 @@ static void finish(struct daemon *d)
     permalinks_destroy(d->permalinks);
     picture_cache_destroy(d->cache);
     drawings_destroy(d->drawings);
+    models_destroy(d->models);
     admission_destroy(d->admission);
     uv_close((uv_handle_t *)&d->wake, NULL);
     uv_close((uv_handle_t *)&d->sigterm, NULL);
@@ -88,7 +91,7 @@ static void on_drain_look(uv_timer_t *timer)
     uint64_t elapsed_ms = ms_since(d->drain_started_ns);
     uint64_t limit_ms = (uint64_t)d->settings->drain_timeout_ms;
 
-    if (drawings_in_progress(d->drawings) == 0) {
+    if (drawings_in_progress(d->drawings) == 0 && models_idle(d->models)) {
         if (listener_exchanges(d->public) == 0 || elapsed_ms > limit_ms + ANSWER_SENDING_MS)
             finish(d);
         return;
@@ -119,12 +122,20 @@ static void on_delay_over(uv_timer_t *timer)
     drain(timer->data);
 }
 
+/* What happened is in the log. */
+static void on_reloaded(void *arg, const struct problem *problem, const struct json_t *result)
+{
+    log_write(problem ? LOG_ERROR : LOG_INFO, "event=reloaded ok=%d", !problem);
+}
+
 static void on_signal(uv_signal_t *handle, int number)
 {
     struct daemon *d = handle->data;
 
     if (number == SIGHUP) { /* by default it would end the daemon without a drain */
-        log_write(LOG_INFO, "event=sighup text=%s", LOG_TEXT("nothing is read again"));
+        log_write(LOG_INFO, "event=sighup");
+        if (daemon_serves(d))
+            models_reload(d->models, on_reloaded, d);
         return;
     }
     if (d->phase < DAEMON_LEAVING) {
@@ -166,16 +177,18 @@ static void on_wake(uv_async_t *handle)
 {
     struct daemon *d = handle->data;
     struct engine_stats stats;
+    struct error error;
 
     if (d->phase == DAEMON_LOADING) {
         engine_thread_stats(d->engine, &stats);
-        if (stats.state == ENGINE_READY) {
+        if (stats.state == ENGINE_READY && models_begin(d->models, &error) == 0) {
             d->phase = DAEMON_READY;
             log_write(LOG_INFO, "event=ready device=%s models=%d slots=%d ms=%llu",
                       LOG_TEXT(engine_thread_device(d->engine)), stats.n_models, stats.slots,
                       (unsigned long long)ms_since(d->started_ns));
-        } else if (stats.state == ENGINE_FAILED) {
-            log_write(LOG_ERROR, "event=load_failed error=%s", LOG_TEXT(stats.error.text));
+        } else if (stats.state != ENGINE_LOADING) {
+            log_write(LOG_ERROR, "event=load_failed error=%s",
+                      LOG_TEXT(stats.state == ENGINE_FAILED ? stats.error.text : error.text));
             d->exit_status = 1;
             drain(d);
         }
@@ -183,6 +196,7 @@ static void on_wake(uv_async_t *handle)
     if (d->phase == DAEMON_READY)
         look_at_device(d);
     drawings_collect(d->drawings);
+    models_collect(d->models);
 }
 
 static void wake(void *arg)
@@ -210,13 +224,6 @@ static int hint(int rc, const char *flag, const char *variable, struct error *er
         error_set(err, rc, "%s; %s with %s ADDRESS:PORT or %s (port 0: any free one)", reason.text,
                   advice, flag, variable);
     return rc;
-}
-
-int daemon_has_models(const struct settings *s, struct error *err)
-{
-    if (s->n_models > 0)
-        return 0;
-    return error_set(err, -EINVAL, "no model to serve; give --model NAME=PATH");
 }
 
 int daemon_connections(const struct settings *s, int *out, struct error *err)
@@ -268,6 +275,7 @@ static int open_listeners(struct daemon *d, struct error *err)
     struct listener_options admin = {
         .connections_max = ADMIN_CONNECTIONS,
         .exchange.log_level = LOG_DEBUG,
+        .exchange.lengthless = true,
         .exchange.begin = routes_admin_begin,
     };
     struct daemon_sockets sockets;
@@ -329,7 +337,9 @@ static int start(struct daemon *d, struct error *err)
     if (rc == 0)
         rc = admission_create(d->settings, d->engine, &d->admission, err);
     if (rc == 0)
-        rc = drawings_create(&d->loop, d->admission, d->engine, &d->drawings, err);
+        rc = models_create(&d->loop, d->settings, d->engine, &d->models, err);
+    if (rc == 0)
+        rc = drawings_create(&d->loop, d->admission, d->engine, d->models, &d->drawings, err);
     if (rc == 0)
         rc = picture_cache_create((size_t)d->settings->response_cache_bytes, &d->cache, err);
     if (rc == 0)
@@ -340,8 +350,12 @@ static int start(struct daemon *d, struct error *err)
 int daemon_run(const struct settings *settings, int *out, struct error *err)
 {
     struct daemon d = {.settings = settings, .started_ns = uv_hrtime()};
+    struct settings_model models[SETTINGS_MODELS_MAX];
     int rc;
 
+    rc = model_folder_list(settings, models, &d.n_models, err);
+    if (rc < 0)
+        return rc;
     signal(SIGPIPE, SIG_IGN);
     rc = uv_loop_init(&d.loop);
     if (rc < 0)

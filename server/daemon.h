@@ -6,7 +6,7 @@
  * probes say that it drains. For drain_delay_ms it serves on, so that whoever reads the probes can
  * send its clients elsewhere; then the public listener accepts no more, what was accepted is
  * finished within drain_timeout_ms, the rest gets 503; the probes answer until the end. A second
- * signal ends it at once. SIGHUP is logged and changes nothing.
+ * signal ends it at once. SIGHUP reads the models again (server/models.h).
  */
 #ifndef SERVER_DAEMON_H
 #define SERVER_DAEMON_H
@@ -20,6 +20,7 @@
 struct admission;
 struct error;
 struct listener;
+struct models;
 struct permalinks;
 struct picture_cache;
 struct drawings;
@@ -46,6 +47,8 @@ struct daemon {
     struct listener *public, *admin;
     struct engine_thread *engine;
     struct admission *admission;
+    struct models *models;
+    int n_models; /* that it is told to begin with */
     struct drawings *drawings;
     struct picture_cache *cache;
     struct permalinks *permalinks;
@@ -62,9 +65,6 @@ struct daemon_sockets {
     int public, admin;
     char public_address[ADDRESS_TEXT_BYTES], admin_address[ADDRESS_TEXT_BYTES];
 };
-
-/* 0, or -EINVAL: there is nothing to serve. */
-int daemon_has_models(const struct settings *s, struct error *err);
 
 /* How many connections of clients there can be, at most max_connections. 0, or -EMFILE. */
 int daemon_connections(const struct settings *s, int *out, struct error *err);

@@ -11,6 +11,7 @@
 #include "server/drawing.h"
 #include "server/engine_model.h"
 #include "server/listener.h"
+#include "server/models.h"
 #include "server/selection.h"
 
 #include <jansson.h>
@@ -39,7 +40,8 @@ char *describe_state(const struct daemon *d)
 
     engine_thread_stats(d->engine, &stats);
     return to_text(json_pack("{s:s, s:i, s:i}", "state", daemon_state(d), "models_loaded",
-                             stats.n_models, "models", d->settings->n_models));
+                             stats.n_models, "models",
+                             d->phase == DAEMON_LOADING ? d->n_models : models_count(d->models)));
 }
 
 /* What a request means that names neither sampler nor nfe: it cannot fail. */
@@ -82,18 +84,18 @@ static json_t *model_to_json(const struct daemon *d, const struct engine_model *
                      tuned_nfe_to_json(m->sampling), "labels", m->labels);
 }
 
-static json_t *models_to_json(const struct daemon *d)
+static json_t *list_models(const struct daemon *d)
 {
     json_t *list = json_array();
 
-    for (int i = 0; i < d->settings->n_models; i++)
-        json_array_append_new(list, model_to_json(d, engine_thread_model(d->engine, i), i == 0));
+    for (int i = 0; i < models_count(d->models); i++)
+        json_array_append_new(list, model_to_json(d, models_at(d->models, i), i == 0));
     return list;
 }
 
 char *describe_models(const struct daemon *d)
 {
-    json_t *list = models_to_json(d);
+    json_t *list = list_models(d);
 
     /* Under our name, and under that of the OpenAI API. */
     return to_text(json_pack("{s:s, s:O, s:o}", "object", "list", "data", list, "models", list));
@@ -102,15 +104,15 @@ char *describe_models(const struct daemon *d)
 char *describe_model(const struct daemon *d, const char *name, struct problem *problem)
 {
     char text[LIMITS_MODEL_BYTES + 1];
-    int i;
+    struct engine_model *model;
 
     if (query_unescape(name, strlen(name), 0, text, sizeof(text)) < 0) {
         problem_set(problem, 404, "this is not the name of a model");
         return NULL;
     }
-    if (selection_find_model(d->engine, text, &i, problem) < 0)
+    if (selection_find_model(d->models, text, &model, problem) < 0)
         return NULL;
-    return to_text(model_to_json(d, engine_thread_model(d->engine, i), i == 0));
+    return to_text(model_to_json(d, model, model == models_at(d->models, 0)));
 }
 
 static json_t *samplers_to_json(const struct daemon *d)
@@ -118,7 +120,7 @@ static json_t *samplers_to_json(const struct daemon *d)
     json_t *list = json_array();
 
     for (int i = 0; i < SAMPLERS; i++)
-        if (selection_offers(d->engine, (enum sampler)i))
+        if (selection_offers(d->models, (enum sampler)i))
             json_array_append_new(list, json_string(sampler_name((enum sampler)i)));
     return list;
 }
@@ -130,7 +132,7 @@ static json_t *notes_to_json(const struct daemon *d)
     for (int i = 0; i < SAMPLERS; i++) {
         const char *note = sampler_note((enum sampler)i);
 
-        if (note && selection_offers(d->engine, (enum sampler)i))
+        if (note && selection_offers(d->models, (enum sampler)i))
             json_object_set_new(notes, sampler_name((enum sampler)i), json_string(note));
     }
     return notes;
@@ -150,8 +152,8 @@ static json_t *corruptions_to_json(const struct daemon *d)
     json_t *list = json_array();
     const char *name;
 
-    for (int i = 0; i < d->settings->n_models; i++) {
-        name = engine_thread_model(d->engine, i)->corruption;
+    for (int i = 0; i < models_count(d->models); i++) {
+        name = models_at(d->models, i)->corruption;
         if (!contains(list, name))
             json_array_append_new(list, json_string(name));
     }
@@ -163,8 +165,8 @@ static json_t *determinism_to_json(const struct daemon *d)
 {
     bool invariant = true;
 
-    for (int i = 0; i < d->settings->n_models; i++)
-        invariant &= engine_thread_model(d->engine, i)->batch_invariant;
+    for (int i = 0; i < models_count(d->models); i++)
+        invariant &= models_at(d->models, i)->batch_invariant;
     return json_pack("{s:s, s:b, s:s}", "id", engine_thread_identity(d->engine), "batch_invariant",
                      invariant, "scope", "same checkpoint and id");
 }
@@ -172,7 +174,7 @@ static json_t *determinism_to_json(const struct daemon *d)
 char *describe_capabilities(const struct daemon *d)
 {
     const struct samples_limits *limits = admission_limits(d->admission);
-    struct sampling_choice choice = default_sampling(d, engine_thread_model(d->engine, 0));
+    struct sampling_choice choice = default_sampling(d, models_at(d->models, 0));
     struct engine_stats stats;
     json_t *json;
 
@@ -180,9 +182,9 @@ char *describe_capabilities(const struct daemon *d)
     json = json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:{s:s, s:s, s:i, s:i, s:i}, "
                      "s:{s:i, s:i, s:i, s:i, s:i, s:i}, s:o, s:f}",
                      "version", SOFTDIFF_VERSION, "device", engine_thread_device(d->engine),
-                     "models", models_to_json(d), "samplers", samplers_to_json(d), "sampler_notes",
+                     "models", list_models(d), "samplers", samplers_to_json(d), "sampler_notes",
                      notes_to_json(d), "corruptions", corruptions_to_json(d), "defaults", "model",
-                     d->settings->models[0].name, "sampler", sampler_name(choice.sampler), "nfe",
+                     models_at(d->models, 0)->name, "sampler", sampler_name(choice.sampler), "nfe",
                      choice.nfe, "n", 1, "timeout_ms", limits->timeout_max_ms, "limits", "n",
                      limits->n_max, "nfe", limits->nfe_max, "timeout_ms", limits->timeout_max_ms,
                      "body_bytes", (int)LIMITS_BODY_BYTES, "slots", d->settings->slots, "queue",

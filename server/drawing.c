@@ -12,6 +12,7 @@
 #include "server/engine_model.h"
 #include "server/engine_thread.h"
 #include "server/job.h"
+#include "server/models.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -28,6 +29,7 @@ struct drawings {
     uv_loop_t *loop;
     struct admission *admission;
     struct engine_thread *engine;
+    struct models *models;
     uint64_t last_id;
     struct drawing *first;
     int n;
@@ -38,7 +40,7 @@ struct drawing {
     struct drawing *next, *previous;
     struct job job;
     char id[LIMITS_REQUEST_ID_BYTES + 1];
-    const struct engine_model *model;
+    struct engine_model *model; /* held */
     const struct drawing_client *client;
     void *owner;
     int status; /* what the client was told; 499: it went, 0: it waits */
@@ -96,6 +98,7 @@ static void settle(struct drawing *d)
         all->first = d->next;
     all->n--;
     d->client->release(d->owner);
+    models_release(all->models, d->model);
     free(d->job.pixels);
     free(d);
 }
@@ -169,8 +172,7 @@ static void describe(const struct engine_thread *engine, const struct engine_mod
 void drawings_describe(const struct drawings *all, const struct drawing_order *order,
                        struct samples_response *out)
 {
-    describe(all->engine, engine_thread_model(all->engine, order->model), &order->sampling,
-             order->seed, order->n, out);
+    describe(all->engine, order->model, &order->sampling, order->seed, order->n, out);
 }
 
 static void encode(uv_work_t *work)
@@ -248,7 +250,7 @@ uint64_t drawing_random_seed(void)
 /* With the memory for its images; NULL without. */
 static struct drawing *create(struct drawings *all, const struct drawing_order *order)
 {
-    const struct engine_model *model = engine_thread_model(all->engine, order->model);
+    struct engine_model *model = order->model;
     size_t side = (size_t)model->side_px;
     struct drawing *d = calloc(1, sizeof(*d));
 
@@ -291,6 +293,7 @@ int drawings_begin(struct drawings *all, const struct drawing_order *order, stru
         d->next->previous = d;
     all->first = d;
     all->n++;
+    models_hold(d->model);
     admission_enter(all->admission, &d->job);
     uv_timer_init(all->loop, &d->deadline);
     d->deadline.data = d;
@@ -303,7 +306,7 @@ int drawings_begin(struct drawings *all, const struct drawing_order *order, stru
 }
 
 int drawings_create(uv_loop_t *loop, struct admission *admission, struct engine_thread *engine,
-                    struct drawings **out, struct error *err)
+                    struct models *models, struct drawings **out, struct error *err)
 {
     struct drawings *all = calloc(1, sizeof(*all));
 
@@ -312,6 +315,7 @@ int drawings_create(uv_loop_t *loop, struct admission *admission, struct engine_
     all->loop = loop;
     all->admission = admission;
     all->engine = engine;
+    all->models = models;
     *out = all;
     return 0;
 }

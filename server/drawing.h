@@ -24,6 +24,7 @@ struct engine_model;
 struct engine_thread;
 struct error;
 struct json_t;
+struct models;
 struct problem;
 struct samples_response;
 
@@ -39,8 +40,8 @@ struct drawing_client {
 };
 
 struct drawing_order {
-    const char *request_id; /* copied */
-    int model;              /* index of the engine's models */
+    const char *request_id;     /* copied */
+    struct engine_model *model; /* held meanwhile */
     struct sampling_choice sampling;
     uint64_t seed; /* of the first image */
     int n;
@@ -56,7 +57,7 @@ struct drawing_times {
 
 /* All arguments are borrowed. 0 or -ENOMEM. */
 int drawings_create(uv_loop_t *loop, struct admission *admission, struct engine_thread *engine,
-                    struct drawings **out, struct error *err);
+                    struct models *models, struct drawings **out, struct error *err);
 
 /* Nothing may be in progress. NULL is fine. */
 void drawings_destroy(struct drawings *all);

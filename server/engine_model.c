@@ -29,21 +29,30 @@ static void describe(struct engine_model *m, const char *name)
     m->memory_bytes = generator_memory_bytes(m->generator);
 }
 
-int engine_model_load(struct device *device, const struct settings_model *setting,
+int engine_model_read(const struct settings_model *setting, struct checkpoint **out,
+                      struct error *err)
+{
+    int rc = checkpoint_load(setting->path, out, err);
+
+    if (rc < 0)
+        error_prefix(err, "model \"%s\": ", setting->name);
+    return rc;
+}
+
+int engine_model_load(struct device *device, const char *name, struct checkpoint *checkpoint,
                       const struct generator_options *options, struct engine_model *out,
                       struct error *err)
 {
     int rc;
 
-    rc = checkpoint_load(setting->path, &out->checkpoint, err);
-    if (rc == 0)
-        rc = generator_create(device, out->checkpoint, options, &out->generator, err);
+    out->checkpoint = checkpoint;
+    rc = generator_create(device, checkpoint, options, &out->generator, err);
     if (rc < 0) {
-        error_prefix(err, "model \"%s\": ", setting->name);
+        error_prefix(err, "model \"%s\": ", name);
         return rc;
     }
-    checkpoint_drop_weights(out->checkpoint); /* the generator has them, packed */
-    describe(out, setting->name);
+    checkpoint_drop_weights(checkpoint); /* the generator has them, packed */
+    describe(out, name);
     return 0;
 }
 

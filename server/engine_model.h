@@ -18,7 +18,7 @@ struct json_t;
 struct sampling;
 struct settings_model;
 
-/* All zero: nothing is loaded. Constant once loaded and tested. */
+/* All zero: nothing is loaded. Constant once loaded and tested, but for what is the loop's. */
 struct engine_model {
     struct checkpoint *checkpoint; /* owned; the engine's thread's */
     struct generator *generator;   /* owned; the engine's thread's */
@@ -36,11 +36,20 @@ struct engine_model {
     size_t memory_bytes;
     bool batch_invariant;   /* the self-test's result */
     struct error self_test; /* what differed, if it did */
+
+    /* The loop's. */
+    int n_images; /* admitted and not yet taken back: server/admission.h */
+    int n_users;  /* drawings that name it */
+    bool retired; /* to be dropped with the last of them: server/models.h */
 };
 
-/* Reads the checkpoint and makes its generator. out is to be unloaded in any case.
- * 0, or the code of checkpoint_load() or generator_create(); the text names the model. */
-int engine_model_load(struct device *device, const struct settings_model *setting,
+/* Reads a checkpoint. Thread: any. 0, or the code of checkpoint_load(); the text names the model. */
+int engine_model_read(const struct settings_model *setting, struct checkpoint **out,
+                      struct error *err);
+
+/* Makes the generator of a checkpoint, which is taken in any case. out, all zero, is to be unloaded in
+ * any case. 0, or the code of generator_create(); the text names the model. */
+int engine_model_load(struct device *device, const char *name, struct checkpoint *checkpoint,
                       const struct generator_options *options, struct engine_model *out,
                       struct error *err);
 void engine_model_unload(struct engine_model *m);

@@ -1,12 +1,10 @@
 #include "server/engine_thread.h"
 
-#include "config/settings.h"
+#include "config/model_folder.h"
 #include "engine/base/log.h"
-#include "engine/base/trace.h"
-#include "engine/device.h"
-#include "engine/identity.h"
 #include "model/generator.h"
 #include "server/engine_model.h"
+#include "server/engine_shelf.h"
 #include "server/job.h"
 #include "server/mailbox.h"
 #include "server/queue.h"
@@ -20,15 +18,8 @@
 #include <string.h>
 #include <uv.h>
 
-enum {
-    FAILURES_MAX = 3,      /* rounds that fail one after the other before the device is given up */
-    TRACE_SPANS = 1 << 16, /* of each thread and of each model's ticks */
-};
-
-struct model {
-    struct engine_model loaded;
-    struct queue queue;
-};
+/* Rounds that fail one after the other before the device is given up. */
+enum { FAILURES_MAX = 3 };
 
 struct engine_thread {
     const struct settings *settings;
@@ -36,14 +27,8 @@ struct engine_thread {
     void *wake_arg;
     pthread_t thread;
 
-    /* Of the engine's thread alone; models, device_text and identity are readable by all once
-     * ready. */
-    struct device *device;
-    char device_text[256];
-    char identity[IDENTITY_BYTES];
-    struct model models[SETTINGS_MODELS_MAX];
-    int n_models;
-    struct trace *trace;            /* NULL: none */
+    /* Of the engine's thread alone; the shelf is readable by all once ready. */
+    struct engine_shelf shelf;
     struct generator_image *images; /* [slots] */
     struct job *active;             /* all jobs with images waiting or in lanes */
     int n_failures;
@@ -58,8 +43,8 @@ static void publish_state(struct engine_thread *e, enum engine_state state,
                           const struct error *error)
 {
     e->stats.state = state;
-    e->stats.n_models = e->n_models;
-    e->stats.slots = e->n_models * e->settings->slots;
+    e->stats.n_models = e->shelf.n_models;
+    e->stats.slots = e->shelf.n_models * e->settings->slots;
     if (error)
         e->stats.error = *error;
     mailbox_publish(&e->mailbox, &e->stats);
@@ -68,101 +53,70 @@ static void publish_state(struct engine_thread *e, enum engine_state state,
 
 /* Loading */
 
-static int load_model(struct engine_thread *e, const struct settings_model *setting,
-                      const struct generator_options *options, struct error *err)
+static bool is_stopped(void *arg)
 {
-    struct model *m = &e->models[e->n_models];
-    const struct engine_model *loaded = &m->loaded;
-    uint64_t start_ns = uv_hrtime();
-    int rc;
+    struct engine_thread *e = arg;
 
-    rc = engine_model_load(e->device, setting, options, &m->loaded, err);
-    if (rc < 0)
-        return rc;
-    /* Loading takes a while, and a daemon that is told to end should not see it through. */
-    if (mailbox_is_stopped(&e->mailbox))
-        return error_set(err, -ECANCELED, "told to stop");
-    m->queue.parked_max = options->lanes;
-    rc = engine_model_test(&m->loaded, err);
-    if (rc < 0)
-        return rc;
-    if (!loaded->batch_invariant)
-        log_write(LOG_WARN, "event=self_test model=%s error=%s", loaded->name,
-                  LOG_TEXT(loaded->self_test.text));
-    if (e->trace)
-        rc = generator_trace(m->loaded.generator, e->trace, loaded->name, err);
-    if (rc < 0)
-        return rc;
-    e->n_models++;
-    log_write(LOG_INFO,
-              "event=model name=%s checkpoint=%.12s corruption=%s side=%d precision=%s "
-              "batch_invariant=%d memory_bytes=%zu ms=%.0f",
-              loaded->name, loaded->digest, loaded->corruption, loaded->side_px, loaded->precision,
-              loaded->batch_invariant, loaded->memory_bytes,
-              (double)(uv_hrtime() - start_ns) / 1e6);
-    return 0;
+    return mailbox_is_stopped(&e->mailbox);
 }
 
 static int load(struct engine_thread *e, struct error *err)
 {
-    const struct settings *s = e->settings;
-    struct generator_options options = {.lanes = s->slots, .nfe_max = s->max_nfe};
-    int rc;
+    struct settings_model models[SETTINGS_MODELS_MAX];
+    struct checkpoint *checkpoint;
+    struct engine_model *loaded;
+    int n_models, rc;
 
-    rc = precision_parse(s->precision, &options.precision, err);
+    rc = model_folder_list(e->settings, models, &n_models, err);
     if (rc == 0)
-        rc = device_open(s->device, s->threads, s->choices, &e->device, err);
-    if (rc == 0)
-        rc = identity_of(e->device, options.precision, e->identity, err);
-    if (rc == 0 && *s->trace)
-        rc = trace_create(TRACE_SPANS, &e->trace, err);
+        rc = engine_shelf_open(&e->shelf, e->settings, err);
     if (rc < 0)
         return rc;
-    device_base(e->device)->ops->describe(e->device, e->device_text, sizeof(e->device_text));
-    e->images = calloc((size_t)s->slots, sizeof(*e->images));
+    e->images = calloc((size_t)e->settings->slots, sizeof(*e->images));
     if (!e->images)
-        return error_set(err, -ENOMEM, "out of memory for %d slots", s->slots);
-    for (int i = 0; i < s->n_models && rc == 0 && !mailbox_is_stopped(&e->mailbox); i++) {
-        rc = load_model(e, &s->models[i], &options, err);
+        return error_set(err, -ENOMEM, "out of memory for %d slots", e->settings->slots);
+    for (int i = 0; i < n_models && rc == 0 && !is_stopped(e); i++) {
+        rc = engine_model_read(&models[i], &checkpoint, err);
+        if (rc == 0)
+            rc = engine_shelf_add(&e->shelf, models[i].name, checkpoint, is_stopped, e, &loaded,
+                                  err);
         if (rc == 0)
             publish_state(e, ENGINE_LOADING, NULL);
     }
     return rc;
 }
 
-/* A program that only watches must not make the daemon fail. */
-static void write_trace(struct engine_thread *e)
+/* Between two ticks. */
+static void make_change(struct engine_thread *e, struct engine_change *change)
 {
-    const char *path = e->settings->trace;
-    struct error error;
-
-    if (trace_write(e->trace, path, &error) < 0)
-        log_write(LOG_ERROR, "event=trace error=%s", LOG_TEXT(error.text));
-    else
-        log_write(LOG_INFO, "event=trace file=%s", LOG_TEXT(path));
-}
-
-static void unload(struct engine_thread *e)
-{
-    if (e->trace)
-        write_trace(e);
-    for (int i = 0; i < SETTINGS_MODELS_MAX; i++) {
-        engine_model_unload(&e->models[i].loaded);
+    if (change->checkpoint) {
+        change->status = engine_shelf_add(&e->shelf, change->name, change->checkpoint, is_stopped,
+                                          e, &change->model, &change->error);
+        change->checkpoint = NULL;
+    } else {
+        engine_shelf_remove(&e->shelf, change->model);
     }
-    trace_destroy(e->trace);
-    free(e->images);
-    device_close(e->device);
+    e->stats.n_models = e->shelf.n_models;
+    e->stats.slots = e->shelf.n_models * e->settings->slots;
+    mailbox_changed(&e->mailbox, change, &e->stats);
+    e->wake(e->wake_arg);
 }
 
 /* Computing */
+
+/* What the loop knows of a model begins what is on the shelf. */
+static struct shelf_model *model_of(const struct job *job)
+{
+    return (struct shelf_model *)(void *)job->model;
+}
 
 static void count_lanes(struct engine_thread *e)
 {
     e->stats.waiting = 0;
     e->stats.busy = 0;
-    for (int i = 0; i < e->n_models; i++) {
-        e->stats.waiting += e->models[i].queue.n_images;
-        e->stats.busy += generator_busy(e->models[i].loaded.generator);
+    for (struct shelf_model *m = e->shelf.models; m; m = m->next) {
+        e->stats.waiting += m->queue.n_images;
+        e->stats.busy += generator_busy(m->loaded.generator);
     }
 }
 
@@ -183,7 +137,7 @@ static void finish_job(struct engine_thread *e, struct job *job, int status)
 /* Gives up what a job still has in lanes and in its queue. */
 static void abandon_job(struct engine_thread *e, struct job *job, int status)
 {
-    struct model *m = &e->models[job->model];
+    struct shelf_model *m = model_of(job);
 
     queue_remove(&m->queue, job);
     generator_cancel(m->loaded.generator, job->id);
@@ -202,7 +156,8 @@ static void drop_cancelled(struct engine_thread *e)
 }
 
 /* Gives a free lane to the job whose turn it is. */
-static void start_image(struct engine_thread *e, struct model *m, struct job *job, bool parked)
+static void start_image(struct engine_thread *e, struct shelf_model *m, struct job *job,
+                        bool parked)
 {
     struct generator_task task = {.id = job->id,
                                   .seed = job->seed + (uint64_t)(job->n_started - 1),
@@ -224,7 +179,7 @@ static void start_image(struct engine_thread *e, struct model *m, struct job *jo
     }
 }
 
-static void share_lanes(struct engine_thread *e, struct model *m)
+static void share_lanes(struct engine_thread *e, struct shelf_model *m)
 {
     struct error error;
     struct job *job;
@@ -250,7 +205,7 @@ static void share_lanes(struct engine_thread *e, struct model *m)
 }
 
 /* A black picture that is told to be one: the request is of no use without it. */
-static void fail_not_finite(struct engine_thread *e, struct model *m, struct job *job,
+static void fail_not_finite(struct engine_thread *e, struct shelf_model *m, struct job *job,
                             const struct generator_image *image)
 {
     int rc =
@@ -266,7 +221,8 @@ static void fail_not_finite(struct engine_thread *e, struct model *m, struct job
         abandon_job(e, job, rc);
 }
 
-static void deliver(struct engine_thread *e, struct model *m, const struct generator_image *image)
+static void deliver(struct engine_thread *e, struct shelf_model *m,
+                    const struct generator_image *image)
 {
     size_t bytes =
         (size_t)m->loaded.side_px * (size_t)m->loaded.side_px * (size_t)m->loaded.channels;
@@ -287,7 +243,7 @@ static void deliver(struct engine_thread *e, struct model *m, const struct gener
         finish_job(e, job, 0);
 }
 
-static void fail_model(struct engine_thread *e, const struct model *m, int status,
+static void fail_model(struct engine_thread *e, const struct shelf_model *m, int status,
                        const struct error *error)
 {
     struct job *job, *next;
@@ -296,7 +252,7 @@ static void fail_model(struct engine_thread *e, const struct model *m, int statu
               LOG_TEXT(error->text));
     for (job = e->active; job; job = next) {
         next = job->next;
-        if (&e->models[job->model] != m || job->n_lanes == 0)
+        if (model_of(job) != m || job->n_lanes == 0)
             continue;
         job->error = *error;
         abandon_job(e, job, status);
@@ -304,7 +260,7 @@ static void fail_model(struct engine_thread *e, const struct model *m, int statu
 }
 
 /* One network evaluation of a model's busy lanes. */
-static void tick(struct engine_thread *e, struct model *m)
+static void tick(struct engine_thread *e, struct shelf_model *m)
 {
     int busy = generator_busy(m->loaded.generator), n = 0, rc;
     uint64_t start_ns = uv_hrtime();
@@ -331,15 +287,18 @@ static void tick(struct engine_thread *e, struct model *m)
 /* Takes in what was submitted; sleeps while there is nothing to do. False: stop. */
 static bool take_submitted(struct engine_thread *e)
 {
+    struct engine_change *change;
     struct job *job, *next;
 
-    if (!mailbox_take_submitted(&e->mailbox, !e->active, &job))
+    if (!mailbox_take_submitted(&e->mailbox, !e->active, &job, &change))
         return false;
+    if (change)
+        make_change(e, change);
     for (; job; job = next) {
         next = job->next;
         job->next = e->active;
         e->active = job;
-        queue_push(&e->models[job->model].queue, job);
+        queue_push(&model_of(job)->queue, job);
     }
     return true;
 }
@@ -354,11 +313,11 @@ static void compute(struct engine_thread *e)
 {
     while (take_submitted(e)) {
         drop_cancelled(e);
-        for (int i = 0; i < e->n_models; i++) {
-            share_lanes(e, &e->models[i]);
+        for (struct shelf_model *m = e->shelf.models; m; m = m->next) {
+            share_lanes(e, m);
             publish_stats(e);
-            if (generator_busy(e->models[i].loaded.generator) > 0)
-                tick(e, &e->models[i]);
+            if (generator_busy(m->loaded.generator) > 0)
+                tick(e, m);
         }
         if (e->n_failures >= FAILURES_MAX)
             return;
@@ -426,7 +385,8 @@ void engine_thread_stop(struct engine_thread *e)
         return;
     mailbox_stop(&e->mailbox);
     pthread_join(e->thread, NULL);
-    unload(e);
+    engine_shelf_close(&e->shelf);
+    free(e->images);
     mailbox_fini(&e->mailbox);
     free(e);
 }
@@ -442,22 +402,36 @@ void engine_thread_stats(struct engine_thread *e, struct engine_stats *out)
 
 int engine_thread_models(const struct engine_thread *e)
 {
-    return e->n_models;
+    return e->shelf.n_models;
 }
 
-const struct engine_model *engine_thread_model(const struct engine_thread *e, int i)
+struct engine_model *engine_thread_model(const struct engine_thread *e, int i)
 {
-    return &e->models[i].loaded;
+    struct shelf_model *m = e->shelf.models;
+
+    while (i-- > 0)
+        m = m->next;
+    return &m->loaded;
 }
 
 const char *engine_thread_device(const struct engine_thread *e)
 {
-    return e->device_text;
+    return e->shelf.device_text;
 }
 
 const char *engine_thread_identity(const struct engine_thread *e)
 {
-    return e->identity;
+    return e->shelf.identity;
+}
+
+void engine_thread_change(struct engine_thread *e, struct engine_change *change)
+{
+    mailbox_want(&e->mailbox, change);
+}
+
+struct engine_change *engine_thread_take_changed(struct engine_thread *e)
+{
+    return mailbox_take_changed(&e->mailbox);
 }
 
 void engine_thread_submit(struct engine_thread *e, struct job *job)

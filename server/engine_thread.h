@@ -17,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct checkpoint;
 struct engine_model;
 struct engine_thread;
 struct job;
@@ -52,11 +53,26 @@ void engine_thread_stop(struct engine_thread *e);
 
 void engine_thread_stats(struct engine_thread *e, struct engine_stats *out);
 
-/* Only while ready: the models of settings in their order, and a line about the device. */
+/* Once it is ready: the models that it began with, in the order of model_folder_list(), while no
+ * change has been asked for; and a line about the device. */
 int engine_thread_models(const struct engine_thread *e); /* how many */
-const struct engine_model *engine_thread_model(const struct engine_thread *e, int i);
+struct engine_model *engine_thread_model(const struct engine_thread *e, int i);
 const char *engine_thread_device(const struct engine_thread *e);
 const char *engine_thread_identity(const struct engine_thread *e); /* engine/identity.h */
+
+/* Something for the engine to do to its models between two ticks. */
+struct engine_change {
+    char name[65];                 /* of the model to be made of */
+    struct checkpoint *checkpoint; /* this; taken. NULL: drop */
+    struct engine_model *model;    /* made, or to be dropped: no job may want it any more */
+    int status;                    /* 0 or a negative errno code: no model was made */
+    struct error error;
+};
+
+/* One at a time; only while ready or failed, in the latter case nothing is made. It belongs to the
+ * engine until it comes back. */
+void engine_thread_change(struct engine_thread *e, struct engine_change *change);
+struct engine_change *engine_thread_take_changed(struct engine_thread *e); /* NULL: not yet */
 
 /* Hands a job over. Only while ready or failed; in the latter case it comes back at once. */
 void engine_thread_submit(struct engine_thread *e, struct job *job);

@@ -165,6 +165,8 @@ static void guard(struct exchange *x, const char *method, const char *version)
     x->ignore_body = is_reading(method) && exchange_announces_body(x);
     if (x->ignore_body || (!is_reading(method) && !guard_is_framed(&request)) || status != 0)
         exchange_set_close(x);
+    if (status == 411 && x->all->options.lengthless)
+        status = 0; /* the connection closes behind the answer */
     if (status == 415)
         exchange_add_header(x, "Accept-Encoding", "identity");
     if (status != 0)

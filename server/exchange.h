@@ -32,6 +32,7 @@ struct exchange_options {
     const char *name; /* of the listener, in logs */
     int header_timeout_ms, idle_timeout_ms;
     size_t body_bytes_max;
+    bool lengthless;          /* takes requests that tell no length to have no body */
     enum log_level log_level; /* of the line per request */
 
     /* The head is read: refuse by answering, or return to have the body read. */

@@ -147,12 +147,12 @@ void images_begin(struct daemon *d, struct exchange *x)
 void images_handle(struct daemon *d, struct exchange *x)
 {
     struct problem problem = {0};
-    struct selection chosen = {.model = 0};
+    struct selection chosen = {.model = NULL};
     const char *body;
     size_t size;
 
     body = exchange_body(x, &size);
-    if (selection_read(d->engine, REQUEST_IMAGES, admission_limits(d->admission), body, size,
+    if (selection_read(d->models, REQUEST_IMAGES, admission_limits(d->admission), body, size,
                        &chosen, &problem) < 0 ||
         start(d, x, &chosen, &problem) < 0)
         exchange_respond_problem(x, &problem);

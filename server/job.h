@@ -14,10 +14,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct engine_model;
+
 struct job {
     /* By the loop, before it is submitted. */
     uint64_t id; /* unique among all jobs of the daemon */
-    int model;   /* index of the engine's models */
+    struct engine_model *model;
     enum sampler sampler;
     int nfe;
     uint64_t seed; /* of the first image; image i has seed + i */

@@ -58,17 +58,48 @@ void mailbox_stop(struct mailbox *m)
     pthread_mutex_unlock(&m->mutex);
 }
 
-bool mailbox_take_submitted(struct mailbox *m, bool wait, struct job **out)
+void mailbox_want(struct mailbox *m, struct engine_change *change)
+{
+    pthread_mutex_lock(&m->mutex);
+    m->wanted = change;
+    pthread_cond_signal(&m->news);
+    pthread_mutex_unlock(&m->mutex);
+}
+
+struct engine_change *mailbox_take_changed(struct mailbox *m)
+{
+    struct engine_change *change;
+
+    pthread_mutex_lock(&m->mutex);
+    change = m->changed;
+    m->changed = NULL;
+    pthread_mutex_unlock(&m->mutex);
+    return change;
+}
+
+void mailbox_changed(struct mailbox *m, struct engine_change *change,
+                     const struct engine_stats *stats)
+{
+    pthread_mutex_lock(&m->mutex);
+    m->changed = change;
+    m->stats = *stats;
+    pthread_mutex_unlock(&m->mutex);
+}
+
+bool mailbox_take_submitted(struct mailbox *m, bool wait, struct job **out,
+                            struct engine_change **change)
 {
     bool stop;
 
     pthread_mutex_lock(&m->mutex);
-    while (wait && !m->stop && !m->submitted)
+    while (wait && !m->stop && !m->submitted && !m->wanted)
         pthread_cond_wait(&m->news, &m->mutex);
     stop = m->stop;
     *out = m->submitted;
     m->submitted = NULL;
     m->submitted_end = &m->submitted;
+    *change = m->wanted;
+    m->wanted = NULL;
     pthread_mutex_unlock(&m->mutex);
     return !stop;
 }

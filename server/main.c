@@ -1,4 +1,5 @@
 /* softdiffd: serves Soft Diffusion models over HTTP. See --help. */
+#include "config/model_folder.h"
 #include "config/settings.h"
 #include "engine/base/error.h"
 #include "engine/base/log.h"
@@ -51,12 +52,21 @@ static int healthcheck(const struct settings *s)
     return rc < 0;
 }
 
+/* 0, or what is wrong with the models that the settings name. */
+static int name_models(const struct settings *s, struct error *err)
+{
+    struct settings_model models[SETTINGS_MODELS_MAX];
+    int n;
+
+    return model_folder_list(s, models, &n, err);
+}
+
 static int serve(const struct settings *s)
 {
     struct error err;
     int status, rc;
 
-    if (daemon_has_models(s, &err) < 0)
+    if (name_models(s, &err) < 0)
         return refuse(&err);
     if (log_writer_start(&err) < 0)
         return complain(&err);
@@ -95,7 +105,7 @@ int main(int argc, char **argv)
     case SETTINGS_PRINT_CONFIG:
         return settings_print(&settings, stdout, &err) < 0 ? complain(&err) : 0;
     case SETTINGS_CHECK:
-        if (daemon_has_models(&settings, &err) < 0)
+        if (name_models(&settings, &err) < 0)
             return refuse(&err);
         return check_settings(&settings, stdout, &err) < 0 ? complain(&err) : 0;
     case SETTINGS_HEALTHCHECK:

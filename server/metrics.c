@@ -6,6 +6,7 @@
 #include "server/drawing.h"
 #include "server/engine_model.h"
 #include "server/listener.h"
+#include "server/models.h"
 #include "server/permalinks.h"
 #include "server/picture_cache.h"
 #include "server/request_counts.h"
@@ -37,8 +38,8 @@ static void write_models(FILE *out, const struct daemon *d)
     if (!daemon_serves(d)) /* the models are not there yet */
         return;
     head(out, "softdiff_model_info", "gauge", "A model that is served; always 1.");
-    for (int i = 0; i < engine_thread_models(d->engine); i++) {
-        m = engine_thread_model(d->engine, i);
+    for (int i = 0; i < models_count(d->models); i++) {
+        m = models_at(d->models, i);
         fprintf(out,
                 "softdiff_model_info{model=\"%s\",checkpoint=\"%.12s\",corruption=\"%s\","
                 "resolution=\"%d\"} 1\n",

@@ -228,7 +228,7 @@ void permalinks_handle(struct daemon *d, struct exchange *x)
 {
     const struct samples_limits *limits = admission_limits(d->admission);
     struct problem problem = {0};
-    struct selection chosen = {.model = 0};
+    struct selection chosen = {.model = NULL};
     struct permalink link;
     struct drawing_order order;
 
@@ -236,7 +236,7 @@ void permalinks_handle(struct daemon *d, struct exchange *x)
         problem_set(&problem, 404,
                     "an image's address is /v1/models/MODEL/samples/SEED.png, where MODEL may end "
                     "with @ and 12 or more digits of the checkpoint's SHA-256");
-    if (problem.status || selection_read_permalink(d->engine, limits, &link, exchange_query(x),
+    if (problem.status || selection_read_permalink(d->models, limits, &link, exchange_query(x),
                                                    &chosen, &problem) < 0) {
         exchange_respond_problem(x, &problem);
         return;

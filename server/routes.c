@@ -9,6 +9,7 @@
 #include "server/exchange.h"
 #include "server/images.h"
 #include "server/metrics.h"
+#include "server/model_routes.h"
 #include "server/permalinks.h"
 #include "server/samples.h"
 
@@ -124,6 +125,10 @@ static const struct route admin_routes[] = {
     {"GET", "/version", false, NULL, get_version, NULL},
     {"GET", "/v1/queue", true, NULL, get_queue, NULL},
     {"GET", "/metrics", false, NULL, get_metrics, NULL},
+    {"GET", "/v1/models", true, NULL, model_routes_list, NULL},
+    {"POST", "/v1/models/{model}/load", true, NULL, model_routes_load, NULL},
+    {"POST", "/v1/models/{model}/unload", true, NULL, model_routes_unload, NULL},
+    {"POST", "/-/reload", true, NULL, model_routes_reload, NULL},
     {NULL, NULL, false, NULL, NULL, NULL},
 };
 

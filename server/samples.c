@@ -138,13 +138,13 @@ static int start(struct daemon *d, struct exchange *x, const struct selection *c
 void samples_handle(struct daemon *d, struct exchange *x)
 {
     struct problem problem = {0};
-    struct selection chosen = {.model = 0};
+    struct selection chosen = {.model = NULL};
     const char *body;
     bool bare_png = false;
     size_t size;
 
     body = exchange_body(x, &size);
-    if (selection_read(d->engine, REQUEST_SAMPLES, admission_limits(d->admission), body, size,
+    if (selection_read(d->models, REQUEST_SAMPLES, admission_limits(d->admission), body, size,
                        &chosen, &problem) < 0 ||
         choose_type(exchange_header(x, "Accept"), chosen.request.n, &bare_png, &problem) < 0 ||
         start(d, x, &chosen, bare_png, &problem) < 0)

@@ -4,39 +4,39 @@
 #include "api/problem.h"
 #include "engine/base/error.h"
 #include "server/engine_model.h"
-#include "server/engine_thread.h"
+#include "server/models.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 /* The names of models or of their corruptions, for texts: "a", "b". */
-static void list_models(const struct engine_thread *engine, bool corruptions, char *out,
-                        size_t size)
+static void list_models(const struct models *models, bool corruptions, char *out, size_t size)
 {
     const struct engine_model *m;
     size_t used = 0;
 
     out[0] = '\0';
-    for (int i = 0; i < engine_thread_models(engine) && used < size; i++) {
-        m = engine_thread_model(engine, i);
+    for (int i = 0; i < models_count(models) && used < size; i++) {
+        m = models_at(models, i);
         used += (size_t)snprintf(out + used, size - used, "%s\"%s\"", i ? ", " : "",
                                  corruptions ? m->corruption : m->name);
     }
 }
 
-static int find_model(const struct engine_thread *engine, const struct samples_request *wanted,
-                      int *out, struct problem *problem)
+static int find_model(const struct models *models, const struct samples_request *wanted,
+                      struct engine_model **out, struct problem *problem)
 {
-    const struct engine_model *m, *other = NULL; /* of this name, with another checkpoint */
+    struct engine_model *m;
+    const struct engine_model *other = NULL; /* of this name, with another checkpoint */
     struct permalink named = {.model = ""};
     bool known = false;
     char names[256];
 
     if (*wanted->model && permalink_parse_model(wanted->model, &named) < 0)
         snprintf(named.model, sizeof(named.model), "@"); /* nobody's */
-    for (int i = 0; i < engine_thread_models(engine); i++) {
-        m = engine_thread_model(engine, i);
+    for (int i = 0; i < models_count(models); i++) {
+        m = models_at(models, i);
         if (*wanted->model && strcmp(named.model, m->name) != 0)
             continue;
         if (strncmp(m->digest, named.checkpoint, strlen(named.checkpoint)) != 0) {
@@ -46,13 +46,13 @@ static int find_model(const struct engine_thread *engine, const struct samples_r
         known = true;
         if (*wanted->corruption && strcmp(wanted->corruption, m->corruption) != 0)
             continue;
-        *out = i;
+        *out = m;
         return 0;
     }
     if (other)
         return problem_set(problem, 404, "the checkpoint of model \"%s\" is %.12s here, not %s",
                            other->name, other->digest, named.checkpoint);
-    list_models(engine, known, names, sizeof(names));
+    list_models(models, known, names, sizeof(names));
     if (!known && problem->status == 0)
         return problem_set(problem, 404, "there is no model \"%s\"; there are: %s", wanted->model,
                            names);
@@ -68,26 +68,26 @@ static int find_model(const struct engine_thread *engine, const struct samples_r
     return -EINVAL;
 }
 
-int selection_find_model(const struct engine_thread *engine, const char *name, int *out,
+int selection_find_model(const struct models *models, const char *name, struct engine_model **out,
                          struct problem *problem)
 {
     struct samples_request wanted = {.corruption = ""};
 
     if ((size_t)snprintf(wanted.model, sizeof(wanted.model), "%s", name) < sizeof(wanted.model))
-        return find_model(engine, &wanted, out, problem);
+        return find_model(models, &wanted, out, problem);
     return problem_set(problem, 404, "there is no such model");
 }
 
-bool selection_offers(const struct engine_thread *engine, enum sampler sampler)
+bool selection_offers(const struct models *models, enum sampler sampler)
 {
     bool offered = sampler != SAMPLER_TUNED;
 
-    for (int i = 0; i < engine_thread_models(engine); i++)
-        offered |= engine_thread_model(engine, i)->sampling->n_solvers > 0;
+    for (int i = 0; i < models_count(models); i++)
+        offered |= models_at(models, i)->sampling->n_solvers > 0;
     return offered;
 }
 
-static int find_sampler(const struct engine_thread *engine, const char *name, enum sampler *out,
+static int find_sampler(const struct models *models, const char *name, enum sampler *out,
                         struct problem *problem)
 {
     char names[256] = "";
@@ -96,7 +96,7 @@ static int find_sampler(const struct engine_thread *engine, const char *name, en
     if (sampler_parse(name, out, NULL) == 0)
         return 0;
     for (int i = 0; i < SAMPLERS && used < sizeof(names); i++)
-        if (selection_offers(engine, (enum sampler)i))
+        if (selection_offers(models, (enum sampler)i))
             used += (size_t)snprintf(names + used, sizeof(names) - used, "%s\"%s\"", i ? ", " : "",
                                      sampler_name((enum sampler)i));
     problem_add_field(problem, "sampler", "there is no such sampler; there are: %s", names);
@@ -104,7 +104,7 @@ static int find_sampler(const struct engine_thread *engine, const char *name, en
 }
 
 /* model: NULL, it was not found, and only the sampler's name can be right or wrong. */
-static void choose_sampling(const struct engine_thread *engine, const struct engine_model *model,
+static void choose_sampling(const struct models *models, const struct engine_model *model,
                             const struct samples_limits *limits,
                             const struct samples_request *wanted, struct sampling_choice *out,
                             struct problem *problem)
@@ -114,7 +114,7 @@ static void choose_sampling(const struct engine_thread *engine, const struct eng
     struct error error;
     int rc;
 
-    if (named && find_sampler(engine, wanted->sampler, &sampler, problem) < 0)
+    if (named && find_sampler(models, wanted->sampler, &sampler, problem) < 0)
         return;
     if (!model)
         return;
@@ -135,7 +135,7 @@ static void check_size(const struct engine_model *model, const char *size, struc
                           model->name, own);
 }
 
-int selection_read(const struct engine_thread *engine, enum request_form form,
+int selection_read(const struct models *models, enum request_form form,
                    const struct samples_limits *limits, const char *body, size_t size,
                    struct selection *out, struct problem *problem)
 {
@@ -145,20 +145,20 @@ int selection_read(const struct engine_thread *engine, enum request_form form,
     samples_request_parse(body, size, form, limits, wanted, problem);
     if (problem->status && problem->status != 422)
         return -EINVAL;
-    if (find_model(engine, wanted, &out->model, problem) == 0)
-        model = engine_thread_model(engine, out->model);
-    choose_sampling(engine, model, limits, wanted, &out->sampling, problem);
+    if (find_model(models, wanted, &out->model, problem) == 0)
+        model = out->model;
+    choose_sampling(models, model, limits, wanted, &out->sampling, problem);
     if (model)
         check_size(model, wanted->size, problem);
     return problem->status ? -EINVAL : 0;
 }
 
-int selection_read_permalink(const struct engine_thread *engine,
-                             const struct samples_limits *limits, const struct permalink *link,
-                             const char *query, struct selection *out, struct problem *problem)
+int selection_read_permalink(const struct models *models, const struct samples_limits *limits,
+                             const struct permalink *link, const char *query, struct selection *out,
+                             struct problem *problem)
 {
     struct samples_request *wanted = &out->request;
-    const char *id = engine_thread_identity(engine);
+    const char *id = models_determinism(models);
     const struct engine_model *model = NULL;
     struct problem missing = {0};
 
@@ -168,12 +168,12 @@ int selection_read_permalink(const struct engine_thread *engine,
     snprintf(wanted->model, sizeof(wanted->model), "%s%s%s", link->model,
              *link->checkpoint ? "@" : "", link->checkpoint);
     /* Without such a model there is no such address, whatever its query. */
-    if (find_model(engine, wanted, &out->model, &missing) == 0)
-        model = engine_thread_model(engine, out->model);
+    if (find_model(models, wanted, &out->model, &missing) == 0)
+        model = out->model;
     else if (missing.status == 404)
         *problem = missing;
     else
-        find_model(engine, wanted, &out->model, problem);
+        find_model(models, wanted, &out->model, problem);
     if (problem->status != 404 && *wanted->determinism && strcmp(wanted->determinism, id) != 0)
         problem_set(problem, 404,
                     "this daemon draws with the determinism id %s, not \"%s\": its image may "
@@ -181,6 +181,6 @@ int selection_read_permalink(const struct engine_thread *engine,
                     id, wanted->determinism);
     if (problem->status == 404)
         return -EINVAL;
-    choose_sampling(engine, model, limits, wanted, &out->sampling, problem);
+    choose_sampling(models, model, limits, wanted, &out->sampling, problem);
     return problem->status ? -EINVAL : 0;
 }

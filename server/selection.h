@@ -11,31 +11,32 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-struct engine_thread;
+struct engine_model;
+struct models;
 struct permalink;
 struct problem;
 
 struct selection {
     struct samples_request request;
-    int model;                       /* index of the engine's models */
+    struct engine_model *model;      /* until the loop goes on */
     struct sampling_choice sampling; /* as asked for, or the model's own */
 };
 
 /* body as the client sent it. 0, or -EINVAL with the problem filled in: 400, 404 or 422. */
-int selection_read(const struct engine_thread *engine, enum request_form form,
+int selection_read(const struct models *models, enum request_form form,
                    const struct samples_limits *limits, const char *body, size_t size,
                    struct selection *out, struct problem *problem);
 
 /* The same for the image of an address, whose query may be NULL: 400, 404 or 422. */
-int selection_read_permalink(const struct engine_thread *engine,
-                             const struct samples_limits *limits, const struct permalink *link,
-                             const char *query, struct selection *out, struct problem *problem);
+int selection_read_permalink(const struct models *models, const struct samples_limits *limits,
+                             const struct permalink *link, const char *query, struct selection *out,
+                             struct problem *problem);
 
 /* The model of a name, or of name@digits. 0, or -EINVAL with a 404. */
-int selection_find_model(const struct engine_thread *engine, const char *name, int *out,
+int selection_find_model(const struct models *models, const char *name, struct engine_model **out,
                          struct problem *problem);
 
 /* Whether there is a model for this sampler: only those with tables have `tuned`. */
-bool selection_offers(const struct engine_thread *engine, enum sampler sampler);
+bool selection_offers(const struct models *models, enum sampler sampler);
 
 #endif

@@ -204,7 +204,7 @@ def test_failures_reach_all_who_wait(start):
             answer = future.result()
             assert answer.status_code == 504 and "ETag" not in answer.headers
             assert answer.headers["Cache-Control"] == "no-store"
-    daemon.wait_for_queue(lambda q: q["slots_busy"] == 0, "a free slot")
+    daemon.wait_for_queue(lambda q: q["slots_busy"] == 0 and not q["requests"], "a free lane")
     assert daemon.get("/v1/models/faces/samples/2.png?nfe=1").status_code == 200
 
 

@@ -140,6 +140,7 @@ static void submit_long(struct fixture *f, struct job *job, uint64_t id, int n, 
     memset(job, 0, sizeof(*job));
     memset(pixels, 0xa5, (size_t)n * IMAGE_BYTES);
     job->id = id;
+    job->model = engine_thread_model(f->engine, 0);
     job->sampler = SAMPLER_PF_2M;
     job->nfe = nfe;
     job->seed = 10 * id;

@@ -19,10 +19,15 @@ static void *engine(void *arg)
 {
     struct mailbox *m = arg;
     struct engine_stats stats = {.state = ENGINE_READY};
+    struct engine_change *change;
     struct job *job;
 
     mailbox_publish(m, &stats);
-    while (mailbox_take_submitted(m, true, &job)) {
+    while (mailbox_take_submitted(m, true, &job, &change)) {
+        if (change) {
+            change->status = (int)stats.images;
+            mailbox_changed(m, change, &stats);
+        }
         while (job) {
             struct job *next = job->next;
 
@@ -83,19 +88,44 @@ static void test_a_stop_ends_a_wait(void **state)
     mailbox_fini(&m);
 }
 
+/* A change goes to an engine that sleeps and comes back, each once. */
+static void test_changes(void **state)
+{
+    struct engine_change change = {.status = -1}, *back;
+    struct mailbox m;
+    pthread_t thread;
+
+    mailbox_init(&m);
+    assert_int_equal(pthread_create(&thread, NULL, engine, &m), 0);
+    assert_null(mailbox_take_changed(&m));
+    for (int i = 0; i < 1000; i++) {
+        mailbox_want(&m, &change);
+        while (!(back = mailbox_take_changed(&m)))
+            ;
+        assert_ptr_equal(back, &change);
+        assert_int_equal(change.status, 0);
+        assert_null(mailbox_take_changed(&m));
+    }
+    mailbox_stop(&m);
+    pthread_join(thread, NULL);
+    mailbox_fini(&m);
+}
+
 /* What was submitted last is not lost by it. */
 static void test_taking_after_a_stop(void **state)
 {
     struct job jobs[2] = {{.id = 1}, {.id = 2}}, *job;
+    struct engine_change *change;
     struct mailbox m;
 
     mailbox_init(&m);
-    assert_true(mailbox_take_submitted(&m, false, &job));
+    assert_true(mailbox_take_submitted(&m, false, &job, &change));
     assert_null(job);
+    assert_null(change);
     mailbox_submit(&m, &jobs[0]);
     mailbox_submit(&m, &jobs[1]);
     mailbox_stop(&m);
-    assert_false(mailbox_take_submitted(&m, true, &job));
+    assert_false(mailbox_take_submitted(&m, true, &job, &change));
     assert_ptr_equal(job, &jobs[0]);
     assert_ptr_equal(job->next, &jobs[1]);
     assert_null(jobs[1].next);
@@ -107,6 +137,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_two_threads),
         cmocka_unit_test(test_a_stop_ends_a_wait),
+        cmocka_unit_test(test_changes),
         cmocka_unit_test(test_taking_after_a_stop),
     };
 

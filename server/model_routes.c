@@ -1,0 +1,101 @@
+#include "server/model_routes.h"
+
+#include "api/problem.h"
+#include "config/settings.h"
+#include "server/daemon.h"
+#include "server/exchange.h"
+#include "server/models.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* An exchange that waits for a change; what was asked for is done also when its client has gone. */
+struct waiting {
+    struct exchange *exchange; /* NULL: gone */
+};
+
+static void on_gone(void *arg)
+{
+    struct waiting *w = arg;
+
+    w->exchange = NULL;
+}
+
+static void on_done(void *arg, const struct problem *problem, const struct json_t *result)
+{
+    struct waiting *w = arg;
+    struct exchange *x = w->exchange;
+    json_t *root;
+
+    free(w);
+    if (!x)
+        return;
+    if (problem) {
+        exchange_respond_problem(x, problem);
+        return;
+    }
+    root = json_pack("{s:O}", "models", result);
+    exchange_respond_json(x, 200, root ? json_dumps(root, JSON_COMPACT) : NULL);
+    json_decref(root);
+}
+
+/* NULL without memory: answered. */
+static struct waiting *wait(struct exchange *x)
+{
+    static const struct problem no_memory = {.status = 503, .detail = "out of memory"};
+    struct waiting *w = calloc(1, sizeof(*w));
+
+    if (!w) {
+        exchange_respond_problem(x, &no_memory);
+        return NULL;
+    }
+    w->exchange = x;
+    exchange_on_gone(x, on_gone, w);
+    return w;
+}
+
+/* The name of /v1/models/NAME/.., cut where it is longer than any. */
+static void name_of(const struct exchange *x, char out[SETTINGS_NAME_BYTES + 2])
+{
+    const char *name = exchange_path(x) + strlen("/v1/models/");
+
+    snprintf(out, SETTINGS_NAME_BYTES + 2, "%.*s", (int)strcspn(name, "/"), name);
+}
+
+void model_routes_list(struct daemon *d, struct exchange *x)
+{
+    json_t *root = json_pack("{s:o}", "models", models_to_json(d->models));
+
+    exchange_respond_json(x, 200, root ? json_dumps(root, JSON_COMPACT) : NULL);
+    json_decref(root);
+}
+
+void model_routes_load(struct daemon *d, struct exchange *x)
+{
+    char name[SETTINGS_NAME_BYTES + 2];
+    struct waiting *w = wait(x);
+
+    name_of(x, name);
+    if (w)
+        models_load(d->models, name, on_done, w);
+}
+
+void model_routes_unload(struct daemon *d, struct exchange *x)
+{
+    char name[SETTINGS_NAME_BYTES + 2];
+    struct waiting *w = wait(x);
+
+    name_of(x, name);
+    if (w)
+        models_unload(d->models, name, on_done, w);
+}
+
+void model_routes_reload(struct daemon *d, struct exchange *x)
+{
+    struct waiting *w = wait(x);
+
+    if (w)
+        models_reload(d->models, on_done, w);
+}

@@ -1,0 +1,467 @@
+#include "server/models.h"
+
+#include "api/problem.h"
+#include "config/model_folder.h"
+#include "engine/base/error.h"
+#include "engine/base/log.h"
+#include "model/checkpoint.h"
+#include "server/engine_model.h"
+#include "server/engine_thread.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    WISHES_MAX = 64,
+    KNOWN_MAX = 2 * SETTINGS_MODELS_MAX, /* those of the list, and those that are gone from it */
+    RETIRED_MAX = 2 * KNOWN_MAX,
+};
+
+/* A model that could be served. */
+struct known {
+    struct settings_model setting;
+    struct engine_model *served; /* NULL: it is not */
+    struct error error;          /* why its last loading failed; "": it did not */
+    bool gone;                   /* from the list: served until the others are there */
+};
+
+enum wish_kind { WISH_LOAD, WISH_UNLOAD, WISH_RELOAD };
+
+/* What somebody asked for. */
+struct wish {
+    enum wish_kind kind;
+    char name[SETTINGS_NAME_BYTES + 2]; /* longer than any is nobody's */
+    models_done *done;
+    void *arg;
+    struct wish *next;
+    /* While it is granted: */
+    int at; /* the known model that comes next */
+    struct problem problem;
+    json_t *result;
+};
+
+struct models {
+    uv_loop_t *loop;
+    const struct settings *settings;
+    struct engine_thread *engine;
+    struct known known[KNOWN_MAX];
+    int n_known;
+    struct wish *first; /* the one that is granted */
+    int n_wishes;
+    bool ending;
+
+    /* The model that is being loaded. */
+    uv_work_t reading;
+    struct settings_model setting; /* of it */
+    struct checkpoint *checkpoint;
+    struct error error;
+    bool on_pool, with_engine;
+    struct engine_change change;
+    struct engine_model *retired[RETIRED_MAX]; /* served no more, and not yet dropped */
+    int n_retired;
+};
+
+static void go_on(struct models *m);
+
+/* Reading */
+
+int models_count(const struct models *m)
+{
+    int n = 0;
+
+    for (int i = 0; i < m->n_known; i++)
+        n += m->known[i].served != NULL;
+    return n;
+}
+
+struct engine_model *models_at(const struct models *m, int i)
+{
+    const struct known *k = m->known;
+
+    while (!k->served || i-- > 0)
+        k++;
+    return k->served;
+}
+
+const char *models_determinism(const struct models *m)
+{
+    return engine_thread_identity(m->engine);
+}
+
+static struct known *find(struct models *m, const char *name)
+{
+    for (int i = 0; i < m->n_known; i++)
+        if (strcmp(m->known[i].setting.name, name) == 0)
+            return &m->known[i];
+    return NULL;
+}
+
+struct json_t *models_to_json(const struct models *m)
+{
+    json_t *list = json_array();
+    const struct known *k;
+
+    for (int i = 0; i < m->n_known; i++) {
+        k = &m->known[i];
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s*, s:s*}", "name",
+                                              k->setting.name, "path", k->setting.path, "state",
+                                              k->served ? "loaded"
+                                                        : (*k->error.text ? "failed" : "unloaded"),
+                                              "checkpoint", k->served ? k->served->digest : NULL,
+                                              "error", *k->error.text ? k->error.text : NULL));
+    }
+    return list;
+}
+
+/* Dropping */
+
+void models_hold(struct engine_model *model)
+{
+    model->n_users++;
+}
+
+void models_release(struct models *m, struct engine_model *model)
+{
+    model->n_users--;
+    if (model->retired)
+        go_on(m);
+}
+
+static void retire(struct models *m, struct known *k)
+{
+    k->served->retired = true;
+    m->retired[m->n_retired++] = k->served;
+    k->served = NULL;
+}
+
+/* Whether the engine was told to drop one. */
+static bool drop_retired(struct models *m)
+{
+    for (int i = 0; i < m->n_retired; i++) {
+        if (m->retired[i]->n_users > 0)
+            continue;
+        m->change = (struct engine_change){.model = m->retired[i]};
+        m->retired[i] = m->retired[--m->n_retired];
+        m->with_engine = true;
+        engine_thread_change(m->engine, &m->change);
+        return true;
+    }
+    return false;
+}
+
+/* Granting a wish */
+
+static void note(struct models *m, const char *name, const char *outcome, const struct error *error)
+{
+    struct wish *w = m->first;
+
+    log_write(error ? LOG_ERROR : LOG_INFO, "event=model_change name=%s outcome=%s error=%s", name,
+              outcome, LOG_TEXT(error ? error->text : ""));
+    json_array_append_new(w->result, json_pack("{s:s, s:s}", "name", name, "outcome", outcome));
+    if (error)
+        problem_add_field(&w->problem, name, "%s", error->text);
+}
+
+static void fail(struct models *m, const struct error *error)
+{
+    struct known *k = find(m, m->setting.name);
+
+    k->error = *error;
+    note(m, m->setting.name, "failed", error);
+    go_on(m);
+}
+
+static void finish(struct models *m)
+{
+    struct wish *w = m->first;
+
+    m->first = w->next;
+    m->n_wishes--;
+    w->done(w->arg, w->problem.status ? &w->problem : NULL, w->result);
+    json_decref(w->result);
+    free(w);
+}
+
+static void read_checkpoint(uv_work_t *work)
+{
+    struct models *m = work->data;
+
+    if (engine_model_read(&m->setting, &m->checkpoint, &m->error) < 0)
+        m->checkpoint = NULL;
+}
+
+static void on_read(uv_work_t *work, int status)
+{
+    struct models *m = work->data;
+    struct known *k = find(m, m->setting.name);
+
+    m->on_pool = false;
+    if (!m->checkpoint) {
+        fail(m, &m->error);
+        return;
+    }
+    if (k->served && strcmp(k->served->digest, m->checkpoint->digest) == 0) {
+        checkpoint_destroy(m->checkpoint);
+        k->error.text[0] = '\0';
+        note(m, k->setting.name, "unchanged", NULL);
+        go_on(m);
+        return;
+    }
+    m->change = (struct engine_change){.checkpoint = m->checkpoint};
+    snprintf(m->change.name, sizeof(m->change.name), "%s", m->setting.name);
+    m->with_engine = true;
+    engine_thread_change(m->engine, &m->change);
+}
+
+static void load(struct models *m, const struct known *k)
+{
+    m->setting = k->setting;
+    m->reading.data = m;
+    m->on_pool = true;
+    uv_queue_work(m->loop, &m->reading, read_checkpoint, on_read);
+}
+
+static void on_loaded(struct models *m)
+{
+    struct known *k = find(m, m->setting.name);
+    bool replaces = k->served != NULL;
+
+    if (replaces)
+        retire(m, k);
+    k->served = m->change.model;
+    k->error.text[0] = '\0';
+    note(m, k->setting.name, replaces ? "replaced" : "loaded", NULL);
+}
+
+void models_collect(struct models *m)
+{
+    struct engine_change *change = engine_thread_take_changed(m->engine);
+
+    if (!change)
+        return;
+    m->with_engine = false;
+    if (!*change->name) { /* one was dropped */
+        go_on(m);
+        return;
+    }
+    if (change->status < 0) {
+        fail(m, &change->error);
+        return;
+    }
+    on_loaded(m);
+    go_on(m);
+}
+
+/* What is known anew: the list, and behind it what is served and no longer there. */
+static int look_again(struct models *m, struct error *err)
+{
+    struct settings_model list[SETTINGS_MODELS_MAX];
+    struct known known[KNOWN_MAX] = {{.served = NULL}};
+    struct known *k;
+    int n, rc;
+
+    rc = model_folder_list(m->settings, list, &n, err);
+    if (rc < 0)
+        return rc;
+    for (int i = 0; i < n; i++) {
+        k = find(m, list[i].name);
+        if (k) {
+            known[i] = *k;
+            k->served = NULL;
+        }
+        known[i].setting = list[i];
+        known[i].gone = false;
+    }
+    for (int i = 0; i < m->n_known; i++)
+        if (m->known[i].served) {
+            known[n] = m->known[i];
+            known[n++].gone = true;
+        }
+    memcpy(m->known, known, sizeof(known));
+    m->n_known = n;
+    return 0;
+}
+
+/* Drops those that are gone from the list, unless nothing else could be loaded. */
+static void drop_gone(struct models *m)
+{
+    int n_served = models_count(m), n = 0;
+    struct known *k;
+
+    for (int i = 0; i < m->n_known; i++)
+        n_served -= m->known[i].gone;
+    for (int i = 0; i < m->n_known; i++) {
+        k = &m->known[i];
+        if (k->gone && n_served > 0) {
+            note(m, k->setting.name, "unloaded", NULL);
+            retire(m, k);
+            continue;
+        }
+        m->known[n++] = *k;
+    }
+    m->n_known = n;
+}
+
+static void reload_next(struct models *m, struct wish *w)
+{
+    struct error error;
+
+    if (w->at == 0 && look_again(m, &error) < 0) {
+        problem_set(&w->problem, 422, "%s", error.text);
+        log_write(LOG_ERROR, "event=reload_failed error=%s", LOG_TEXT(error.text));
+        finish(m);
+        return;
+    }
+    if (w->at < m->n_known && !m->known[w->at].gone) {
+        load(m, &m->known[w->at++]);
+        return;
+    }
+    drop_gone(m);
+    finish(m);
+}
+
+/* The next step of what was asked for. */
+static void grant(struct models *m, struct wish *w)
+{
+    struct known *k = w->kind == WISH_RELOAD ? NULL : find(m, w->name);
+
+    if (w->kind == WISH_RELOAD) {
+        reload_next(m, w);
+        return;
+    }
+    if (w->at++ > 0) { /* its model has been loaded */
+        finish(m);
+        return;
+    }
+    if (!k) {
+        problem_set(&w->problem, 404, "no model \"%s\" is known; see /v1/models", w->name);
+    } else if (w->kind == WISH_LOAD) {
+        load(m, k);
+        return;
+    } else if (!k->served) {
+        problem_set(&w->problem, 409, "model \"%s\" is not loaded", w->name);
+    } else if (models_count(m) == 1) {
+        problem_set(&w->problem, 409, "model \"%s\" is the only one, and stays", w->name);
+    } else {
+        retire(m, k);
+        note(m, w->name, "unloaded", NULL);
+    }
+    finish(m);
+}
+
+/* Unless something is under way: drops what nobody uses, and grants what was asked for. */
+static void go_on(struct models *m)
+{
+    while (!m->on_pool && !m->with_engine && !m->ending) {
+        if (drop_retired(m))
+            return;
+        /* There is room for all that a step may retire, or some must lose their users before. */
+        if (!m->first || m->n_retired > RETIRED_MAX - KNOWN_MAX)
+            return;
+        grant(m, m->first);
+    }
+}
+
+static void wish(struct models *m, enum wish_kind kind, const char *name, models_done *done,
+                 void *arg)
+{
+    struct problem problem = {.retry_after_s = 1};
+    struct wish *w = calloc(1, sizeof(*w)), **link = &m->first;
+
+    if (w)
+        w->result = json_array();
+    if (!w || !w->result || m->n_wishes == WISHES_MAX || m->ending) {
+        problem_set(&problem, 503, "too many changes of models wait, or the daemon ends");
+        done(arg, &problem, NULL);
+        if (w)
+            json_decref(w->result);
+        free(w);
+        return;
+    }
+    w->kind = kind;
+    snprintf(w->name, sizeof(w->name), "%s", name);
+    w->done = done;
+    w->arg = arg;
+    while (*link)
+        link = &(*link)->next;
+    *link = w;
+    m->n_wishes++;
+    go_on(m);
+}
+
+void models_load(struct models *m, const char *name, models_done *done, void *arg)
+{
+    wish(m, WISH_LOAD, name, done, arg);
+}
+
+void models_unload(struct models *m, const char *name, models_done *done, void *arg)
+{
+    wish(m, WISH_UNLOAD, name, done, arg);
+}
+
+void models_reload(struct models *m, models_done *done, void *arg)
+{
+    wish(m, WISH_RELOAD, "", done, arg);
+}
+
+/* Beginning and end */
+
+bool models_idle(struct models *m)
+{
+    static const struct problem problem = {.status = 503,
+                                           .retry_after_s = 1,
+                                           .detail = "the daemon is shutting down"};
+    struct wish *w;
+
+    m->ending = true;
+    if (m->on_pool || m->with_engine)
+        return false;
+    while (m->first) {
+        w = m->first;
+        w->problem = problem;
+        finish(m);
+    }
+    return true;
+}
+
+int models_begin(struct models *m, struct error *err)
+{
+    struct settings_model list[SETTINGS_MODELS_MAX];
+    int n = engine_thread_models(m->engine), n_list, rc;
+    struct engine_model *model;
+
+    /* The folder may have changed meanwhile: what is served counts. */
+    rc = model_folder_list(m->settings, list, &n_list, err);
+    for (int i = 0; i < n; i++) {
+        model = engine_thread_model(m->engine, i);
+        m->known[i].served = model;
+        snprintf(m->known[i].setting.name, sizeof(m->known[i].setting.name), "%s", model->name);
+        for (int j = 0; rc == 0 && j < n_list; j++)
+            if (strcmp(list[j].name, model->name) == 0)
+                m->known[i].setting = list[j];
+    }
+    m->n_known = n;
+    return rc;
+}
+
+int models_create(uv_loop_t *loop, const struct settings *settings, struct engine_thread *engine,
+                  struct models **out, struct error *err)
+{
+    struct models *m = calloc(1, sizeof(*m));
+
+    if (!m)
+        return error_set(err, -ENOMEM, "out of memory");
+    m->loop = loop;
+    m->settings = settings;
+    m->engine = engine;
+    *out = m;
+    return 0;
+}
+
+void models_destroy(struct models *m)
+{
+    free(m);
+}

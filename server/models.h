@@ -1,0 +1,66 @@
+/* The models that are served, and how they change while requests go on.
+ *
+ * What is to be served is known from the settings and, looked at again with every reload, from the
+ * folder of models. A model is read on the pool, made and tried by the engine between two ticks, and
+ * then takes the place of the one before; what does not succeed leaves that one where it was. A model
+ * that is no longer served draws what it was asked for to the end and is dropped then. One change is
+ * made at a time, in the order in which they were asked for.
+ *
+ * Thread: loop.
+ */
+#ifndef SERVER_MODELS_H
+#define SERVER_MODELS_H
+
+#include <stdbool.h>
+#include <uv.h>
+
+struct engine_model;
+struct engine_thread;
+struct error;
+struct json_t;
+struct models;
+struct problem;
+struct settings;
+
+/* All arguments are borrowed. 0 or -ENOMEM. */
+int models_create(uv_loop_t *loop, const struct settings *settings, struct engine_thread *engine,
+                  struct models **out, struct error *err);
+void models_destroy(struct models *m); /* models_idle() must hold; NULL is fine */
+
+/* The engine is ready: what it began with is served. 0, or what model_folder_list() returns. */
+int models_begin(struct models *m, struct error *err);
+
+/* Those that are served, the default first; once begun at least one. */
+int models_count(const struct models *m);
+struct engine_model *models_at(const struct models *m, int i);
+const char *models_determinism(const struct models *m); /* the determinism id of the device */
+
+/* A user of a model: keeps it until models_release(), also when it is served no more. */
+void models_hold(struct engine_model *model);
+void models_release(struct models *m, struct engine_model *model);
+
+/* Called once, later: problem NULL, or why not: 404, 409, 422 with a field for every model that could
+ * not be served, 503. result: a new array of {"name", "outcome": "loaded", "replaced", "unchanged",
+ * "unloaded" or "failed"}, borrowed; NULL without memory. */
+typedef void models_done(void *arg, const struct problem *problem, const struct json_t *result);
+
+/* Reads a model again, or for the first time. */
+void models_load(struct models *m, const char *name, models_done *done, void *arg);
+
+/* Serves it no more, until it is loaded or all are reloaded. The last one stays: 409. */
+void models_unload(struct models *m, const char *name, models_done *done, void *arg);
+
+/* Looks at the folder, loads what is new or has changed, drops what is gone from the folder. */
+void models_reload(struct models *m, models_done *done, void *arg);
+
+/* Takes back what the engine has changed. */
+void models_collect(struct models *m);
+
+/* Whether nothing is under way; asks for no new change once called, as the daemon ends. */
+bool models_idle(struct models *m);
+
+/* New array: {"name", "path", "state": "loaded", "unloaded" or "failed", "checkpoint", "error"}; NULL
+ * without memory. */
+struct json_t *models_to_json(const struct models *m);
+
+#endif

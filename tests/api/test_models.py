@@ -1,0 +1,252 @@
+"""Models that come, change and go while requests are served."""
+import concurrent.futures
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+
+import pytest
+import requests
+from softdiffd import Daemon, wait_until
+
+pytestmark = pytest.mark.sanitizers
+
+
+def admin(daemon, method, path):
+    return requests.request(method, daemon.admin + path, timeout=60)
+
+
+def outcomes(answer):
+    assert answer.status_code == 200, answer.text
+    return {row["name"]: row["outcome"] for row in answer.json()["models"]}
+
+
+def served(daemon):
+    return [model["name"] for model in daemon.get("/v1/models").json()["models"]]
+
+
+@pytest.fixture
+def make(build_dir):
+    """Writes a checkpoint as trainers do: whole, or not at all."""
+
+    def write(path, seed, corruption="noise"):
+        maker = build_dir / "tests/api/make_checkpoint"
+        fresh = path.with_name("." + path.name)
+        subprocess.run([maker, fresh, corruption, "16", "8", str(seed)], check=True)
+        fresh.rename(path)
+
+    return write
+
+
+@pytest.fixture
+def folder(tmp_path, make):
+    path = tmp_path / "models"
+    path.mkdir()
+    make(path / "b.safetensors", 1)
+    make(path / "a.safetensors", 2, "blur")
+    (path / "notes.txt").write_text("not a model")
+    return path
+
+
+@pytest.fixture
+def begin(program, folder):
+    """Starts daemons on the folder."""
+    daemons = []
+
+    def start(*flags, **options):
+        daemons.append(Daemon(program("softdiffd"), "--model-dir", folder, *flags, **options))
+        return daemons[-1]
+
+    yield start
+    for daemon in daemons:
+        if daemon.process.poll() is None:
+            daemon.stop()
+
+
+def test_a_folder(begin, folder, checkpoints):
+    daemon = begin()
+    assert served(daemon) == ["a", "b"]
+    assert daemon.post({"corruption": "noise", "nfe": 1}).json()["model"] == "b"
+    answer = daemon.post({"corruption": "mask"})
+    assert answer.status_code == 422 and '"blur", "noise"' in answer.json()["errors"][0]["detail"]
+    daemon.stop()
+    # Those that are named come first, and win over a file of their name.
+    daemon = begin("--model", f"c={checkpoints['faces']}", "--model", f"a={checkpoints['minutes']}")
+    assert served(daemon) == ["c", "a", "b"]
+    assert [model["side_px"] for model in daemon.get("/v1/models").json()["models"]] == [16, 64, 16]
+
+
+@pytest.mark.parametrize(
+    "spoil, words",
+    [
+        (lambda folder: shutil.rmtree(folder), "could not read the models"),
+        (lambda folder: [file.unlink() for file in folder.iterdir()], "no model to serve"),
+        (lambda folder: (folder / "b.safetensors").rename(folder / "b c.safetensors"), "named like a model"),
+        (lambda folder: [shutil.copy(folder / "a.safetensors", folder / f"{i}.safetensors") for i in range(15)], "more than 16"),
+    ],
+)  # fmt: skip
+def test_folders_that_are_wrong(program, folder, spoil, words):
+    spoil(folder)
+    for flags in (["--check"], []):
+        command = [program("softdiffd"), "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]
+        done = subprocess.run([*command, "--model-dir", folder, *flags], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 2 and words in done.stderr
+
+
+def test_reload_under_load(begin, folder, make):
+    """A file is replaced ten times: no request fails, each is drawn by one of the two."""
+    daemon = begin("--slots", "4")
+    want = {daemon.png(model="b", seed=1, nfe=3)}
+    over, seen, failed = threading.Event(), set(), []
+
+    def ask():
+        while not over.is_set():
+            answer = daemon.post({"model": "b", "seed": 1, "nfe": 3}, accept="image/png")
+            if answer.status_code != 200:
+                failed.append(answer.text)
+            seen.add(answer.content)
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        clients = [pool.submit(ask) for _ in range(4)]
+        for i in range(10):
+            make(folder / "b.safetensors", 3 if i % 2 == 0 else 1)
+            assert outcomes(admin(daemon, "POST", "/-/reload")) == {"a": "unchanged", "b": "replaced"}
+            want.add(daemon.png(model="b", seed=1, nfe=3))
+        over.set()
+        for client in clients:
+            client.result()
+    assert not failed and len(want) == 2 and seen == want
+    # All that were replaced are gone from memory.
+    unloaded = lambda: sum("event=model_unloaded" in line for line in daemon.log)
+    wait_until(lambda: unloaded() == 10, "the last to be dropped")
+    assert daemon.queue()["slots"] == 2 * 4
+
+
+def test_requests_end_with_the_model_they_began_with(begin, folder, make):
+    daemon = begin("--max-nfe", "10000", "--slots", "1")
+    old = daemon.png(model="b", seed=5, nfe=3000)
+    digest = daemon.get("/v1/models/b").json()["checkpoint"]
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        long = pool.submit(daemon.png, model="b", seed=5, nfe=3000)
+        daemon.wait_for_queue(lambda q: q["slots_busy"] == 1, "work")
+        make(folder / "b.safetensors", 3)
+        assert outcomes(admin(daemon, "POST", "/v1/models/b/load")) == {"b": "replaced"}
+        assert not long.done()
+        # What comes from now on is drawn by the new one, also its tag is another.
+        new = daemon.get("/v1/models/b").json()["checkpoint"]
+        assert new != digest
+        answer = daemon.get(f"/v1/models/b@{digest[:12]}/samples/1.png")
+        assert answer.status_code == 404 and new[:12] in answer.json()["detail"]
+        assert daemon.png(model="b", seed=5, nfe=2) and not long.done()
+        assert long.result() == old
+    daemon.wait_for_log("event=model_unloaded name=b")
+
+
+def test_a_bad_file_changes_nothing(begin, folder, make):
+    daemon = begin()
+    image = daemon.png(model="b", seed=1, nfe=3)
+    good = (folder / "b.safetensors").read_bytes()
+    for bad in (b"", good[:5000], good[:-1], b"x" * 100, None):
+        if bad is None:
+            (folder / "b.safetensors").unlink()
+            (folder / "b.safetensors").symlink_to(folder / "nothing")
+        else:
+            (folder / "b.safetensors").write_bytes(bad)
+        for path in ("/v1/models/b/load", "/-/reload"):
+            answer = admin(daemon, "POST", path)
+            assert answer.status_code == 422, answer.text
+            assert [error["field"] for error in answer.json()["errors"]] == ["b"]
+        assert daemon.png(model="b", seed=1, nfe=3) == image
+    known = {row["name"]: row for row in admin(daemon, "GET", "/v1/models").json()["models"]}
+    assert known["b"]["state"] == "loaded" and known["b"]["error"] and "error" not in known["a"]
+    assert admin(daemon, "GET", "/readyz").status_code == 200
+    # Mended, it is as if nothing had been.
+    (folder / "b.safetensors").unlink()
+    (folder / "b.safetensors").write_bytes(good)
+    assert outcomes(admin(daemon, "POST", "/v1/models/b/load")) == {"b": "unchanged"}
+
+
+def test_unload_and_load(begin):
+    daemon = begin("--max-nfe", "10000", "--slots", "1")
+    want = daemon.png(model="b", seed=1, nfe=2000)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        long = pool.submit(daemon.png, model="b", seed=1, nfe=2000)
+        daemon.wait_for_queue(lambda q: q["slots_busy"] == 1, "work")
+        assert outcomes(admin(daemon, "POST", "/v1/models/b/unload")) == {"b": "unloaded"}
+        assert served(daemon) == ["a"]
+        assert daemon.post({"model": "b"}).status_code == 404
+        assert daemon.post({"corruption": "noise"}).status_code == 422
+        assert daemon.get("/v1/models/b/samples/1.png").status_code == 404
+        assert long.result() == want
+    daemon.wait_for_log("event=model_unloaded name=b")
+    assert daemon.queue()["slots"] == 1
+    states = {row["name"]: row["state"] for row in admin(daemon, "GET", "/v1/models").json()["models"]}
+    assert states == {"a": "loaded", "b": "unloaded"}
+    for path, status in [("b/unload", 409), ("a/unload", 409), ("c/unload", 404), ("c/load", 404),
+                         ("x" * 200 + "/load", 404)]:  # fmt: skip
+        assert admin(daemon, "POST", "/v1/models/" + path).status_code == status
+    assert outcomes(admin(daemon, "POST", "/v1/models/b/load")) == {"b": "loaded"}
+    assert served(daemon) == ["a", "b"] and daemon.png(model="b", seed=1, nfe=2000) == want
+
+
+def test_hangup(begin, folder, make):
+    """SIGHUP looks at the folder: what is new comes, what is gone goes."""
+    daemon = begin()
+    make(folder / "0.safetensors", 7)
+    (folder / "a.safetensors").unlink()
+    daemon.signal(signal.SIGHUP)
+    daemon.wait_for_log("event=reloaded ok=1")
+    assert served(daemon) == ["0", "b"]
+    assert daemon.post({"nfe": 1}).json()["model"] == "0"
+    # What cannot be loaded does not drive out the last one.
+    (folder / "0.safetensors").unlink()
+    (folder / "b.safetensors").unlink()
+    (folder / "c.safetensors").write_bytes(b"x")
+    assert admin(daemon, "POST", "/-/reload").status_code == 422
+    assert served(daemon) == ["0", "b"] and daemon.post({"nfe": 1}).status_code == 200
+    make(folder / "c.safetensors", 8)
+    assert outcomes(admin(daemon, "POST", "/-/reload")) == {"c": "loaded", "0": "unloaded", "b": "unloaded"}
+    assert served(daemon) == ["c"]
+    shutil.rmtree(folder)
+    assert admin(daemon, "POST", "/-/reload").status_code == 422
+    assert served(daemon) == ["c"]
+
+
+def test_many_changes_at_once(begin, folder, make):
+    """They are made one after the other; those who ask and go change nothing of that."""
+    daemon = begin()
+    paths = ["/v1/models/b/load", "/v1/models/b/unload", "/-/reload"] * 8
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        statuses = list(pool.map(lambda path: admin(daemon, "POST", path).status_code, paths))
+    assert set(statuses) <= {200, 409}
+    assert outcomes(admin(daemon, "POST", "/v1/models/b/load"))["b"] in ("loaded", "unchanged")
+    assert served(daemon) == ["a", "b"] and daemon.post({"model": "b", "nfe": 1}).status_code == 200
+
+
+def test_the_end_in_the_middle(begin, folder, make):
+    """SIGTERM while models are loaded: the daemon ends as ever."""
+    for delay in range(3):
+        daemon = begin()
+        make(folder / "b.safetensors", 10 + delay)
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            changes = [pool.submit(lambda: admin(daemon, "POST", "/-/reload")) for _ in range(4)]
+            wait_until(lambda: any("event=model_change" in line for line in daemon.log), "a change")
+            daemon.stop()
+            for change in changes:
+                try:
+                    assert change.result().status_code in (200, 503)
+                except requests.ConnectionError:
+                    pass
+
+
+def test_requests_without_a_length(begin):
+    """As curl -X POST sends them, on this listener only."""
+    daemon = begin()
+    request = b"POST /-/reload HTTP/1.1\r\nHost: a\r\n\r\n"
+    address = daemon.admin.removeprefix("http://").split(":")
+    with socket.create_connection((address[0], int(address[1])), timeout=60) as connection:
+        connection.sendall(request + b"GET /version HTTP/1.1\r\nHost: a\r\n\r\n")
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert answer.startswith(b"HTTP/1.1 200 ") and answer.count(b"HTTP/1.1") == 1
+    assert daemon.raw(request).startswith(b"HTTP/1.1 411 ")
