@@ -7,6 +7,8 @@
 
 enum {
     LIMITS_BODY_BYTES = 64 * 1024,
+    LIMITS_UPLOAD_BYTES = 12 << 20,                 /* of a body that is a picture ... */
+    LIMITS_UPLOADS = 4,                             /* ... and how many of these at a time */
     LIMITS_IMAGES_MAX = 64,                         /* per request */
     LIMITS_NAME_BYTES = 64,                         /* of a model, sampler or corruption */
     LIMITS_MODEL_BYTES = 2 * LIMITS_NAME_BYTES + 1, /* of name@digest */

@@ -73,6 +73,13 @@ static const struct field {
     {"sampler", FIELD_NAME, ALL, FIELD(sampler), LIMITS_NAME_BYTES, {NULL}},
     {"corruption", FIELD_NAME, ALL, FIELD(corruption), LIMITS_NAME_BYTES, {NULL}},
     {"model", FIELD_NAME, BODIES, FIELD(model), LIMITS_MODEL_BYTES, {NULL}},
+    {"deadline_ms",
+     FIELD_COUNT,
+     REQUEST_SAMPLES,
+     FIELD(deadline_ms),
+     LIMIT(timeout_max_ms),
+     {NULL}},
+    {"on_deadline", FIELD_CHOICE, REQUEST_SAMPLES, FIELD(best), 0, {"fail", "best"}},
     {"on_disconnect", FIELD_CHOICE, BODIES, FIELD(finish), 0, {"cancel", "finish"}},
     {"determinism", FIELD_NAME, REQUEST_PERMALINK, FIELD(determinism), LIMITS_NAME_BYTES, {NULL}},
     {"size", FIELD_NAME, REQUEST_IMAGES, FIELD(size), LIMITS_NAME_BYTES, {NULL}},
@@ -200,6 +207,8 @@ int samples_request_parse(const char *body, size_t size, enum request_form form,
 
     json_object_foreach(root, key, value) read_field(key, value, form, limits, out, problem);
     json_decref(root);
+    if (out->best && out->deadline_ms == 0)
+        problem_add_field(problem, "on_deadline", "needs a deadline_ms");
     return problem->status ? -EINVAL : 0;
 }
 

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <jansson.h>
 #include <nettle/base64.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,19 +24,32 @@ static const char provenance[] =
     "\"http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia\"/>"
     "</rdf:RDF></x:xmpmeta><?xpacket end=\"r\"?>";
 
-static json_t *params(const struct samples_response *r, uint64_t seed)
+/* Evaluations that image i was to have and had not: it is no more what its settings say. */
+static bool is_partial(const struct samples_response *r, int i)
 {
-    return json_pack("{s:s, s:s#, s:s, s:s, s:s, s:i, s:s, s:o}", "model", r->model, "checkpoint",
-                     r->checkpoint, RESPONSE_DIGEST_CHARS, "precision", r->precision, "corruption",
-                     r->corruption, "sampler", r->sampler, "nfe", r->nfe, "determinism",
-                     r->determinism, "seed", seed_to_json(seed));
+    return r->nfe_done && r->nfe_done[i] < r->nfe;
+}
+
+/* What image i follows from; of all images with i < 0. */
+static json_t *params(const struct samples_response *r, int i)
+{
+    uint64_t seed = r->seed + (uint64_t)(i < 0 ? 0 : i);
+    json_t *json =
+        json_pack("{s:s, s:s#, s:s, s:s, s:s, s:i, s:s, s:o}", "model", r->model, "checkpoint",
+                  r->checkpoint, RESPONSE_DIGEST_CHARS, "precision", r->precision, "corruption",
+                  r->corruption, "sampler", r->sampler, "nfe", r->nfe, "determinism",
+                  r->determinism, "seed", seed_to_json(seed));
+
+    if (json && i >= 0 && is_partial(r, i))
+        json_object_set_new(json, "nfe_done", json_integer(r->nfe_done[i]));
+    return json;
 }
 
 int samples_response_png(const struct samples_response *r, int i, uint8_t **out, size_t *size,
                          struct error *err)
 {
     size_t image_bytes = (size_t)r->side_px * (size_t)r->side_px * (size_t)r->channels;
-    json_t *json = params(r, r->seed + (uint64_t)i);
+    json_t *json = params(r, i);
     char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
     int rc = -ENOMEM;
 
@@ -53,40 +67,63 @@ int samples_response_png(const struct samples_response *r, int i, uint8_t **out,
     return rc;
 }
 
-static json_t *image_to_json(const struct samples_response *r, int i, const uint8_t *png,
-                             size_t size)
+static json_t *base64_to_json(const uint8_t *png, size_t size)
 {
     size_t n = BASE64_ENCODE_RAW_LENGTH(size);
-    char *text = malloc(n), url[PERMALINK_BYTES];
+    char *text = malloc(n);
     json_t *json = NULL;
 
     if (text) {
-        permalink_write(r, i, url);
         base64_encode_raw(text, size, png);
-        json = json_pack("{s:o, s:s, s:o}", "seed", seed_to_json(r->seed + (uint64_t)i), "url", url,
-                         "png", json_stringn_nocheck(text, n));
+        json = json_stringn_nocheck(text, n);
     }
     free(text);
     return json;
 }
 
+/* png NULL: the image had not begun. */
+static json_t *image_to_json(const struct samples_response *r, int i, const uint8_t *png,
+                             size_t size)
+{
+    json_t *json = json_pack("{s:o}", "seed", seed_to_json(r->seed + (uint64_t)i));
+    char url[PERMALINK_BYTES];
+    int rc = json ? 0 : -1;
+
+    permalink_write(r, i, url);
+    if (rc == 0)
+        rc = is_partial(r, i) ? json_object_set_new(json, "nfe_done", json_integer(r->nfe_done[i]))
+                              : json_object_set_new(json, "url", json_string(url));
+    if (rc == 0)
+        rc = json_object_set_new(json, "png", png ? base64_to_json(png, size) : json_null());
+    if (rc == 0)
+        return json;
+    json_decref(json);
+    return NULL;
+}
+
+static int add_image(const struct samples_response *r, int i, json_t *images, struct error *err)
+{
+    uint8_t *png = NULL;
+    size_t size = 0;
+    int rc = 0;
+
+    if (!r->nfe_done || r->nfe_done[i] > 0)
+        rc = samples_response_png(r, i, &png, &size, err);
+    if (rc == 0 && json_array_append_new(images, image_to_json(r, i, png, size)) < 0)
+        rc = error_set(err, -ENOMEM, "out of memory writing an answer");
+    free(png);
+    return rc;
+}
+
 static int encode_all(const struct samples_response *r, uint8_t **out, size_t *size,
                       struct error *err)
 {
-    json_t *root = params(r, r->seed), *images = json_array();
-    uint8_t *png;
-    size_t png_size;
+    json_t *root = params(r, -1), *images = json_array();
     char *text;
     int rc = 0;
 
-    for (int i = 0; i < r->n && rc == 0; i++) {
-        rc = samples_response_png(r, i, &png, &png_size, err);
-        if (rc < 0)
-            goto out;
-        if (json_array_append_new(images, image_to_json(r, i, png, png_size)) < 0)
-            rc = error_set(err, -ENOMEM, "out of memory writing an answer");
-        free(png);
-    }
+    for (int i = 0; i < r->n && rc == 0; i++)
+        rc = add_image(r, i, images, err);
     if (rc < 0)
         goto out;
     text = json_object_set(root, "images", images) < 0 ? NULL : json_dumps(root, JSON_COMPACT);

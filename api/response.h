@@ -4,6 +4,9 @@
  *      "sampler": "sde-2m", "nfe": 20, "determinism": "0123456789abcdef", "seed": 7,
  *      "images": [{"seed": 7, "url": "/v1/models/faces@..", "png": "<base64>"}, ..]}
  *
+ * An image that ended before its time says "nfe_done", also in its PNG, and has no address; one that
+ * had not begun has "png": null.
+ *
  * Every PNG carries the same fields without images, with its own seed, as the text
  * "softdiff:params", and says in XMP that it was made by a trained model, in the words of IPTC's
  * DigitalSourceType, as programs that look for such marks read it. url is the pinned permalink.
@@ -29,6 +32,7 @@ struct samples_response {
     uint64_t seed;           /* of the first image */
     int n;
     int side_px, channels;
+    const int *nfe_done; /* [n] evaluations that an image had, where it ended before nfe; or NULL */
     const uint8_t *pixels; /* [n, side_px, side_px, channels] */
 };
 

@@ -26,7 +26,7 @@ static bool apply_origin(const struct answer_head *h, struct MHD_Response *respo
     ok &= MHD_add_response_header(response, "Access-Control-Allow-Origin", h->origin);
     ok &= MHD_add_response_header(response, "Access-Control-Expose-Headers",
                                   "Content-Location, ETag, Location, Retry-After, Server-Timing, "
-                                  "X-Request-ID, X-Seed");
+                                  "X-NFE-Done, X-Request-ID, X-Seed");
     return ok;
 }
 

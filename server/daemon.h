@@ -50,6 +50,7 @@ struct daemon {
     struct models *models;
     int n_models; /* that it is told to begin with */
     struct drawings *drawings;
+    int n_uploads; /* pictures that come in, server/exchange.h */
     struct picture_cache *cache;
     struct permalinks *permalinks;
 };

@@ -13,6 +13,7 @@
 #include "server/engine_thread.h"
 #include "server/job.h"
 #include "server/models.h"
+#include "server/progress.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -23,7 +24,10 @@
 #include <string.h>
 #include <sys/random.h>
 
-enum { STATUS_GONE = 499 };
+enum {
+    STATUS_GONE = 499,
+    SETTLING_MS = 1000, /* for the engine to hand over what there is, and to encode it */
+};
 
 struct drawings {
     uv_loop_t *loop;
@@ -46,7 +50,9 @@ struct drawing {
     int status; /* what the client was told; 499: it went, 0: it waits */
     uint64_t admitted_ns, encoded_ns;
     uv_timer_t deadline;
-    int timeout_ms;
+    int timeout_ms, best_ms;
+    int seen;      /* evaluations of the progress that its client knows of */
+    int *nfe_done; /* [n] where it ended before its time, else NULL; owned */
     uv_work_t encoding;
     int encoded; /* 0 or -errno */
     struct error error;
@@ -99,6 +105,8 @@ static void settle(struct drawing *d)
     all->n--;
     d->client->release(d->owner);
     models_release(all->models, d->model);
+    progress_destroy(d->job.progress);
+    free(d->nfe_done);
     free(d->job.pixels);
     free(d);
 }
@@ -148,6 +156,49 @@ static void on_deadline(uv_timer_t *handle)
     fail(d, 504, 0, detail);
 }
 
+/* What there is has to do, if there is anything. */
+static void on_best(uv_timer_t *handle)
+{
+    struct drawing *d = handle->data;
+    int left_ms = d->timeout_ms - d->best_ms;
+
+    if (!d->with_engine || progress_evaluations(d->job.progress) > 0) {
+        engine_thread_settle(&d->job);
+        uv_timer_start(&d->deadline, on_deadline,
+                       (uint64_t)(left_ms > SETTLING_MS ? left_ms : SETTLING_MS), 0);
+        return;
+    }
+    fail(d, 504, 0, "the deadline passed before there was a first picture");
+}
+
+struct progress *drawing_progress(const struct drawing *d)
+{
+    return d->job.progress;
+}
+
+double drawing_left_ms(const struct drawing *d)
+{
+    int done = progress_evaluations(d->job.progress);
+
+    if (done == 0)
+        return -1;
+    return ms_between(d->admitted_ns, uv_hrtime()) / done * ((double)d->job.n * d->job.nfe - done);
+}
+
+/* The images that are not finished become what they would look like. 0 or -ENOMEM. */
+static int take_best(struct drawing *d)
+{
+    size_t bytes =
+        (size_t)d->model->side_px * (size_t)d->model->side_px * (size_t)d->model->channels;
+
+    d->nfe_done = calloc((size_t)d->job.n, sizeof(*d->nfe_done));
+    if (!d->nfe_done)
+        return -ENOMEM;
+    for (int i = 0; i < d->job.n; i++)
+        d->nfe_done[i] = progress_read(d->job.progress, i, NULL, d->job.pixels + (size_t)i * bytes);
+    return 0;
+}
+
 /* Encoding */
 
 static void describe(const struct engine_thread *engine, const struct engine_model *model,
@@ -183,6 +234,7 @@ static void encode(uv_work_t *work)
 
     describe(d->all->engine, d->model, &sampling, d->job.seed, d->job.n, &images);
     images.pixels = d->job.pixels;
+    images.nfe_done = d->nfe_done;
     d->encoded = d->client->encode(d->owner, &images, &d->error);
 }
 
@@ -207,6 +259,8 @@ static void take_back(struct drawing *d)
 
     d->with_engine = false;
     admission_leave(d->all->admission, job);
+    if (job->status == 0 && job->n_finished < job->n && take_best(d) < 0)
+        fail(d, 503, 1, "out of memory");
     if (job->status == 0 && !d->status) {
         d->encoding.data = d;
         d->with_pool = true;
@@ -222,12 +276,27 @@ static void take_back(struct drawing *d)
     settle(d);
 }
 
+static void look_at(struct drawing *d)
+{
+    int evaluations;
+
+    if (!d->client->progress || d->status || !d->with_engine)
+        return;
+    evaluations = progress_evaluations(d->job.progress);
+    if (evaluations == d->seen)
+        return;
+    d->seen = evaluations;
+    d->client->progress(d->owner);
+}
+
 void drawings_collect(struct drawings *all)
 {
     struct job *job;
 
     while ((job = engine_thread_take_done(all->engine)))
         take_back(job->owner);
+    for (struct drawing *d = all->first; d; d = d->next)
+        look_at(d);
 }
 
 void drawings_cancel_all(struct drawings *all)
@@ -251,7 +320,7 @@ uint64_t drawing_random_seed(void)
 static struct drawing *create(struct drawings *all, const struct drawing_order *order)
 {
     struct engine_model *model = order->model;
-    size_t side = (size_t)model->side_px;
+    size_t side = (size_t)model->side_px, bytes = side * side * (size_t)model->channels;
     struct drawing *d = calloc(1, sizeof(*d));
 
     if (!d)
@@ -261,19 +330,28 @@ static struct drawing *create(struct drawings *all, const struct drawing_order *
     d->client = order->client;
     d->owner = order->owner;
     d->timeout_ms = order->timeout_ms;
+    d->best_ms = order->best_ms;
     snprintf(d->id, sizeof(d->id), "%s", order->request_id);
     d->job.model = order->model;
     d->job.sampler = order->sampling.sampler;
     d->job.nfe = order->sampling.nfe;
     d->job.seed = order->seed;
     d->job.n = order->n;
+    d->job.stop_after = order->stop_after;
     d->job.owner = d;
-    d->job.pixels = malloc((size_t)order->n * side * side * (size_t)model->channels);
-    if (!d->job.pixels) {
-        free(d);
-        return NULL;
+    d->job.pixels = malloc((size_t)order->n * bytes);
+    if (order->best_ms > 0 || order->stop_after > 0 || order->client->progress) {
+        d->job.progress = progress_create(order->n, bytes);
+        if (!d->job.progress) {
+            free(d->job.pixels);
+            d->job.pixels = NULL;
+        }
     }
-    return d;
+    if (d->job.pixels)
+        return d;
+    progress_destroy(d->job.progress);
+    free(d);
+    return NULL;
 }
 
 int drawings_begin(struct drawings *all, const struct drawing_order *order, struct drawing **out,
@@ -298,7 +376,10 @@ int drawings_begin(struct drawings *all, const struct drawing_order *order, stru
     uv_timer_init(all->loop, &d->deadline);
     d->deadline.data = d;
     d->with_timer = true;
-    uv_timer_start(&d->deadline, on_deadline, (uint64_t)d->timeout_ms, 0);
+    if (d->best_ms > 0)
+        uv_timer_start(&d->deadline, on_best, (uint64_t)d->best_ms, 0);
+    else
+        uv_timer_start(&d->deadline, on_deadline, (uint64_t)d->timeout_ms, 0);
     d->with_engine = true;
     engine_thread_submit(all->engine, &d->job);
     *out = d;

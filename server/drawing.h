@@ -26,12 +26,15 @@ struct error;
 struct json_t;
 struct models;
 struct problem;
+struct progress;
 struct samples_response;
 
 /* Whoever wants the images; owner is the argument of each. */
 struct drawing_client {
     /* On the pool: makes what is sent, and keeps it. 0, or -errno, which is a 500. */
     int (*encode)(void *owner, const struct samples_response *images, struct error *err);
+    /* Every now and then, as evaluations are done; NULL: nobody looks. */
+    void (*progress)(void *owner);
     /* At most once, and not after drawing_cancel(): encode() has succeeded, problem NULL; or why there
      * are no images. */
     void (*done)(void *owner, const struct problem *problem);
@@ -46,6 +49,8 @@ struct drawing_order {
     uint64_t seed; /* of the first image */
     int n;
     int timeout_ms;
+    int stop_after; /* evaluations after which its one image ends, as with best_ms; 0: it does not */
+    int best_ms;    /* after which it ends with the best images so far; 0: it does not */
     const struct drawing_client *client; /* static */
     void *owner;
 };
@@ -74,6 +79,12 @@ void drawings_describe(const struct drawings *all, const struct drawing_order *o
 
 /* Nobody waits any more. */
 void drawing_cancel(struct drawing *d);
+
+/* Of a drawing with a progress(), until it is done. */
+struct progress *drawing_progress(const struct drawing *d);
+
+/* The ms that the rest will take at the pace so far; -1: nothing is done yet. */
+double drawing_left_ms(const struct drawing *d);
 
 /* Within done(). */
 void drawing_times(const struct drawing *d, struct drawing_times *out);

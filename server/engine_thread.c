@@ -7,6 +7,7 @@
 #include "server/engine_shelf.h"
 #include "server/job.h"
 #include "server/mailbox.h"
+#include "server/progress.h"
 #include "server/queue.h"
 
 #include <errno.h>
@@ -152,6 +153,8 @@ static void drop_cancelled(struct engine_thread *e)
         next = job->next;
         if (atomic_load(&job->cancelled))
             abandon_job(e, job, -ECANCELED);
+        else if (atomic_load(&job->enough))
+            abandon_job(e, job, 0);
     }
 }
 
@@ -162,7 +165,8 @@ static void start_image(struct engine_thread *e, struct shelf_model *m, struct j
     struct generator_task task = {.id = job->id,
                                   .seed = job->seed + (uint64_t)(job->n_started - 1),
                                   .sampler = job->sampler,
-                                  .nfe = job->nfe};
+                                  .nfe = job->nfe,
+                                  .previews = job->progress != NULL};
     struct error error;
     int rc;
 
@@ -227,6 +231,7 @@ static void deliver(struct engine_thread *e, struct shelf_model *m,
     size_t bytes =
         (size_t)m->loaded.side_px * (size_t)m->loaded.side_px * (size_t)m->loaded.channels;
     struct job *job = e->active;
+    int i;
 
     while (job && job->id != image->id)
         job = job->next;
@@ -236,11 +241,29 @@ static void deliver(struct engine_thread *e, struct shelf_model *m,
         fail_not_finite(e, m, job, image);
         return;
     }
-    memcpy(job->pixels + (size_t)(image->seed - job->seed) * bytes, image->pixels, bytes);
+    i = (int)(image->seed - job->seed);
+    if (job->progress)
+        progress_update(job->progress, i, image);
+    if (!image->finished) {
+        if (job->stop_after > 0 && image->n_done >= job->stop_after)
+            abandon_job(e, job, 0);
+        return;
+    }
+    memcpy(job->pixels + (size_t)i * bytes, image->pixels, bytes);
     e->stats.images++;
     queue_finish(&m->queue, job);
     if (++job->n_finished == job->n)
         finish_job(e, job, 0);
+}
+
+/* A finished job wakes the loop by itself. */
+static void tell_progress(struct engine_thread *e, const struct generator_image *images, int n)
+{
+    for (int i = 0; i < n; i++)
+        if (!images[i].finished) {
+            e->wake(e->wake_arg);
+            return;
+        }
 }
 
 static void fail_model(struct engine_thread *e, const struct shelf_model *m, int status,
@@ -282,6 +305,7 @@ static void tick(struct engine_thread *e, struct shelf_model *m)
         e->stats.evaluations_per_s > 0 ? 0.9 * e->stats.evaluations_per_s + 0.1 * rate : rate;
     for (int i = 0; i < n; i++)
         deliver(e, m, &e->images[i]);
+    tell_progress(e, e->images, n);
 }
 
 /* Takes in what was submitted; sleeps while there is nothing to do. False: stop. */
@@ -442,6 +466,11 @@ void engine_thread_submit(struct engine_thread *e, struct job *job)
 void engine_thread_cancel(struct job *job)
 {
     atomic_store(&job->cancelled, true);
+}
+
+void engine_thread_settle(struct job *job)
+{
+    atomic_store(&job->enough, true);
 }
 
 struct job *engine_thread_take_done(struct engine_thread *e)

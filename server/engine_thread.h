@@ -43,7 +43,7 @@ struct engine_stats {
 };
 
 /* Starts the thread and returns at once. settings is borrowed. wake(arg) tells that the state
- * changed or jobs are done; it must be callable from any thread. 0, -ENOMEM or -EAGAIN. */
+ * changed, jobs are done or their progress has changed; it must be callable from any thread. 0, -ENOMEM or -EAGAIN. */
 int engine_thread_start(const struct settings *settings, void (*wake)(void *arg), void *arg,
                         struct engine_thread **out, struct error *err);
 
@@ -80,6 +80,10 @@ void engine_thread_submit(struct engine_thread *e, struct job *job);
 /* The job comes back within one tick, its lanes free; with status -ECANCELED unless it was
  * complete before. */
 void engine_thread_cancel(struct job *job);
+
+/* The same, with status 0 and n_finished less than n: what its images have become is in its
+ * progress. */
+void engine_thread_settle(struct job *job);
 
 /* The next job that is done, NULL if there is none. */
 struct job *engine_thread_take_done(struct engine_thread *e);

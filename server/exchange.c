@@ -74,6 +74,7 @@ void *exchange_on_target(void *cls, const char *target, struct MHD_Connection *m
     x->all = all;
     x->mhd = mhd;
     x->route = "-";
+    x->body_bytes_max = all->options.body_bytes_max;
     x->started_ns = uv_hrtime();
     x->target = strdup(target);
     if (!x->target || split_target(x) < 0) {
@@ -108,6 +109,8 @@ void exchange_on_completed(void *cls, struct MHD_Connection *mhd, void **context
         connection_set_deadline(x->connection, all->options.idle_timeout_ms);
     if (x->stage != STAGE_HEAD)
         all->n--;
+    if (x->n_uploads)
+        --*x->n_uploads;
     if (x->response)
         MHD_destroy_response(x->response);
     free(x->body);
@@ -140,7 +143,7 @@ static void respond_too_large(struct exchange *x)
 {
     struct problem problem = {0};
 
-    problem_set(&problem, 413, "the body has more than %zu bytes", x->all->options.body_bytes_max);
+    problem_set(&problem, 413, "the body has more than %zu bytes", x->body_bytes_max);
     exchange_respond_problem(x, &problem);
 }
 
@@ -190,7 +193,7 @@ static void begin(struct exchange *x, const char *method, const char *version)
         return;
     }
     length = exchange_header(x, "Content-Length");
-    if (length && strtoull(length, NULL, 10) > x->all->options.body_bytes_max) {
+    if (length && strtoull(length, NULL, 10) > x->body_bytes_max) {
         x->body_too_large = true;
         exchange_set_close(x);
         respond_too_large(x);
@@ -199,21 +202,27 @@ static void begin(struct exchange *x, const char *method, const char *version)
 
 static void collect(struct exchange *x, const char *data, size_t size)
 {
+    size_t capacity = x->body_capacity;
     char *grown;
 
     if (x->ignore_body || x->body_too_large || x->out_of_memory)
         return;
-    if (size > x->all->options.body_bytes_max - x->body_size) {
+    if (size > x->body_bytes_max - x->body_size) {
         x->body_too_large = true;
         return;
     }
-    grown = realloc(x->body, x->body_size + size);
-    if (!grown) {
-        x->out_of_memory = true;
-        return;
+    while (capacity < x->body_size + size)
+        capacity = capacity ? 2 * capacity : size;
+    if (capacity > x->body_capacity) {
+        grown = realloc(x->body, capacity);
+        if (!grown) {
+            x->out_of_memory = true;
+            return;
+        }
+        x->body = grown;
+        x->body_capacity = capacity;
     }
-    memcpy(grown + x->body_size, data, size);
-    x->body = grown;
+    memcpy(x->body + x->body_size, data, size);
     x->body_size += size;
 }
 
@@ -325,6 +334,26 @@ const char *exchange_body(const struct exchange *x, size_t *size)
 {
     *size = x->body_size;
     return x->body;
+}
+
+uint8_t *exchange_take_body(struct exchange *x, size_t *size)
+{
+    uint8_t *body = (uint8_t *)x->body;
+
+    *size = x->body_size;
+    x->body = NULL;
+    x->body_size = 0;
+    return body;
+}
+
+bool exchange_expect_upload(struct exchange *x, size_t bytes_max, int *n, int n_max)
+{
+    if (*n >= n_max)
+        return false;
+    ++*n;
+    x->n_uploads = n;
+    x->body_bytes_max = bytes_max;
+    return true;
 }
 
 uint64_t exchange_started_ns(const struct exchange *x)

@@ -53,6 +53,11 @@ bool exchange_announces_body(const struct exchange *x);
 int exchange_has_json(const struct exchange *x, struct problem *problem);
 /* Not NUL terminated; complete once complete() is called. */
 const char *exchange_body(const struct exchange *x, size_t *size);
+/* For whoever needs it for longer: to be freed. NULL where there is none. */
+uint8_t *exchange_take_body(struct exchange *x, size_t *size);
+/* In begin(): the body may have so many bytes, of another type than usual. Counts the exchange in *n
+ * until it has ended; false: there are n_max already. */
+bool exchange_expect_upload(struct exchange *x, size_t bytes_max, int *n, int n_max);
 uint64_t exchange_started_ns(const struct exchange *x); /* uv_hrtime() at its head */
 
 /* The name of the route, static, for the log. */

@@ -28,7 +28,8 @@ struct exchange {
     const void *context;
     uint64_t started_ns;
     char *body; /* owned */
-    size_t body_size;
+    size_t body_size, body_capacity, body_bytes_max;
+    int *n_uploads; /* NULL: it is none */
     bool body_too_large, out_of_memory;
     struct answer_head head;                          /* of the answer */
     const struct exchange_problem_form *problem_form; /* NULL: problem documents */

@@ -78,7 +78,7 @@ static void release(void *owner)
     free(g);
 }
 
-static const struct drawing_client client = {encode, done, release};
+static const struct drawing_client client = {.encode = encode, .done = done, .release = release};
 
 static void on_gone(void *arg)
 {

@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 struct engine_model;
+struct progress;
 
 struct job {
     /* By the loop, before it is submitted. */
@@ -25,9 +26,13 @@ struct job {
     uint64_t seed; /* of the first image; image i has seed + i */
     int n;
     uint8_t *pixels; /* [n, side, side, channels], written by the engine's thread; owned */
+    int stop_after; /* evaluations after which its one image ends before its time; 0: it does not */
+    struct progress *progress; /* told of every evaluation; NULL: nobody looks */
     void *owner;
 
-    atomic_bool cancelled; /* by the loop, at any time */
+    /* By the loop, at any time. */
+    atomic_bool cancelled;
+    atomic_bool enough; /* it comes back with status 0 and what is done by then */
 
     /* By the engine's thread; readable by the loop once the job is done. */
     int n_started, n_finished;

@@ -102,7 +102,7 @@ static void release(void *owner)
     free(f);
 }
 
-static const struct drawing_client client = {encode, done, release};
+static const struct drawing_client client = {.encode = encode, .done = done, .release = release};
 
 static void on_gone(void *arg)
 {

@@ -12,6 +12,7 @@
 #include "server/model_routes.h"
 #include "server/permalinks.h"
 #include "server/samples.h"
+#include "server/verify.h"
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -114,6 +115,7 @@ static const struct route public_routes[] = {
     {"GET", "/v1/models/{model}/samples/{seed}.png", true, NULL, permalinks_handle, NULL},
     {"GET", "/v1/capabilities", true, NULL, get_capabilities, NULL},
     {"POST", "/v1/samples", true, samples_begin, samples_handle, NULL},
+    {"POST", "/v1/verify", true, verify_begin, verify_handle, NULL},
     {"POST", "/v1/images/generations", true, images_begin, images_handle, &images_problems},
     {NULL, NULL, false, NULL, NULL, NULL},
 };

@@ -21,6 +21,7 @@ struct sample {
     struct drawing *drawing;
     uint64_t seed;
     bool bare_png;
+    int nfe_done;    /* of the first image, where it ended before its time; 0: it did not */
     uint8_t *answer; /* owned until it is sent */
     size_t answer_bytes;
 };
@@ -29,6 +30,8 @@ static int encode(void *owner, const struct samples_response *images, struct err
 {
     struct sample *s = owner;
 
+    if (images->nfe_done && images->nfe_done[0] < images->nfe)
+        s->nfe_done = images->nfe_done[0];
     return samples_response_encode(images, s->bare_png, &s->answer, &s->answer_bytes, err);
 }
 
@@ -45,6 +48,10 @@ static void answer(struct sample *s)
              ms.engine, ms.encode);
     exchange_add_header(s->exchange, "Server-Timing", text);
     exchange_add_header(s->exchange, "Vary", "Accept");
+    if (s->bare_png && s->nfe_done > 0) {
+        snprintf(text, sizeof(text), "%d", s->nfe_done);
+        exchange_add_header(s->exchange, "X-NFE-Done", text);
+    }
     s->answer = NULL;
     exchange_respond(s->exchange, 200, s->bare_png ? "image/png" : "application/json", body,
                      s->answer_bytes, body);
@@ -68,7 +75,7 @@ static void release(void *owner)
     free(s);
 }
 
-static const struct drawing_client client = {encode, done, release};
+static const struct drawing_client client = {.encode = encode, .done = done, .release = release};
 
 static void on_gone(void *arg)
 {
@@ -114,11 +121,14 @@ static int start(struct daemon *d, struct exchange *x, const struct selection *c
         .seed = wanted->has_seed ? wanted->seed : drawing_random_seed(),
         .n = wanted->n,
         .timeout_ms = wanted->timeout_ms,
+        .best_ms = wanted->best ? wanted->deadline_ms : 0,
         .client = &client,
         .owner = s,
     };
     int rc;
 
+    if (wanted->deadline_ms > 0 && !wanted->best && wanted->deadline_ms < order.timeout_ms)
+        order.timeout_ms = wanted->deadline_ms;
     if (!s)
         return problem_set(problem, 503, "out of memory");
     s->exchange = x;

@@ -1,0 +1,93 @@
+"""A deadline that gives the best picture so far, or an error, as the client likes."""
+import base64
+import io
+import json
+import time
+
+import pytest
+from PIL import Image
+from softdiffd import png_text
+
+pytestmark = pytest.mark.sanitizers
+FLAGS = ("--slots", "2", "--max-nfe", "10000")
+BEST = {"nfe": 10000, "deadline_ms": 200, "on_deadline": "best"}
+
+
+@pytest.fixture
+def small(start):
+    return start(*FLAGS)
+
+
+def idle(queue):
+    return queue["slots_busy"] == 0 and not queue["requests"]
+
+
+def test_the_best_so_far(small):
+    began = time.monotonic()
+    body = small.post(BEST | {"seed": 5}).json()
+    assert 0.2 <= time.monotonic() - began < 5
+    (image,) = body["images"]
+    assert body["nfe"] == 10000 and 1 <= image["nfe_done"] < 10000 and "url" not in image
+    png = base64.b64decode(image["png"])
+    params = json.loads(png_text(png)["softdiff:params"])
+    assert params["nfe_done"] == image["nfe_done"] and params["seed"] == 5
+    picture = Image.open(io.BytesIO(png))
+    assert picture.size == (16, 16) and len(picture.getcolors(256)) > 10
+    small.wait_for_queue(idle, "free lanes")
+    # Nobody takes it for the whole image.
+    assert png != small.png(seed=5, nfe=10000)
+
+
+def test_bare(small):
+    answer = small.post(BEST, accept="image/png")
+    assert answer.status_code == 200 and answer.headers["Content-Type"] == "image/png"
+    assert 1 <= int(answer.headers["X-NFE-Done"]) < 10000
+    done = small.post(BEST | {"nfe": 2}, accept="image/png")
+    assert "X-NFE-Done" not in done.headers
+
+
+def test_in_time_it_is_as_without(small):
+    plain = {"seed": 3, "n": 4, "nfe": 5}
+    assert small.post(BEST | plain | {"deadline_ms": 30000}).json() == small.post(plain).json()
+
+
+def test_some_are_done_and_some_have_not_begun(small):
+    images = small.post(BEST | {"n": 6, "deadline_ms": 400}).json()["images"]
+    begun = [image for image in images if image["nfe_done"] > 0]
+    assert len(begun) == 2 and all(image["png"] for image in begun)
+    assert [image["png"] for image in images if image["nfe_done"] == 0] == [None] * 4
+    small.wait_for_queue(idle, "free lanes")
+
+
+def test_no_picture_yet(small):
+    """Behind others that hold all lanes there is nothing to give."""
+    held = [small.connect_and_send({"nfe": 10000, "n": 20}) for _ in range(4)]
+    small.wait_for_queue(lambda q: q["slots_busy"] == 2 and len(q["requests"]) == 4, "full lanes")
+    answers = [small.post(BEST | {"deadline_ms": 1}) for _ in range(3)]
+    assert {answer.status_code for answer in answers} <= {200, 504}
+    assert any("first picture" in answer.text for answer in answers)
+    for connection in held:
+        connection.close()
+    small.wait_for_queue(idle, "free lanes")
+
+
+def test_an_error_by_default(small):
+    for more in ({}, {"on_deadline": "fail"}, {"on_deadline": None}):
+        answer = small.post({"nfe": 10000, "deadline_ms": 100} | more)
+        assert answer.status_code == 504 and "100 ms" in answer.json()["detail"]
+    small.wait_for_queue(idle, "free lanes")
+
+
+@pytest.mark.parametrize(
+    "body, field",
+    [
+        ({"on_deadline": "best"}, "on_deadline"),
+        ({"on_deadline": "later", "deadline_ms": 5}, "on_deadline"),
+        ({"deadline_ms": 0}, "deadline_ms"),
+        ({"deadline_ms": 10**9}, "deadline_ms"),
+    ],
+)
+def test_bad_values(small, body, field):
+    answer = small.post(body)
+    assert answer.status_code == 422
+    assert [error["field"] for error in answer.json()["errors"]] == [field]
