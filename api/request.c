@@ -73,6 +73,7 @@ static const struct field {
     {"sampler", FIELD_NAME, ALL, FIELD(sampler), LIMITS_NAME_BYTES, {NULL}},
     {"corruption", FIELD_NAME, ALL, FIELD(corruption), LIMITS_NAME_BYTES, {NULL}},
     {"model", FIELD_NAME, BODIES, FIELD(model), LIMITS_MODEL_BYTES, {NULL}},
+    {"preview_every", FIELD_COUNT, REQUEST_SAMPLES, FIELD(preview_every), LIMIT(nfe_max), {NULL}},
     {"deadline_ms",
      FIELD_COUNT,
      REQUEST_SAMPLES,

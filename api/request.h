@@ -11,6 +11,7 @@
  *     timeout_ms  1 .. limits.timeout_max_ms, which is also the default
  *     deadline_ms  1 .. limits.timeout_max_ms, from when on on_deadline says what to do; default: never
  *     on_deadline  "fail", the default, or "best": the images as far as they are
+ *     preview_every  evaluations between two previews, where events are asked for; default: none
  *     on_disconnect  "cancel", the default, or "finish"
  *     determinism the determinism id that the image is wanted from; of permalinks only
  *
@@ -43,9 +44,10 @@ struct samples_request {
     int n;
     int nfe; /* 0: absent */
     int timeout_ms;
-    int deadline_ms; /* 0: absent */
-    int best;        /* bool; on_deadline */
-    int finish;      /* bool; on_disconnect: the client may close its sending side, or go */
+    int preview_every; /* 0: absent */
+    int deadline_ms;   /* 0: absent */
+    int best;          /* bool; on_deadline */
+    int finish;        /* bool; on_disconnect: the client may close its sending side, or go */
     char sampler[LIMITS_NAME_BYTES + 1];     /* empty: absent; not checked against what exists */
     char corruption[LIMITS_NAME_BYTES + 1];  /* empty: absent */
     char model[LIMITS_MODEL_BYTES + 1];      /* empty: absent */

@@ -59,6 +59,14 @@ static int split_target(struct exchange *x)
     return 0;
 }
 
+void exchange_sleep(struct exchange *x)
+{
+    MHD_suspend_connection(x->mhd);
+    x->suspended = true;
+    if (!x->half_close)
+        connection_watch(x->connection, on_gone, x);
+}
+
 void *exchange_on_target(void *cls, const char *target, struct MHD_Connection *mhd)
 {
     const union MHD_ConnectionInfo *info;
@@ -113,6 +121,7 @@ void exchange_on_completed(void *cls, struct MHD_Connection *mhd, void **context
         --*x->n_uploads;
     if (x->response)
         MHD_destroy_response(x->response);
+    free(x->stream.data);
     free(x->body);
     free(x->path);
     free(x->target);
@@ -275,10 +284,7 @@ enum MHD_Result exchange_on_request(void *cls, struct MHD_Connection *mhd, const
             complete(x);
         if (x->answered)
             return send_response(x);
-        MHD_suspend_connection(mhd);
-        x->suspended = true;
-        if (!x->half_close)
-            connection_watch(x->connection, on_gone, x);
+        exchange_sleep(x);
         return MHD_YES;
     case STAGE_COMPLETE:
         break;

@@ -41,9 +41,8 @@ void exchange_set_close(struct exchange *x)
     x->head.close = true;
 }
 
-/* response NULL: there was no memory for it. content_type NULL: no body. */
-static void respond(struct exchange *x, int status, const char *content_type, size_t size,
-                    struct MHD_Response *response)
+void exchange_respond_with(struct exchange *x, int status, const char *content_type, size_t size,
+                           struct MHD_Response *response)
 {
     if (response && !answer_head_apply(&x->head, x->id, content_type, response)) {
         MHD_destroy_response(response);
@@ -71,7 +70,7 @@ void exchange_respond(struct exchange *x, int status, const char *content_type, 
         response = MHD_create_response_from_buffer(size, data, MHD_RESPMEM_PERSISTENT);
     if (!response)
         free(owned);
-    respond(x, status, content_type, size, response);
+    exchange_respond_with(x, status, content_type, size, response);
 }
 
 void exchange_respond_shared(struct exchange *x, int status, const char *content_type,
@@ -83,7 +82,7 @@ void exchange_respond_shared(struct exchange *x, int status, const char *content
 
     if (response)
         shared_bytes_hold(body);
-    respond(x, status, content_type, body->size, response);
+    exchange_respond_with(x, status, content_type, body->size, response);
 }
 
 static ssize_t read_nothing(void *cls, uint64_t position, char *buffer, size_t size)
@@ -93,13 +92,15 @@ static ssize_t read_nothing(void *cls, uint64_t position, char *buffer, size_t s
 
 void exchange_respond_head(struct exchange *x, int status, const char *content_type)
 {
-    respond(x, status, content_type, 0,
-            MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 512, read_nothing, NULL, NULL));
+    exchange_respond_with(x, status, content_type, 0,
+                          MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 512, read_nothing,
+                                                            NULL, NULL));
 }
 
 void exchange_respond_empty(struct exchange *x, int status)
 {
-    respond(x, status, NULL, 0, MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT));
+    exchange_respond_with(x, status, NULL, 0,
+                          MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT));
 }
 
 void exchange_respond_text(struct exchange *x, int status, const char *content_type, char *text)

@@ -14,6 +14,13 @@ struct problem;
 
 enum stage { STAGE_HEAD, STAGE_BODY, STAGE_COMPLETE };
 
+/* What is to be sent of an answer that comes bit by bit. */
+struct exchange_stream {
+    char *data; /* owned */
+    size_t start, size, capacity;
+    bool ended;
+};
+
 struct exchange {
     struct exchanges *all;
     struct connection *connection;
@@ -39,12 +46,19 @@ struct exchange {
     struct MHD_Response *response;
     int status;
     size_t response_bytes;
+    struct exchange_stream stream;
     void (*on_gone)(void *arg);
     void *on_gone_arg;
 };
 
-/* The library goes on with an exchange that slept. */
+/* Inside a call of the library: it leaves the exchange alone, whose client's end is watched; and goes
+ * on with it. */
+void exchange_sleep(struct exchange *x);
 void exchange_wake(struct exchange *x);
+
+/* Answers. response NULL: there was no memory for it. content_type NULL: no body. */
+void exchange_respond_with(struct exchange *x, int status, const char *content_type, size_t size,
+                           struct MHD_Response *response);
 
 /* Answers with a problem that has no more to say. */
 void exchange_respond_status(struct exchange *x, int status, const char *detail);

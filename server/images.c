@@ -9,6 +9,7 @@
 #include "server/drawing.h"
 #include "server/exchange.h"
 #include "server/picture_cache.h"
+#include "server/samples.h"
 #include "server/selection.h"
 #include "server/shared_bytes.h"
 
@@ -104,20 +105,13 @@ static int start(struct daemon *d, struct exchange *x, const struct selection *c
 {
     const struct samples_request *wanted = &chosen->request;
     struct generation *g = calloc(1, sizeof(*g));
-    struct drawing_order order = {
-        .request_id = exchange_id(x),
-        .model = chosen->model,
-        .sampling = chosen->sampling,
-        .seed = wanted->has_seed ? wanted->seed : drawing_random_seed(),
-        .n = wanted->n,
-        .timeout_ms = wanted->timeout_ms,
-        .client = &client,
-        .owner = g,
-    };
+    struct drawing_order order = samples_order(chosen, x);
     int rc;
 
     if (!g)
         return problem_set(problem, 503, "out of memory");
+    order.client = &client;
+    order.owner = g;
     g->daemon = d;
     g->exchange = x;
     g->n = wanted->n;

@@ -6,9 +6,11 @@
 #include "server/admission.h"
 #include "server/daemon.h"
 #include "server/drawing.h"
+#include "server/events.h"
 #include "server/exchange.h"
 #include "server/selection.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -90,8 +92,9 @@ void samples_begin(struct daemon *d, struct exchange *x)
     struct problem problem = {0};
 
     if (exchange_has_json(x, &problem) == 0 && !accept_weight(accept, "application/json") &&
-        !accept_weight(accept, "image/png"))
-        problem_set(&problem, 406, "the answer can be application/json or image/png");
+        !accept_weight(accept, "image/png") && !accept_weight(accept, "text/event-stream"))
+        problem_set(&problem, 406,
+                    "the answer can be application/json, image/png or text/event-stream");
     if (problem.status)
         exchange_respond_problem(x, &problem);
 }
@@ -109,11 +112,9 @@ static int choose_type(const char *accept, int n, bool *bare_png, struct problem
     return 0;
 }
 
-static int start(struct daemon *d, struct exchange *x, const struct selection *chosen,
-                 bool bare_png, struct problem *problem)
+struct drawing_order samples_order(const struct selection *chosen, const struct exchange *x)
 {
     const struct samples_request *wanted = &chosen->request;
-    struct sample *s = calloc(1, sizeof(*s));
     struct drawing_order order = {
         .request_id = exchange_id(x),
         .model = chosen->model,
@@ -122,15 +123,24 @@ static int start(struct daemon *d, struct exchange *x, const struct selection *c
         .n = wanted->n,
         .timeout_ms = wanted->timeout_ms,
         .best_ms = wanted->best ? wanted->deadline_ms : 0,
-        .client = &client,
-        .owner = s,
     };
-    int rc;
 
     if (wanted->deadline_ms > 0 && !wanted->best && wanted->deadline_ms < order.timeout_ms)
         order.timeout_ms = wanted->deadline_ms;
+    return order;
+}
+
+static int start(struct daemon *d, struct exchange *x, const struct selection *chosen,
+                 bool bare_png, struct problem *problem)
+{
+    struct sample *s = calloc(1, sizeof(*s));
+    struct drawing_order order = samples_order(chosen, x);
+    int rc;
+
     if (!s)
         return problem_set(problem, 503, "out of memory");
+    order.client = &client;
+    order.owner = s;
     s->exchange = x;
     s->seed = order.seed;
     s->bare_png = bare_png;
@@ -140,9 +150,27 @@ static int start(struct daemon *d, struct exchange *x, const struct selection *c
         return rc;
     }
     exchange_on_gone(x, on_gone, s);
-    if (wanted->finish)
+    if (chosen->request.finish)
         exchange_expect_half_close(x);
     return 0;
+}
+
+/* As the client wants it by its Accept header. 0, or -EINVAL with the problem filled in. */
+static int answer_as_wanted(struct daemon *d, struct exchange *x, const struct selection *chosen,
+                            struct problem *problem)
+{
+    const char *accept = exchange_header(x, "Accept");
+    bool bare_png = false;
+
+    if (events_are_wanted(accept))
+        return events_start(d, x, chosen, problem);
+    if (chosen->request.preview_every > 0) {
+        problem_add_field(problem, "preview_every", "needs Accept: text/event-stream");
+        return -EINVAL;
+    }
+    if (choose_type(accept, chosen->request.n, &bare_png, problem) < 0)
+        return -EINVAL;
+    return start(d, x, chosen, bare_png, problem);
 }
 
 void samples_handle(struct daemon *d, struct exchange *x)
@@ -150,13 +178,11 @@ void samples_handle(struct daemon *d, struct exchange *x)
     struct problem problem = {0};
     struct selection chosen = {.model = NULL};
     const char *body;
-    bool bare_png = false;
     size_t size;
 
     body = exchange_body(x, &size);
     if (selection_read(d->models, REQUEST_SAMPLES, admission_limits(d->admission), body, size,
                        &chosen, &problem) < 0 ||
-        choose_type(exchange_header(x, "Accept"), chosen.request.n, &bare_png, &problem) < 0 ||
-        start(d, x, &chosen, bare_png, &problem) < 0)
+        answer_as_wanted(d, x, &chosen, &problem) < 0)
         exchange_respond_problem(x, &problem);
 }

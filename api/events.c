@@ -1,0 +1,87 @@
+#include "api/events.h"
+
+#include "api/pictures/png.h"
+#include "api/response.h"
+#include "api/seed.h"
+
+#include <jansson.h>
+#include <nettle/base64.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+char *events_of_text(const char *event, int step, const char *json)
+{
+    char *text;
+
+    if (asprintf(&text, "event: %s\nid: %d\ndata: %s\n\n", event, step, json) < 0)
+        return NULL;
+    return text;
+}
+
+/* Takes json, NULL: no memory. */
+static char *event_of(const char *event, int step, json_t *json)
+{
+    char *line = json ? json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(6)) : NULL;
+    char *text = line ? events_of_text(event, step, line) : NULL;
+
+    free(line);
+    json_decref(json);
+    return text;
+}
+
+char *events_of_acceptance(const struct samples_response *r)
+{
+    return event_of("accepted", 0,
+                    json_pack("{s:s, s:s#, s:s, s:i, s:s, s:o, s:i, s:i}", "model", r->model,
+                              "checkpoint", r->checkpoint, RESPONSE_DIGEST_CHARS, "sampler",
+                              r->sampler, "nfe", r->nfe, "determinism", r->determinism, "seed",
+                              seed_to_json(r->seed), "n", r->n, "steps", r->n * r->nfe));
+}
+
+char *events_of_progress(int step, int steps, double eta_ms)
+{
+    json_t *json = json_pack("{s:i, s:i}", "step", step, "steps", steps);
+
+    if (json && eta_ms >= 0)
+        json_object_set_new(json, "eta_ms", json_integer((json_int_t)(eta_ms + 0.5)));
+    return event_of("progress", step, json);
+}
+
+static json_t *picture_to_json(const struct samples_response *r, const uint8_t *pixels)
+{
+    json_t *json = NULL;
+    uint8_t *png;
+    size_t size, n;
+    char *text;
+
+    if (png_encode(r->side_px, r->side_px, r->channels, pixels, NULL, 0, &png, &size, NULL) < 0)
+        return NULL;
+    n = BASE64_ENCODE_RAW_LENGTH(size);
+    text = malloc(n);
+    if (text) {
+        base64_encode_raw(text, size, png);
+        json = json_stringn_nocheck(text, n);
+    }
+    free(text);
+    free(png);
+    return json;
+}
+
+void events_add_preview(const struct samples_response *r, int i, int nfe_done, const uint8_t *x,
+                        const uint8_t *predicted, char **text)
+{
+    char *event =
+        event_of("preview", nfe_done,
+                 json_pack("{s:i, s:o, s:i, s:o, s:o}", "image", i, "seed",
+                           seed_to_json(r->seed + (uint64_t)i), "nfe_done", nfe_done, "png",
+                           picture_to_json(r, predicted), "x", picture_to_json(r, x)));
+    size_t used = *text ? strlen(*text) : 0;
+    char *grown = event ? realloc(*text, used + strlen(event) + 1) : NULL;
+
+    if (grown) {
+        strcpy(grown + used, event);
+        *text = grown;
+    }
+    free(event);
+}

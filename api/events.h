@@ -1,0 +1,27 @@
+/* Events of a drawing as text/event-stream (server/events.h tells which there are).
+ *
+ * Source: WHATWG HTML, "Server-sent events". The id of an event is its step.
+ *
+ * Texts are malloc'ed, NULL without memory. Thread: any.
+ */
+#ifndef API_EVENTS_H
+#define API_EVENTS_H
+
+#include <stdint.h>
+
+struct samples_response;
+
+/* json: one line. */
+char *events_of_text(const char *event, int step, const char *json);
+
+char *events_of_acceptance(const struct samples_response *r);
+
+/* eta_ms < 0: not known. */
+char *events_of_progress(int step, int steps, double eta_ms);
+
+/* Appends the preview of image i to *text, which may be NULL; it is left as it is without memory.
+ * x, predicted: [side_px, side_px, channels] */
+void events_add_preview(const struct samples_response *r, int i, int nfe_done, const uint8_t *x,
+                        const uint8_t *predicted, char **text);
+
+#endif

@@ -1,0 +1,271 @@
+/* A stream lives as long as its drawing, its previews on the pool or its timer do: settle() frees it
+ * when all have let go.
+ */
+#include "server/events.h"
+
+#include "api/accept.h"
+#include "api/events.h"
+#include "api/limits.h"
+#include "api/problem.h"
+#include "api/response.h"
+#include "engine/base/error.h"
+#include "server/daemon.h"
+#include "server/drawing.h"
+#include "server/engine_model.h"
+#include "server/exchange.h"
+#include "server/exchange_stream.h"
+#include "server/progress.h"
+#include "server/samples.h"
+#include "server/selection.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PING_MS = 15000 };
+
+struct stream {
+    struct exchange *exchange; /* NULL: ended or gone */
+    struct drawing *drawing;
+    struct samples_response images; /* all but the pixels */
+    char request_id[LIMITS_REQUEST_ID_BYTES + 1];
+    struct progress *progress; /* the drawing's */
+    int preview_every;
+    int *shown;      /* [n] evaluations of the last preview; owned */
+    uint8_t *pixels; /* [n, 2, image]: x, predicted, as they are encoded; owned */
+    bool *due;       /* [n] whether they are; owned */
+    uv_work_t work;
+    char *previews; /* events that the pool has made; owned */
+    char *answer;   /* owned */
+    uv_timer_t ping;
+    bool with_drawing, with_pool, with_timer;
+};
+
+static void settle(struct stream *s)
+{
+    if (s->with_drawing || s->with_pool || s->with_timer)
+        return;
+    free(s->shown);
+    free(s->pixels);
+    free(s->due);
+    free(s->previews);
+    free(s->answer);
+    free(s);
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    struct stream *s = handle->data;
+
+    s->with_timer = false;
+    settle(s);
+}
+
+static void detach(struct stream *s)
+{
+    s->exchange = NULL;
+    uv_close((uv_handle_t *)&s->ping, on_timer_closed);
+}
+
+static void on_gone(void *arg)
+{
+    struct stream *s = arg;
+
+    detach(s);
+    drawing_cancel(s->drawing);
+}
+
+/* Writes an event; takes text. One that there is no memory for is left out. */
+static void write_event(struct stream *s, char *text)
+{
+    if (text)
+        exchange_stream_write(s->exchange, text, strlen(text));
+    free(text);
+}
+
+static void on_ping(uv_timer_t *timer)
+{
+    struct stream *s = timer->data;
+
+    if (exchange_stream_pending(s->exchange) == 0)
+        write_event(s, strdup(": ping\n\n"));
+}
+
+/* Previews */
+
+static size_t image_bytes(const struct stream *s)
+{
+    return (size_t)s->images.side_px * (size_t)s->images.side_px * (size_t)s->images.channels;
+}
+
+static void encode_previews(uv_work_t *work)
+{
+    struct stream *s = work->data;
+    size_t bytes = image_bytes(s);
+
+    for (int i = 0; i < s->images.n; i++)
+        if (s->due[i])
+            events_add_preview(&s->images, i, s->shown[i], s->pixels + (size_t)i * 2 * bytes,
+                               s->pixels + ((size_t)i * 2 + 1) * bytes, &s->previews);
+}
+
+static void on_previews(uv_work_t *work, int status)
+{
+    struct stream *s = work->data;
+    char *previews = s->previews;
+
+    s->with_pool = false;
+    s->previews = NULL;
+    if (s->exchange && previews)
+        write_event(s, previews);
+    else
+        free(previews);
+    settle(s);
+}
+
+/* Copies what is new, while it is there: the drawing may end before the pool comes to it. */
+static void begin_previews(struct stream *s)
+{
+    size_t bytes = image_bytes(s);
+    bool any = false;
+    uint8_t *x;
+    int done;
+
+    for (int i = 0; i < s->images.n; i++) {
+        x = s->pixels + (size_t)i * 2 * bytes;
+        done = progress_read(s->progress, i, NULL, NULL);
+        s->due[i] =
+            done < s->images.nfe && done / s->preview_every > s->shown[i] / s->preview_every;
+        if (s->due[i])
+            s->shown[i] = progress_read(s->progress, i, x, x + bytes);
+        any |= s->due[i];
+    }
+    if (!any)
+        return;
+    s->work.data = s;
+    s->with_pool = true;
+    uv_queue_work(s->ping.loop, &s->work, encode_previews, on_previews);
+}
+
+/* The drawing's client */
+
+static int encode(void *owner, const struct samples_response *images, struct error *err)
+{
+    struct stream *s = owner;
+    uint8_t *json;
+    size_t size;
+    int rc = samples_response_encode(images, false, &json, &size, err);
+
+    if (rc < 0)
+        return rc;
+    s->answer = events_of_text("completed", images->n * images->nfe, (char *)json);
+    free(json);
+    return s->answer ? 0 : error_set(err, -ENOMEM, "out of memory writing an answer");
+}
+
+static void on_progress(void *owner)
+{
+    struct stream *s = owner;
+    int steps = s->images.n * s->images.nfe;
+
+    if (exchange_stream_pending(s->exchange) > 0)
+        return;
+    write_event(s, events_of_progress(progress_evaluations(s->progress), steps,
+                                      drawing_left_ms(s->drawing)));
+    if (s->preview_every > 0 && !s->with_pool)
+        begin_previews(s);
+}
+
+static void done(void *owner, const struct problem *problem)
+{
+    struct stream *s = owner;
+    struct exchange *x = s->exchange;
+    char *text = s->answer, *document;
+
+    s->answer = NULL;
+    if (problem) {
+        document = problem_to_json(problem, s->request_id);
+        text = document ? events_of_text("failed", 0, document) : NULL;
+        free(document);
+    }
+    write_event(s, text);
+    detach(s);
+    exchange_stream_end(x);
+}
+
+static void release(void *owner)
+{
+    struct stream *s = owner;
+
+    s->with_drawing = false;
+    settle(s);
+}
+
+static const struct drawing_client client = {.encode = encode,
+                                             .progress = on_progress,
+                                             .done = done,
+                                             .release = release};
+
+/* Beginning */
+
+bool events_are_wanted(const char *accept)
+{
+    int events = accept_weight(accept, "text/event-stream");
+
+    return accept && events > accept_weight(accept, "application/json") &&
+           events > accept_weight(accept, "image/png");
+}
+
+/* 0 or -ENOMEM. */
+static int allocate(struct stream *s)
+{
+    size_t n = (size_t)s->images.n;
+
+    if (s->preview_every == 0)
+        return 0;
+    s->shown = calloc(n, sizeof(*s->shown));
+    s->due = calloc(n, sizeof(*s->due));
+    s->pixels = malloc(n * 2 * image_bytes(s));
+    return s->shown && s->due && s->pixels ? 0 : -ENOMEM;
+}
+
+int events_start(struct daemon *d, struct exchange *x, const struct selection *chosen,
+                 struct problem *problem)
+{
+    struct stream *s = calloc(1, sizeof(*s));
+    struct drawing_order order = samples_order(chosen, x);
+    int rc = 0;
+
+    if (!s)
+        return problem_set(problem, 503, "out of memory");
+    order.client = &client;
+    order.owner = s;
+    drawings_describe(d->drawings, &order, &s->images);
+    s->preview_every = chosen->request.preview_every;
+    snprintf(s->request_id, sizeof(s->request_id), "%s", exchange_id(x));
+    if (allocate(s) < 0)
+        rc = problem_set(problem, 503, "out of memory");
+    if (rc == 0)
+        rc = drawings_begin(d->drawings, &order, &s->drawing, problem);
+    if (rc < 0) {
+        settle(s);
+        return rc;
+    }
+    s->with_drawing = true;
+    s->exchange = x;
+    s->progress = drawing_progress(s->drawing);
+    uv_timer_init(&d->loop, &s->ping);
+    s->ping.data = s;
+    s->with_timer = true;
+    uv_timer_start(&s->ping, on_ping, PING_MS, PING_MS);
+    if (chosen->request.finish)
+        exchange_expect_half_close(x);
+    exchange_add_header(x, "X-Accel-Buffering", "no"); /* of proxies */
+    if (!exchange_stream_begin(x, "text/event-stream", on_gone, s)) {
+        on_gone(s);
+        return 0;
+    }
+    write_event(s, events_of_acceptance(&s->images));
+    return 0;
+}

@@ -1,0 +1,247 @@
+"""The answer as events: what comes in which order, previews, slow readers, clients that go."""
+import base64
+import io
+import json
+import signal
+import socket
+import threading
+
+import pytest
+import requests
+from PIL import Image
+from softdiffd import read_all, wait_until
+
+pytestmark = pytest.mark.sanitizers
+
+
+def parse(lines):
+    """The events of a stream: (name, id, data)."""
+    event = {}
+    for line in lines:
+        if line == "":
+            if event:
+                yield event["event"], int(event["id"]), json.loads(event["data"])
+            event = {}
+        elif not line.startswith(":"):
+            name, value = line.split(": ", 1)
+            event[name] = value
+
+
+def open_stream(daemon, body, **headers):
+    headers = {"Accept": "text/event-stream"} | headers
+    return requests.post(daemon.url + "/v1/samples", json=body, headers=headers, stream=True, timeout=60)
+
+
+def events(daemon, body):
+    answer = open_stream(daemon, body)
+    assert answer.status_code == 200, answer.text
+    return list(parse(answer.iter_lines(decode_unicode=True)))
+
+
+@pytest.fixture
+def small(start):
+    return start("--slots", "2", "--max-nfe", "10000")
+
+
+def idle(queue):
+    return queue["slots_busy"] == 0 and not queue["requests"]
+
+
+def test_from_acceptance_to_completion(daemon):
+    answer = open_stream(daemon, {"seed": 7, "n": 3, "nfe": 50})
+    assert answer.headers["Content-Type"] == "text/event-stream"
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers["X-Accel-Buffering"] == "no"
+    stream = list(parse(answer.iter_lines(decode_unicode=True)))
+    names = [name for name, _, _ in stream]
+    assert names[0] == "accepted" and names[-1] == "completed"
+    assert set(names[1:-1]) == {"progress"}
+    accepted = stream[0][2]
+    assert accepted["seed"] == 7 and accepted["n"] == 3 and accepted["steps"] == 150
+    steps = [data["step"] for name, _, data in stream if name == "progress"]
+    assert steps == sorted(set(steps)) and 1 <= steps[0] and steps[-1] <= 150
+    assert [id for name, id, _ in stream if name == "progress"] == steps
+    assert all(data["steps"] == 150 and data["eta_ms"] >= 0 for name, _, data in stream[1:-1])
+    # The last event is the answer that others get.
+    assert stream[-1][1] == 150
+    assert stream[-1][2] == daemon.post({"seed": 7, "n": 3, "nfe": 50}).json()
+
+
+def test_previews(daemon):
+    stream = events(daemon, {"seed": 7, "n": 2, "nfe": 200, "preview_every": 10})
+    previews = [data for name, _, data in stream if name == "preview"]
+    assert {data["image"] for data in previews} == {0, 1}
+    for data in previews:
+        assert data["seed"] == 7 + data["image"] and 10 <= data["nfe_done"] < 200
+        for key in ("png", "x"):
+            picture = Image.open(io.BytesIO(base64.b64decode(data[key], validate=True)))
+            assert picture.size == (16, 16) and picture.mode == "RGB"
+        assert data["png"] != data["x"]
+    for image in (0, 1):
+        done = [data["nfe_done"] for data in previews if data["image"] == image]
+        assert done == sorted(set(done))
+        assert all(b // 10 > a // 10 for a, b in zip(done, done[1:]))
+    # They change nothing of the images.
+    assert stream[-1][2] == daemon.post({"seed": 7, "n": 2, "nfe": 200}).json()
+
+
+def test_a_preview_is_the_best_so_far(small):
+    """What a deadline gives is what a preview shows after as many evaluations."""
+    body = {"seed": 3, "nfe": 3000}
+    best = small.post(body | {"deadline_ms": 60, "on_deadline": "best"}).json()["images"][0]
+    shown = {}
+    for name, _, data in events(small, body | {"preview_every": 1}):
+        if name == "preview":
+            shown[data["nfe_done"]] = Image.open(io.BytesIO(base64.b64decode(data["png"]))).tobytes()
+    if best["nfe_done"] in shown:  # not all are sent
+        picture = Image.open(io.BytesIO(base64.b64decode(best["png"])))
+        assert picture.tobytes() == shown[best["nfe_done"]]
+    assert len(shown) > 10
+
+
+def test_accept(daemon):
+    for accept, kind in [
+        ("text/event-stream", "text/event-stream"),
+        ("text/event-stream, application/json;q=0.5", "text/event-stream"),
+        ("application/json, text/event-stream;q=0.9", "application/json"),
+        ("text/*", "text/event-stream"),
+        ("*/*", "application/json"),
+        ("text/event-stream, */*", "application/json"),
+    ]:
+        answer = daemon.post({"nfe": 1}, accept=accept)
+        assert answer.headers["Content-Type"] == kind, accept
+
+
+def test_refusals_are_answers(daemon):
+    """What is wrong from the start is told as ever."""
+    for body, status, field in [
+        ({"nfe": 0}, 422, "nfe"),
+        ({"preview_every": 0}, 422, "preview_every"),
+        ({"preview_every": 201}, 422, "preview_every"),
+    ]:
+        answer = open_stream(daemon, body)
+        assert answer.status_code == status
+        assert answer.headers["Content-Type"] == "application/problem+json"
+        assert answer.json()["errors"][0]["field"] == field
+    answer = daemon.post({"preview_every": 5})
+    assert answer.status_code == 422 and "event-stream" in answer.text
+
+
+def test_a_deadline(small):
+    stream = events(small, {"nfe": 10000, "timeout_ms": 200})
+    assert stream[0][0] == "accepted" and stream[-1][0] == "failed"
+    assert stream[-1][2]["status"] == 504 and stream[-1][2]["request_id"]
+    stream = events(small, {"nfe": 10000, "deadline_ms": 200, "on_deadline": "best"})
+    assert stream[-1][0] == "completed" and 0 < stream[-1][2]["images"][0]["nfe_done"] < 10000
+    small.wait_for_queue(idle, "free lanes")
+
+
+@pytest.mark.parametrize("go", ["close", "reset", "half"])
+def test_gone_clients_free_their_lanes(small, go):
+    body = json.dumps({"nfe": 10000, "n": 4, "preview_every": 3}).encode()
+    head = b"POST /v1/samples HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nAccept: text/event-stream\r\n"
+    connections = [small.connect() for _ in range(3)]
+    for connection in connections:
+        connection.sendall(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        assert connection.recv(100).startswith(b"HTTP/1.1 200 ")
+    small.wait_for_queue(lambda q: q["slots_busy"] == 2 and len(q["requests"]) == 3, "work")
+    before = small.queue()["evaluations"]
+    for connection in connections:
+        if go == "half":
+            connection.shutdown(socket.SHUT_WR)
+        elif go == "reset":
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        if go != "half":
+            connection.close()
+    small.wait_for_queue(idle, "free lanes")
+    assert small.queue()["evaluations"] - before < 20000
+    for connection in connections:
+        connection.close()
+    assert small.png(seed=1, nfe=2)
+
+
+def test_a_slow_reader(small):
+    """It takes nothing for a while: nothing piles up, nobody waits, and it gets the newest and the end."""
+    want = small.post({"seed": 1, "n": 2, "nfe": 3000}).json()
+    body = json.dumps({"seed": 1, "n": 2, "nfe": 3000, "preview_every": 1}).encode()
+    head = b"POST /v1/samples HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Type: application/json\r\nAccept: text/event-stream\r\n"
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    address = small.url.removeprefix("http://").split(":")
+    connection.connect((address[0], int(address[1])))
+    connection.settimeout(60)
+    connection.sendall(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+    done = lambda: sum("event=samples" in line and "images=2 " in line for line in small.log)
+    wait_until(lambda: done() == 2, "the second drawing")
+    assert small.png(seed=2, nfe=2)
+    data = read_all(connection)
+    connection.close()
+    text = b"".join(chunk for chunk in unchunk(data.split(b"\r\n\r\n", 1)[1])).decode()
+    stream = list(parse(text.split("\n")))
+    assert stream[-1][0] == "completed" and stream[-1][2] == want
+    # Of 3000 ticks with two previews each it has what the system's buffers took, and the end.
+    assert len(stream) < 6000
+
+
+def unchunk(data):
+    while data:
+        size, data = data.split(b"\r\n", 1)
+        size = int(size, 16)
+        if size == 0:
+            return
+        yield data[:size]
+        data = data[size + 2 :]
+
+
+def test_a_reader_that_never_reads_is_disconnected(start):
+    daemon = start("--max-nfe", "10000", "--idle-timeout", "500ms", "--max-queue", "256")
+    body = json.dumps({"seed": 1, "n": 64, "nfe": 2000, "preview_every": 1}).encode()
+    head = b"POST /v1/samples HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nAccept: text/event-stream\r\n"
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    address = daemon.url.removeprefix("http://").split(":")
+    connection.connect((address[0], int(address[1])))
+    connection.sendall(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+    daemon.wait_for_queue(lambda q: q["slots_busy"] > 0, "work")
+    daemon.wait_for_log("event=samples .*status=499")
+    daemon.wait_for_queue(idle, "free lanes")
+    connection.close()
+
+
+def test_the_end(start):
+    """SIGTERM: streams in progress are completed; those that take too long are told so."""
+    daemon = start("--slots", "2", "--max-nfe", "10000", "--drain-timeout", "60s")
+    got = []
+    client = threading.Thread(target=lambda: got.extend(events(daemon, {"nfe": 2000})))
+    client.start()
+    daemon.wait_for_queue(lambda q: q["slots_busy"] == 1, "work")
+    daemon.signal()
+    client.join()
+    assert got[-1][0] == "completed" and daemon.wait_for_exit() == 0
+    daemon = start("--slots", "2", "--max-nfe", "10000", "--drain-timeout", "100ms")
+    got.clear()
+    client = threading.Thread(target=lambda: got.extend(events(daemon, {"nfe": 10000, "n": 20})))
+    client.start()
+    daemon.wait_for_queue(lambda q: q["slots_busy"] == 2, "work")
+    daemon.signal(signal.SIGTERM)
+    client.join()
+    assert got[-1][0] == "failed" and got[-1][2]["status"] == 503
+    assert daemon.wait_for_exit() == 0
+
+
+def test_many_streams_at_once(small):
+    bodies = [{"seed": i, "nfe": 20 + i, "n": 1 + i % 3, "preview_every": 1 + i % 4} for i in range(16)]
+    want = [small.post({k: v for k, v in body.items() if k != "preview_every"}).json() for body in bodies]
+    got = [None] * len(bodies)
+
+    def ask(i):
+        got[i] = events(small, bodies[i])[-1]
+
+    clients = [threading.Thread(target=ask, args=(i,)) for i in range(len(bodies))]
+    for client in clients:
+        client.start()
+    for client in clients:
+        client.join()
+    assert [event[0] for event in got] == ["completed"] * len(bodies)
+    assert [event[2] for event in got] == want
+    wait_until(lambda: idle(small.queue()), "an idle daemon")
