@@ -10,6 +10,7 @@ enum {
     LIMITS_UPLOAD_BYTES = 12 << 20,                 /* of a body that is a picture ... */
     LIMITS_UPLOADS = 4,                             /* ... and how many of these at a time */
     LIMITS_IMAGES_MAX = 64,                         /* per request */
+    LIMITS_JOB_IMAGES = 10000,                      /* per job */
     LIMITS_NAME_BYTES = 64,                         /* of a model, sampler or corruption */
     LIMITS_MODEL_BYTES = 2 * LIMITS_NAME_BYTES + 1, /* of name@digest */
     LIMITS_REQUEST_ID_BYTES = 128,
@@ -17,6 +18,7 @@ enum {
 
 struct samples_limits {
     int n_max;          /* images per request, 1 .. LIMITS_IMAGES_MAX */
+    int job_n_max;      /* images per job */
     int nfe_max;        /* network evaluations per image */
     int timeout_max_ms; /* also the timeout of requests that name none */
 };

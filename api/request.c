@@ -11,7 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BODIES = REQUEST_SAMPLES | REQUEST_IMAGES, ALL = BODIES | REQUEST_PERMALINK };
+enum {
+    WAITING = REQUEST_SAMPLES | REQUEST_IMAGES, /* clients that wait for their images */
+    BODIES = WAITING | REQUEST_JOB,
+    ALL = BODIES | REQUEST_PERMALINK,
+};
 
 /* So many digits are a number in every case; more are in no range of ours. */
 enum { NUMBER_DIGITS_MAX = 15 };
@@ -67,9 +71,10 @@ static const struct field {
 #define FIELD(name) offsetof(struct samples_request, name)
 #define LIMIT(name) offsetof(struct samples_limits, name)
     {"seed", FIELD_SEED, BODIES, FIELD(seed), 0, {NULL}},
-    {"n", FIELD_COUNT, BODIES, FIELD(n), LIMIT(n_max), {NULL}},
+    {"n", FIELD_COUNT, WAITING, FIELD(n), LIMIT(n_max), {NULL}},
+    {"n", FIELD_COUNT, REQUEST_JOB, FIELD(n), LIMIT(job_n_max), {NULL}},
     {"nfe", FIELD_COUNT, ALL, FIELD(nfe), LIMIT(nfe_max), {NULL}},
-    {"timeout_ms", FIELD_COUNT, BODIES, FIELD(timeout_ms), LIMIT(timeout_max_ms), {NULL}},
+    {"timeout_ms", FIELD_COUNT, WAITING, FIELD(timeout_ms), LIMIT(timeout_max_ms), {NULL}},
     {"sampler", FIELD_NAME, ALL, FIELD(sampler), LIMITS_NAME_BYTES, {NULL}},
     {"corruption", FIELD_NAME, ALL, FIELD(corruption), LIMITS_NAME_BYTES, {NULL}},
     {"model", FIELD_NAME, BODIES, FIELD(model), LIMITS_MODEL_BYTES, {NULL}},
@@ -81,7 +86,7 @@ static const struct field {
      LIMIT(timeout_max_ms),
      {NULL}},
     {"on_deadline", FIELD_CHOICE, REQUEST_SAMPLES, FIELD(best), 0, {"fail", "best"}},
-    {"on_disconnect", FIELD_CHOICE, BODIES, FIELD(finish), 0, {"cancel", "finish"}},
+    {"on_disconnect", FIELD_CHOICE, WAITING, FIELD(finish), 0, {"cancel", "finish"}},
     {"determinism", FIELD_NAME, REQUEST_PERMALINK, FIELD(determinism), LIMITS_NAME_BYTES, {NULL}},
     {"size", FIELD_NAME, REQUEST_IMAGES, FIELD(size), LIMITS_NAME_BYTES, {NULL}},
     {"response_format", FIELD_CHOICE, REQUEST_IMAGES, FIELD(format), 0, {"", "b64_json", "url"}},

@@ -2,7 +2,7 @@
  * for the query of a permalink, each of which has some of them.
  *
  *     seed        0 .. 2^64-1, a number or a decimal string; absent: drawn by the daemon
- *     n           images, 1 .. limits.n_max; default 1. Image i has the seed seed + i (mod 2^64)
+ *     n           images, 1 .. limits.n_max, of jobs .. limits.job_n_max; default 1. Image i has the seed seed + i (mod 2^64)
  *     sampler     name; default: that of the model
  *     nfe         network evaluations per image, 1 .. limits.nfe_max; default: that of the model
  *     corruption  name; default: that of the model
@@ -59,7 +59,12 @@ struct samples_request {
 };
 
 /* Whose fields they are. */
-enum request_form { REQUEST_SAMPLES = 1, REQUEST_PERMALINK = 2, REQUEST_IMAGES = 4 };
+enum request_form {
+    REQUEST_SAMPLES = 1,
+    REQUEST_PERMALINK = 2,
+    REQUEST_IMAGES = 4,
+    REQUEST_JOB = 8
+};
 
 /* Parses and checks everything that needs no knowledge of models and samplers.
  *

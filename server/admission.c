@@ -35,6 +35,7 @@ int admission_create(const struct settings *settings, struct engine_thread *engi
     a->settings = settings;
     a->engine = engine;
     a->limits.n_max = settings->max_images < room ? settings->max_images : room;
+    a->limits.job_n_max = LIMITS_JOB_IMAGES;
     a->limits.nfe_max = settings->max_nfe;
     a->limits.timeout_max_ms = settings->request_timeout_ms;
     *out = a;

@@ -7,6 +7,7 @@
 #include "engine/base/headroom.h"
 #include "engine/base/log.h"
 #include "server/admission.h"
+#include "server/batches.h"
 #include "server/drawing.h"
 #include "server/file_limit.h"
 #include "server/listener.h"
@@ -73,6 +74,7 @@ static void finish(struct daemon *d)
     listener_destroy(d->public);
     listener_destroy(d->admin);
     engine_thread_stop(d->engine);
+    batches_destroy(d->batches);
     permalinks_destroy(d->permalinks);
     picture_cache_destroy(d->cache);
     drawings_destroy(d->drawings);
@@ -113,6 +115,8 @@ static void drain(struct daemon *d)
 {
     d->phase = DAEMON_DRAINING;
     d->drain_started_ns = uv_hrtime();
+    if (d->batches)
+        batches_stop(d->batches);
     listener_quiesce(d->public);
     uv_timer_start(&d->drain, on_drain_look, 1, DRAIN_LOOK_MS);
 }
@@ -344,6 +348,8 @@ static int start(struct daemon *d, struct error *err)
         rc = picture_cache_create((size_t)d->settings->response_cache_bytes, &d->cache, err);
     if (rc == 0)
         rc = permalinks_create(d, &d->permalinks, err);
+    if (rc == 0)
+        rc = batches_create(d, &d->batches, err);
     return rc;
 }
 

@@ -18,6 +18,7 @@
 #include <uv.h>
 
 struct admission;
+struct batches;
 struct error;
 struct listener;
 struct models;
@@ -51,6 +52,7 @@ struct daemon {
     int n_models; /* that it is told to begin with */
     struct drawings *drawings;
     int n_uploads; /* pictures that come in, server/exchange.h */
+    struct batches *batches;
     struct picture_cache *cache;
     struct permalinks *permalinks;
 };

@@ -2,6 +2,7 @@
 
 #include "config/settings.h"
 #include "engine/base/log_writer.h"
+#include "server/batches.h"
 #include "server/daemon.h"
 #include "server/drawing.h"
 #include "server/engine_model.h"
@@ -103,6 +104,16 @@ static void write_engine(FILE *out, const struct daemon *d)
         "Speed of the network while busy; 0 until measured.", stats.evaluations_per_s);
 }
 
+static void write_jobs(FILE *out, const struct daemon *d)
+{
+    int waiting, ended;
+
+    batches_count(d->batches, &waiting, &ended);
+    head(out, "softdiff_jobs", "gauge", "Jobs that are known.");
+    fprintf(out, "softdiff_jobs{state=\"waiting\"} %d\nsoftdiff_jobs{state=\"ended\"} %d\n",
+            waiting, ended);
+}
+
 static void write_cache(FILE *out, const struct daemon *d)
 {
     struct picture_cache_stats cache;
@@ -132,6 +143,7 @@ char *metrics_text(const struct daemon *d)
         return NULL;
     write_models(out, d);
     write_engine(out, d);
+    write_jobs(out, d);
     write_cache(out, d);
     write_http(out, d);
     one(out, "softdiff_log_dropped_total", "counter", "Lines of the log that nobody read in time.",

@@ -8,6 +8,7 @@
 #include "server/describe.h"
 #include "server/exchange.h"
 #include "server/images.h"
+#include "server/job_routes.h"
 #include "server/metrics.h"
 #include "server/model_routes.h"
 #include "server/permalinks.h"
@@ -115,6 +116,11 @@ static const struct route public_routes[] = {
     {"GET", "/v1/models/{model}/samples/{seed}.png", true, NULL, permalinks_handle, NULL},
     {"GET", "/v1/capabilities", true, NULL, get_capabilities, NULL},
     {"POST", "/v1/samples", true, samples_begin, samples_handle, NULL},
+    {"POST", "/v1/jobs", true, job_routes_begin, job_routes_add, NULL},
+    {"GET", "/v1/jobs/{job}", true, NULL, job_routes_get, NULL},
+    {"DELETE", "/v1/jobs/{job}", true, NULL, job_routes_cancel, NULL},
+    {"GET", "/v1/jobs/{job}/events", true, NULL, job_routes_watch, NULL},
+    {"GET", "/v1/jobs/{job}/images/{index}.png", true, NULL, job_routes_image, NULL},
     {"POST", "/v1/verify", true, verify_begin, verify_handle, NULL},
     {"POST", "/v1/images/generations", true, images_begin, images_handle, &images_problems},
     {NULL, NULL, false, NULL, NULL, NULL},
@@ -158,10 +164,17 @@ static bool path_fits(const char *pattern, const char *path)
 /* What an address answers, for Allow; NULL: nothing is there. */
 static const char *allowed_methods(const struct route *routes, const struct exchange *x)
 {
+    bool get = false, post = false, delete = false;
+
     for (const struct route *r = routes; r->path; r++)
-        if (path_fits(r->path, exchange_path(x)))
-            return strcmp(r->method, "GET") == 0 ? "GET, HEAD" : r->method;
-    return NULL;
+        if (path_fits(r->path, exchange_path(x))) {
+            get |= strcmp(r->method, "GET") == 0;
+            post |= strcmp(r->method, "POST") == 0;
+            delete |= strcmp(r->method, "DELETE") == 0;
+        }
+    if (get)
+        return delete ? "GET, HEAD, DELETE" : "GET, HEAD";
+    return post ? "POST" : NULL;
 }
 
 /* NULL where nothing fits; the exchange has then been answered. */

@@ -138,6 +138,8 @@ def test_contracts(daemon):
         assert "127.0.0.1" not in json.dumps(contract) and "localhost" not in json.dumps(contract)
         for path, item in contract["paths"].items():
             assert "servers" not in item
+            if "{job}" in path:  # in test_jobs.py
+                continue
             for method in item:
                 for parameter in item[method].get("parameters", []):
                     if "$ref" in parameter:
@@ -147,9 +149,9 @@ def test_contracts(daemon):
                 body = daemon.png(seed=1, nfe=1) if "image/png" in kinds else b""
                 headers = {"Content-Type": "image/png"} if body else {}
                 answer = requests.request(method, base + path, data=body, headers=headers)
-                assert answer.status_code == 200, path
+                assert answer.status_code == (202 if path == "/v1/jobs" else 200), path
                 kind = answer.headers["Content-Type"].split(";")[0]
-                assert kind in item[method]["responses"]["200"]["content"]
+                assert kind in item[method]["responses"][str(answer.status_code)]["content"]
                 head = requests.head(base + path)
                 assert head.text == "" and head.status_code == (405 if method == "post" else 200)
         assert requests.get(base + "/version").json()["version"] == contract["info"]["version"]

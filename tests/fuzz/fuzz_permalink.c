@@ -10,7 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct samples_limits limits = {.n_max = 8, .nfe_max = 1000, .timeout_max_ms = 60000};
+static const struct samples_limits limits = {.n_max = 8,
+                                             .job_n_max = 1000,
+                                             .nfe_max = 1000,
+                                             .timeout_max_ms = 60000};
 
 static void check_request(const struct samples_request *r, int rc, const struct problem *problem)
 {

@@ -11,7 +11,10 @@
 #include <string.h>
 #include <cmocka.h>
 
-static const struct samples_limits limits = {.n_max = 16, .nfe_max = 100, .timeout_max_ms = 60000};
+static const struct samples_limits limits = {.n_max = 16,
+                                             .job_n_max = 1000,
+                                             .nfe_max = 100,
+                                             .timeout_max_ms = 60000};
 
 static int parse(const char *body, size_t size, struct samples_request *out,
                  struct problem *problem)

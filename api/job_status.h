@@ -1,0 +1,40 @@
+/* A job as clients see it: the body of /v1/jobs/{job} and the data of its events.
+ *
+ *     {"id": "9f..", "status": "in_progress", "durable": false, "created": 1764330000, "model": ..,
+ *      "checkpoint": .., "sampler": .., "nfe": 20, "determinism": .., "seed": 7, "n": 100,
+ *      "images_done": 32, "step": 680, "steps": 2000, "eta_ms": 1900,
+ *      "images": "/v1/jobs/9f../images/{index}.png"}
+ *
+ * "error" is the problem document of one that failed.
+ *
+ * Thread: any.
+ */
+#ifndef API_JOB_STATUS_H
+#define API_JOB_STATUS_H
+
+#include "api/response.h"
+
+#include <stdint.h>
+
+struct problem;
+
+enum job_state { JOB_QUEUED, JOB_IN_PROGRESS, JOB_COMPLETED, JOB_FAILED, JOB_CANCELLED };
+
+enum { JOB_ID_BYTES = 33 };
+
+struct job_status {
+    char id[JOB_ID_BYTES];
+    enum job_state state;
+    int64_t created_s;             /* seconds since 1970 */
+    struct samples_response order; /* all but the pixels */
+    int images_done, step;         /* a step is an evaluation for one image */
+    double eta_ms;                 /* < 0: not known */
+    const struct problem *problem; /* NULL: none */
+};
+
+const char *job_state_name(enum job_state state);
+
+/* Malloc'ed; NULL without memory. */
+char *job_status_to_json(const struct job_status *s);
+
+#endif

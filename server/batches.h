@@ -1,0 +1,62 @@
+/* Batches: what clients call jobs. Many images that are drawn while nobody waits for them.
+ *
+ *     queued -> in_progress -> completed | failed | cancelled -> forgotten
+ *
+ * A batch is drawn in pieces through the same queue as everything else, so that single images come
+ * between. Images are not kept but drawn again from their settings, by their permalink, and stay in
+ * the cache as long as that has room. A batch holds its model until it ends. Those that have ended
+ * are told about for BATCHES_KEPT_MS, and then that they are gone.
+ *
+ * Thread: loop.
+ */
+#ifndef SERVER_BATCHES_H
+#define SERVER_BATCHES_H
+
+#include "api/job_status.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct batch;
+struct batches;
+struct daemon;
+struct error;
+struct exchange;
+struct problem;
+struct selection;
+
+enum {
+    BATCHES_MAX = 64,         /* that have not ended */
+    BATCHES_KEPT_MAX = 1024,  /* that have; the oldest go first */
+    BATCHES_KEPT_MS = 600000, /* at most */
+    BATCHES_KEY_BYTES = 129,  /* of an Idempotency-Key */
+};
+
+/* d: borrowed. 0 or -ENOMEM. */
+int batches_create(struct daemon *d, struct batches **out, struct error *err);
+void batches_destroy(struct batches *all); /* no drawing may be in progress; NULL is fine */
+
+/* Begins one. key: of the client for this request, or NULL; a batch of the same key and body is found
+ * again. 0, or -EINVAL with the problem filled in: 422 where the key has another body, 503. */
+int batches_add(struct batches *all, const struct selection *chosen, const char *key,
+                const char *body, size_t body_size, struct batch **out, struct problem *problem);
+
+/* NULL, with a 404 or, where there was one, a 410. */
+struct batch *batches_find(struct batches *all, const char *id, struct problem *problem);
+
+void batch_describe(const struct batch *b, struct job_status *out);
+
+/* Frees its lanes. 0, or -EINVAL with a 409: it has ended otherwise. */
+int batch_cancel(struct batch *b, struct problem *problem);
+
+/* Answers with events until the batch ends: progress, and at last the name of its state. Nothing of
+ * what a client knows by the step in Last-Event-ID, or NULL, is told again. */
+void batch_watch(struct batch *b, struct exchange *x, const char *last_event_id);
+
+/* The daemon drains: what has not ended ends with its present piece. */
+void batches_stop(struct batches *all);
+
+void batches_count(const struct batches *all, int *waiting, int *ended);
+
+#endif

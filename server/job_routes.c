@@ -1,0 +1,134 @@
+#include "server/job_routes.h"
+
+#include "api/job_status.h"
+#include "api/permalink.h"
+#include "api/problem.h"
+#include "api/seed.h"
+#include "server/admission.h"
+#include "server/batches.h"
+#include "server/daemon.h"
+#include "server/exchange.h"
+#include "server/selection.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const char before[] = "/v1/jobs/";
+
+/* The batch that an address is about; NULL: answered. */
+static struct batch *find(struct daemon *d, struct exchange *x)
+{
+    const char *id = exchange_path(x) + sizeof(before) - 1;
+    struct problem problem = {0};
+    struct batch *b;
+    char text[64];
+
+    snprintf(text, sizeof(text), "%.*s", (int)strcspn(id, "/"), id);
+    b = batches_find(d->batches, text, &problem);
+    if (!b)
+        exchange_respond_problem(x, &problem);
+    return b;
+}
+
+static void answer(struct exchange *x, int http_status, const struct batch *b)
+{
+    struct job_status status;
+
+    batch_describe(b, &status);
+    exchange_respond_json(x, http_status, job_status_to_json(&status));
+}
+
+void job_routes_begin(struct daemon *d, struct exchange *x)
+{
+    struct problem problem = {0};
+
+    if (exchange_has_json(x, &problem) < 0)
+        exchange_respond_problem(x, &problem);
+}
+
+void job_routes_add(struct daemon *d, struct exchange *x)
+{
+    struct problem problem = {0};
+    struct selection chosen = {.model = NULL};
+    struct job_status status;
+    struct batch *b;
+    const char *body;
+    char text[64];
+    size_t size;
+
+    body = exchange_body(x, &size);
+    if (selection_read(d->models, REQUEST_JOB, admission_limits(d->admission), body, size, &chosen,
+                       &problem) < 0 ||
+        batches_add(d->batches, &chosen, exchange_header(x, "Idempotency-Key"), body, size, &b,
+                    &problem) < 0) {
+        exchange_respond_problem(x, &problem);
+        return;
+    }
+    batch_describe(b, &status);
+    snprintf(text, sizeof(text), "%s%s", before, status.id);
+    exchange_add_header(x, "Location", text);
+    snprintf(text, sizeof(text), "%d", admission_retry_after_s(d->admission));
+    exchange_add_header(x, "Retry-After", text);
+    answer(x, 202, b);
+}
+
+void job_routes_get(struct daemon *d, struct exchange *x)
+{
+    struct batch *b = find(d, x);
+
+    if (b)
+        answer(x, 200, b);
+}
+
+void job_routes_cancel(struct daemon *d, struct exchange *x)
+{
+    struct batch *b = find(d, x);
+    struct problem problem = {0};
+
+    if (!b)
+        return;
+    if (batch_cancel(b, &problem) < 0)
+        exchange_respond_problem(x, &problem);
+    else
+        answer(x, 200, b);
+}
+
+void job_routes_watch(struct daemon *d, struct exchange *x)
+{
+    struct batch *b = find(d, x);
+
+    if (b && strcmp(exchange_method(x), "HEAD") == 0)
+        exchange_respond_head(x, 200, "text/event-stream");
+    else if (b)
+        batch_watch(b, x, exchange_header(x, "Last-Event-ID"));
+}
+
+/* Images have one address, whoever asked for them first. */
+void job_routes_image(struct daemon *d, struct exchange *x)
+{
+    const char *text = strrchr(exchange_path(x), '/') + 1;
+    struct batch *b = find(d, x);
+    struct problem problem = {0};
+    char address[PERMALINK_BYTES];
+    struct job_status status;
+    uint64_t i;
+
+    if (!b)
+        return;
+    batch_describe(b, &status);
+    if (seed_from_text(text, strcspn(text, "."), &i) < 0 || i >= (uint64_t)status.order.n) {
+        problem_set(&problem, 404, "the job has the images 0 to %d", status.order.n - 1);
+    } else if (i >= (uint64_t)status.images_done) {
+        problem_set(&problem, status.state < JOB_COMPLETED ? 503 : 404,
+                    status.state < JOB_COMPLETED ? "the image is not drawn yet"
+                                                 : "the image was not drawn before the job ended");
+        problem.retry_after_s = status.state < JOB_COMPLETED;
+    }
+    if (problem.status) {
+        exchange_respond_problem(x, &problem);
+        return;
+    }
+    permalink_write(&status.order, (int)i, address);
+    exchange_add_header(x, "Location", address);
+    exchange_respond_empty(x, 303);
+}

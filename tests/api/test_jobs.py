@@ -1,0 +1,240 @@
+"""Jobs: many images that nobody waits for, their states, events, and what they leave to others."""
+import concurrent.futures
+import re
+
+import pytest
+import requests
+from softdiffd import wait_until
+from test_events import parse
+
+pytestmark = pytest.mark.sanitizers
+
+
+@pytest.fixture
+def small(start):
+    return start("--slots", "2", "--max-nfe", "10000", "--max-queue", "30")
+
+
+def begin(daemon, body, **headers):
+    answer = daemon.post(body, path="/v1/jobs", **headers)
+    assert answer.status_code == 202, answer.text
+    return answer.json()
+
+
+def look(daemon, job):
+    answer = daemon.get(f"/v1/jobs/{job['id']}")
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def wait_for(daemon, job, *states):
+    return wait_until(lambda: (now := look(daemon, job))["status"] in states and now, states)
+
+
+def cancel(daemon, job):
+    return requests.delete(f"{daemon.url}/v1/jobs/{job['id']}", timeout=60)
+
+
+def image(daemon, job, i):
+    return daemon.get(job["images"].replace("{index}", str(i)))
+
+
+def watch(daemon, job, **headers):
+    answer = requests.get(
+        f"{daemon.url}/v1/jobs/{job['id']}/events", headers=headers, stream=True, timeout=60
+    )
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"] == "text/event-stream"
+    return list(parse(answer.iter_lines(decode_unicode=True)))
+
+
+def idle(queue):
+    return queue["slots_busy"] == 0 and not queue["requests"]
+
+
+def test_from_acceptance_to_images(daemon):
+    answer = daemon.post({"seed": 7, "n": 50, "nfe": 4, "model": "blurred"}, path="/v1/jobs")
+    assert answer.status_code == 202 and int(answer.headers["Retry-After"]) >= 1
+    job = answer.json()
+    assert answer.headers["Location"] == f"/v1/jobs/{job['id']}"
+    assert job["status"] in ("queued", "in_progress") and job["durable"] is False
+    assert job["n"] == 50 and job["steps"] == 200 and job["seed"] == 7 and job["nfe"] == 4
+    ended = wait_for(daemon, job, "completed")
+    assert ended["images_done"] == 50 and ended["step"] == 200 and "error" not in ended
+    # The same bytes as one by one, from the cache.
+    before = daemon.queue()["evaluations"]
+    got = [image(daemon, job, i) for i in range(50)]
+    assert daemon.queue()["evaluations"] == before
+    assert [answer.status_code for answer in got] == [200] * 50
+    assert got[0].history[0].status_code == 303 and "immutable" in got[0].headers["Cache-Control"]
+    want = daemon.pngs(seed=7, n=50, nfe=4, model="blurred")
+    assert [answer.content for answer in got] == want
+    assert image(daemon, job, 50).status_code == 404
+
+
+def test_images_while_it_goes_on(small):
+    job = begin(small, {"seed": 1, "n": 200, "nfe": 50})
+    now = wait_until(lambda: (now := look(small, job))["images_done"] > 0 and now, "a piece")
+    if now["status"] == "in_progress":
+        assert 0 < now["step"] < 10000 and now["eta_ms"] >= 0
+        late = image(small, job, 199)
+        assert late.status_code == 503 and int(late.headers["Retry-After"]) >= 1
+    assert image(small, job, 0).content == small.png(seed=1, nfe=50)
+    assert cancel(small, job).json()["status"] == "cancelled"
+    assert image(small, job, 199).status_code == 404
+
+
+def test_a_seed_for_all(daemon):
+    job = begin(daemon, {"n": 3, "nfe": 2})
+    wait_for(daemon, job, "completed")
+    assert image(daemon, job, 2).content == daemon.png(seed=job["seed"] + 2, nfe=2)
+    last = begin(daemon, {"seed": str(2**64 - 1), "n": 20, "nfe": 2})
+    wait_for(daemon, last, "completed")
+    assert image(daemon, last, 19).content == daemon.png(seed=18, nfe=2)
+
+
+def test_cancel(small):
+    """Its lanes are free at once, others go on, and it stays what it is."""
+    jobs = [begin(small, {"seed": i, "n": 100, "nfe": 2000}) for i in range(3)]
+    small.wait_for_queue(lambda q: q["slots_busy"] == 2, "work")
+    answer = cancel(small, jobs[0])
+    assert answer.status_code == 200 and answer.json()["status"] == "cancelled"
+    assert cancel(small, jobs[0]).status_code == 200  # once more changes nothing
+    assert look(small, jobs[1])["status"] in ("queued", "in_progress")
+    for job in jobs[1:]:
+        assert cancel(small, job).status_code == 200
+    small.wait_for_queue(idle, "free lanes")
+    done = begin(small, {"n": 1, "nfe": 1})
+    wait_for(small, done, "completed")
+    answer = cancel(small, done)
+    assert answer.status_code == 409 and "completed" in answer.json()["detail"]
+
+
+def test_events(small):
+    job = begin(small, {"seed": 3, "n": 40, "nfe": 60})
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        streams = list(pool.map(lambda _: watch(small, job), range(3)))
+    for stream in streams:
+        names = [name for name, _, _ in stream]
+        assert names[-1] == "completed" and set(names[:-1]) == {"progress"}
+        steps = [data["step"] for _, _, data in stream]
+        assert steps == sorted(steps) and steps[-1] == 2400
+        assert [id for _, id, _ in stream] == steps
+        assert stream[-1][2] == look(small, job)
+    # Who comes late, or comes again, gets what is left to know.
+    assert [name for name, _, _ in watch(small, job)] == ["completed"]
+    assert [name for name, _, _ in watch(small, job, **{"Last-Event-ID": "5"})] == ["completed"]
+
+
+def test_events_of_a_cancelled_job(small):
+    job = begin(small, {"n": 100, "nfe": 2000})
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        stream = pool.submit(watch, small, job)
+        small.wait_for_queue(lambda q: q["slots_busy"] == 2, "work")
+        gone = small.connect()  # one who watches and goes ends nothing
+        gone.sendall(f"GET /v1/jobs/{job['id']}/events HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+        assert gone.recv(100).startswith(b"HTTP/1.1 200 ")
+        gone.close()
+        assert look(small, job)["status"] == "in_progress"
+        cancel(small, job)
+        assert stream.result()[-1][0] == "cancelled"
+
+
+def test_idempotency_keys(daemon):
+    body = {"n": 2, "nfe": 2}
+    first = begin(daemon, body, Idempotency_Key="a b")
+    assert begin(daemon, body, Idempotency_Key="a b")["id"] == first["id"]
+    assert begin(daemon, body, Idempotency_Key="other")["id"] != first["id"]
+    assert begin(daemon, body)["id"] != first["id"]
+    answer = daemon.post(body | {"n": 3}, path="/v1/jobs", Idempotency_Key="a b")
+    assert answer.status_code == 422 and "another body" in answer.json()["detail"]
+    assert daemon.post(body, path="/v1/jobs", Idempotency_Key="x" * 129).status_code == 422
+    wait_for(daemon, first, "completed")
+    assert begin(daemon, body, Idempotency_Key="a b")["status"] == "completed"
+
+
+def test_a_single_image_beside_a_large_job(start):
+    """It joins at the next tick: with 16 lanes it costs 20 ticks, not the job's 200."""
+    daemon = start("--slots", "16", "--max-nfe", "10000")
+    job = begin(daemon, {"n": 10000, "nfe": 200})
+    daemon.wait_for_queue(lambda q: q["slots_busy"] == 16, "work")
+    for seed in range(10):
+        before = daemon.queue()["evaluations"]
+        daemon.png(seed=seed, nfe=20)
+        assert daemon.queue()["evaluations"] - before < 20000
+    assert look(daemon, job)["status"] == "in_progress"
+    cancel(daemon, job)
+
+
+def test_jobs_leave_room(small):
+    """Half of the queue stays for those who wait, however many jobs there are."""
+    jobs = [begin(small, {"n": 100, "nfe": 3000}) for _ in range(10)]
+    small.wait_for_queue(lambda q: q["slots_busy"] == 2, "work")
+    assert sum(row["n"] for row in small.queue()["requests"]) <= 16
+    assert small.post({"n": 16, "nfe": 1}).status_code == 200
+    assert {look(small, job)["status"] for job in jobs} == {"queued", "in_progress"}
+    for job in jobs:
+        cancel(small, job)
+
+
+def test_all_of_many(small):
+    jobs = [begin(small, {"seed": 100 * i, "n": 30, "nfe": 3}) for i in range(12)]
+    for i, job in enumerate(jobs):
+        wait_for(small, job, "completed")
+        assert image(small, job, 29).content == small.png(seed=100 * i + 29, nfe=3)
+    text = requests.get(small.admin + "/metrics").text
+    assert re.search(r'^softdiff_jobs{state="waiting"} 0$', text, re.MULTILINE)
+    assert re.search(r'^softdiff_jobs{state="ended"} 12$', text, re.MULTILINE)
+
+
+def test_too_many(small):
+    jobs = [begin(small, {"n": 100, "nfe": 10000}) for _ in range(64)]
+    answer = small.post({"n": 1, "nfe": 1}, path="/v1/jobs")
+    assert answer.status_code == 503 and answer.headers["Retry-After"]
+    for job in jobs:
+        assert cancel(small, job).status_code == 200
+    wait_for(small, begin(small, {"n": 1, "nfe": 1}), "completed")
+
+
+@pytest.mark.parametrize(
+    "body, status",
+    [
+        (b"{", 400),
+        ({"n": 10001}, 422),
+        ({"n": 0}, 422),
+        ({"timeout_ms": 5}, 422),
+        ({"model": "nobody"}, 404),
+        ({"corruption": "mask"}, 422),
+        ({"nfe": 201}, 422),
+    ],
+)
+def test_bad_jobs(daemon, body, status):
+    answer = daemon.post(body, path="/v1/jobs")
+    assert answer.status_code == status
+    assert answer.headers["Content-Type"] == "application/problem+json"
+
+
+def test_what_is_not_there(daemon):
+    for path in ("/v1/jobs/x", "/v1/jobs/" + "0" * 32, "/v1/jobs/x/events", "/v1/jobs/x/images/0.png"):
+        assert daemon.get(path).status_code == 404
+    assert requests.delete(daemon.url + "/v1/jobs/x").status_code == 404
+    assert daemon.get("/v1/jobs").status_code == 405
+    job = begin(daemon, {"n": 1, "nfe": 1})
+    answer = requests.put(f"{daemon.url}/v1/jobs/{job['id']}", data=b"")
+    assert answer.status_code == 405 and answer.headers["Allow"] == "GET, HEAD, DELETE"
+    assert daemon.post({}, path="/v1/jobs", Content_Type="text/plain").status_code == 415
+    assert requests.head(f"{daemon.url}/v1/jobs/{job['id']}/events").status_code == 200
+
+
+def test_the_end(start):
+    """SIGTERM: what is drawn is drawn, the job says why it ended, and the daemon ends in time."""
+    daemon = start("--slots", "2", "--max-nfe", "10000", "--drain-timeout", "60s")
+    job = begin(daemon, {"n": 1000, "nfe": 300})
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        stream = pool.submit(watch, daemon, job)
+        daemon.wait_for_queue(lambda q: q["slots_busy"] == 2, "work")
+        daemon.signal()
+        name, _, data = stream.result()[-1]
+        assert name == "failed" and data["error"]["status"] == 503
+        assert "shutting down" in data["error"]["detail"]
+    assert daemon.wait_for_exit() == 0
