@@ -131,6 +131,30 @@ def test_tune(bench, tmp_path, train):
     assert plain["determinism_id"] != told["determinism_id"]
 
 
+def test_roofline(bench):
+    """Counted by hand for one operation; what is slower by its data sheet takes longer."""
+    lines = bench("--roofline", "H200", "--batch", "16,32", "--precision", "fp16,bf16"
+                  ).stdout.splitlines()
+    assert lines[0].startswith("H200") and lines[0].endswith("nothing was measured")
+    key = "convolution 32x32x32:f16 32x32x3x3 32 -> 32x32x32:f16 stride 1 pad 1"
+    (row,) = [line for line in lines if line.endswith(key)]
+    us, _, times, gflop, megabytes, bound = row.split()[:6]
+    assert float(gflop) == pytest.approx(
+        int(times) * 16 * 2 * 32**2 * 32 * 32 * 9 * 1e-9, abs=0.006)
+    assert float(megabytes) == pytest.approx(
+        int(times) * (2 * 16 * 32**2 * 32 * 2 + 9 * 32 * 32 * 2 + 32 * 4) * 1e-6, abs=0.006)
+    assert float(us) == pytest.approx(int(times) * 2, abs=0.1) and bound == "launch"
+
+    sums = [line.split() for line in lines[-4:]]
+    assert [line[:2] for line in sums] == [
+        ["fp16", "16"], ["fp16", "32"], ["bf16", "16"], ["bf16", "32"]]
+    assert float(sums[1][3]) == pytest.approx(2 * float(sums[0][3]), rel=0.01)
+    slow = bench("--roofline", "T4", "--batch", "32").stdout.splitlines()[-1].split()
+    assert slow[3:5] == sums[1][3:5] and float(slow[5]) > 2 * float(sums[1][5])
+    train = bench("--roofline", "H200", "--batch", "32", "--train").stdout.splitlines()[-1].split()
+    assert train[0] == "bf16" and 2.8 < float(train[3]) / float(sums[1][3]) < 3.1
+
+
 def test_mistakes(bench, tmp_path):
     table = tmp_path / "table"
     table.write_text("abc")
@@ -139,6 +163,8 @@ def test_mistakes(bench, tmp_path):
     assert table.read_text() == "abc"
     done = bench("--tune", tmp_path / "none" / "table", "--rounds", "1", code=1)
     assert "none/table" in done.stderr
-    for flags in [("--ticks", "1", "--train"), ("--trace", "x", "--plan")]:
+    for flags in [("--ticks", "1", "--train"), ("--trace", "x", "--plan"),
+                  ("--roofline", "H200", "--plan")]:
         assert "goes with" in bench(*flags, code=2).stderr
     assert "not a list" in bench("--ticks", "0", code=2).stderr
+    assert 'unknown GPU "H300"' in bench("--roofline", "H300", code=2).stderr

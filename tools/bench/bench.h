@@ -15,7 +15,8 @@ enum { LIST_MAX = 16, ROUNDS_MAX = 10000, ROUNDS_MIN = 5 };
 
 /* From the command line. */
 struct bench_options {
-    const char *model, *device, *choices, *tune, *batches, *threads, *precisions, *ticks, *trace;
+    const char *model, *device, *choices, *tune, *batches, *threads, *precisions, *ticks, *trace,
+        *roofline;
     int rounds;     /* at most ROUNDS_MAX */
     double seconds; /* no round begins after them, but ROUNDS_MIN */
     bool json, train, plan;

@@ -13,6 +13,7 @@
 #include "tools/bench/bench.h"
 #include "tools/bench/cases.h"
 #include "tools/bench/plan_table.h"
+#include "tools/bench/roofline.h"
 #include "tools/bench/ticks.h"
 #include "tools/bench/tune.h"
 
@@ -62,6 +63,8 @@ static int bench(struct bench *b, struct error *err)
     const struct bench_options *o = b->options;
     int rc = 0;
 
+    if (o->roofline)
+        return roofline_print(b, err);
     if (o->tune) /* before anything is measured */
         rc = whole_file_try(o->tune, err);
     if (rc == 0 && o->trace)
@@ -102,6 +105,9 @@ int main(int argc, char **argv)
          "print the first combination's plan, each step timed on one thread"},
         {"tune", 0, ARGUMENT_TEXT, &o.tune, 0, 0, "FILE",
          "time the algorithms of every step and add the fastest to a table for --choices"},
+        {"roofline", 0, ARGUMENT_TEXT, &o.roofline, 0, 0, "GPU",
+         "print what the operations would take at best on H200, H100, B200, A100, L4 or T4, "
+         "without one"},
         {"trace", 0, ARGUMENT_TEXT, &o.trace, 0, 0, "FILE",
          "write what every thread did when, for chrome://tracing or Perfetto"},
         {"json", 'j', ARGUMENT_FLAG, &o.json, 0, 0, NULL, "one JSON document"},
@@ -127,7 +133,10 @@ int main(int argc, char **argv)
                                 "--ticks goes with none of --train, --plan and --tune");
     if (o.trace && (o.plan || o.tune))
         return arguments_refuse(arguments.program, "--trace goes with neither --plan nor --tune");
-    if (bench_parse(&b, &o, &err) < 0)
+    if (o.roofline && (o.ticks || o.plan || o.tune || o.trace || o.json))
+        return arguments_refuse(arguments.program,
+                                "--roofline goes with --batch, --precision and --train only");
+    if (bench_parse(&b, &o, &err) < 0 || (o.roofline && roofline_find(o.roofline, &err) < 0))
         return arguments_refuse(arguments.program, err.text);
     rc = bench(&b, &err);
     if (rc < 0) {

@@ -1,0 +1,224 @@
+#include "tools/bench/roofline.h"
+#include "engine/base/choice.h"
+#include "engine/base/error.h"
+#include "engine/choices.h"
+#include "engine/device.h"
+#include "model/checkpoint.h"
+#include "tools/bench/bench.h"
+#include "tools/network.h"
+#include "tools/network_specs.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Rates in 1e12 a second: of tensor cores with 16-bit operands and float32 sums, dense; of float32 outside
+ * them; of bytes of the memory. Measured: what a large product and a large copy reached. Else from the
+ * maker's data sheets, which nothing reaches. */
+static const struct gpu {
+    const char *name;
+    double rounded, exact, memory;
+    bool measured;
+} gpus[] = {
+    {"H200", 767, 67, 4.28, true},  {"H100", 798, 67, 3.0, true},
+    {"B200", 2250, 75, 8.0, false}, {"A100", 312, 19.5, 1.555, false},
+    {"L4", 121, 30.3, 0.3, false},  {"T4", 65, 8.1, 0.32, false},
+};
+
+enum { N_GPUS = sizeof(gpus) / sizeof(gpus[0]) };
+
+/* A node of a graph that does nothing. */
+static const double launch_s = 2e-6;
+
+/* Of an operation, or of several. */
+struct cost {
+    int n;
+    double flops, bytes, seconds;
+    int n_launch, n_memory; /* those that are bound by launching and by memory; the rest compute */
+};
+
+/* Operations that are alike. */
+struct row {
+    char key[CHOICES_KEY_BYTES];
+    struct cost cost;
+};
+
+static double bytes_of(const struct kernel_spec *spec, enum dtype compute)
+{
+    double bytes = 0;
+
+    for (int i = 0; i < spec->n_inputs; i++) {
+        const struct tensor_desc *t = &spec->inputs[i];
+
+        /* weights of products are packed; biases and norms do not count */
+        bytes += (double)tensor_count(t) *
+                 (double)dtype_size(t->parameter && t->shape.n_dims > 1 ? compute : t->dtype);
+    }
+    for (int i = 0; i < spec->n_outputs; i++)
+        bytes +=
+            (double)tensor_count(&spec->outputs[i]) * (double)dtype_size(spec->outputs[i].dtype);
+    return bytes;
+}
+
+static struct cost cost_of(const struct gpu *gpu, const struct kernel_spec *spec,
+                           enum dtype compute)
+{
+    struct cost cost = {.n = 1};
+    double computing, moving;
+
+    for (int i = 0; i < spec->n_inputs && cost.flops == 0; i++) {
+        if (spec->inputs[i].shape.batched)
+            cost.flops = 2 * op_products(spec) * spec->inputs[i].n;
+    }
+    cost.bytes = bytes_of(spec, compute);
+    computing =
+        1e-12 * cost.flops / (dtype_is_rounded(spec->inputs[0].dtype) ? gpu->rounded : gpu->exact);
+    moving = 1e-12 * cost.bytes / gpu->memory;
+    cost.seconds = computing > moving ? computing : moving;
+    if (cost.seconds < launch_s) {
+        cost.seconds = launch_s;
+        cost.n_launch = 1;
+    } else if (moving > computing) {
+        cost.n_memory = 1;
+    }
+    return cost;
+}
+
+static void cost_add(struct cost *sum, const struct cost *one)
+{
+    sum->n += one->n;
+    sum->flops += one->flops;
+    sum->bytes += one->bytes;
+    sum->seconds += one->seconds;
+    sum->n_launch += one->n_launch;
+    sum->n_memory += one->n_memory;
+}
+
+static const char *bound_of(const struct cost *cost)
+{
+    return cost->n_launch == cost->n ? "launch" : cost->n_memory > 0 ? "memory" : "products";
+}
+
+/* Counts a spec in the row of those that are like it. */
+static void row_add(struct row *rows, int *n_rows, const struct kernel_spec *spec,
+                    const struct cost *cost)
+{
+    char key[CHOICES_KEY_BYTES];
+    int i = 0;
+
+    if (choices_key(spec, key, NULL) < 0)
+        snprintf(key, sizeof(key), "%s", op_name(spec->kind));
+    while (i < *n_rows && strcmp(rows[i].key, key) != 0)
+        i++;
+    if (i == *n_rows)
+        strcpy(rows[(*n_rows)++].key, key);
+    cost_add(&rows[i].cost, cost);
+}
+
+static int by_time(const void *a, const void *b)
+{
+    double x = ((const struct row *)a)->cost.seconds, y = ((const struct row *)b)->cost.seconds;
+
+    return (x < y) - (x > y);
+}
+
+static void print_rows(struct row *rows, int n_rows, const struct cost *all)
+{
+    qsort(rows, (size_t)n_rows, sizeof(*rows), by_time);
+    printf("%9s %6s %5s %9s %9s  %-9s %s\n", "us", "share", "times", "GFLOP", "MB", "bound by",
+           "operation");
+    for (int i = 0; i < n_rows; i++) {
+        const struct cost *cost = &rows[i].cost;
+
+        printf("%9.1f %5.1f%% %5d %9.2f %9.2f  %-9s %s\n", 1e6 * cost->seconds,
+               100 * cost->seconds / all->seconds, cost->n, 1e-9 * cost->flops, 1e-6 * cost->bytes,
+               bound_of(cost), rows[i].key);
+    }
+    printf("\n");
+}
+
+/* Sums of a batch and a precision; rows: NULL, or room for all operations. */
+static int sum_specs(const struct gpu *gpu, const struct architecture *a, bool training, int batch,
+                     enum dtype compute, bool print, struct cost *all, struct error *err)
+{
+    struct kernel_spec *specs = NULL;
+    struct row *rows;
+    int n = 0, n_rows = 0, rc = network_specs(a, training, batch, compute, &specs, &n, err);
+
+    if (rc < 0)
+        return rc;
+    *all = (struct cost){0};
+    rows = calloc((size_t)n + 1, sizeof(*rows));
+    for (int i = 0; rows && i < n; i++) {
+        struct cost cost = cost_of(gpu, &specs[i], compute);
+
+        cost_add(all, &cost);
+        row_add(rows, &n_rows, &specs[i], &cost);
+    }
+    if (rows && print)
+        print_rows(rows, n_rows, all);
+    rc = rows ? 0 : error_set(err, -ENOMEM, "out of memory for %d operations", n);
+    free(rows);
+    free(specs);
+    return rc;
+}
+
+static int print_table(const struct gpu *gpu, const struct bench *b, const struct architecture *a,
+                       struct error *err)
+{
+    const bool train = b->options->train;
+    struct cost all[LIST_MAX][LIST_MAX];
+    enum precision precisions[LIST_MAX];
+    int rc = 0;
+
+    printf("%s, %g TFLOP/s, %g TB/s, %s: at best, from the operations of %s; nothing was "
+           "measured\n",
+           gpu->name, gpu->rounded, gpu->memory,
+           gpu->measured ? "as reached by a product and a copy" : "from its data sheet",
+           train ? "loss and gradients" : "an evaluation");
+    for (int i = 0; i < b->n_precisions && rc == 0; i++) {
+        precisions[i] = b->precisions[i];
+        if (precisions[i] == PRECISION_AUTO)
+            precisions[i] = train ? PRECISION_BF16 : PRECISION_FP16;
+        for (int j = 0; j < b->n_batches && rc == 0; j++)
+            rc = sum_specs(gpu, a, train, b->batches[j], precision_dtype(precisions[i]),
+                           i == 0 && j == 0, &all[i][j], err);
+    }
+    if (rc < 0)
+        return rc;
+    printf("%9s %6s %7s %9s %9s %9s %9s\n", "precision", "batch", "kernels", "GFLOP", "MB", "ms",
+           "evals/s");
+    for (int i = 0; i < b->n_precisions; i++) {
+        for (int j = 0; j < b->n_batches; j++)
+            printf("%9s %6d %7d %9.1f %9.1f %9.3f %9.1f\n", precision_name(precisions[i]),
+                   b->batches[j], all[i][j].n, 1e-9 * all[i][j].flops, 1e-6 * all[i][j].bytes,
+                   1e3 * all[i][j].seconds, b->batches[j] / all[i][j].seconds);
+    }
+    return 0;
+}
+
+int roofline_find(const char *name, struct error *err)
+{
+    const char *names[N_GPUS];
+
+    for (int i = 0; i < N_GPUS; i++)
+        names[i] = gpus[i].name;
+    return choice_parse("GPU", name, N_GPUS, names, err);
+}
+
+int roofline_print(const struct bench *b, struct error *err)
+{
+    int gpu = roofline_find(b->options->roofline, err), rc;
+    struct checkpoint *checkpoint;
+
+    if (gpu < 0)
+        return gpu;
+    rc = network_load(b->options->model, NULL, &checkpoint, err);
+    if (rc < 0)
+        return rc;
+    rc = print_table(&gpus[gpu], b, &checkpoint->formulation.architecture, err);
+    checkpoint_destroy(checkpoint);
+    return rc;
+}

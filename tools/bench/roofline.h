@@ -1,0 +1,21 @@
+/* What a network would take on a GPU at best, from its operations alone: nothing is run, no GPU need be there.
+ *
+ * Of each operation: its products at the rate of the tensor cores where values are rounded, else at that of
+ * float32; its operands and results once over the memory, as if nothing stayed in a cache; and what no
+ * kernel takes less than. The longest of the three counts. A program that takes twice that has something
+ * to gain; one that takes less has been measured wrongly, or found its operands in the cache.
+ */
+#ifndef TOOLS_BENCH_ROOFLINE_H
+#define TOOLS_BENCH_ROOFLINE_H
+
+struct bench;
+struct error;
+
+/* Which GPU is meant; -EINVAL with a text that lists those that are known. */
+int roofline_find(const char *name, struct error *err);
+
+/* Prints the operations of the first batch and precision, alike ones together, and the sums of all batches
+ * and precisions. b: parsed, its options name a GPU. 0, -ENOMEM, or what reading the model returns. */
+int roofline_print(const struct bench *b, struct error *err);
+
+#endif
