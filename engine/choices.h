@@ -10,7 +10,8 @@
  *
  * A line names an operation and its inputs and outputs without the batch, float32 unless marked,
  * "-" where one is absent; then its attributes, and behind the = the algorithm. What has no line
- * is computed by the first algorithm that the device lists. Nothing is ever timed while a program
+ * is computed by the first algorithm that the device lists. A line holds for all numbers of images; of
+ * a GPU it names a configuration of cuDNN, such as e41-2_0-13_1, or "direct". Nothing is ever timed while a program
  * runs: the same tables give the same bytes.
  *
  * A table is read-only once it is shared. Thread: any, while nobody calls choices_set().

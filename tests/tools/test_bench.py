@@ -1,6 +1,7 @@
 """softdiff-bench: measurements, and tables of choices made from them."""
 
 import json
+import re
 import subprocess
 
 import pytest
@@ -153,6 +154,26 @@ def test_roofline(bench):
     assert slow[3:5] == sums[1][3:5] and float(slow[5]) > 2 * float(sums[1][5])
     train = bench("--roofline", "H200", "--batch", "32", "--train").stdout.splitlines()[-1].split()
     assert train[0] == "bf16" and 2.8 < float(train[3]) / float(sums[1][3]) < 3.1
+
+
+def test_tune_on_a_gpu(bench, build_dir, tmp_path):
+    """A table names configurations of cuDNN or own kernels, and is followed (simulated)."""
+    if not (build_dir / "tests/cudasim/softdiff-cudasim.so").exists():
+        pytest.skip("built without CUDA")
+    small = ARCHITECTURE | {"image_size": 8, "nf": 16, "attn_resolutions": [4]}
+    (tmp_path / "architecture.json").write_text(json.dumps(small))
+    table = tmp_path / "table"
+    bench("--tune", table, "--rounds", "1", "--device", "cudasim")
+    lines = [line for line in table.read_text().splitlines() if " = " in line]
+    chosen = {line.split(" = ")[1] for line in lines}
+    assert any(":f16" in line for line in lines)
+    assert all(name == "direct" or re.fullmatch(r"e\d+(-\d+_-?\d+)*", name) for name in chosen)
+    bench("--choices", table, "--rounds", "1", "--plan", "--device", "cudasim")
+
+    wrong = re.sub(r"= \S+$", "= e9999-1_1", table.read_text(), flags=re.M)
+    table.write_text(wrong)
+    done = bench("--choices", table, "--rounds", "1", "--plan", "--device", "cudasim", code=1)
+    assert 'unknown algorithm "e9999-1_1"' in done.stderr
 
 
 def test_mistakes(bench, tmp_path):

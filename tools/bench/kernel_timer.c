@@ -55,22 +55,46 @@ static void *draw(const struct tensor_desc *desc, int input)
     return stored;
 }
 
+/* Memory of the device with what is on the host. */
+static int memory_fill(struct kernel_timer *t, const void *numbers, size_t bytes, void **out,
+                       struct error *err)
+{
+    int rc = t->ops->memory_create(t->device, bytes, out, err);
+
+    return rc < 0 ? rc : t->ops->upload(t->device, *out, numbers, bytes, err);
+}
+
+/* Parameters are packed from a copy on the device. */
+static int input_pack(struct kernel_timer *t, int input, const float *numbers, size_t bytes,
+                      struct error *err)
+{
+    const struct kernel_ops *ops = t->kernel->ops;
+    void *plain = NULL;
+    char last;
+    int rc = memory_fill(t, numbers, bytes, &plain, err);
+
+    if (rc == 0)
+        rc = t->ops->memory_create(t->device, ops->packed_bytes(t->kernel, input),
+                                   &t->inputs[input], err);
+    if (rc == 0)
+        rc = ops->pack(t->kernel, input, plain, t->inputs[input], err);
+    if (rc == 0) /* waits for the packing */
+        rc = t->ops->download(t->device, &last, t->inputs[input], sizeof(last), err);
+    memory_destroy(t, plain);
+    return rc;
+}
+
 static int input_create(struct kernel_timer *t, const struct tensor_desc *desc, int input,
                         struct error *err)
 {
-    const struct kernel_ops *ops = t->kernel->ops;
-    bool packed = t->kernel->packing[input] != 0;
-    size_t plain_bytes = tensor_count(desc) * dtype_size(desc->dtype);
-    size_t bytes = packed ? ops->packed_bytes(t->kernel, input) : plain_bytes;
+    size_t bytes = tensor_count(desc) * dtype_size(desc->dtype);
     void *numbers = draw(desc, input);
     int rc;
 
     if (!numbers)
-        return error_set(err, -ENOMEM, "out of memory for the inputs of %zu bytes", plain_bytes);
-    rc = t->ops->memory_create(t->device, bytes, &t->inputs[input], err);
-    if (rc == 0)
-        rc = packed ? ops->pack(t->kernel, input, numbers, t->inputs[input], err)
-                    : t->ops->upload(t->device, t->inputs[input], numbers, bytes, err);
+        return error_set(err, -ENOMEM, "out of memory for the inputs of %zu bytes", bytes);
+    rc = t->kernel->packing[input] ? input_pack(t, input, numbers, bytes, err)
+                                   : memory_fill(t, numbers, bytes, &t->inputs[input], err);
     free(numbers);
     return rc;
 }
