@@ -14,7 +14,11 @@
 
 #include <jerror.h>
 
-enum { MARKER_EXIF = JPEG_APP0 + 1, MARKER_ICC = JPEG_APP0 + 2, MARKER_BYTES = 0xFFFF };
+enum {
+    MARKER_EXIF = JPEG_APP0 + 1,
+    /* and XMP */ MARKER_ICC = JPEG_APP0 + 2,
+    MARKER_BYTES = 0xFFFF
+};
 
 /* All that is changed between setjmp() and longjmp() lies behind a pointer. */
 struct reader {
@@ -43,21 +47,42 @@ static void message(j_common_ptr info, int level)
         fail(info);
 }
 
+/* The first marker's data after what they are called; NULL: there are none. */
+static const uint8_t *find_marker(const struct reader *r, const char *name, size_t name_size,
+                                  size_t *size)
+{
+    for (jpeg_saved_marker_ptr m = r->info.marker_list; m; m = m->next) {
+        if (m->marker == MARKER_EXIF && m->data_length > name_size &&
+            memcmp(m->data, name, name_size) == 0) {
+            *size = m->data_length - name_size;
+            return m->data + name_size;
+        }
+    }
+    return NULL;
+}
+
+static int read_orientation(const struct reader *r)
+{
+    static const char exif[6] = "Exif\0", xmp[] = "http://ns.adobe.com/xap/1.0/";
+    int orientation = 0;
+    const uint8_t *data;
+    size_t size;
+
+    data = find_marker(r, exif, sizeof(exif), &size);
+    if (data)
+        orientation = exif_orientation(data, size);
+    data = find_marker(r, xmp, sizeof(xmp), &size);
+    if (orientation == 0 && data)
+        orientation = exif_orientation_of_xmp((const char *)data, size);
+    return orientation ? orientation : 1;
+}
+
 /* Profile and orientation. Without memory for the profile libjpeg's error handler is called. */
 static void read_markers(struct reader *r)
 {
-    static const char exif[6] = "Exif\0";
     unsigned int icc_size = 0;
 
-    r->raster.orientation = 1;
-    for (jpeg_saved_marker_ptr m = r->info.marker_list; m; m = m->next) {
-        if (m->marker == MARKER_EXIF && m->data_length > sizeof(exif) &&
-            memcmp(m->data, exif, sizeof(exif)) == 0) {
-            r->raster.orientation =
-                exif_orientation(m->data + sizeof(exif), m->data_length - sizeof(exif));
-            break;
-        }
-    }
+    r->raster.orientation = read_orientation(r);
     r->lenient = true;
     if (jpeg_read_icc_profile(&r->info, &r->raster.icc, &icc_size))
         r->raster.icc_size = icc_size;

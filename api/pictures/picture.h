@@ -1,7 +1,8 @@
 /* Pictures in files as a viewer shows them: sRGB, upright, on white.
  *
  * Files are told by what is in them. What is read (PNG, JPEG) is converted to sRGB (srgb.h), laid on
- * white where it is transparent, as a page in a browser shows it, and turned by its Exif data.
+ * white where it is transparent, as a page in a browser shows it, and turned by its Exif data, or where
+ * these do not say it by its XMP data.
  * Thread: any; there is no state.
  */
 #ifndef API_PICTURES_PICTURE_H

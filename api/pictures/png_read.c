@@ -2,6 +2,7 @@
  * everything it changes behind a pointer, so that nothing is lost with the registers.
  */
 #include "api/pictures/png_read.h"
+#include "api/pictures/cicp.h"
 #include "api/pictures/exif.h"
 #include "api/pictures/raster.h"
 #include "engine/base/error.h"
@@ -98,8 +99,41 @@ static bool is_srgb(double file_gamma, const double *chromaticities)
     return true;
 }
 
+/* What is in a chunk that this libpng may not know; NULL: there is none. */
+static const png_unknown_chunk *find_chunk(struct reader *r, const char *name)
+{
+    png_unknown_chunkp chunks;
+    int n = png_get_unknown_chunks(r->png, r->info, &chunks);
+
+    for (int i = 0; i < n; i++) {
+        if (strcmp((const char *)chunks[i].name, name) == 0)
+            return &chunks[i];
+    }
+    return NULL;
+}
+
+/* The chunk cICP, which wins over all others. False: there is none. What has no meaning on the
+ * screens of sRGB, such as the light of HDR, is an error. */
+static bool read_code_points(struct reader *r)
+{
+    const png_unknown_chunk *chunk = find_chunk(r, "cICP");
+    char text[128];
+
+    if (!chunk)
+        return false;
+    if (chunk->size != 4) {
+        png_error(r->png, "its colours (cICP) are damaged");
+    } else if (!cicp_colors(chunk->data, &r->raster.colors)) {
+        snprintf(text, sizeof(text), "its colours (cICP %d, %d, %d, %d) are not supported",
+                 chunk->data[0], chunk->data[1], chunk->data[2], chunk->data[3]);
+        png_error(r->png, text);
+    }
+    return true;
+}
+
 static void read_colors(struct reader *r)
 {
+    static const double srgb_curve[5] = {2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045};
     struct raster_colors *c = &r->raster.colors;
     png_charp name;
     png_bytep icc;
@@ -108,7 +142,7 @@ static void read_colors(struct reader *r)
     int compression;
     bool has_gamma, has_primaries;
 
-    if (png_get_valid(r->png, r->info, PNG_INFO_sRGB))
+    if (read_code_points(r) || png_get_valid(r->png, r->info, PNG_INFO_sRGB))
         return;
     if (png_get_iCCP(r->png, r->info, &name, &compression, &icc, &icc_size)) {
         r->raster.icc = need_memory(r, icc_size);
@@ -123,19 +157,38 @@ static void read_colors(struct reader *r)
     if ((!has_gamma && !has_primaries) || is_srgb(has_gamma ? gamma : 0.45455, x))
         return;
     c->given = true;
-    c->gamma = has_gamma ? 1 / gamma : 0;
+    memcpy(c->curve, has_gamma ? (const double[5]){1 / gamma, 1, 0, 0, 0} : srgb_curve,
+           sizeof(c->curve));
     memcpy(c->white, x, sizeof(c->white));
     memcpy(c->primaries, x + 2, sizeof(c->primaries));
 }
 
-/* After the pixels, since the chunk may stand there. */
+static size_t text_size(const png_text *text)
+{
+    return text->text_length ? text->text_length : text->itxt_length;
+}
+
+/* After the pixels, since the chunks may stand there. */
 static void read_orientation(struct reader *r)
 {
+    int orientation = 0, n_texts = 0;
+    png_textp texts = NULL;
     png_bytep exif;
     png_uint_32 n;
 
-    r->raster.orientation =
-        png_get_eXIf_1(r->png, r->info, &n, &exif) ? exif_orientation(exif, n) : 1;
+    if (png_get_eXIf_1(r->png, r->info, &n, &exif))
+        orientation = exif_orientation(exif, n);
+    png_get_text(r->png, r->info, &texts, &n_texts);
+    for (int i = 0; i < n_texts && orientation == 0; i++) {
+        if (strcmp(texts[i].key, "Raw profile type exif") == 0 ||
+            strcmp(texts[i].key, "Raw profile type APP1") == 0)
+            orientation = exif_orientation_of_hex(texts[i].text, text_size(&texts[i]));
+    }
+    for (int i = 0; i < n_texts && orientation == 0; i++) {
+        if (strcmp(texts[i].key, "XML:com.adobe.xmp") == 0)
+            orientation = exif_orientation_of_xmp(texts[i].text, text_size(&texts[i]));
+    }
+    r->raster.orientation = orientation ? orientation : 1;
 }
 
 static int read_all(struct reader *r, size_t pixels_max)
@@ -149,6 +202,7 @@ static int read_all(struct reader *r, size_t pixels_max)
     png_set_user_limits(r->png, RASTER_SIDE_MAX_PX, RASTER_SIDE_MAX_PX);
     png_set_chunk_malloc_max(r->png, CHUNK_BYTES_MAX);
     png_set_chunk_cache_max(r->png, CHUNKS_MAX);
+    png_set_keep_unknown_chunks(r->png, PNG_HANDLE_CHUNK_ALWAYS, (png_const_bytep) "cICP", 1);
     png_read_info(r->png, r->info);
     r->raster.w = (int)png_get_image_width(r->png, r->info);
     r->raster.h = (int)png_get_image_height(r->png, r->info);

@@ -19,7 +19,7 @@ enum raster_model {
 /* How numbers mean light where the file has no ICC profile. */
 struct raster_colors {
     bool given;          /* false: sRGB */
-    double gamma;        /* light = sample^gamma; 0: as in sRGB */
+    double curve[5];     /* g, a, b, c, d: light = (a sample + b)^g from d on, c sample below */
     double white[2];     /* chromaticities x, y */
     double primaries[6]; /* of red, green and blue */
 };

@@ -73,16 +73,14 @@ static cmsHPROFILE open_profile(cmsContext context, const struct raster *r)
     const double *p = c->primaries;
     const cmsCIExyY white = {c->white[0], c->white[1], 1};
     const cmsCIExyYTRIPLE primaries = {{p[0], p[1], 1}, {p[2], p[3], 1}, {p[4], p[5], 1}};
-    const double srgb_curve[5] = {2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045};
     cmsToneCurve *curve, *curves[3];
     cmsHPROFILE profile = NULL;
 
     if (r->icc)
         return cmsOpenProfileFromMemTHR(context, r->icc, (cmsUInt32Number)r->icc_size);
-    if (!c->given || (c->gamma > 0 && !(c->gamma > GAMMA_MIN && c->gamma < GAMMA_MAX)))
+    if (!c->given || !(c->curve[0] > GAMMA_MIN && c->curve[0] < GAMMA_MAX))
         return NULL;
-    curve = c->gamma > 0 ? cmsBuildGamma(context, c->gamma)
-                         : cmsBuildParametricToneCurve(context, 4, srgb_curve);
+    curve = cmsBuildParametricToneCurve(context, 4, c->curve);
     curves[0] = curves[1] = curves[2] = curve;
     if (curve && r->model == RASTER_RGB)
         profile = cmsCreateRGBProfileTHR(context, &white, &primaries, curves);

@@ -1,5 +1,5 @@
 /* The colours of a picture as sRGB, which models are trained in and browsers show, with Little CMS:
- * what ICC profiles, gamma and chromaticities mean by numbers.
+ * what ICC profiles, code points, gamma and chromaticities mean by numbers.
  */
 #ifndef API_PICTURES_SRGB_H
 #define API_PICTURES_SRGB_H

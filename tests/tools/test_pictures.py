@@ -79,8 +79,98 @@ def test_orientation_of_either_byte_order(decode, tmp_path):
         assert far(decode(path), numpy.rot90(colors(), -1)) == 0
 
 
-def write_png(path, depth, kind, data, w, h, chunks=()):
-    """A PNG of any type, with chunks before the pixels."""
+def upright(path):
+    with Image.open(path) as image:
+        return numpy.asarray(ImageOps.exif_transpose(image))
+
+
+def exif_of(orientation):
+    exif = Image.Exif()
+    exif[0x10F] = "a camera"
+    exif[ORIENTATION] = orientation
+    return exif.tobytes()
+
+
+def xmp_of(orientation, as_element=False):
+    attribute, element = f' tiff:Orientation="{orientation}"', ""
+    if as_element:
+        attribute, element = "", f"<tiff:Orientation>{orientation}</tiff:Orientation>"
+    return (
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        f'<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/"{attribute}>{element}</rdf:Description>'
+        "</rdf:RDF></x:xmpmeta>"
+    )
+
+
+def raw_profile(data, name="exif"):
+    """As ImageMagick writes it."""
+    digits = data.hex()
+    lines = "\n".join(digits[i : i + 72] for i in range(0, len(digits), 72))
+    return f"\n{name}\n{len(data):8}\n{lines}\n".encode()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientation_in_text(decode, tmp_path, orientation):
+    """Where a PNG has no eXIf: what ImageMagick writes into text, then XMP."""
+    path, other = tmp_path / "x.png", 1 + orientation % 8
+    hexed = raw_profile(b"Exif\0\0" + exif_of(orientation).removeprefix(b"Exif\0\0"))
+    key = b"Raw profile type exif\0"
+    for chunks in (
+        [(b"tEXt", key + hexed)],
+        [(b"zTXt", key + b"\0" + zlib.compress(hexed))],
+        [(b"zTXt", b"Raw profile type APP1\0\0" + zlib.compress(hexed))],
+        [(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp_of(orientation).encode())],
+        [(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(xmp_of(orientation, True).encode()))],
+        [(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp_of(other).encode()), (b"tEXt", key + hexed)],
+    ):
+        for after in ((), chunks):
+            before = () if after else chunks
+            write_png(path, 8, 2, colors().tobytes(), 24, 16, before, after)
+            wanted = upright(path)
+            got = decode(path)
+            if b"APP1" not in chunks[0][1]:  # which Pillow does not know
+                assert far(got, wanted) == 0, chunks[0]
+            assert got.shape == ((24, 16, 3) if orientation > 4 else (16, 24, 3))
+    exif = exif_of(orientation).removeprefix(b"Exif\0\0")
+    chunks = [(b"eXIf", exif), (b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp_of(other).encode())]
+    write_png(path, 8, 2, colors().tobytes(), 24, 16, chunks)
+    assert far(decode(path), upright(path)) == 0
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientation_in_xmp_of_a_jpeg(decode, tmp_path, orientation):
+    path, name = tmp_path / "x.jpg", b"http://ns.adobe.com/xap/1.0/\0"
+    image = Image.fromarray(colors())
+    for as_element in (False, True):
+        data = name + xmp_of(orientation, as_element).encode()
+        marker = b"\xff\xe1" + struct.pack(">H", len(data) + 2) + data
+        image.save(path, quality=95, subsampling=0)
+        path.write_bytes(path.read_bytes()[:2] + marker + path.read_bytes()[2:])
+        assert far(decode(path), upright(path)) <= 1
+        # Exif wins.
+        image.save(path, quality=95, subsampling=0, exif=exif_of(1 + orientation % 8))
+        path.write_bytes(path.read_bytes()[:2] + marker + path.read_bytes()[2:])
+        assert far(decode(path), upright(path)) <= 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"", b"\n", b"\nexif\n", b"\nexif\n  9\n4", b"\nexif\n 8\nzz", b"\nexif\n 99\n457869660000" + b"4d4d002a" * 3,
+     b"\nexif\n 8\n" + b"45" * 100000],
+    ids=["empty", "line", "cut", "odd", "none", "short", "long"],
+)  # fmt: skip
+def test_text_that_is_no_profile_is_passed_over(decode, tmp_path, text):
+    path = tmp_path / "x.png"
+    write_png(path, 8, 2, colors().tobytes(), 24, 16, [(b"tEXt", b"Raw profile type exif\0" + text)])
+    assert far(decode(path), colors()) == 0
+    for xmp in (b"", b"tiff:Orientation", b'tiff:Orientation="', b'tiff:Orientation="9"', b'tiff:Orientation="66"'):
+        chunk = (b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp)
+        write_png(path, 8, 2, colors().tobytes(), 24, 16, [chunk])
+        assert far(decode(path), colors()) == 0
+
+
+def write_png(path, depth, kind, data, w, h, chunks=(), after=()):
+    """A PNG of any type, with chunks before the pixels and after them."""
     row = len(data) // h
     lines = b"".join(b"\0" + data[i * row : (i + 1) * row] for i in range(h))
     path.write_bytes(
@@ -88,6 +178,7 @@ def write_png(path, depth, kind, data, w, h, chunks=()):
         + pictures.chunk(b"IHDR", struct.pack(">IIBBBBB", w, h, depth, kind, 0, 0, 0))
         + b"".join(pictures.chunk(*each) for each in chunks)
         + pictures.chunk(b"IDAT", zlib.compress(lines))
+        + b"".join(pictures.chunk(*each) for each in after)
         + pictures.chunk(b"IEND", b"")
     )
 
@@ -206,6 +297,69 @@ def test_gamma_and_chromaticities(decode, tmp_path):
     write_png(path, 8, 2, colors().tobytes(), 24, 16, chunks)
     wanted = encode_srgb((colors()[..., [1, 0, 2]] / 255) ** 2.2).round()
     assert far(decode(path), wanted) <= 2
+
+
+LINEAR = {  # light of numbers, by the code of transfer characteristics (H.273)
+    1: lambda v: numpy.where(v < 0.081, v / 4.5, ((v + 0.099) / 1.099) ** (1 / 0.45)),
+    4: lambda v: v**2.2,
+    5: lambda v: v**2.8,
+    8: lambda v: v,
+    13: lambda v: numpy.where(v <= 0.04045, v / 12.92, ((v + 0.055) / 1.055) ** 2.4),
+}
+PRIMARIES = {
+    1: (0.64, 0.33, 0.30, 0.60, 0.15, 0.06),
+    9: (0.708, 0.292, 0.170, 0.797, 0.131, 0.046),
+    12: (0.680, 0.320, 0.265, 0.690, 0.150, 0.060),
+}
+
+
+def to_xyz(primaries):
+    """The matrix of light in these primaries to XYZ, white is D65."""
+    x, y = numpy.array(primaries[::2]), numpy.array(primaries[1::2])
+    columns = numpy.stack([x / y, numpy.ones(3), (1 - x - y) / y])
+    white = numpy.array([0.3127 / 0.3290, 1, (1 - 0.3127 - 0.3290) / 0.3290])
+    return columns * numpy.linalg.solve(columns, white)
+
+
+@pytest.mark.parametrize("primaries", PRIMARIES)
+@pytest.mark.parametrize("transfer", LINEAR)
+def test_code_points(decode, tmp_path, primaries, transfer):
+    """cICP, against the formulas of H.273; it wins over everything else that is said of colours."""
+    path, chunk = tmp_path / "x.png", (b"cICP", bytes([primaries, transfer, 0, 1]))
+    light = LINEAR[transfer](colors() / 255)
+    matrix = numpy.linalg.solve(to_xyz(PRIMARIES[1]), to_xyz(PRIMARIES[primaries]))
+    wanted = encode_srgb(light @ matrix.T).round()
+    others = ([], [(b"sRGB", b"\0")], [(b"gAMA", struct.pack(">I", 100000))],
+              [(b"iCCP", b"x\0\0" + zlib.compress(icc.wide_gamut()))])  # fmt: skip
+    for other in others:
+        write_png(path, 8, 2, colors().tobytes(), 24, 16, [chunk, *other])
+        got = decode(path)
+        # Little CMS computes with 16 bits, of which few are left where a curve is steep.
+        assert far(got, wanted) <= (0 if (primaries, transfer) == (1, 13) else 4)
+        assert abs(got.astype(float) - wanted).mean() < 0.5
+    if primaries == 1:
+        write_png(path, 8, 0, colors()[..., 0].tobytes(), 24, 16, [chunk])
+        assert far(decode(path), encode_srgb(LINEAR[transfer](colors()[..., [0, 0, 0]] / 255)).round()) <= 1
+
+
+def test_code_points_that_say_nothing(decode, tmp_path):
+    path = tmp_path / "x.png"
+    write_png(path, 8, 2, colors().tobytes(), 24, 16, [(b"cICP", bytes([2, 2, 0, 1]))])
+    assert far(decode(path), colors()) == 0
+
+
+@pytest.mark.parametrize(
+    "codes",
+    [(9, 16, 0, 1), (9, 18, 0, 1), (1, 13, 1, 1), (1, 13, 0, 0), (0, 13, 0, 1), (1, 0, 0, 1), (255, 255, 0, 1), (1,)],
+)
+def test_code_points_that_are_not_supported(build_dir, tmp_path, codes):
+    """Light of HDR is refused rather than shown as something else; that is a reason to skip a picture."""
+    path = tmp_path / "x.png"
+    write_png(path, 8, 2, colors().tobytes(), 24, 16, [(b"cICP", bytes(codes))])
+    program = build_dir / "tests" / "tools" / "decode_picture"
+    done = subprocess.run([program, path], capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "its colours (cICP" in done.stderr
+    assert len(codes) < 4 or "cICP " + ", ".join(map(str, codes)) in done.stderr
 
 
 def test_cmyk(decode, tmp_path):
