@@ -9,6 +9,7 @@
 #include "server/admission.h"
 #include "server/batches.h"
 #include "server/drawing.h"
+#include "server/engine_model.h"
 #include "server/file_limit.h"
 #include "server/listener.h"
 #include "server/models.h"
@@ -19,6 +20,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -49,6 +51,17 @@ static const char *what_is_wrong(const struct daemon *d)
     return stats.stalled ? "stalled" : NULL;
 }
 
+/* No model gives images: whoever has other replicas should ask these. Still served, since a good image
+ * shows that a model is well again. */
+static bool all_models_are_unhealthy(const struct daemon *d)
+{
+    int n = 0;
+
+    for (int i = 0; i < models_count(d->models); i++)
+        n += atomic_load(&models_at(d->models, i)->unhealthy);
+    return n > 0 && n == models_count(d->models);
+}
+
 const char *daemon_state(const struct daemon *d)
 {
     const char *wrong;
@@ -58,7 +71,9 @@ const char *daemon_state(const struct daemon *d)
     wrong = what_is_wrong(d);
     if (wrong)
         return wrong;
-    return d->phase == DAEMON_READY ? "ready" : "loading";
+    if (d->phase != DAEMON_READY)
+        return "loading";
+    return all_models_are_unhealthy(d) ? "unhealthy" : "ready";
 }
 
 bool daemon_serves(const struct daemon *d)

@@ -57,7 +57,8 @@ struct daemon {
     struct permalinks *permalinks;
 };
 
-/* What the probes say: "loading", "ready", "draining", "stalled" or "failed". */
+/* What the probes say: "loading", "ready", "unhealthy" (all models are), "draining", "stalled" or
+ * "failed". */
 const char *daemon_state(const struct daemon *d);
 
 /* Whether samples are served: ready, or leaving with an engine that works. */

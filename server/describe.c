@@ -15,6 +15,7 @@
 #include "server/selection.h"
 
 #include <jansson.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <string.h>
 #include <uv.h>
@@ -36,12 +37,20 @@ char *describe_version(void)
 
 char *describe_state(const struct daemon *d)
 {
+    bool loading = d->phase == DAEMON_LOADING;
+    int n_models = loading ? d->n_models : models_count(d->models);
+    json_t *unhealthy = json_array();
     struct engine_stats stats;
 
     engine_thread_stats(d->engine, &stats);
-    return to_text(json_pack("{s:s, s:i, s:i}", "state", daemon_state(d), "models_loaded",
-                             stats.n_models, "models",
-                             d->phase == DAEMON_LOADING ? d->n_models : models_count(d->models)));
+    for (int i = 0; !loading && i < n_models; i++) {
+        const struct engine_model *m = models_at(d->models, i);
+
+        if (atomic_load(&m->unhealthy))
+            json_array_append_new(unhealthy, json_string(m->name));
+    }
+    return to_text(json_pack("{s:s, s:i, s:i, s:o}", "state", daemon_state(d), "models_loaded",
+                             stats.n_models, "models", n_models, "unhealthy", unhealthy));
 }
 
 /* What a request means that names neither sampler nor nfe: it cannot fail. */
@@ -74,14 +83,14 @@ static json_t *tuned_nfe_to_json(const struct sampling *s)
 static json_t *model_to_json(const struct daemon *d, const struct engine_model *m, bool is_default)
 {
     return json_pack("{s:s, s:s, s:I, s:s, s:s, s:b, s:s, s:s, s:i, s:i, s:s, s:s, s:s, s:s*, s:b, "
-                     "s:o, s:o*, s:O*}",
+                     "s:b, s:o, s:o*, s:O*}",
                      "id", m->name, "object", "model", "created", (json_int_t)m->loaded_s,
                      "owned_by", "softdiff", "name", m->name, "default", is_default, "checkpoint",
                      m->digest, "corruption", m->corruption, "side_px", m->side_px, "channels",
                      m->channels, "precision", m->precision, "output", m->output, "time_embed",
                      m->time_embed, "licence", m->licence, "batch_invariant", m->batch_invariant,
-                     "defaults", defaults_to_json(d, m), "tuned_nfe",
-                     tuned_nfe_to_json(m->sampling), "labels", m->labels);
+                     "healthy", !atomic_load(&m->unhealthy), "defaults", defaults_to_json(d, m),
+                     "tuned_nfe", tuned_nfe_to_json(m->sampling), "labels", m->labels);
 }
 
 static json_t *list_models(const struct daemon *d)

@@ -37,6 +37,7 @@ struct drawings {
     uint64_t last_id;
     struct drawing *first;
     int n;
+    struct drawings_stats stats;
 };
 
 struct drawing {
@@ -89,6 +90,19 @@ static void log_drawing(const struct drawing *d)
               d->status, job->n_finished, ms.queue, ms.engine, ms.encode);
 }
 
+/* Who went or was refused while waiting has waited, too; of the rest only whole images count. */
+static void count_drawing(struct drawings *all, const struct drawing *d)
+{
+    struct drawing_times ms;
+
+    drawing_times(d, &ms);
+    histogram_add(&all->stats.queue, &histogram_seconds, 1e-3 * ms.queue);
+    if (d->job.status == 0)
+        histogram_add(&all->stats.engine, &histogram_seconds, 1e-3 * ms.engine);
+    if (d->encoded_ns)
+        histogram_add(&all->stats.encode, &histogram_seconds, 1e-3 * ms.encode);
+}
+
 static void settle(struct drawing *d)
 {
     struct drawings *all = d->all;
@@ -96,6 +110,7 @@ static void settle(struct drawing *d)
     if (d->with_engine || d->with_pool || d->with_timer)
         return;
     log_drawing(d);
+    count_drawing(all, d);
     if (d->next)
         d->next->previous = d->previous;
     if (d->previous)
@@ -404,6 +419,11 @@ int drawings_create(uv_loop_t *loop, struct admission *admission, struct engine_
 void drawings_destroy(struct drawings *all)
 {
     free(all);
+}
+
+const struct drawings_stats *drawings_stats(const struct drawings *all)
+{
+    return &all->stats;
 }
 
 int drawings_in_progress(const struct drawings *all)

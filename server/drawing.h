@@ -13,6 +13,7 @@
 #define SERVER_DRAWING_H
 
 #include "model/sampling.h"
+#include "server/histogram.h"
 
 #include <stdint.h>
 #include <uv.h>
@@ -94,6 +95,14 @@ void drawings_collect(struct drawings *all);
 
 /* Ends all with 503. */
 void drawings_cancel_all(struct drawings *all);
+
+/* Of all that came to an end since the start, in seconds: the wait for the first lane, from there to
+ * the last image, from there to encoded bytes. */
+struct drawings_stats {
+    struct histogram queue, engine, encode;
+};
+
+const struct drawings_stats *drawings_stats(const struct drawings *all);
 
 int drawings_in_progress(const struct drawings *all); /* jobs and encodings included */
 

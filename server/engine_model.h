@@ -6,6 +6,7 @@
 
 #include "engine/base/error.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -36,6 +37,11 @@ struct engine_model {
     size_t memory_bytes;
     bool batch_invariant;   /* the self-test's result */
     struct error self_test; /* what differed, if it did */
+
+    /* Several images one after the other were not finite; until one is. Written by the engine's
+     * thread, readable by all. */
+    atomic_bool unhealthy;
+    int n_not_finite; /* of these images; the engine's thread's */
 
     /* The loop's. */
     int n_images; /* admitted and not yet taken back: server/admission.h */

@@ -19,8 +19,10 @@
 #include <string.h>
 #include <uv.h>
 
-/* Rounds that fail one after the other before the device is given up. */
-enum { FAILURES_MAX = 3 };
+enum {
+    FAILURES_MAX = 3,   /* rounds that fail one after the other before the device is given up */
+    NOT_FINITE_MAX = 3, /* images, before the model is told to be unhealthy */
+};
 
 struct engine_thread {
     const struct settings *settings;
@@ -208,6 +210,18 @@ static void share_lanes(struct engine_thread *e, struct shelf_model *m)
     }
 }
 
+/* An unhealthy model goes on being asked: a good image shows that it is well again. */
+static void judge_model(struct engine_model *m, bool finite)
+{
+    bool unhealthy;
+
+    m->n_not_finite = finite ? 0 : m->n_not_finite + 1;
+    unhealthy = m->n_not_finite >= NOT_FINITE_MAX;
+    if (unhealthy != atomic_exchange(&m->unhealthy, unhealthy))
+        log_write(unhealthy ? LOG_ERROR : LOG_INFO, "event=model_%s model=%s not_finite=%d",
+                  unhealthy ? "unhealthy" : "healthy", m->name, m->n_not_finite);
+}
+
 /* A black picture that is told to be one: the request is of no use without it. */
 static void fail_not_finite(struct engine_thread *e, struct shelf_model *m, struct job *job,
                             const struct generator_image *image)
@@ -237,6 +251,8 @@ static void deliver(struct engine_thread *e, struct shelf_model *m,
         job = job->next;
     if (!job) /* its request was given up with another image of this tick */
         return;
+    if (image->finished || !image->finite) /* one on its way says nothing yet */
+        judge_model(&m->loaded, image->finite);
     if (!image->finite) {
         fail_not_finite(e, m, job, image);
         return;
@@ -287,8 +303,8 @@ static void tick(struct engine_thread *e, struct shelf_model *m)
 {
     int busy = generator_busy(m->loaded.generator), n = 0, rc;
     uint64_t start_ns = uv_hrtime();
+    double seconds, *rate = &e->stats.evaluations_per_s;
     struct error error;
-    double rate;
 
     atomic_store(&e->tick_started_ns, start_ns);
     rc = generator_tick(m->loaded.generator, e->images, &n, &error);
@@ -300,9 +316,10 @@ static void tick(struct engine_thread *e, struct shelf_model *m)
     }
     e->n_failures = 0;
     e->stats.evaluations += (uint64_t)busy;
-    rate = (double)busy * 1e9 / (double)(uv_hrtime() - start_ns + 1);
-    e->stats.evaluations_per_s =
-        e->stats.evaluations_per_s > 0 ? 0.9 * e->stats.evaluations_per_s + 0.1 * rate : rate;
+    seconds = (double)(uv_hrtime() - start_ns + 1) / 1e9;
+    *rate += (*rate > 0 ? 0.1 : 1) * (busy / seconds - *rate);
+    histogram_add(&e->stats.tick_seconds, &histogram_seconds, seconds);
+    histogram_add(&e->stats.batch_size, &histogram_images, busy);
     for (int i = 0; i < n; i++)
         deliver(e, m, &e->images[i]);
     tell_progress(e, e->images, n);

@@ -12,6 +12,7 @@
 #define SERVER_ENGINE_THREAD_H
 
 #include "engine/base/error.h"
+#include "server/histogram.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -39,7 +40,8 @@ struct engine_stats {
     /* Since the start: evaluations of the network, images that were done, and others that had numbers
      * that are not finite. */
     uint64_t evaluations, images, images_not_finite;
-    double evaluations_per_s; /* while busy, smoothed; 0 until measured */
+    double evaluations_per_s;                  /* while busy, smoothed; 0 until measured */
+    struct histogram tick_seconds, batch_size; /* of ticks since the start; images in them */
 };
 
 /* Starts the thread and returns at once. settings is borrowed. wake(arg) tells that the state

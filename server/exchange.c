@@ -99,6 +99,7 @@ void exchange_on_completed(void *cls, struct MHD_Connection *mhd, void **context
 {
     struct exchange *x = *context;
     struct exchanges *all = cls;
+    double seconds;
     int status;
 
     if (!x)
@@ -107,11 +108,13 @@ void exchange_on_completed(void *cls, struct MHD_Connection *mhd, void **context
         x->on_gone(x->on_gone_arg);
     if (x->stage != STAGE_HEAD) {
         status = code == MHD_REQUEST_TERMINATED_COMPLETED_OK ? x->status : 499;
-        request_counts_add(&all->counts, x->route, x->method, status);
+        seconds = (double)(uv_hrtime() - x->started_ns) / 1e9;
+        request_counts_add(&all->counts, x->route,
+                           guard_knows_method(x->method) ? x->method : "other", status, seconds);
         log_write(all->options.log_level,
                   "event=request listener=%s id=%s method=%s route=%s status=%d bytes=%zu ms=%.1f",
                   all->options.name, x->id, x->method, x->route, status, x->response_bytes,
-                  (double)(uv_hrtime() - x->started_ns) / 1e6);
+                  1e3 * seconds);
     }
     if (code == MHD_REQUEST_TERMINATED_COMPLETED_OK)
         connection_set_deadline(x->connection, all->options.idle_timeout_ms);

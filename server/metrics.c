@@ -13,6 +13,7 @@
 #include "server/request_counts.h"
 
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,6 +47,13 @@ static void write_models(FILE *out, const struct daemon *d)
                 "resolution=\"%d\"} 1\n",
                 m->name, m->digest, m->corruption, m->side_px);
     }
+    head(out, "softdiff_model_healthy", "gauge",
+         "0 where the model's last images had numbers that are not finite.");
+    for (int i = 0; i < models_count(d->models); i++) {
+        m = models_at(d->models, i);
+        fprintf(out, "softdiff_model_healthy{model=\"%s\"} %d\n", m->name,
+                !atomic_load(&m->unhealthy));
+    }
 }
 
 static void write_requests(FILE *out, const char *listener, const struct request_counts *counts)
@@ -58,6 +66,18 @@ static void write_requests(FILE *out, const char *listener, const struct request
                 counts->rows[i].n);
 }
 
+static void write_durations(FILE *out, const char *listener, const struct request_counts *counts)
+{
+    char labels[128];
+
+    for (int i = 0; i < counts->n_routes; i++) {
+        snprintf(labels, sizeof(labels), "listener=\"%s\",route=\"%s\"", listener,
+                 counts->routes[i].route);
+        histogram_write(&counts->routes[i].seconds, &histogram_seconds,
+                        "softdiff_http_request_duration_seconds", labels, out);
+    }
+}
+
 static void write_http(FILE *out, const struct daemon *d)
 {
     struct listener_stats public, admin;
@@ -68,6 +88,10 @@ static void write_http(FILE *out, const struct daemon *d)
          "Requests by route, method and status; 499: the client went away.");
     write_requests(out, "public", public.requests);
     write_requests(out, "admin", admin.requests);
+    head(out, "softdiff_http_request_duration_seconds", "histogram",
+         "From a request's head to the end of its answer, by route.");
+    write_durations(out, "public", public.requests);
+    write_durations(out, "admin", admin.requests);
     head(out, "softdiff_http_connections", "gauge", "Open connections.");
     fprintf(out, "softdiff_http_connections{listener=\"public\"} %d\n", public.n_connections);
     fprintf(out, "softdiff_http_connections{listener=\"admin\"} %d\n", admin.n_connections);
@@ -102,6 +126,11 @@ static void write_engine(FILE *out, const struct daemon *d)
         (double)stats.evaluations);
     one(out, "softdiff_evaluations_per_second", "gauge",
         "Speed of the network while busy; 0 until measured.", stats.evaluations_per_s);
+    head(out, "softdiff_step_seconds", "histogram",
+         "Ticks: an evaluation of the network for all images in slots, with what surrounds it.");
+    histogram_write(&stats.tick_seconds, &histogram_seconds, "softdiff_step_seconds", "", out);
+    head(out, "softdiff_batch_size", "histogram", "Images in a tick.");
+    histogram_write(&stats.batch_size, &histogram_images, "softdiff_batch_size", "", out);
 }
 
 static void write_jobs(FILE *out, const struct daemon *d)
@@ -112,6 +141,22 @@ static void write_jobs(FILE *out, const struct daemon *d)
     head(out, "softdiff_jobs", "gauge", "Jobs that are known.");
     fprintf(out, "softdiff_jobs{state=\"waiting\"} %d\nsoftdiff_jobs{state=\"ended\"} %d\n",
             waiting, ended);
+}
+
+/* Where the time of requests for images goes. */
+static void write_drawings(FILE *out, const struct daemon *d)
+{
+    const struct drawings_stats *stats = drawings_stats(d->drawings);
+
+    head(out, "softdiff_request_queue_seconds", "histogram",
+         "From admission to the first slot, or to the end where there never was one.");
+    histogram_write(&stats->queue, &histogram_seconds, "softdiff_request_queue_seconds", "", out);
+    head(out, "softdiff_request_engine_seconds", "histogram",
+         "From the first slot to the last image, of requests whose images were all computed.");
+    histogram_write(&stats->engine, &histogram_seconds, "softdiff_request_engine_seconds", "", out);
+    head(out, "softdiff_request_encode_seconds", "histogram",
+         "From the last image to the encoded answer.");
+    histogram_write(&stats->encode, &histogram_seconds, "softdiff_request_encode_seconds", "", out);
 }
 
 static void write_cache(FILE *out, const struct daemon *d)
@@ -144,6 +189,7 @@ char *metrics_text(const struct daemon *d)
     write_models(out, d);
     write_engine(out, d);
     write_jobs(out, d);
+    write_drawings(out, d);
     write_cache(out, d);
     write_http(out, d);
     one(out, "softdiff_log_dropped_total", "counter", "Lines of the log that nobody read in time.",

@@ -5,6 +5,7 @@ import pathlib
 import struct
 import subprocess
 
+import prometheus
 import requests
 
 ANYWHERE = ("--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0")
@@ -46,6 +47,27 @@ def test_a_model_that_gives_no_images_does_not_load(start, checkpoints, program,
     assert not list((tmp_path / "out").glob("*.png"))
 
 
+def check_health(daemon, bad, good, hard):
+    """Three images in a row make a model unhealthy, a good one makes it well again."""
+
+    def told():
+        probe = requests.get(daemon.admin + "/readyz")
+        (model,) = daemon.get("/v1/capabilities").json()["models"]
+        metric = prometheus.read(requests.get(daemon.admin + "/metrics").text)["softdiff_model_healthy"]
+        alive = requests.get(daemon.admin + "/livez").status_code
+        return probe.status_code, probe.json(), model["healthy"], metric.value(model="edge"), alive
+
+    well = 200, {"state": "ready", "models_loaded": 1, "models": 1, "unhealthy": []}, True, 1, 200
+    ill = 503, {"state": "unhealthy", "models_loaded": 1, "models": 1, "unhealthy": ["edge"]}, False, 0, 200
+    assert daemon.post({"seed": good} | hard).status_code == 200 and told() == well
+    for i in range(4):
+        assert daemon.post({"seed": bad[0]} | hard).status_code == 500
+        assert told() == (well if i < 2 else ill)
+    assert sum("event=model_unhealthy model=edge" in line for line in daemon.log) >= 1
+    assert daemon.post({"seed": good} | hard).status_code == 200 and told() == well
+    assert "event=model_healthy model=edge" in "\n".join(daemon.log)
+
+
 def test_an_image_that_is_none_is_an_error(start, checkpoints, program, tmp_path):
     """The last layer is as large as the first images allow: others are too much."""
     source, layer, low, high = checkpoints["faces"], last_layer(checkpoints["faces"]), 1.0, 1e39
@@ -70,6 +92,7 @@ def test_an_image_that_is_none_is_an_error(start, checkpoints, program, tmp_path
     lines = requests.get(daemon.admin + "/metrics").text.splitlines()
     assert f"softdiff_images_not_finite_total {len(failed)}" in lines
     assert f"softdiff_images_total {100 - len(failed)}" in lines
+    check_health(daemon, failed, next(seed for seed in answers if seed not in failed), hard)
     # Beside one that is none the others of its request are of no use; other requests go on.
     assert daemon.post({"seed": failed[0], "n": 8} | hard).status_code == 500
     good = next(seed for seed in answers if seed not in failed)

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -15,11 +16,11 @@ static void requests_are_counted_apart(void **state)
     struct request_counts c = {.n = 0};
 
     for (int i = 0; i < 5; i++)
-        request_counts_add(&c, "/a", "GET", 200);
-    request_counts_add(&c, "/a", "HEAD", 200);
-    request_counts_add(&c, "/b", "GET", 200);
-    request_counts_add(&c, "/a", "GET", 404);
-    request_counts_add(&c, "/a", "GET", 200);
+        request_counts_add(&c, "/a", "GET", 200, 0.5);
+    request_counts_add(&c, "/a", "HEAD", 200, 0.5);
+    request_counts_add(&c, "/b", "GET", 200, 0.5);
+    request_counts_add(&c, "/a", "GET", 404, 0.5);
+    request_counts_add(&c, "/a", "GET", 200, 0.5);
     assert_int_equal(c.n, 4);
     assert_int_equal(c.rows[0].n, 6);
     assert_string_equal(c.rows[0].route, "/a");
@@ -32,10 +33,31 @@ static void a_full_table_goes_on_counting_what_it_has(void **state)
     struct request_counts c = {.n = 0};
 
     for (int i = 0; i < 2 * REQUEST_COUNTS_MAX; i++)
-        request_counts_add(&c, "/a", "GET", i);
-    request_counts_add(&c, "/a", "GET", 7);
+        request_counts_add(&c, "/a", "GET", i, 0.5);
+    request_counts_add(&c, "/a", "GET", 7, 0.5);
     assert_int_equal(c.n, REQUEST_COUNTS_MAX);
     assert_int_equal(c.rows[7].n, 2);
+}
+
+static void durations_are_by_route(void **state)
+{
+    struct request_counts c = {.n = 0};
+    char names[REQUEST_ROUTES_MAX + 1][16];
+
+    request_counts_add(&c, "/a", "GET", 200, 0.0005);
+    request_counts_add(&c, "/a", "HEAD", 404, 0.25);
+    request_counts_add(&c, "/a", "GET", 200, 1e9);
+    request_counts_add(&c, "/b", "GET", 200, 0.2501);
+    assert_int_equal(c.n_routes, 2);
+    assert_int_equal(c.routes[0].seconds.counts[0], 1);
+    assert_int_equal(c.routes[0].seconds.counts[7], 1); /* bounds belong to their bucket */
+    assert_int_equal(c.routes[0].seconds.counts[15], 1);
+    assert_int_equal(c.routes[1].seconds.counts[8], 1);
+    for (int i = 0; i <= REQUEST_ROUTES_MAX; i++) {
+        snprintf(names[i], sizeof(names[i]), "/%d", i);
+        request_counts_add(&c, names[i], "GET", 200, 1);
+    }
+    assert_int_equal(c.n_routes, REQUEST_ROUTES_MAX);
 }
 
 static void names_are_taken_over_or_made(void **state)
@@ -65,6 +87,7 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(requests_are_counted_apart),
+        cmocka_unit_test(durations_are_by_route),
         cmocka_unit_test(a_full_table_goes_on_counting_what_it_has),
         cmocka_unit_test(names_are_taken_over_or_made),
     };
