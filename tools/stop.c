@@ -83,8 +83,13 @@ void stop_may_end(int code, const char *line)
     size = snprintf(text, sizeof(text), "%s%.*s\n", isatty(STDERR_FILENO) ? "\033[K" : "",
                     (int)sizeof(text) - 8, line);
     text_size = (size_t)size;
-    may_end = 1;
-    if (stop)
+    stop_may_end_again();
+}
+
+void stop_may_end_again(void)
+{
+    may_end = text_size > 0;
+    if (may_end && stop)
         alarm(PATIENCE_S);
 }
 

@@ -23,5 +23,7 @@ void stop_may_end(int exit_code, const char *text);
 
 /* From now on it does not: something would be lost. */
 void stop_must_not_end(void);
+/* And again it may, as it was said last; nothing where that never was. */
+void stop_may_end_again(void);
 
 #endif

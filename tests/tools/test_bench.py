@@ -2,7 +2,9 @@
 
 import json
 import re
+import signal
 import subprocess
+import time
 
 import pytest
 import trace_file
@@ -174,6 +176,37 @@ def test_tune_on_a_gpu(bench, build_dir, tmp_path):
     table.write_text(wrong)
     done = bench("--choices", table, "--rounds", "1", "--plan", "--device", "cudasim", code=1)
     assert 'unknown algorithm "e9999-1_1"' in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("what", ["runs", "ticks", "tune"])
+def test_what_was_measured_when_it_is_stopped_is_told(program, bench, tmp_path, what, number):
+    table = tmp_path / "table"
+    flags = {
+        "runs": ["--batch", "1,2", "--rounds", "10000", "--seconds", "1000", "--json"],
+        "ticks": ["--ticks", "1,2", "--rounds", "10000", "--seconds", "1000", "--json"],
+        "tune": ["--tune", table, "--rounds", "1000"],
+    }
+    command = [program("softdiff-bench"), tmp_path / "architecture.json", "--device", "cpu", *flags[what]]
+    with subprocess.Popen(
+        [*map(str, command), "--precision", "fp32"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        time.sleep(3)
+        process.send_signal(number)
+        start = time.monotonic()
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 1 and time.monotonic() - start < 10
+    assert "stopped" in err
+    if what == "tune":
+        lines = [line.split("  #")[0] for line in out.splitlines()]
+        assert lines and sorted(table.read_text().splitlines()[3:]) == sorted(lines)
+        return
+    cases = json.loads(out)["cases"]
+    n = int(re.search(r"stopped after (\d+) rounds? of measuring", err)[1])
+    assert n >= 1 and len(cases) == (2 if what == "runs" else 6)
+    per_round = 1 if what == "runs" else 4
+    assert all(n * per_round <= case["n"] <= (n + 1) * per_round for case in cases)
 
 
 def test_mistakes(bench, tmp_path):

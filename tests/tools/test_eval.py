@@ -203,6 +203,31 @@ def test_curve_of_files(curve, program, model, tmp_path):
     assert old["source"] == read["source"] != new["source"] and old["fd"] != new["fd"]
 
 
+def test_bad_samples_are_left_out_where_asked(curve, program, model, tmp_path):
+    subprocess.run(
+        [program("softdiff-sample"), model, "-n", "6", "--seed", "5", "--sampler", "pf-2m"]
+        + ["--nfe", "2", "--out", tmp_path / "pf-2m-2"],
+        check=True,
+    )
+    arguments = ("--samplers", "pf-2m", "--nfe", 2, "--samples", ".")
+    (tmp_path / "pf-2m-2" / "6.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    (tmp_path / "pf-2m-2" / "8.png").unlink()
+    (tmp_path / "pf-2m-2" / "8.png").symlink_to("nowhere")
+    for with_model in (False, True):
+        done = curve(*arguments, with_model=with_model)
+        assert done.returncode == 1 and "6.png" in done.stderr.splitlines()[-1]
+        assert rows(tmp_path / "c.csv") == []
+        done = curve(*arguments, "--skip-bad", with_model=with_model)
+        assert done.returncode == 0, done.stderr
+        assert "6.png" in done.stderr and "8.png" in done.stderr
+        (row,) = rows(tmp_path / "c.csv")
+        assert row["n"] == "4" and row["source"].endswith("-read")
+        assert "pf-2m" in (tmp_path / "c.svg").read_text()
+        assert curve(*arguments, "--skip-bad").returncode == 0
+        assert len(rows(tmp_path / "c.csv")) == 1
+        (tmp_path / "c.csv").unlink()
+
+
 def test_rows_of_another_model_or_reference_are_not_taken(curve, program, model, tmp_path):
     arguments = ("--samplers", "pf-2m", "--nfe", 2)
     assert curve(*arguments).returncode == 0

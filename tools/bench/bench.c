@@ -2,6 +2,7 @@
 #include "engine/base/clock.h"
 #include "engine/base/error.h"
 #include "engine/base/trace.h"
+#include "engine/base/watch.h"
 #include "model/checkpoint.h"
 #include "tools/arguments.h"
 #include "tools/network.h"
@@ -39,11 +40,12 @@ static int parse_list(const char *text, int max, int *n, int *out, struct error 
     return rc < 0 ? rc : 0;
 }
 
-int bench_parse(struct bench *b, const struct bench_options *options, struct error *err)
+int bench_parse(struct bench *b, const struct bench_options *options, const struct watch *watch,
+                struct error *err)
 {
     int rc;
 
-    *b = (struct bench){.options = options};
+    *b = (struct bench){.options = options, .watch = watch};
     rc = parse_precisions(b, err);
     if (rc == 0)
         rc = parse_list(options->threads, THREADS_MAX, &b->n_wanted, b->n_threads, err);
@@ -81,8 +83,16 @@ void bench_fini(struct bench *b)
 
 bool bench_goes_on(const struct bench *b, int n_rounds, double start_s)
 {
-    return n_rounds < b->options->rounds &&
+    return !watch_stop(b->watch) && n_rounds < b->options->rounds &&
            (n_rounds < ROUNDS_MIN || clock_seconds() < start_s + b->options->seconds);
+}
+
+int bench_end(const struct bench *b, int n_rounds, struct error *err)
+{
+    if (!watch_stop(b->watch))
+        return 0;
+    return error_set(err, -ECANCELED, "stopped after %d round%s of measuring", n_rounds,
+                     n_rounds == 1 ? "" : "s");
 }
 
 static void describe(const struct bench *b, char text[DESCRIPTION_BYTES])

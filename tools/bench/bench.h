@@ -10,6 +10,7 @@ struct checkpoint;
 struct error;
 struct json_t;
 struct trace;
+struct watch;
 
 enum { LIST_MAX = 16, ROUNDS_MAX = 10000, ROUNDS_MIN = 5 };
 
@@ -24,6 +25,7 @@ struct bench_options {
 
 struct bench {
     const struct bench_options *options;
+    const struct watch *watch; /* stopped: what was measured until then is told */
     /* The lists. */
     int n_precisions, n_wanted, n_batches, n_lanes;
     enum precision precisions[LIST_MAX];
@@ -39,7 +41,8 @@ struct bench {
 
 /* Reads the lists of options, which are kept, into a bench that has nothing else yet. 0, or -EINVAL,
  * -ENOMEM: the command line is wrong. */
-int bench_parse(struct bench *b, const struct bench_options *options, struct error *err);
+int bench_parse(struct bench *b, const struct bench_options *options, const struct watch *watch,
+                struct error *err);
 /* Opens what is needed. 0, or what a file or a device is refused with; bench_fini() cleans up after
  * both. */
 int bench_init(struct bench *b, struct error *err);
@@ -47,6 +50,9 @@ void bench_fini(struct bench *b);
 
 /* Whether another round is due, after so many since start_s of clock_seconds(). */
 bool bench_goes_on(const struct bench *b, int n_rounds, double start_s);
+/* The end of it, after what was measured has been told: 0, or -ECANCELED where the program was stopped
+ * after so many rounds. */
+int bench_end(const struct bench *b, int n_rounds, struct error *err);
 
 /* What the first line of a table or the head of a JSON document tells. what: of what is measured; foreign:
  * of machine_load.h. */

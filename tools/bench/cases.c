@@ -3,6 +3,7 @@
 #include "engine/base/error.h"
 #include "engine/base/philox.h"
 #include "engine/base/trace.h"
+#include "engine/base/watch.h"
 #include "engine/executor.h"
 #include "engine/parameters.h"
 #include "engine/plan.h"
@@ -13,6 +14,7 @@
 #include "tools/bench/bench.h"
 #include "tools/bench/machine_load.h"
 #include "tools/bench/samples.h"
+#include "tools/stop.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -281,8 +283,12 @@ int cases_measure(struct bench *b, struct bench_case *cases, int n, struct error
     int rc = b->trace ? begin_trace(b, cases, n, &runs, err) : 0;
 
     for (int round = 0; rc == 0 && bench_goes_on(b, round, start_s); round++) {
-        for (int i = 0; i < n && rc == 0; i++)
+        for (int i = 0; i < n && rc == 0 && !watch_stop(b->watch); i++)
             rc = measure_run(&cases[i], &runs, err);
+        if (cases[n - 1].n_samples > 0) /* there is something to tell */
+            stop_must_not_end();
     }
-    return rc < 0 ? rc : report(b, cases, n, machine_load_foreign(&load), err);
+    if (rc == 0 && cases[n - 1].n_samples > 0)
+        rc = report(b, cases, n, machine_load_foreign(&load), err);
+    return rc < 0 ? rc : bench_end(b, cases[n - 1].n_samples, err);
 }

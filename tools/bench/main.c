@@ -9,6 +9,7 @@
 #include "engine/base/trace.h"
 #include "engine/base/whole_file.h"
 #include "engine/choices.h"
+#include "tools/activity.h"
 #include "tools/arguments.h"
 #include "tools/bench/bench.h"
 #include "tools/bench/cases.h"
@@ -16,25 +17,32 @@
 #include "tools/bench/roofline.h"
 #include "tools/bench/ticks.h"
 #include "tools/bench/tune.h"
+#include "tools/stop.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <unistd.h>
 
-/* Adds what is measured to the table of that name, which may be there. */
+/* Adds what is measured to the table of that name, which may be there; stopped, what it has until then. */
 static int tune(const struct bench *b, const struct bench_case *cases, int n, struct error *err)
 {
     const char *path = b->options->tune;
     struct choices *choices;
-    int rc = choices_create(&choices, err);
+    struct error write_error;
+    int rc = choices_create(&choices, err), written;
 
     if (rc < 0)
         return rc;
     if (access(path, F_OK) == 0)
         rc = choices_read(choices, path, err);
     for (int i = 0; i < n && rc == 0; i++)
-        rc = tune_plan(cases[i].device, cases[i].plan, b->options->rounds, choices, err);
-    if (rc == 0)
-        rc = choices_write(choices, path, err);
+        rc = tune_plan(cases[i].device, cases[i].plan, b->options->rounds, b->watch, choices, err);
+    stop_must_not_end();
+    if (rc == 0 || rc == -ECANCELED) {
+        written = choices_write(choices, path, &write_error);
+        if (written < 0)
+            rc = error_set(err, written, "%s", write_error.text);
+    }
     choices_destroy(choices);
     return rc;
 }
@@ -122,6 +130,7 @@ int main(int argc, char **argv)
         .n_operands_min = 1,
         .n_operands_max = 1,
     };
+    struct activity activity;
     struct bench b;
     struct error err;
     int code = arguments_parse(&arguments, argc, argv, &o.model), rc;
@@ -136,8 +145,11 @@ int main(int argc, char **argv)
     if (o.roofline && (o.ticks || o.plan || o.tune || o.trace || o.json))
         return arguments_refuse(arguments.program,
                                 "--roofline goes with --batch, --precision and --train only");
-    if (bench_parse(&b, &o, &err) < 0 || (o.roofline && roofline_find(o.roofline, &err) < 0))
+    if (bench_parse(&b, &o, &activity.watch, &err) < 0 ||
+        (o.roofline && roofline_find(o.roofline, &err) < 0))
         return arguments_refuse(arguments.program, err.text);
+    activity_begin(&activity, 0);
+    stop_may_end(EXIT_FAILED, "softdiff-bench: stopped before anything was measured");
     rc = bench(&b, &err);
     if (rc < 0) {
         fprintf(stderr, "softdiff-bench: %s\n", err.text);

@@ -1,12 +1,14 @@
 #include "tools/bench/ticks.h"
 #include "engine/base/clock.h"
 #include "engine/base/error.h"
+#include "engine/base/watch.h"
 #include "engine/identity.h"
 #include "model/checkpoint.h"
 #include "model/generator.h"
 #include "tools/bench/bench.h"
 #include "tools/bench/machine_load.h"
 #include "tools/bench/samples.h"
+#include "tools/stop.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -228,16 +230,21 @@ int ticks_measure(struct bench *b, struct error *err)
     struct ticks t = {0};
     struct machine_load load;
     double start_s;
-    int rc = init(b, &t, err);
+    int rc = init(b, &t, err), n = 0;
 
     load = machine_load_now();
     start_s = clock_seconds();
     for (int round = 0; rc == 0 && bench_goes_on(b, round, start_s); round++) {
-        for (int i = 0; i < t.n_subjects && rc == 0; i++)
+        for (int i = 0; i < t.n_subjects && rc == 0 && !watch_stop(b->watch); i++)
             rc = take_turn(&t, &t.subjects[i], err);
+        n = t.subjects[t.n_subjects - 1].n_samples / COUNTED;
+        if (n > 0) /* there is something to tell */
+            stop_must_not_end();
     }
-    if (rc == 0)
+    if (rc == 0 && n > 0)
         rc = report(b, &t, machine_load_foreign(&load), err);
+    if (rc == 0)
+        rc = bench_end(b, n, err);
     fini(&t);
     return rc;
 }

@@ -1,9 +1,11 @@
 #include "tools/bench/tune.h"
 #include "engine/base/error.h"
+#include "engine/base/watch.h"
 #include "engine/choices.h"
 #include "engine/plan.h"
 #include "tools/bench/kernel_timer.h"
 #include "tools/bench/samples.h"
+#include "tools/stop.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -18,7 +20,8 @@ enum { RUNS_MAX = 10000 };
 
 /* Medians of n algorithms, in turns. */
 static int time_algorithms(struct device *device, const struct kernel_spec *spec, int n,
-                           const char *const *names, int n_runs, double *medians, struct error *err)
+                           const char *const *names, int n_runs, const struct watch *watch,
+                           double *medians, struct error *err)
 {
     struct kernel_timer *timers[DEVICE_ALGORITHMS_MAX] = {NULL};
     double *seconds = malloc((size_t)n * (size_t)n_runs * sizeof(*seconds));
@@ -32,6 +35,8 @@ static int time_algorithms(struct device *device, const struct kernel_spec *spec
             rc = kernel_timer_run(timers[i], &seconds[0], err); /* warm-up */
     }
     for (int run = 0; run < n_runs && rc == 0; run++) {
+        if (watch_stop(watch))
+            rc = error_set(err, -ECANCELED, "stopped; the table has what was timed until then");
         for (int i = 0; i < n && rc == 0; i++)
             rc = kernel_timer_run(timers[i], &seconds[i * n_runs + run], err);
     }
@@ -70,8 +75,8 @@ static bool seen_before(const struct plan *plan, int step, const char *key)
     return false;
 }
 
-int tune_plan(struct device *device, const struct plan *plan, int n_runs, struct choices *choices,
-              struct error *err)
+int tune_plan(struct device *device, const struct plan *plan, int n_runs, const struct watch *watch,
+              struct choices *choices, struct error *err)
 {
     char machine[DEVICE_MACHINE_BYTES];
     int rc = 0;
@@ -90,11 +95,12 @@ int tune_plan(struct device *device, const struct plan *plan, int n_runs, struct
         n = device_algorithms(device, &spec, names);
         if (n < 2 || choices_key(&spec, key, NULL) < 0 || seen_before(plan, i, key))
             continue;
-        rc = time_algorithms(device, &spec, n, names, n_runs, medians, err);
+        rc = time_algorithms(device, &spec, n, names, n_runs, watch, medians, err);
         if (rc < 0)
             break;
         best = fastest(n, medians);
         rc = choices_set(choices, machine, &spec, names[best], err);
+        stop_must_not_end(); /* there is something to write */
         printf("%s = %s  #", key, names[best]);
         for (int j = 0; j < n; j++)
             printf(" %s %.1f us", names[j], 1e6 * medians[j]);

@@ -1,6 +1,7 @@
 #include "tools/eval/curve.h"
 #include "engine/base/clock.h"
 #include "engine/base/error.h"
+#include "engine/base/log.h"
 #include "engine/base/pool.h"
 #include "engine/base/whole_file.h"
 #include "engine/base/watch.h"
@@ -14,17 +15,19 @@
 #include "tools/eval/statistics.h"
 #include "tools/generate.h"
 #include "tools/plot.h"
+#include "tools/stop.h"
 #include "tools/pictures/dataset.h"
 #include "api/pictures/resize.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/stat.h>
 
 enum { LANES = 16 }; /* of the generator */
 
@@ -58,11 +61,12 @@ static char *sample_path(const struct curve *c, enum sampler sampler, int nfe, i
 static bool samples_exist(const struct curve *c, enum sampler sampler, int nfe)
 {
     bool all = c->o->samples != NULL;
+    struct stat status;
 
     for (int i = 0; i < c->o->n && all; i++) {
         char *path = sample_path(c, sampler, nfe, i);
 
-        all = path && access(path, R_OK) == 0;
+        all = path && lstat(path, &status) == 0; /* whether it can be read is told later */
         free(path);
     }
     return all;
@@ -74,6 +78,8 @@ struct reading {
     int nfe;
     int *rcs;             /* [n] */
     struct error *errors; /* [n] */
+    pthread_mutex_t mutex;
+    int n_done;
 };
 
 static size_t picture_bytes(const struct curve *c)
@@ -85,27 +91,56 @@ static void read_task(void *arg, int i, int worker)
 {
     struct reading *r = arg;
     const struct dataset_options options = {.side = sets_side(r->c->sets)};
-    char *path = sample_path(r->c, r->sampler, r->nfe, i);
+    char *path;
 
+    if (watch_stop(r->c->o->watch))
+        return;
+    path = sample_path(r->c, r->sampler, r->nfe, i);
     r->rcs[i] =
         path ? dataset_read_file(path, &options, r->c->pixels + (size_t)i * picture_bytes(r->c),
                                  &r->errors[i])
              : error_set(&r->errors[i], -ENOMEM, "out of memory for a path");
     free(path);
+    pthread_mutex_lock(&r->mutex);
+    watch_progress(r->c->o->watch, "reading samples", ++r->n_done, r->c->o->n);
+    pthread_mutex_unlock(&r->mutex);
 }
 
-/* Names pictures by their bytes. */
-static void name_pictures(const struct curve *c, char out[RESULTS_NAME])
+/* The samples that could be read side by side, in their order; *n: how many they are. */
+static int close_gaps(const struct reading *r, int *n, struct error *err)
+{
+    const struct curve *c = r->c;
+
+    *n = 0;
+    for (int i = 0; i < c->o->n; i++) {
+        int rc = r->rcs[i];
+
+        if (rc < 0 && (!c->o->skip_bad || rc == -ENOMEM))
+            return error_set(err, rc, "%s", r->errors[i].text);
+        if (rc < 0) {
+            log_write(LOG_WARN, "event=skipped reason=%s", LOG_TEXT(r->errors[i].text));
+            continue;
+        }
+        if (*n < i)
+            memcpy(c->pixels + (size_t)*n * picture_bytes(c),
+                   c->pixels + (size_t)i * picture_bytes(c), picture_bytes(c));
+        ++*n;
+    }
+    return 0;
+}
+
+/* Names n pictures by their bytes. */
+static void name_pictures(const struct curve *c, int n, char out[RESULTS_NAME])
 {
     char digest[DIGEST_TEXT];
 
-    digest_of(c->pixels, (size_t)c->o->n * picture_bytes(c), digest);
+    digest_of(c->pixels, (size_t)n * picture_bytes(c), digest);
     snprintf(out, RESULTS_NAME, "%.16s-read", digest);
 }
 
-static int read_samples(struct curve *c, enum sampler sampler, int nfe, struct error *err)
+static int read_samples(struct curve *c, enum sampler sampler, int nfe, int *n, struct error *err)
 {
-    struct reading r = {.c = c, .sampler = sampler, .nfe = nfe};
+    struct reading r = {.c = c, .sampler = sampler, .nfe = nfe, .mutex = PTHREAD_MUTEX_INITIALIZER};
     int rc = 0;
 
     r.rcs = calloc((size_t)c->o->n, sizeof(*r.rcs));
@@ -114,11 +149,10 @@ static int read_samples(struct curve *c, enum sampler sampler, int nfe, struct e
         rc = error_set(err, -ENOMEM, "out of memory reading %d samples", c->o->n);
     else
         pool_run(sets_pool(c->sets), c->o->n, read_task, &r);
-    for (int i = 0; i < c->o->n && rc == 0; i++) {
-        rc = r.rcs[i];
-        if (rc < 0)
-            error_set(err, rc, "%s", r.errors[i].text);
-    }
+    if (rc == 0 && watch_stop(c->o->watch))
+        rc = error_set(err, -ECANCELED, "stopped with %d of %d samples read", r.n_done, c->o->n);
+    if (rc == 0)
+        rc = close_gaps(&r, n, err);
     free(r.rcs);
     free(r.errors);
     return rc;
@@ -188,7 +222,7 @@ static int measure_row(struct curve *c, struct result *row, struct error *err)
     int rc = sets_extractor(c->sets, &e, err);
 
     if (rc == 0)
-        rc = statistics_of_pixels(e, sets_pool(c->sets), c->o->n, c->pixels, c->o->watch, &samples,
+        rc = statistics_of_pixels(e, sets_pool(c->sets), row->n, c->pixels, c->o->watch, &samples,
                                   err);
     if (rc == 0)
         rc = comparison_make(sets_pool(c->sets), c->o->watch, samples, c->reference, &comparison,
@@ -200,7 +234,7 @@ static int measure_row(struct curve *c, struct result *row, struct error *err)
     row->kid = comparison.kernel;
     row->precision = comparison.precision;
     row->recall = comparison.recall;
-    return results_add(c->results, row, err);
+    return 0;
 }
 
 static int compare_points(const void *a, const void *b)
@@ -219,9 +253,9 @@ static struct plot_series sampler_series(const struct curve *c, enum sampler sam
     for (int i = 0; i < results_n(c->results); i++) {
         const struct result *row = results_at(c->results, i);
 
-        if (row->sampler == sampler && row->n == c->o->n && row->seed == c->o->seed &&
+        if (row->sampler == sampler && row->seed == c->o->seed &&
             strcmp(row->reference, c->reference_name) == 0 &&
-            (row->wanted || strcmp(row->source, c->model_name) == 0))
+            (row->wanted || (row->n == c->o->n && strcmp(row->source, c->model_name) == 0)))
             rows[series.n++] = row;
     }
     qsort(rows, (size_t)series.n, sizeof(*rows), compare_points);
@@ -281,6 +315,19 @@ out:
     return rc;
 }
 
+/* To the file, and to the chart. */
+static int keep_row(struct curve *c, const struct result *row, struct error *err)
+{
+    int rc;
+
+    stop_must_not_end();
+    rc = results_add(c->results, row, err);
+    if (rc == 0 && c->o->svg)
+        rc = draw(c, err);
+    stop_may_end_again();
+    return rc;
+}
+
 /* Why there will be no samples, or NULL. */
 static const char *reason_to_leave_out(const struct curve *c, enum sampler sampler, int nfe)
 {
@@ -295,12 +342,12 @@ static const char *reason_to_leave_out(const struct curve *c, enum sampler sampl
 static int take_samples(struct curve *c, struct result *row, bool *found, struct error *err)
 {
     bool exist = samples_exist(c, row->sampler, row->nfe);
-    int rc = exist ? read_samples(c, row->sampler, row->nfe, err) : 0;
+    int rc = exist ? read_samples(c, row->sampler, row->nfe, &row->n, err) : 0;
 
     if (rc < 0)
         return rc;
     if (exist)
-        name_pictures(c, row->source);
+        name_pictures(c, row->n, row->source);
     else
         snprintf(row->source, sizeof(row->source), "%s", c->model_name);
     *found = results_find(c->results, row);
@@ -331,6 +378,8 @@ static int run_row(struct curve *c, enum sampler sampler, int nfe, struct error 
         return 0;
     if (rc == 0)
         rc = measure_row(c, &row, err);
+    if (rc == 0)
+        rc = keep_row(c, &row, err);
     if (rc < 0) {
         error_prefix(err, "%s at %d evaluations: ", sampler_name(sampler), nfe);
         return rc;
@@ -338,7 +387,7 @@ static int run_row(struct curve *c, enum sampler sampler, int nfe, struct error 
     printf("%-17s %4d  FD %.2f  KID %.5g  precision %.3f  recall %.3f\n", sampler_name(sampler),
            nfe, row.fd, row.kid, row.precision, row.recall);
     fflush(stdout);
-    return o->svg ? draw(c, err) : 0;
+    return 0;
 }
 
 static int run_rows(struct curve *c, struct error *err)

@@ -6,6 +6,7 @@
 #include "engine/device.h"
 #include "model/sampler.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct error;
@@ -18,6 +19,7 @@ enum { CURVE_POINTS_MAX = 64 };
 struct curve_options {
     const char *model;   /* checkpoint; NULL: nothing is generated */
     const char *samples; /* folder with pictures <sampler>-<nfe>/<seed>.png; NULL: none */
+    bool skip_bad;       /* of these, leave out what cannot be read, with a warning in the log */
     const char *csv;     /* results.h; rows that it has of this model are not made again */
     const char *svg;     /* NULL: no chart */
     int n_samplers;      /* 0: the model's default one and momentum */
@@ -34,7 +36,7 @@ struct curve_options {
 int curve_try_outputs(const struct curve_options *o, struct error *err);
 
 /* Prints a line per row. Samples are read where all n are in the folder, else generated, else left
- * out with a line that says so. The chart shows, for these n and seed and this reference, the rows
+ * out with a line that says so; a row has the number of those that could be read. The chart shows, for these n and seed and this reference, the rows
  * of the file that are wanted or of this model, and the floor if the reference can be split; it is
  * drawn after every row.
  * 0, -ECANCELED (finished rows are kept), or the error of a part. */

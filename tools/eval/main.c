@@ -11,6 +11,7 @@
 #include "tools/eval/sets.h"
 #include "tools/eval/squeezenet.h"
 #include "tools/eval/statistics.h"
+#include "tools/stop.h"
 
 #include <errno.h>
 #include <math.h>
@@ -22,6 +23,7 @@
 enum { OPERANDS_MAX = 64, SIDE_MAX = 1024, SAMPLES_MAX = 1000000 };
 
 static const char program[] = "softdiff-eval";
+static const char stopped[] = "softdiff-eval: stopped; whatever was finished before is kept";
 
 static int finish(int rc, const struct error *err)
 {
@@ -63,6 +65,7 @@ static int write_statistics(const struct sets_options *options, int n, const cha
     if (rc == 0)
         rc = statistics_of_folders(e, sets_pool(sets), n, folders, options->skip_bad,
                                    options->watch, &s, err);
+    stop_must_not_end();
     if (rc == 0)
         rc = statistics_write(out, s, small, err);
     if (rc == 0) {
@@ -117,6 +120,7 @@ static int stats_main(int argc, char **argv)
         return arguments_refuse(program, err.text);
     }
     activity_begin(&activity, 0);
+    stop_may_end(EXIT_FAILED, stopped);
     return finish(write_statistics(&options, count_operands(folders), folders, out, small, &err),
                   &err);
 }
@@ -204,6 +208,7 @@ static int distance_main(int argc, char **argv)
         return code;
     n = count_operands(paths);
     activity_begin(&activity, 0);
+    stop_may_end(EXIT_FAILED, stopped);
     rc = sets_open(&options, &sets, &err);
     if (rc == 0)
         rc = sets_read(sets, n, paths, s, &err);
@@ -285,8 +290,10 @@ static int curve_main(int argc, char **argv)
         return code;
     if (parse_curve(samplers, nfes, precision, reference, &o, &err) < 0)
         return arguments_refuse(program, err.text);
+    o.skip_bad = options.skip_bad;
     activity_begin(&activity, 0);
     rc = curve_try_outputs(&o, &err);
+    stop_may_end(EXIT_FAILED, stopped);
     if (rc == 0)
         rc = sets_open(&options, &sets, &err);
     if (rc == 0)

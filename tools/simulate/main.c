@@ -12,6 +12,7 @@
 #include "tools/simulate/simulation.h"
 #include "tools/simulate/stream.h"
 #include "tools/simulate/ticks.h"
+#include "tools/stop.h"
 #include "tools/text_file.h"
 
 #include <errno.h>
@@ -145,14 +146,19 @@ static int write_stream(const struct options *o, const struct stream_request *re
                         struct error *err)
 {
     struct text_file f;
-    int rc = text_file_begin(&f, o->stream, err);
+    int rc;
+
+    stop_must_not_end();
+    rc = text_file_begin(&f, o->stream, err);
 
     if (rc < 0)
         return rc;
     fprintf(f.out, "arrival_s,images,nfe\n");
     for (int i = 0; i < o->n_requests; i++)
         fprintf(f.out, "%.9f,%d,%d\n", requests[i].arrival_s, requests[i].images, requests[i].nfe);
-    return text_file_end(&f, err);
+    rc = text_file_end(&f, err);
+    stop_may_end_again();
+    return rc;
 }
 
 static int simulate(const struct options *o, struct sweep *s, struct error *err)
@@ -332,12 +338,14 @@ int main(int argc, char **argv)
         return arguments_refuse(arguments.program, err.text);
     activity_begin(&activity, 0);
     rc = try_outputs(&o, &err);
+    stop_may_end(EXIT_FAILED, "softdiff-simulate: stopped");
     if (rc == 0)
         rc = get_ticks(&o, &sweep, &err);
     if (rc == 0 && choose_rates(&o, &sweep, &err) < 0)
         return arguments_refuse(arguments.program, err.text);
     if (rc == 0)
         rc = simulate(&o, &sweep, &err);
+    stop_must_not_end();
     if (rc == 0)
         print_table(&o, &sweep);
     if (rc == 0 && o.csv)
