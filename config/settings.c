@@ -2,6 +2,7 @@
 
 #include "config/setting.h"
 #include "engine/base/error.h"
+#include "engine/base/whole_file.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -63,7 +64,7 @@ static const struct setting table[] = {
      "least level that is logged"},
 };
 
-enum { N_SETTINGS = sizeof(table) / sizeof(table[0]) };
+enum { N_SETTINGS = sizeof(table) / sizeof(table[0]), FILE_BYTES_MAX = 16 << 20 };
 
 static const struct {
     const char *name;
@@ -101,25 +102,40 @@ static void env_name(const char *name, char out[64])
     out[n + i] = '\0';
 }
 
+static int read_json(const char *path, json_t **out, struct error *err)
+{
+    unsigned char *bytes;
+    json_error_t error;
+    size_t size;
+    int rc = whole_file_read(path, FILE_BYTES_MAX, &bytes, &size, err);
+
+    if (rc < 0) {
+        error_prefix(err, "could not read config \"%s\": ", path);
+        return rc;
+    }
+    *out = json_loadb((const char *)bytes, size, JSON_REJECT_DUPLICATES, &error);
+    free(bytes);
+    if (!*out && !*error.text) /* jansson has words for everything but this */
+        return error_set(err, -ENOMEM, "out of memory reading config \"%s\"", path);
+    if (!*out)
+        return error_set(err, -EINVAL, "config \"%s\", line %d: %s", path, error.line, error.text);
+    return 0;
+}
+
 static int load_file(struct settings *s, const char *path, struct error *err)
 {
-    json_error_t error;
     json_t *root, *value;
     const char *key, *slash = strrchr(path, '/');
     char name[64], folder[SETTINGS_PATH_BYTES] = "";
-    int i, rc = 0;
+    int i, rc;
 
     if (slash && slash - path >= SETTINGS_PATH_BYTES)
         return error_set(err, -EINVAL, "a path has less than %d bytes", SETTINGS_PATH_BYTES);
     if (slash) /* of a file in the root the slash itself */
         snprintf(folder, sizeof(folder), "%.*s", (int)(slash > path ? slash - path : 1), path);
-    root = json_load_file(path, JSON_REJECT_DUPLICATES, &error);
-    if (!root && json_error_code(&error) == json_error_cannot_open_file)
-        return error_set(err, -ENOENT, "could not open config \"%s\": %s", path, strerror(errno));
-    if (!root && !*error.text) /* jansson has words for everything but this */
-        return error_set(err, -ENOMEM, "out of memory reading config \"%s\"", path);
-    if (!root)
-        return error_set(err, -EINVAL, "config \"%s\", line %d: %s", path, error.line, error.text);
+    rc = read_json(path, &root, err);
+    if (rc < 0)
+        return rc;
     if (!json_is_object(root))
         rc = error_set(err, -EINVAL, "config \"%s\" is not a JSON object", path);
     json_object_foreach(root, key, value)

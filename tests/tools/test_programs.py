@@ -149,6 +149,10 @@ def test_mistakes_in_settings(program, tmp_path):
     assert done.returncode == 2 and "SOFTDIFF_SLOTS" in done.stderr
     done = run(program("softdiffd"), "--config", tmp_path / "none")
     assert done.returncode == 1 and "none" in done.stderr
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path, "/dev/zero"):  # neither waited for nor read for ever
+        done = run(program("softdiffd"), "--config", path, "--print-config")
+        assert done.returncode == 2 and "not a regular file" in done.stderr
 
 
 @pytest.mark.parametrize("script", ["run", "check", "packages"])

@@ -146,7 +146,7 @@ static void test_bad_flags(void **state)
         {"--model a=", "needs a path"},
         {"--model a=x --model a=y", "\"a\" is given twice"},
         {"--check=1", "--check takes no value"},
-        {"--config /nonexistent.json", "could not open config \"/nonexistent.json\""},
+        {"--config /nonexistent.json", "could not read config \"/nonexistent.json\""},
     };
     struct settings s;
     struct error err;
