@@ -5,7 +5,9 @@
 #include <unistd.h>
 
 #include "engine/base/error.h"
+#include "engine/base/process.h"
 #include "model/checkpoint.h"
+#include "tools/stop.h"
 
 int rewrite_upgrade(struct checkpoint *c, struct error *err)
 {
@@ -20,17 +22,32 @@ int rewrite_upgrade(struct checkpoint *c, struct error *err)
                           err);
 }
 
+static void may_end(const char *to)
+{
+    char text[STOP_TEXT_BYTES];
+
+    snprintf(text, sizeof(text), "%s: stopped before \"%s\" was written",
+             program_invocation_short_name, to);
+    stop_may_end(EXIT_FAILED, text);
+}
+
 int rewrite_checkpoint(const char *from, const char *to, bool force,
                        int (*change)(struct checkpoint *c, void *arg, struct error *err), void *arg,
                        struct error *err)
 {
+    const volatile sig_atomic_t *stop = stop_on_signals();
     struct checkpoint *c = NULL, *written = NULL;
-    int rc = checkpoint_load(from, &c, err);
+    int rc;
 
+    may_end(to);
+    rc = checkpoint_load(from, &c, err);
     if (rc == 0 && !force && access(to, F_OK) == 0)
         rc = error_set(err, -EEXIST, "\"%s\" is there already; --force replaces it", to);
     if (rc == 0)
         rc = change(c, arg, err);
+    stop_must_not_end(); /* halfway through a file */
+    if (rc == 0 && *stop)
+        rc = error_set(err, -ECANCELED, "stopped before \"%s\" was written", to);
     if (rc == 0)
         rc = checkpoint_rewrite(from, to, c, err);
     if (rc == 0)

@@ -10,7 +10,8 @@ struct checkpoint;
 struct error;
 
 /* Loads `from`, lets `change` have it, writes `to`, and prints its digest and path. force: `to` may be
- * there, or be `from`. 0, -EEXIST, or the error of a part. */
+ * there, or be `from`. Stopped by a signal (tools/stop.h) it writes the whole file or nothing.
+ * 0, -EEXIST, -ECANCELED, or the error of a part. */
 int rewrite_checkpoint(const char *from, const char *to, bool force,
                        int (*change)(struct checkpoint *c, void *arg, struct error *err), void *arg,
                        struct error *err);

@@ -275,6 +275,27 @@ def test_long_work_stops(program, trainer, model, number, tmp_path):
     assert not list(tmp_path.glob(".*.part")) and not (tmp_path / "x.png").exists()
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_no_half_files_where_a_program_is_stopped_while_it_writes(program, tmp_path, number):
+    zoo = pathlib.Path(__file__).parents[2] / "model/zoo/faces32.safetensors"
+    out = tmp_path / "out"
+    for command in (
+        ["convert", "upgrade", zoo, out, "--force"],
+        ["convert", "defaults", zoo, out, "--force", "--sampler", "pf-2m", "--nfe", 3],
+        ["schedule", "solver", zoo, out, "--force", "--nfe", 4],
+    ):
+        with subprocess.Popen(
+            [program(f"softdiff-{command[0]}"), *map(str, command[1:])], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as process:
+            while process.poll() is None and not list(tmp_path.glob(".*.part")):
+                pass
+            process.send_signal(number)
+            process.communicate(timeout=60)
+        assert not list(tmp_path.glob(".*.part")), command
+        assert process.returncode == 0 and out.stat().st_size > zoo.stat().st_size / 2, command
+        out.unlink()
+
+
 def test_killed_programs_leave_whole_files(program, model, tmp_path):
     """Whenever kill -9 comes: the older file, or the newer one."""
     old = b"older"

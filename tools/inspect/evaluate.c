@@ -14,6 +14,7 @@
 #include "model/weights.h"
 #include "tools/architecture_file.h"
 #include "tools/arguments.h"
+#include "tools/stop.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -340,8 +341,10 @@ static int run(struct evaluation *e, const struct options *o, enum precision pre
         rc = executor_run(e->executor, e->n, err);
     if (rc == 0)
         rc = keep_outputs(e, cotangent, err);
+    stop_must_not_end(); /* halfway through a file */
     if (rc == 0)
         rc = safetensors_write(o->out, e->n_tensors, e->tensors, 0, NULL, err);
+    stop_may_end_again();
     if (rc == 0 && o->paced)
         rc = evaluate_paced(e, err);
 
@@ -420,6 +423,8 @@ int evaluate_main(int argc, char **argv)
         rc = error_set(&err, -EINVAL, "--architecture, --weights, --input and --out are needed");
     if (rc < 0)
         return arguments_refuse(arguments.program, err.text);
+    stop_on_signals();
+    stop_may_end(EXIT_FAILED, "softdiff-inspect: stopped");
     rc = evaluate(&o, precision, &err);
     if (rc < 0) {
         fprintf(stderr, "softdiff-inspect: %s\n", err.text);

@@ -13,6 +13,7 @@
 #include "tools/stop.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -91,7 +92,7 @@ static int write_file(void *arg, int i, const uint8_t *pixels, struct error *err
     char *path;
     int rc;
 
-    if (asprintf(&path, "%s/%llu.png", o->out, (unsigned long long)(o->seed + (uint64_t)i)) < 0)
+    if (asprintf(&path, "%s/%" PRIu64 ".png", o->out, o->seed + (uint64_t)i) < 0)
         return error_set(err, -ENOMEM, "out of memory for a path");
     stop_must_not_end();
     rc = sheet_write(path, 1, out->side, out->channels, pixels, 1, err);
