@@ -6,6 +6,7 @@
 
 #include "engine/base/error.h"
 #include "engine/base/process.h"
+#include "engine/base/whole_file.h"
 #include "model/checkpoint.h"
 #include "tools/stop.h"
 
@@ -39,8 +40,10 @@ int rewrite_checkpoint(const char *from, const char *to, bool force,
     struct checkpoint *c = NULL, *written = NULL;
     int rc;
 
+    rc = whole_file_try(to, err); /* before the work for it */
     may_end(to);
-    rc = checkpoint_load(from, &c, err);
+    if (rc == 0)
+        rc = checkpoint_load(from, &c, err);
     if (rc == 0 && !force && access(to, F_OK) == 0)
         rc = error_set(err, -EEXIST, "\"%s\" is there already; --force replaces it", to);
     if (rc == 0)

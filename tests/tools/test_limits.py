@@ -10,7 +10,8 @@ import urllib.request
 import pytest
 
 MIB = 1 << 20
-NAMES = ("sample", "inspect", "convert", "bench", "simulate", "eval", "train", "check", "daemon")
+NAMES = ("sample", "inspect", "convert", "bench", "schedule", "simulate", "eval", "train", "check",
+         "daemon")  # fmt: skip
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +33,7 @@ def commands(program, model, trainer, tmp_path):
         "convert": [program("softdiff-convert"), "defaults", model, tmp_path / "x", "-f"]
         + ["--nfe", "3", "--sampler", "sde-2m"],
         "bench": [program("softdiff-bench"), model, "--rounds", "2", "--threads", "2"],
+        "schedule": [program("softdiff-schedule"), "solver", model, tmp_path / "x", "-f", "--nfe", "2"],
         "simulate": [program("softdiff-simulate"), model, "--slots", "2", "--requests", "9"],
         "eval": [program("softdiff-eval"), "distance", trainer.data, trainer.data],
         "train": trainer.command("run", "--steps", "1", "--dry-run"),
@@ -136,7 +138,7 @@ def test_help_that_is_not_taken(commands, name, option):
     assert "could not write to standard output: No space left on device" in done.stderr
 
 
-@pytest.mark.parametrize("name", ["sample", "convert", "simulate", "eval"])
+@pytest.mark.parametrize("name", ["sample", "convert", "schedule", "simulate", "eval"])
 def test_files_that_may_not_grow(program, commands, tmp_path, trainer, name):
     """An error of the write, not SIGXFSZ; and the older file stays."""
     simulate = [program("softdiff-simulate"), "--ticks", "1:2", "--slots", "1"]
@@ -144,6 +146,7 @@ def test_files_that_may_not_grow(program, commands, tmp_path, trainer, name):
     writes = {
         "sample": [*commands["sample"], "-n", "64"],
         "convert": commands["convert"],
+        "schedule": commands["schedule"],
         "simulate": [*simulate, "--requests", "99", "--csv", tmp_path / "x", "--load"]
         + [",".join(["0.5"] * 32)],
         "eval": [*stats, tmp_path / "x"],
