@@ -32,6 +32,7 @@ enum {
     FAILED_MS = 2000,         /* for probes to see that the device failed, before the end */
     ANSWER_SENDING_MS = 2000, /* for the last answers to reach their clients */
     CANCELLING_MS = 10000,    /* for the engine to let go of cancelled jobs */
+    LOADING_MS = 1000,        /* for the engine to notice that it need not load any more */
     POOL_BYTES = 64 << 20,    /* more than four stacks */
 };
 
@@ -102,12 +103,32 @@ static void finish(struct daemon *d)
     uv_close((uv_handle_t *)&d->drain, NULL);
 }
 
+/* The engine's thread cannot be joined, only left behind. */
+static void leave_engine(struct daemon *d)
+{
+    d->engine_runs = true;
+    uv_stop(&d->loop);
+}
+
+static bool still_loads(const struct daemon *d)
+{
+    struct engine_stats stats;
+
+    engine_thread_stats(d->engine, &stats);
+    return stats.state == ENGINE_LOADING;
+}
+
 static void on_drain_look(uv_timer_t *timer)
 {
     struct daemon *d = timer->data;
     uint64_t elapsed_ms = ms_since(d->drain_started_ns);
     uint64_t limit_ms = (uint64_t)d->settings->drain_timeout_ms;
 
+    if (still_loads(d)) { /* then there never was a request for images */
+        if (elapsed_ms > LOADING_MS)
+            leave_engine(d);
+        return;
+    }
     if (drawings_in_progress(d->drawings) == 0 && models_idle(d->models)) {
         if (listener_exchanges(d->public) == 0 || elapsed_ms > limit_ms + ANSWER_SENDING_MS)
             finish(d);
@@ -119,10 +140,10 @@ static void on_drain_look(uv_timer_t *timer)
         drawings_cancel_all(d->drawings);
     }
     if (elapsed_ms > limit_ms + CANCELLING_MS) {
-        /* The engine's thread hangs inside the device: it cannot be joined, only left behind. */
+        /* The engine's thread hangs inside the device. */
         log_write(LOG_ERROR, "event=stuck requests=%d", drawings_in_progress(d->drawings));
         d->exit_status = DAEMON_STATUS_STUCK;
-        uv_stop(&d->loop);
+        leave_engine(d);
     }
 }
 
@@ -133,6 +154,8 @@ static void drain(struct daemon *d)
     if (d->batches)
         batches_stop(d->batches);
     listener_quiesce(d->public);
+    if (still_loads(d))
+        engine_thread_hurry(d->engine);
     uv_timer_start(&d->drain, on_drain_look, 1, DRAIN_LOOK_MS);
 }
 
@@ -368,7 +391,7 @@ static int start(struct daemon *d, struct error *err)
     return rc;
 }
 
-int daemon_run(const struct settings *settings, int *out, struct error *err)
+int daemon_run(const struct settings *settings, struct daemon_end *out, struct error *err)
 {
     struct daemon d = {.settings = settings, .started_ns = uv_hrtime()};
     struct settings_model models[SETTINGS_MODELS_MAX];
@@ -385,11 +408,11 @@ int daemon_run(const struct settings *settings, int *out, struct error *err)
     if (rc < 0)
         finish(&d);
     uv_run(&d.loop, UV_RUN_DEFAULT);
-    if (d.exit_status != DAEMON_STATUS_STUCK)
+    if (!d.engine_runs)
         uv_loop_close(&d.loop);
     if (rc == 0)
         log_write(LOG_INFO, "event=stop status=%d drain_ms=%llu", d.exit_status,
                   (unsigned long long)ms_since(d.drain_started_ns));
-    *out = d.exit_status;
+    *out = (struct daemon_end){d.exit_status, d.engine_runs};
     return rc;
 }

@@ -38,6 +38,7 @@ struct daemon {
     const struct settings *settings;
     enum daemon_phase phase;
     int exit_status;
+    bool engine_runs; /* it was left behind */
     uv_loop_t loop;
     uv_work_t first_work; /* that makes the pool's threads */
     uv_async_t wake;      /* the engine's thread has something */
@@ -76,9 +77,13 @@ int daemon_connections(const struct settings *s, int *out, struct error *err);
 /* Binds both; an error says what can be done. 0, -EINVAL or -errno. */
 int daemon_bind(const struct settings *s, struct daemon_sockets *out, struct error *err);
 
-/* Serves until a signal, blocking. out: exit status, 0 after a drain, 1 if the engine could not
- * load, DAEMON_STATUS_DEVICE if the device failed later, DAEMON_STATUS_STUCK if it hangs: its thread
- * still runs then and uses what exit() would tear down. 0, or -errno if the listeners could not be opened. */
-int daemon_run(const struct settings *settings, int *out, struct error *err);
+struct daemon_end {
+    int status;       /* of the process: 0 after a drain, 1 if the engine could not load,
+                       * DAEMON_STATUS_DEVICE if the device failed later, DAEMON_STATUS_STUCK: it hangs */
+    bool engine_runs; /* its thread, which hangs or still loads, uses what exit() would tear down */
+};
+
+/* Serves until a signal, blocking. 0, or -errno if the listeners could not be opened. */
+int daemon_run(const struct settings *settings, struct daemon_end *out, struct error *err);
 
 #endif

@@ -420,6 +420,11 @@ int engine_thread_start(const struct settings *settings, void (*wake)(void *arg)
     return 0;
 }
 
+void engine_thread_hurry(struct engine_thread *e)
+{
+    mailbox_stop(&e->mailbox);
+}
+
 void engine_thread_stop(struct engine_thread *e)
 {
     if (!e)

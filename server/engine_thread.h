@@ -49,6 +49,9 @@ struct engine_stats {
 int engine_thread_start(const struct settings *settings, void (*wake)(void *arg), void *arg,
                         struct engine_thread **out, struct error *err);
 
+/* Loading ends as soon as it can, as failed; it may take long to. */
+void engine_thread_hurry(struct engine_thread *e);
+
 /* Ends after the tick in progress, joins and frees. All jobs must have been taken back. NULL is
  * fine. */
 void engine_thread_stop(struct engine_thread *e);

@@ -63,21 +63,22 @@ static int name_models(const struct settings *s, struct error *err)
 
 static int serve(const struct settings *s)
 {
+    struct daemon_end end;
     struct error err;
-    int status, rc;
+    int rc;
 
     if (name_models(s, &err) < 0)
         return refuse(&err);
     if (log_writer_start(&err) < 0)
         return complain(&err);
     log_write(LOG_INFO, "event=start version=%s", SOFTDIFF_VERSION);
-    rc = daemon_run(s, &status, &err);
+    rc = daemon_run(s, &end, &err);
     log_writer_stop(LOG_PATIENCE_MS);
     if (rc < 0)
         return complain(&err);
-    if (status == DAEMON_STATUS_STUCK)
-        _exit(status);
-    return status;
+    if (end.engine_runs)
+        _exit(end.status);
+    return end.status;
 }
 
 int main(int argc, char **argv)

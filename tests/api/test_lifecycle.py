@@ -131,6 +131,18 @@ def test_second_signal_ends_the_delay(start):
     assert daemon.wait_for_exit() == 0
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_end_does_not_wait_for_loading(start, number):
+    """The first images of this model take minutes on this device."""
+    daemon = start("--device", "reference", "--threads", "1", models=("minutes",), wait=False)
+    wait_until(lambda: requests.get(daemon.admin + "/readyz").json()["state"] == "loading", "loading")
+    time.sleep(0.5)  # for the checkpoint to be read
+    begun = time.monotonic()
+    daemon.signal(number)
+    assert daemon.wait_for_exit() == 0 and time.monotonic() - begun < 5
+    assert any("event=stop status=0" in line for line in daemon.log)
+
+
 @pytest.mark.slow
 def test_an_engine_that_hangs(start):
     """One evaluation takes minutes: the daemon gives up after ten seconds and says so."""
