@@ -106,11 +106,18 @@ template <> __device__ __forceinline__ float silu_of<float>(float x)
 }
 
 /* Its derivative: s + x s (1 - s) with s = 1 / (1 + exp(-x)). */
-static __device__ __forceinline__ float silu_derivative(float x)
+template <class T> static __device__ __forceinline__ float silu_derivative(float x)
+{
+    const float s = __fdividef(1, 1 + __expf(-x));
+
+    return s * fmaf(x, 1 - s, 1);
+}
+
+template <> __device__ __forceinline__ float silu_derivative<float>(float x)
 {
     const float s = 1 / (1 + expf(-x));
 
-    return s * (1 + x * (1 - s));
+    return s * fmaf(x, 1 - s, 1);
 }
 
 /* Runs f(T()) with the C++ type of a floating dtype. */

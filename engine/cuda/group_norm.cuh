@@ -35,6 +35,7 @@ static __device__ __forceinline__ struct normed_group group_of_sums(
     const float rest = 1 / ((float)s.positions * (float)(s.c / s.groups));
     const float delta = sum * rest, variance = square * rest - delta * delta;
 
+    /* Rounded below 0 it is 0; NaN stays. */
     return {pivot, delta, 1 / sqrtf((variance > 0 ? variance : 0 * variance) + s.eps)};
 }
 

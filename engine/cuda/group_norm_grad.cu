@@ -54,12 +54,13 @@ static __device__ __forceinline__ struct grad_channel grad_channel_of(
 }
 
 /* dy becomes d, x becomes n. */
+template <class T>
 static __device__ __forceinline__ void step_back(const struct grad_channel &channel, bool silu,
                                                  float &x, float &dy)
 {
     x = (x - channel.center) * channel.rstd;
     if (silu)
-        dy *= silu_derivative(x * channel.gamma + channel.beta);
+        dy *= silu_derivative<T>(x * channel.gamma + channel.beta);
 }
 
 /* A thread's place: packs of a tile lie beside each other, then come positions. */
@@ -109,7 +110,7 @@ static __global__ void SDK_BOUNDS(THREADS)
         pack_load<N>(dy + own.element + (size_t)p * s.c, gradients);
 #pragma unroll
         for (int i = 0; i < N; i++) {
-            step_back(channels[i], s.silu, values[i], gradients[i]);
+            step_back<T>(channels[i], s.silu, values[i], gradients[i]);
             total[SUM_D][i] += gradients[i];
             total[SUM_DN][i] += gradients[i] * values[i];
             total[SUM_N][i] += values[i];
@@ -181,6 +182,7 @@ static __global__ void SDK_BOUNDS(THREADS)
 
     if (c >= s.c)
         return;
+#pragma unroll 4
     for (int image = 0; image < s.n; image++, channels += SUMS * s.c) {
         dbeta += channels[SUM_D * s.c + c];
         dgamma += channels[SUM_DN * s.c + c];
@@ -215,7 +217,7 @@ static __global__ void SDK_BOUNDS(THREADS)
         pack_load<N>(dy + own.element + (size_t)p * s.c, gradients);
 #pragma unroll
         for (int i = 0; i < N; i++) {
-            step_back(channels[i], s.silu, values[i], gradients[i]);
+            step_back<T>(channels[i], s.silu, values[i], gradients[i]);
             gradients[i] = channels[i].rstd *
                            (gradients[i] * channels[i].gamma - mean_d[i] - values[i] * mean_dn[i]);
         }

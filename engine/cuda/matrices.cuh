@@ -40,7 +40,7 @@ static __device__ __forceinline__ void read_tile(S *tile, const T *matrix, int r
                                                  int first_row, int first_column, int n_rows,
                                                  int n_columns)
 {
-#pragma unroll 2
+#pragma unroll 1
     for (int i = threadIdx.x; i < ROWS * COLUMNS; i += MATRICES_THREADS) {
         const int r = column == 1 ? i / COLUMNS : i % ROWS;
         const int c = column == 1 ? i % COLUMNS : i / ROWS;

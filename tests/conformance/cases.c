@@ -278,6 +278,11 @@ static const struct group_norm_row {
     {1, 6, 6, 16, 4, true, true, LARGE},
     {1, 6, 6, 16, 4, true, false, SMALL},
     {3, 8, 8, 24, 6, false, false, OFFSET},
+    /* more than a GPU's block holds: in pieces, the last of them not full */
+    {1, 41, 40, 32, 8, true, true, RANDOM},
+    {1, 33, 32, 48, 8, true, false, OFFSET}, /* groups of 6 */
+    {3, 5, 3, 24, 8, true, true, RANDOM},    /* groups of 3 in whole vectors */
+    {1, 3, 3, 390, 13, true, true, RANDOM},  /* more channels than threads, and no vectors */
 };
 
 /* Where a group is constant, or a shift is all there is in it, outputs are 0 from terms near 1; the
@@ -568,12 +573,18 @@ static const struct separable_row {
     bool batched_a, batched_b;
     enum content content;
 } separable_rows[] = {
-    {3, 8, 8, 3, 8, 8, true, true, RANDOM},     {3, 7, 9, 3, 7, 9, false, false, RANDOM},
-    {1, 6, 4, 5, 3, 8, true, false, RANDOM},    {3, 5, 4, 1, 2, 7, false, true, RANDOM},
-    {1, 1, 1, 3, 1, 1, true, true, RANDOM},     {1, 64, 64, 3, 64, 64, true, true, RANDOM},
-    {3, 32, 32, 3, 32, 32, true, true, RANDOM}, {1, 6, 6, 3, 6, 6, true, true, ZERO},
-    {1, 6, 6, 3, 6, 6, true, true, CONSTANT},   {1, 6, 6, 3, 6, 6, true, true, LARGE},
+    {3, 8, 8, 3, 8, 8, true, true, RANDOM},
+    {3, 7, 9, 3, 7, 9, false, false, RANDOM},
+    {1, 6, 4, 5, 3, 8, true, false, RANDOM},
+    {3, 5, 4, 1, 2, 7, false, true, RANDOM},
+    {1, 1, 1, 3, 1, 1, true, true, RANDOM},
+    {1, 64, 64, 3, 64, 64, true, true, RANDOM},
+    {3, 32, 32, 3, 32, 32, true, true, RANDOM},
+    {1, 6, 6, 3, 6, 6, true, true, ZERO},
+    {1, 6, 6, 3, 6, 6, true, true, CONSTANT},
+    {1, 6, 6, 3, 6, 6, true, true, LARGE},
     {1, 6, 6, 3, 6, 6, true, true, SMALL},
+    {1, 4, 52, 64, 5, 52, true, true, RANDOM}, /* wide rows */
 };
 
 /* The first half of the cases is plain, the second transposed. */
