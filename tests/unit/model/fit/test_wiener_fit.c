@@ -66,6 +66,9 @@ static const struct wiener_case {
     {"{\"name\": \"mask\", \"order\": \"rows\"}", PIXELS, 0},
     {"{\"name\": \"mask\", \"order\": \"random\", \"seed\": 4}", PIXELS, 0},
     {"{\"name\": \"vp\"}", 1, 0.05},
+    {"{\"name\": \"fade\"}", 1, 0},
+    {"{\"name\": \"blur-dct\"}", 0.01, 5},
+    {"{\"name\": \"pixelate\"}", 0, 3},
 };
 
 enum { CASES = sizeof(cases) / sizeof(cases[0]) };
