@@ -21,7 +21,7 @@ def listing(*arguments):
             (line.split(" ", 1) for line in text.splitlines())]
 
 
-@pytest.mark.parametrize("arguments, n", [((), 12), (("--slow",), 26), (("--golden",), 2)])
+@pytest.mark.parametrize("arguments, n", [((), 13), (("--slow",), 27), (("--golden",), 2)])
 def test_the_stages(arguments, n):
     stages = listing(*arguments)
     assert len(stages) == n
@@ -116,7 +116,7 @@ def test_counts_everything(place):
     status, lines = check(place, "--yes")
     assert status == 0
     assert calls(place)[:2] == ["packages --yes build readme test", "cuda"]
-    assert lines[-1] == f"{2 * 5000 + 2 * 1000 + 8} passed, 0 failed"
+    assert lines[-1] == f"{2 * 5000 + 2 * 1000 + 9} passed, 0 failed"
     assert lines[-2].startswith(f"{len(listing())} stages in ")
 
 
@@ -159,7 +159,7 @@ def test_a_runner_without_results_fails(place):
     (place / "c.xml").unlink()
     status, lines = check(place)
     assert status == 1
-    assert lines[-1] == "2008 passed, 2 failed"
+    assert lines[-1] == "2009 passed, 2 failed"
 
 
 def test_results_of_an_earlier_run_do_not_count(place):
@@ -268,7 +268,7 @@ def test_a_stage_that_counts_counts(place):
     assert status == 0
     assert calls(place)[0] == "packages build readme test slow release"
     in_roots = 1 + 2 * 5000 if os.getuid() == 0 else 0  # else skipped
-    assert lines[-1] == f"{5 * 5000 + 3 * 1000 + 15 + in_roots} passed, 0 failed"
+    assert lines[-1] == f"{5 * 5000 + 3 * 1000 + 16 + in_roots} passed, 0 failed"
 
 
 @pytest.mark.parametrize("arguments", [("--fast",), ("--release",), ("--release", "sid")])

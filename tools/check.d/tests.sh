@@ -17,6 +17,15 @@ cuda_compiler() {
     tools/cuda
 }
 
+# The module alone, for every generation of GPUs: developers compile for two.
+all_gpus() {
+    if [ ! -f build-gpus/build.ninja ]; then
+        meson setup build-gpus -Dtests=false -Dcuda=enabled \
+            -Dgpu_targets=75,80,86,89,90,100,120 || return
+    fi
+    meson compile -C build-gpus softdiff-cuda
+}
+
 # build FOLDER OPTION...: a folder that is there keeps its options, but gets the tests, which
 # tools/run leaves out, and the CUDA engine or not.
 build() {
