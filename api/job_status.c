@@ -20,7 +20,7 @@ char *job_status_to_json(const struct job_status *s)
     char *document = s->problem ? problem_to_json(s->problem, NULL) : NULL, *text = NULL;
     json_t *root =
         json_pack("{s:s, s:s, s:b, s:I, s:s, s:s#, s:s, s:i, s:s, s:o, s:i, s:i, s:I, s:I, s:o}",
-                  "id", s->id, "status", job_state_name(s->state), "durable", 0, "created",
+                  "id", s->id, "status", job_state_name(s->state), "durable", s->durable, "created",
                   (json_int_t)s->created_s, "model", r->model, "checkpoint", r->checkpoint,
                   RESPONSE_DIGEST_CHARS, "sampler", r->sampler, "nfe", r->nfe, "determinism",
                   r->determinism, "seed", seed_to_json(r->seed), "n", r->n, "images_done",

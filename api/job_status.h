@@ -14,6 +14,7 @@
 
 #include "api/response.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct problem;
@@ -25,6 +26,7 @@ enum { JOB_ID_BYTES = 33 };
 struct job_status {
     char id[JOB_ID_BYTES];
     enum job_state state;
+    bool durable;                  /* it outlives the daemon */
     int64_t created_s;             /* seconds since 1970 */
     struct samples_response order; /* all but the pixels */
     int images_done, step;         /* a step is an evaluation for one image */

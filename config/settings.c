@@ -58,6 +58,8 @@ static const struct setting table[] = {
      "time that SIGTERM leaves to balancers to notice; the daemon serves on meanwhile"},
     {"drain-timeout", SETTING_DURATION, FIELD(drain_timeout_ms), "25s", 0, 3600000, NULL,
      "time that SIGTERM leaves to accepted requests"},
+    {"state-dir", SETTING_FILE, FIELD(state_dir), "", 0, 0, NULL,
+     "folder for jobs that outlive the daemon; default: they do not"},
     {"trace", SETTING_FILE, FIELD(trace), "", 0, 0, NULL,
      "file for a trace of the last seconds of ticks, in Chrome's format, written at the end"},
     {"log-level", SETTING_CHOICE, FIELD(log_level), "info", 0, 0, "debug|info|warn|error",
@@ -161,9 +163,12 @@ static int load_file(struct settings *s, const char *path, struct error *err)
 
 static int load_environment(struct settings *s, struct error *err)
 {
+    const char *text = getenv("STATE_DIRECTORY"); /* of systemd, which may name several */
     char name[64];
-    const char *text;
     int rc;
+
+    if (text && strlen(text) < sizeof(s->state_dir))
+        snprintf(s->state_dir, sizeof(s->state_dir), "%.*s", (int)strcspn(text, ":"), text);
 
     for (int i = 0; i < N_SETTINGS; i++) {
         env_name(table[i].name, name);

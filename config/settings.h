@@ -6,8 +6,8 @@
  * "512KiB" or bytes. Models are name=path;
  * --model repeats, SOFTDIFF_MODEL separates by commas, the file has {"model": {"name": "path"}}; a
  * list replaces that of a weaker source. Paths of a file are relative to its folder, others to the
- * working one. Unknown variables are ignored (orchestrators invent some
- * with our prefix), unknown flags and keys are errors.
+ * working one. systemd's STATE_DIRECTORY stands for the setting state-dir.
+ * Unknown variables are ignored (orchestrators invent some with our prefix), unknown flags and keys are errors.
  *
  * struct settings is filled once and then read by any thread.
  */
@@ -63,7 +63,8 @@ struct settings {
     int stall_timeout_ms;
     int drain_delay_ms;
     int drain_timeout_ms;
-    char trace[SETTINGS_PATH_BYTES]; /* a file; "": none */
+    char state_dir[SETTINGS_PATH_BYTES]; /* a folder; "": none */
+    char trace[SETTINGS_PATH_BYTES];     /* a file; "": none */
     char log_level[SETTINGS_NAME_BYTES + 1];
 };
 

@@ -1,27 +1,20 @@
+/* The table of batches, and what of it is on the disk. */
 #include "server/batches.h"
 
-#include "api/events.h"
-#include "api/permalink.h"
 #include "api/problem.h"
 #include "config/settings.h"
 #include "engine/base/error.h"
 #include "engine/base/log.h"
-#include "model/digest.h"
-#include "server/admission.h"
+#include "server/batch_parts.h"
 #include "server/daemon.h"
 #include "server/drawing.h"
 #include "server/engine_model.h"
 #include "server/exchange.h"
-#include "server/exchange_stream.h"
 #include "server/models.h"
-#include "server/picture_cache.h"
-#include "server/progress.h"
 #include "server/selection.h"
-#include "server/shared_bytes.h"
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,321 +22,89 @@
 #include <time.h>
 
 enum {
-    PIECE_IMAGES = 16,
-    LOOK_MS = 250,          /* between two looks at what waits, is old or needs a ping */
-    PING_LOOKS = 60,        /* every 15 s */
-    PIECE_MS = 86400 * 1000 /* that a piece may take */
+    LOOK_MS = 250,   /* between two looks at what waits, is old or needs a ping */
+    PING_LOOKS = 60, /* every 15 s */
 };
-
-struct watcher {
-    struct batch *batch;
-    struct watcher *next;
-    struct exchange *exchange;
-};
-
-struct batch {
-    struct batches *all;
-    struct batch *next; /* oldest first */
-    enum job_state state;
-    char id[JOB_ID_BYTES];
-    char key[BATCHES_KEY_BYTES]; /* "": none */
-    char body[DIGEST_TEXT];      /* of the request */
-    int64_t created_s;
-    uint64_t ended_ns;
-    struct samples_response order; /* its strings are the model's while it is held, then: */
-    char names[3][LIMITS_MODEL_BYTES + 1];
-    struct sampling_choice sampling;
-    struct engine_model *model; /* held until it ends; NULL: it has */
-    struct problem problem;
-    int n_done;
-    uint64_t begun_ns;
-    struct piece *piece; /* that is drawn; NULL: none */
-    struct watcher *watchers;
-};
-
-/* Some images of a batch, which may end before the piece does. */
-struct piece {
-    struct batch *batch; /* NULL: it has ended */
-    struct batches *all;
-    struct drawing *drawing;
-    int n;
-    struct {
-        uint8_t key[PERMALINK_KEY_BYTES];
-        uint8_t *png; /* owned until it is shared */
-        size_t size;
-    } images[PIECE_IMAGES];
-};
-
-struct batches {
-    struct daemon *daemon;
-    struct batch *first;
-    int n_waiting, n_ended; /* not ended, and ended */
-    char gone[BATCHES_KEPT_MAX][JOB_ID_BYTES];
-    int n_gone;
-    int looks;
-    bool stopped;
-    uv_timer_t *timer; /* closes by itself */
-};
-
-static void go_on(struct batch *b);
 
 void batch_describe(const struct batch *b, struct job_status *out)
 {
-    int step = b->n_done * b->order.nfe, steps = b->order.n * b->order.nfe;
+    const struct job_record *r = &b->record;
+    int step = r->n_done * r->nfe + batch_piece_steps(b), steps = r->n * r->nfe;
 
-    if (b->piece)
-        step += progress_evaluations(drawing_progress(b->piece->drawing));
     *out = (struct job_status){
         .state = b->state,
-        .created_s = b->created_s,
+        .durable = b->all->store != NULL,
+        .created_s = r->created_s,
         .order = b->order,
-        .images_done = b->n_done,
+        .images_done = r->n_done,
         .step = step,
         .eta_ms = -1,
         .problem = b->problem.status ? &b->problem : NULL,
     };
-    memcpy(out->id, b->id, sizeof(out->id));
+    memcpy(out->id, r->id, sizeof(out->id));
     if (b->state == JOB_IN_PROGRESS && step > 0)
         out->eta_ms = (double)(uv_hrtime() - b->begun_ns) / 1e6 / step * (steps - step);
 }
 
-/* Watching */
-
-static void write_event(struct watcher *w, const char *event, const struct job_status *status)
-{
-    char *json = job_status_to_json(status);
-    char *text = json ? events_of_text(event, status->step, json) : NULL;
-
-    if (text)
-        exchange_stream_write(w->exchange, text, strlen(text));
-    free(text);
-    free(json);
-}
-
-static void tell_progress(struct batch *b)
-{
-    struct job_status status;
-
-    if (!b->watchers)
-        return;
-    batch_describe(b, &status);
-    for (struct watcher *w = b->watchers; w; w = w->next)
-        if (exchange_stream_pending(w->exchange) == 0)
-            write_event(w, "progress", &status);
-}
-
-static void tell_end(struct batch *b)
-{
-    struct job_status status;
-    struct watcher *w, *next;
-
-    batch_describe(b, &status);
-    for (w = b->watchers; w; w = next) {
-        next = w->next;
-        write_event(w, job_state_name(b->state), &status);
-        exchange_stream_end(w->exchange);
-        free(w);
-    }
-    b->watchers = NULL;
-}
-
-static void on_watcher_gone(void *arg)
-{
-    struct watcher *w = arg, **link = &w->batch->watchers;
-
-    while (*link != w)
-        link = &(*link)->next;
-    *link = w->next;
-    free(w);
-}
-
-void batch_watch(struct batch *b, struct exchange *x, const char *last_event_id)
-{
-    static const struct problem no_memory = {.status = 503, .detail = "out of memory"};
-    struct watcher *w = calloc(1, sizeof(*w));
-    struct job_status status;
-
-    if (!w) {
-        exchange_respond_problem(x, &no_memory);
-        return;
-    }
-    exchange_add_header(x, "X-Accel-Buffering", "no");
-    if (!exchange_stream_begin(x, "text/event-stream", on_watcher_gone, w)) {
-        free(w);
-        return;
-    }
-    w->batch = b;
-    w->exchange = x;
-    w->next = b->watchers;
-    b->watchers = w;
-    batch_describe(b, &status);
-    if (b->state >= JOB_COMPLETED)
-        tell_end(b);
-    else if (!last_event_id || strtol(last_event_id, NULL, 10) < status.step)
-        write_event(w, "progress", &status);
-}
-
 /* Ending */
 
-/* The names stay when the model goes. */
-static void keep_names(struct batch *b)
-{
-    const char **names[] = {&b->order.model, &b->order.checkpoint, &b->order.corruption};
-
-    for (int i = 0; i < 3; i++) {
-        snprintf(b->names[i], sizeof(b->names[i]), "%s", *names[i]);
-        *names[i] = b->names[i];
-    }
-}
-
-static void end(struct batch *b, enum job_state state, const struct problem *problem)
+static void finish_end(struct batch *b)
 {
     struct engine_model *model = b->model;
 
-    b->state = state;
-    if (problem)
-        b->problem = *problem;
+    b->state = b->to_come;
     b->ended_ns = uv_hrtime();
-    if (b->piece) {
-        b->piece->batch = NULL;
-        b->piece = NULL;
-    }
     b->all->n_waiting--;
     b->all->n_ended++;
-    log_write(LOG_INFO, "event=job id=%s status=%s model=%s n=%d images=%d ms=%.0f", b->id,
-              job_state_name(state), b->order.model, b->order.n, b->n_done,
+    log_write(LOG_INFO, "event=job id=%s status=%s model=%s n=%d images=%d ms=%.0f", b->record.id,
+              job_state_name(b->state), b->record.model, b->record.n, b->record.n_done,
               b->begun_ns ? (double)(b->ended_ns - b->begun_ns) / 1e6 : 0.0);
     b->model = NULL;
-    models_release(b->all->daemon->models, model);
-    tell_end(b);
+    if (model)
+        models_release(b->all->daemon->models, model);
+    batch_tell_end(b);
 }
 
-int batch_cancel(struct batch *b, struct problem *problem)
+/* What could not be written is in the log, and is done again with the next start. */
+static void on_end_written(void *arg, int rc)
 {
-    struct drawing *drawing = b->piece ? b->piece->drawing : NULL;
-
-    if (b->state == JOB_CANCELLED)
-        return 0;
-    if (b->state >= JOB_COMPLETED)
-        return problem_set(problem, 409, "the job has ended: it is %s", job_state_name(b->state));
-    end(b, JOB_CANCELLED, NULL);
-    if (drawing)
-        drawing_cancel(drawing);
-    return 0;
+    finish_end(arg);
 }
 
-/* Drawing */
-
-static int encode(void *owner, const struct samples_response *images, struct error *err)
+void batch_end(struct batch *b, enum job_state state, const struct problem *problem)
 {
-    struct piece *p = owner;
-    int rc = 0;
+    struct job_record *r = &b->record;
 
-    for (int i = 0; i < images->n && rc == 0; i++) {
-        permalink_key(images, i, p->images[i].key);
-        rc = samples_response_png(images, i, &p->images[i].png, &p->images[i].size, err);
-    }
-    return rc;
-}
-
-static void on_progress(void *owner)
-{
-    struct piece *p = owner;
-
-    if (p->batch)
-        tell_progress(p->batch);
-}
-
-static void done(void *owner, const struct problem *problem)
-{
-    struct piece *p = owner;
-    struct batch *b = p->batch;
-    struct shared_bytes *png;
-
+    if (b->ending)
+        return;
+    b->ending = true;
+    b->to_come = state;
+    batch_drop_piece(b);
     if (problem) {
-        end(b, JOB_FAILED, problem);
+        b->problem = *problem;
+        r->problem_status = problem->status;
+        snprintf(r->problem, sizeof(r->problem), "%s", problem->detail);
+    }
+    r->state = state;
+    r->ended_s = (int64_t)time(NULL);
+    if (!b->all->store || job_store_write(b->all->store, r, on_end_written, b) < 0)
+        finish_end(b);
+}
+
+void batch_write(struct batch *b)
+{
+    if (b->all->store)
+        job_store_write(b->all->store, &b->record, NULL, NULL);
+}
+
+void batch_cancel(struct batch *b, struct exchange *x)
+{
+    if (!batch_wait(b, x, WAITS_FOR_END))
         return;
-    }
-    for (int i = 0; i < p->n; i++) {
-        png = shared_bytes_create(p->images[i].png, p->images[i].size);
-        p->images[i].png = NULL;
-        if (png)
-            picture_cache_put(p->all->daemon->cache, p->images[i].key, png);
-        shared_bytes_release(png);
-    }
-    b->n_done += p->n;
-    b->piece = NULL;
-    go_on(b);
-}
-
-static void release(void *owner)
-{
-    struct piece *p = owner;
-
-    for (int i = 0; i < p->n; i++)
-        free(p->images[i].png);
-    free(p);
-}
-
-static const struct drawing_client client = {.encode = encode,
-                                             .progress = on_progress,
-                                             .done = done,
-                                             .release = release};
-
-/* Half of the places stay for those who wait; where nobody has one there is room for a piece. */
-static bool has_room(const struct batch *b, int n)
-{
-    const struct settings *settings = b->all->daemon->settings;
-    int n_images = b->model->n_images;
-
-    return n_images == 0 || n_images + n <= (settings->slots + settings->max_queue) / 2;
-}
-
-/* The next piece; where there is no room for it now, it is tried again with the next look. */
-static void begin_piece(struct batch *b)
-{
-    int left = b->order.n - b->n_done, most = admission_limits(b->all->daemon->admission)->n_max;
-    struct piece *p = calloc(1, sizeof(*p));
-    struct problem problem = {0};
-    struct drawing_order order = {
-        .request_id = b->id,
-        .model = b->model,
-        .sampling = b->sampling,
-        .seed = b->order.seed + (uint64_t)b->n_done,
-        .timeout_ms = PIECE_MS,
-        .client = &client,
-        .owner = p,
-    };
-
-    if (!p)
-        return;
-    most = most < PIECE_IMAGES ? most : PIECE_IMAGES;
-    p->n = order.n = left < most ? left : most;
-    p->all = b->all;
-    p->batch = b;
-    if (!has_room(b, p->n) ||
-        drawings_begin(b->all->daemon->drawings, &order, &p->drawing, &problem) < 0) {
-        free(p);
-        return;
-    }
-    b->piece = p;
-    if (b->state == JOB_QUEUED) {
-        b->state = JOB_IN_PROGRESS;
-        b->begun_ns = uv_hrtime();
-    }
-}
-
-static void go_on(struct batch *b)
-{
-    static const struct problem ending = {.status = 503,
-                                          .detail = "the daemon is shutting down; ask another one"};
-
-    if (b->n_done == b->order.n)
-        end(b, JOB_COMPLETED, NULL);
-    else if (b->all->stopped)
-        end(b, JOB_FAILED, &ending);
+    if (b->state >= JOB_COMPLETED)
+        batch_tell_end(b);
     else
-        begin_piece(b);
+        batch_end(b, JOB_CANCELLED, NULL);
 }
 
 /* Looking */
@@ -352,7 +113,9 @@ static void forget(struct batches *all, struct batch **link)
 {
     struct batch *b = *link;
 
-    memcpy(all->gone[all->n_gone++ % BATCHES_KEPT_MAX], b->id, JOB_ID_BYTES);
+    memcpy(all->gone[all->n_gone++ % BATCHES_KEPT_MAX], b->record.id, JOB_ID_BYTES);
+    if (all->store)
+        job_store_drop(all->store, b->record.id);
     *link = b->next;
     all->n_ended--;
     free(b);
@@ -376,15 +139,11 @@ static void on_look(uv_timer_t *timer)
 {
     struct batches *all = timer->data;
     bool ping = ++all->looks % PING_LOOKS == 0;
-    struct batch *b, *next;
 
-    for (b = all->first; b; b = next) {
-        next = b->next;
-        for (struct watcher *w = b->watchers; ping && w; w = w->next)
-            if (exchange_stream_pending(w->exchange) == 0)
-                exchange_stream_write(w->exchange, ": ping\n\n", strlen(": ping\n\n"));
-        if (b->state < JOB_COMPLETED && !b->piece)
-            go_on(b);
+    for (struct batch *b = all->first; b; b = b->next) {
+        if (ping)
+            batch_ping(b);
+        batch_go_on(b);
     }
     forget_old(all);
     if (!all->first)
@@ -393,14 +152,18 @@ static void on_look(uv_timer_t *timer)
 
 void batches_stop(struct batches *all)
 {
-    struct batch *b, *next;
-
     all->stopped = true;
-    for (b = all->first; b; b = next) {
-        next = b->next;
-        if (b->state < JOB_COMPLETED && !b->piece)
-            go_on(b);
+    for (struct batch *b = all->first; b; b = b->next) {
+        if (all->store)
+            batch_tell_stop(b);
+        else
+            batch_go_on(b);
     }
+}
+
+bool batches_idle(const struct batches *all)
+{
+    return !all->store || job_store_idle(all->store);
 }
 
 /* Coming and being found */
@@ -418,77 +181,144 @@ static void make_id(char id[JOB_ID_BYTES])
 static struct batch *find_key(const struct batches *all, const char *key)
 {
     for (struct batch *b = all->first; b && key; b = b->next)
-        if (strcmp(b->key, key) == 0)
+        if (strcmp(b->record.key, key) == 0)
             return b;
     return NULL;
 }
 
-static struct batch *create(struct batches *all, const struct selection *chosen)
+/* Puts it into the table. */
+static void enter(struct batches *all, struct batch *b)
+{
+    struct batch **link = &all->first;
+
+    while (*link)
+        link = &(*link)->next;
+    *link = b;
+    all->n_waiting += b->state < JOB_COMPLETED;
+    all->n_ended += b->state >= JOB_COMPLETED;
+    uv_timer_start(all->timer, on_look, LOOK_MS, LOOK_MS);
+}
+
+static void describe_order(struct batch *b)
+{
+    const struct job_record *r = &b->record;
+
+    b->order = (struct samples_response){
+        .model = r->model,
+        .checkpoint = r->checkpoint,
+        .corruption = r->corruption,
+        .sampler = r->sampler,
+        .determinism = r->determinism,
+        .nfe = r->nfe,
+        .seed = r->seed,
+        .n = r->n,
+    };
+}
+
+static struct batch *create(struct batches *all, const struct selection *chosen, const char *key,
+                            const char *body)
 {
     const struct samples_request *wanted = &chosen->request;
+    const struct engine_model *m = chosen->model;
     struct batch *b = calloc(1, sizeof(*b));
-    struct drawing_order order = {
-        .model = chosen->model,
-        .sampling = chosen->sampling,
-        .seed = wanted->has_seed ? wanted->seed : drawing_random_seed(),
-        .n = wanted->n,
-    };
+    struct job_record *r;
 
     if (!b)
         return NULL;
     b->all = all;
-    make_id(b->id);
-    b->created_s = (int64_t)time(NULL);
     b->sampling = chosen->sampling;
     b->model = chosen->model;
     models_hold(b->model);
-    drawings_describe(all->daemon->drawings, &order, &b->order);
-    keep_names(b);
+    r = &b->record;
+    make_id(r->id);
+    snprintf(r->key, sizeof(r->key), "%s", key ? key : "");
+    snprintf(r->body, sizeof(r->body), "%s", body);
+    snprintf(r->model, sizeof(r->model), "%s", m->name);
+    snprintf(r->checkpoint, sizeof(r->checkpoint), "%s", m->digest);
+    snprintf(r->corruption, sizeof(r->corruption), "%s", m->corruption);
+    snprintf(r->sampler, sizeof(r->sampler), "%s", sampler_name(b->sampling.sampler));
+    snprintf(r->determinism, sizeof(r->determinism), "%s", models_determinism(all->daemon->models));
+    r->nfe = b->sampling.nfe;
+    r->n = wanted->n;
+    r->seed = wanted->has_seed ? wanted->seed : drawing_random_seed();
+    r->created_s = (int64_t)time(NULL);
+    describe_order(b);
     return b;
 }
 
-int batches_add(struct batches *all, const struct selection *chosen, const char *key,
-                const char *body, size_t body_size, struct batch **out, struct problem *problem)
+static void on_taken_on(void *arg, int rc)
 {
-    struct batch *b = find_key(all, key), **link = &all->first;
+    static const struct problem problem = {.status = 503,
+                                           .retry_after_s = 1,
+                                           .detail = "the job could not be written to the disk"};
+    struct batch *b = arg, **link = &b->all->first;
+
+    if (rc == 0) {
+        b->stored = true;
+        batch_tell_beginning(b);
+        batch_go_on(b);
+        return;
+    }
+    batch_tell_problem(b, &problem);
+    while (*link != b)
+        link = &(*link)->next;
+    *link = b->next;
+    b->all->n_waiting--;
+    models_release(b->all->daemon->models, b->model);
+    free(b);
+}
+
+/* What is wrong with a new one, but for its selection. */
+static int check_new(const struct batches *all, const char *key, const struct batch *same,
+                     const char *body, struct problem *problem)
+{
+    if (key && strlen(key) >= JOB_RECORD_KEY_BYTES)
+        return problem_set(problem, 422, "an Idempotency-Key has at most %d bytes",
+                           JOB_RECORD_KEY_BYTES - 1);
+    if (same && strcmp(same->record.body, body) != 0)
+        return problem_set(problem, 422, "this Idempotency-Key was used with another body");
+    if (!same && (all->n_waiting >= BATCHES_MAX || all->stopped)) {
+        problem->retry_after_s = 1;
+        return problem_set(problem, 503, "%d jobs wait, which is the most, or the daemon ends",
+                           BATCHES_MAX);
+    }
+    return 0;
+}
+
+void batches_add(struct batches *all, const struct selection *chosen, const char *key,
+                 const char *body, size_t body_size, struct exchange *x)
+{
+    struct batch *b = find_key(all, key);
+    struct problem problem = {0};
     char digest[DIGEST_TEXT];
+    bool found = b != NULL;
 
     digest_of(body, body_size, digest);
-    if (key && strlen(key) >= BATCHES_KEY_BYTES)
-        return problem_set(problem, 422, "an Idempotency-Key has at most %d bytes",
-                           BATCHES_KEY_BYTES - 1);
-    if (b && strcmp(b->body, digest) != 0)
-        return problem_set(problem, 422, "this Idempotency-Key was used with another body");
-    if (b) {
-        *out = b;
-        return 0;
+    if (check_new(all, key, b, digest, &problem) == 0 && !b) {
+        b = create(all, chosen, key, digest);
+        if (!b)
+            problem_set(&problem, 503, "out of memory");
     }
-    problem->retry_after_s = 1;
-    if (all->n_waiting == BATCHES_MAX)
-        return problem_set(problem, 503, "%d jobs wait, which is the most", BATCHES_MAX);
-    b = create(all, chosen);
-    if (!b)
-        return problem_set(problem, 503, "out of memory");
-    problem->retry_after_s = 0;
-    snprintf(b->key, sizeof(b->key), "%s", key ? key : "");
-    memcpy(b->body, digest, sizeof(digest));
-    while (*link)
-        link = &(*link)->next;
-    *link = b;
-    all->n_waiting++;
-    uv_timer_start(all->timer, on_look, LOOK_MS, LOOK_MS);
-    go_on(b);
-    *out = b;
-    return 0;
+    if (problem.status) {
+        exchange_respond_problem(x, &problem);
+        return;
+    }
+    if (!found)
+        enter(all, b);
+    batch_wait(b, x, WAITS_FOR_BEGINNING);
+    if (found && (b->stored || b->state >= JOB_COMPLETED))
+        batch_tell_beginning(b);
+    else if (!found && (!all->store || job_store_write(all->store, &b->record, on_taken_on, b) < 0))
+        on_taken_on(b, all->store ? -ENOMEM : 0);
 }
 
 struct batch *batches_find(struct batches *all, const char *id, struct problem *problem)
 {
     struct batch *b = all->first;
 
-    while (b && strcmp(b->id, id) != 0)
+    while (b && strcmp(b->record.id, id) != 0)
         b = b->next;
-    if (b)
+    if (b && (b->stored || b->state >= JOB_COMPLETED))
         return b;
     for (int i = 0; i < BATCHES_KEPT_MAX && i < all->n_gone; i++)
         if (strcmp(all->gone[i], id) == 0) {
@@ -505,6 +335,86 @@ void batches_count(const struct batches *all, int *waiting, int *ended)
     *ended = all->n_ended;
 }
 
+/* Beginning and end */
+
+/* One that has not ended needs its model, by its digest, and its sampler. */
+static struct engine_model *find_model(const struct batches *all, const struct job_record *r,
+                                       struct sampling_choice *sampling)
+{
+    const struct models *models = all->daemon->models;
+    struct engine_model *m, *found = NULL;
+
+    for (int i = 0; i < models_count(models); i++) {
+        m = models_at(models, i);
+        if (strcmp(m->digest, r->checkpoint) == 0 && (!found || strcmp(m->name, r->model) == 0))
+            found = m;
+    }
+    if (!found || r->nfe > all->daemon->settings->max_nfe ||
+        sampler_parse(r->sampler, &sampling->sampler, NULL) < 0)
+        return NULL;
+    sampling->nfe = r->nfe;
+    return found;
+}
+
+static void resume(struct batch *b)
+{
+    static const struct problem problem =
+        {.status = 500, .detail = "the job's model is not served any more, or not with its nfe"};
+    const char *id = models_determinism(b->all->daemon->models);
+    struct job_record *r = &b->record;
+
+    b->model = find_model(b->all, r, &b->sampling);
+    if (!b->model) {
+        batch_end(b, JOB_FAILED, &problem);
+        return;
+    }
+    models_hold(b->model);
+    if (strcmp(r->determinism, id) != 0) { /* one set of bytes: from the beginning */
+        snprintf(r->determinism, sizeof(r->determinism), "%s", id);
+        r->n_done = 0;
+        batch_write(b);
+    }
+    batch_go_on(b);
+}
+
+static void on_record(void *arg, const struct job_record *record)
+{
+    struct batches *all = arg;
+    struct batch *b = calloc(1, sizeof(*b));
+    int64_t age_s = (int64_t)time(NULL) - record->ended_s;
+
+    if (!b)
+        return; /* it stays on the disk */
+    b->all = all;
+    b->record = *record;
+    b->stored = true;
+    b->state = record->state;
+    b->ending = record->state >= JOB_COMPLETED;
+    if (b->ending && age_s > 0) /* as old as it is */
+        b->ended_ns = uv_hrtime() -
+                      (uint64_t)(age_s < BATCHES_KEPT_MS / 1000 ? age_s : BATCHES_KEPT_MS / 1000) *
+                          1000000000;
+    else
+        b->ended_ns = uv_hrtime();
+    if (record->problem_status)
+        problem_set(&b->problem, record->problem_status, "%s", record->problem);
+    describe_order(b);
+    enter(all, b);
+}
+
+int batches_begin(struct batches *all, struct error *err)
+{
+    int rc;
+
+    if (!all->store)
+        return 0;
+    rc = job_store_read(all->store, on_record, all, err);
+    for (struct batch *b = all->first; b && rc == 0; b = b->next)
+        if (!b->ending)
+            resume(b);
+    return rc;
+}
+
 static void on_timer_closed(uv_handle_t *handle)
 {
     free(handle);
@@ -513,12 +423,19 @@ static void on_timer_closed(uv_handle_t *handle)
 int batches_create(struct daemon *d, struct batches **out, struct error *err)
 {
     struct batches *all = calloc(1, sizeof(*all));
+    int rc = 0;
 
     if (all)
         all->timer = malloc(sizeof(*all->timer));
-    if (!all || !all->timer) {
+    if (!all || !all->timer)
+        rc = error_set(err, -ENOMEM, "out of memory");
+    if (rc == 0 && *d->settings->state_dir)
+        rc = job_store_open(&d->loop, d->settings->state_dir, &all->store, err);
+    if (rc < 0) {
+        if (all)
+            free(all->timer);
         free(all);
-        return error_set(err, -ENOMEM, "out of memory");
+        return rc;
     }
     all->daemon = d;
     uv_timer_init(&d->loop, all->timer);
@@ -537,6 +454,7 @@ void batches_destroy(struct batches *all)
         next = b->next;
         free(b);
     }
+    job_store_close(all->store);
     uv_close((uv_handle_t *)all->timer, on_timer_closed);
     free(all);
 }

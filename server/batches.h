@@ -2,6 +2,11 @@
  *
  *     queued -> in_progress -> completed | failed | cancelled -> forgotten
  *
+ * With a folder for state (server/job_store.h) a batch is on the disk before it is told to be taken on,
+ * and so is its end before it is told: each ends once, whatever happens to the daemon. One that has not
+ * ended goes on with the next start, from the last piece that was written; where its model is no more
+ * it fails. Work may be done twice.
+ *
  * A batch is drawn in pieces through the same queue as everything else, so that single images come
  * between. Images are not kept but drawn again from their settings, by their permalink, and stay in
  * the cache as long as that has room. A batch holds its model until it ends. Those that have ended
@@ -30,32 +35,36 @@ enum {
     BATCHES_MAX = 64,         /* that have not ended */
     BATCHES_KEPT_MAX = 1024,  /* that have; the oldest go first */
     BATCHES_KEPT_MS = 600000, /* at most */
-    BATCHES_KEY_BYTES = 129,  /* of an Idempotency-Key */
 };
 
-/* d: borrowed. 0 or -ENOMEM. */
+/* d: borrowed. 0, -ENOMEM, or what job_store_open() returns. */
 int batches_create(struct daemon *d, struct batches **out, struct error *err);
-void batches_destroy(struct batches *all); /* no drawing may be in progress; NULL is fine */
+void batches_destroy(struct batches *all); /* batches_idle() must hold; NULL is fine */
 
-/* Begins one. key: of the client for this request, or NULL; a batch of the same key and body is found
- * again. 0, or -EINVAL with the problem filled in: 422 where the key has another body, 503. */
-int batches_add(struct batches *all, const struct selection *chosen, const char *key,
-                const char *body, size_t body_size, struct batch **out, struct problem *problem);
+/* The models are there: goes on with what is on the disk. 0 or -EIO. */
+int batches_begin(struct batches *all, struct error *err);
+
+/* Begins one, and answers the exchange when it is taken on, or why not: 422 where the key has another
+ * body, 503. key: of the client for this request, or NULL; a batch of the same key and body is found
+ * again. */
+void batches_add(struct batches *all, const struct selection *chosen, const char *key,
+                 const char *body, size_t body_size, struct exchange *x);
 
 /* NULL, with a 404 or, where there was one, a 410. */
 struct batch *batches_find(struct batches *all, const char *id, struct problem *problem);
 
 void batch_describe(const struct batch *b, struct job_status *out);
 
-/* Frees its lanes. 0, or -EINVAL with a 409: it has ended otherwise. */
-int batch_cancel(struct batch *b, struct problem *problem);
+/* Frees its lanes, and answers the exchange when it has ended: 409 if otherwise. */
+void batch_cancel(struct batch *b, struct exchange *x);
 
 /* Answers with events until the batch ends: progress, and at last the name of its state. Nothing of
  * what a client knows by the step in Last-Event-ID, or NULL, is told again. */
 void batch_watch(struct batch *b, struct exchange *x, const char *last_event_id);
 
-/* The daemon drains: what has not ended ends with its present piece. */
+/* The daemon drains: what has not ended ends with its present piece, or waits for the next start. */
 void batches_stop(struct batches *all);
+bool batches_idle(const struct batches *all); /* all is written */
 
 void batches_count(const struct batches *all, int *waiting, int *ended);
 

@@ -129,7 +129,8 @@ static void on_drain_look(uv_timer_t *timer)
             leave_engine(d);
         return;
     }
-    if (drawings_in_progress(d->drawings) == 0 && models_idle(d->models)) {
+    if (drawings_in_progress(d->drawings) == 0 && models_idle(d->models) &&
+        batches_idle(d->batches)) {
         if (listener_exchanges(d->public) == 0 || elapsed_ms > limit_ms + ANSWER_SENDING_MS)
             finish(d);
         return;
@@ -223,7 +224,8 @@ static void on_wake(uv_async_t *handle)
 
     if (d->phase == DAEMON_LOADING) {
         engine_thread_stats(d->engine, &stats);
-        if (stats.state == ENGINE_READY && models_begin(d->models, &error) == 0) {
+        if (stats.state == ENGINE_READY && models_begin(d->models, &error) == 0 &&
+            batches_begin(d->batches, &error) == 0) {
             d->phase = DAEMON_READY;
             log_write(LOG_INFO, "event=ready device=%s models=%d slots=%d ms=%llu",
                       LOG_TEXT(engine_thread_device(d->engine)), stats.n_models, stats.slots,

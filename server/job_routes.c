@@ -50,26 +50,15 @@ void job_routes_add(struct daemon *d, struct exchange *x)
 {
     struct problem problem = {0};
     struct selection chosen = {.model = NULL};
-    struct job_status status;
-    struct batch *b;
     const char *body;
-    char text[64];
     size_t size;
 
     body = exchange_body(x, &size);
     if (selection_read(d->models, REQUEST_JOB, admission_limits(d->admission), body, size, &chosen,
-                       &problem) < 0 ||
-        batches_add(d->batches, &chosen, exchange_header(x, "Idempotency-Key"), body, size, &b,
-                    &problem) < 0) {
+                       &problem) < 0)
         exchange_respond_problem(x, &problem);
-        return;
-    }
-    batch_describe(b, &status);
-    snprintf(text, sizeof(text), "%s%s", before, status.id);
-    exchange_add_header(x, "Location", text);
-    snprintf(text, sizeof(text), "%d", admission_retry_after_s(d->admission));
-    exchange_add_header(x, "Retry-After", text);
-    answer(x, 202, b);
+    else
+        batches_add(d->batches, &chosen, exchange_header(x, "Idempotency-Key"), body, size, x);
 }
 
 void job_routes_get(struct daemon *d, struct exchange *x)
@@ -83,14 +72,9 @@ void job_routes_get(struct daemon *d, struct exchange *x)
 void job_routes_cancel(struct daemon *d, struct exchange *x)
 {
     struct batch *b = find(d, x);
-    struct problem problem = {0};
 
-    if (!b)
-        return;
-    if (batch_cancel(b, &problem) < 0)
-        exchange_respond_problem(x, &problem);
-    else
-        answer(x, 200, b);
+    if (b)
+        batch_cancel(b, x);
 }
 
 void job_routes_watch(struct daemon *d, struct exchange *x)

@@ -152,15 +152,15 @@ def test_methods(daemon):
 def test_one_drawing_for_many(start):
     """16 clients want the same image at once: it is drawn once, and cancelled for none of them."""
     daemon = start("--slots", "2", "--max-nfe", "10000", "--response-cache", "0")
-    address = "/v1/models/faces/samples/5.png?nfe=2000"
+    address = "/v1/models/faces/samples/5.png?nfe=1000"
     with concurrent.futures.ThreadPoolExecutor(17) as pool:
-        held = pool.submit(daemon.get, LONG)
+        held = pool.submit(daemon.get, "/v1/models/faces/samples/1.png?nfe=2000")
         daemon.wait_for_queue(lambda q: q["slots_busy"] == 1, "a slow daemon")
         answers = [pool.submit(daemon.get, address) for _ in range(16)]
         contents = {future.result().content for future in answers}
         held.result()
     assert len(contents) == 1
-    assert contents == {daemon.png(seed=5, nfe=2000)}
+    assert contents == {daemon.png(seed=5, nfe=1000)}
     assert metric(daemon, "softdiff_response_cache_hits_total") == 0
     misses = metric(daemon, "softdiff_response_cache_misses_total")
     assert misses + metric(daemon, "softdiff_response_cache_merged_total") == 17

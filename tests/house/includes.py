@@ -61,6 +61,7 @@ LIBRARIES = {
     "jpeglib.h": ("api/pictures",),
     "jerror.h": ("api/pictures",),
     "lcms2.h": ("api/pictures",),
+    "sqlite3.h": ("server",),
     "uv.h": ("server",),
     "microhttpd.h": ("server",),
 }

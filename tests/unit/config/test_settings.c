@@ -103,6 +103,14 @@ static void test_precedence(void **state)
     assert_int_equal(load("--model flag=/x", &s, NULL), 0);
     assert_int_equal(s.n_models, 1);
     assert_string_equal(s.models[0].name, "flag");
+    setenv("STATE_DIRECTORY", "/var/lib/a:/var/lib/b", 1);
+    assert_int_equal(load("", &s, NULL), 0);
+    assert_string_equal(s.state_dir, "/var/lib/a");
+    setenv("SOFTDIFF_STATE_DIR", "/c", 1);
+    assert_int_equal(load("", &s, NULL), 0);
+    assert_string_equal(s.state_dir, "/c");
+    unsetenv("STATE_DIRECTORY");
+    unsetenv("SOFTDIFF_STATE_DIR");
     unsetenv("SOFTDIFF_MAX_QUEUE");
     unsetenv("SOFTDIFF_MAX_NFE");
     unsetenv("SOFTDIFF_MODEL");

@@ -1,0 +1,175 @@
+/* How batches are drawn: piece by piece. */
+#include "server/batch_parts.h"
+
+#include "api/permalink.h"
+#include "config/settings.h"
+#include "engine/base/error.h"
+#include "server/admission.h"
+#include "server/daemon.h"
+#include "server/drawing.h"
+#include "server/engine_model.h"
+#include "server/picture_cache.h"
+#include "server/progress.h"
+#include "server/shared_bytes.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    PIECE_IMAGES = 16,
+    PIECE_MS = 86400 * 1000, /* that a piece may take */
+};
+
+/* Some images of a batch, which may end before the piece does. */
+struct piece {
+    struct batch *batch; /* NULL: it has ended */
+    struct batches *all;
+    struct drawing *drawing;
+    int n;
+    struct {
+        uint8_t key[PERMALINK_KEY_BYTES];
+        uint8_t *png; /* owned until it is shared */
+        size_t size;
+    } images[PIECE_IMAGES];
+};
+
+static int encode(void *owner, const struct samples_response *images, struct error *err)
+{
+    struct piece *p = owner;
+    int rc = 0;
+
+    for (int i = 0; i < images->n && rc == 0; i++) {
+        permalink_key(images, i, p->images[i].key);
+        rc = samples_response_png(images, i, &p->images[i].png, &p->images[i].size, err);
+    }
+    return rc;
+}
+
+static void on_progress(void *owner)
+{
+    struct piece *p = owner;
+
+    if (p->batch)
+        batch_tell_progress(p->batch);
+}
+
+static void keep(struct piece *p)
+{
+    struct shared_bytes *png;
+
+    for (int i = 0; i < p->n; i++) {
+        png = shared_bytes_create(p->images[i].png, p->images[i].size);
+        p->images[i].png = NULL;
+        if (png)
+            picture_cache_put(p->all->daemon->cache, p->images[i].key, png);
+        shared_bytes_release(png);
+    }
+}
+
+static void done(void *owner, const struct problem *problem)
+{
+    struct piece *p = owner;
+    struct batch *b = p->batch;
+
+    b->piece = NULL;
+    if (problem && b->all->stopped && b->all->store)
+        return; /* it goes on with the next start */
+    if (problem) {
+        batch_end(b, JOB_FAILED, problem);
+        return;
+    }
+    keep(p);
+    b->record.n_done += p->n;
+    if (b->record.n_done < b->record.n)
+        batch_write(b);
+    batch_go_on(b);
+}
+
+static void release(void *owner)
+{
+    struct piece *p = owner;
+
+    for (int i = 0; i < p->n; i++)
+        free(p->images[i].png);
+    free(p);
+}
+
+static const struct drawing_client client = {.encode = encode,
+                                             .progress = on_progress,
+                                             .done = done,
+                                             .release = release};
+
+/* Half of the places stay for those who wait; where nobody has one there is room for a piece. */
+static bool has_room(const struct batch *b, int n)
+{
+    const struct settings *settings = b->all->daemon->settings;
+    int n_images = b->model->n_images;
+
+    return n_images == 0 || n_images + n <= (settings->slots + settings->max_queue) / 2;
+}
+
+/* Where there is no room for it now, it is tried again with the next look. */
+static void begin_piece(struct batch *b)
+{
+    int left = b->record.n - b->record.n_done;
+    int most = admission_limits(b->all->daemon->admission)->n_max;
+    struct piece *p = calloc(1, sizeof(*p));
+    struct problem problem = {0};
+    struct drawing_order order = {
+        .request_id = b->record.id,
+        .model = b->model,
+        .sampling = b->sampling,
+        .seed = b->record.seed + (uint64_t)b->record.n_done,
+        .timeout_ms = PIECE_MS,
+        .client = &client,
+        .owner = p,
+    };
+
+    if (!p)
+        return;
+    most = most < PIECE_IMAGES ? most : PIECE_IMAGES;
+    p->n = order.n = left < most ? left : most;
+    p->all = b->all;
+    p->batch = b;
+    if (!has_room(b, p->n) ||
+        drawings_begin(b->all->daemon->drawings, &order, &p->drawing, &problem) < 0) {
+        free(p);
+        return;
+    }
+    b->piece = p;
+    if (b->state == JOB_QUEUED) {
+        b->state = JOB_IN_PROGRESS;
+        b->begun_ns = uv_hrtime();
+    }
+}
+
+void batch_go_on(struct batch *b)
+{
+    static const struct problem ending = {.status = 503,
+                                          .detail = "the daemon is shutting down; ask another one"};
+
+    if (b->piece || b->ending || !b->stored)
+        return;
+    if (b->record.n_done >= b->record.n)
+        batch_end(b, JOB_COMPLETED, NULL);
+    else if (b->all->stopped && !b->all->store)
+        batch_end(b, JOB_FAILED, &ending);
+    else if (!b->all->stopped)
+        begin_piece(b);
+}
+
+int batch_piece_steps(const struct batch *b)
+{
+    return b->piece ? progress_evaluations(drawing_progress(b->piece->drawing)) : 0;
+}
+
+void batch_drop_piece(struct batch *b)
+{
+    struct piece *p = b->piece;
+
+    if (!p)
+        return;
+    p->batch = NULL;
+    b->piece = NULL;
+    drawing_cancel(p->drawing);
+}

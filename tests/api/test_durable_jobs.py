@@ -1,0 +1,180 @@
+"""Jobs on disk: what was taken on is done once, whatever happens to the daemon."""
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import time
+
+import pytest
+import requests
+from softdiffd import wait_until
+from test_jobs import begin, cancel, image, look, wait_for, watch
+
+FLAGS = ("--slots", "2", "--max-nfe", "10000")
+
+
+@pytest.fixture
+def state(tmp_path):
+    path = tmp_path / "state"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def run(start, state):
+    def start_with_state(*flags, **options):
+        return start(*FLAGS, "--state-dir", state, *flags, **options)
+
+    return start_with_state
+
+
+def kill(daemon):
+    daemon.signal(signal.SIGKILL)
+    daemon.process.wait(60)
+
+
+def rows(state):
+    with sqlite3.connect(f"file:{state}/jobs.sqlite?mode=ro", uri=True) as db:
+        return dict(db.execute("SELECT id, state FROM jobs"))
+
+
+@pytest.mark.sanitizers
+def test_a_restart(run):
+    """SIGTERM in the middle: the job goes on, and its images are those of one that was not stopped."""
+    daemon = run("--drain-timeout", "60s")
+    want = daemon.pngs(seed=3, n=40, nfe=200)
+    done = begin(daemon, {"seed": 5, "n": 2, "nfe": 3})
+    assert done["durable"] is True
+    wait_for(daemon, done, "completed")
+    gone = begin(daemon, {"seed": 6, "n": 1000, "nfe": 3000})
+    assert cancel(daemon, gone).json()["status"] == "cancelled"
+    job = begin(daemon, {"seed": 3, "n": 40, "nfe": 200})
+    wait_until(lambda: look(daemon, job)["images_done"] > 0, "a piece")
+    daemon.stop()
+    daemon = run()
+    assert look(daemon, done)["status"] == "completed"
+    assert look(daemon, gone)["status"] == "cancelled"
+    assert watch(daemon, job)[-1][0] == "completed"
+    ended = look(daemon, job)
+    assert ended["images_done"] == 40 and ended["created"] == job["created"]
+    assert [image(daemon, job, i).content for i in range(40)] == want
+    assert image(daemon, done, 1).content == daemon.png(seed=6, nfe=3)
+
+
+@pytest.mark.sanitizers
+def test_kill(run, state):
+    """kill -9 as soon as a job is taken on, and at random moments later: none is lost, none ends twice."""
+    chance = random.Random(1)
+    jobs, ends = {}, {}
+    for _ in range(8):
+        daemon = run()
+        for id in jobs:
+            status = look(daemon, {"id": id})["status"]
+            assert id not in ends or ends[id] == status, "an end that was told has changed"
+        for _ in range(3):
+            job = begin(daemon, {"seed": len(jobs), "n": chance.randint(1, 40), "nfe": 30})
+            jobs[job["id"]] = job
+        victim = chance.choice(list(jobs))
+        answer = cancel(daemon, {"id": victim})
+        assert answer.status_code in (200, 409)
+        time.sleep(chance.random() * 0.3)
+        for id in jobs:
+            status = look(daemon, {"id": id})["status"]
+            if status in ("completed", "cancelled", "failed"):
+                assert ends.setdefault(id, status) == status
+        kill(daemon)
+    daemon = run()
+    for id, job in jobs.items():
+        ended = wait_for(daemon, job, "completed", "cancelled")
+        assert ends.get(id, ended["status"]) == ended["status"]
+        if ended["status"] == "completed":
+            last = job["n"] - 1
+            assert image(daemon, job, last).content == daemon.png(seed=job["seed"] + last, nfe=30)
+    daemon.stop()
+    assert set(rows(state)) == set(jobs) and set(rows(state).values()) <= {2, 4}
+
+
+@pytest.mark.sanitizers
+def test_keys_are_kept(run):
+    daemon = run()
+    job = begin(daemon, {"n": 1, "nfe": 2}, Idempotency_Key="k")
+    kill(daemon)
+    daemon = run()
+    assert begin(daemon, {"n": 1, "nfe": 2}, Idempotency_Key="k")["id"] == job["id"]
+    answer = daemon.post({"n": 2, "nfe": 2}, path="/v1/jobs", Idempotency_Key="k")
+    assert answer.status_code == 422
+
+
+@pytest.mark.sanitizers
+def test_a_model_that_is_gone(start, state):
+    daemon = start(*FLAGS, "--state-dir", state, models=("faces", "blurred"))
+    job = begin(daemon, {"n": 1000, "nfe": 2000, "model": "blurred"})
+    kill(daemon)
+    daemon = start(*FLAGS, "--state-dir", state, models=("faces",))
+    ended = wait_for(daemon, job, "failed")
+    assert "not served" in ended["error"]["detail"]
+    daemon.stop()
+    daemon = start(*FLAGS, "--state-dir", state, models=("faces", "blurred"))
+    assert look(daemon, job)["status"] == "failed"
+
+
+@pytest.mark.sanitizers
+def test_other_arithmetic_begins_anew(run):
+    """One set of bytes: a job that was half drawn by another device is drawn whole by this one."""
+    daemon = run("--precision", "fp32")
+    job = begin(daemon, {"seed": 1, "n": 60, "nfe": 100})
+    wait_until(lambda: look(daemon, job)["images_done"] > 0, "a piece")
+    kill(daemon)
+    daemon = run("--precision", "bf16")
+    ended = wait_for(daemon, job, "completed")
+    assert ended["determinism"] != job["determinism"]
+    assert [image(daemon, job, i).content for i in (0, 59)] == [
+        daemon.png(seed=1, nfe=100), daemon.png(seed=60, nfe=100)
+    ]  # fmt: skip
+
+
+def test_folders_that_cannot_be(run, start, state, tmp_path):
+    """Another daemon's, one that is not there, and one with something else in it: said at the start."""
+    first = run()
+
+    def refused(folder):
+        command = [*first.process.args[:1], "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0",
+                   "--model", first.process.args[first.process.args.index("--model") + 1],
+                   "--state-dir", folder]  # fmt: skip
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 1
+        return done.stderr
+
+    assert "another daemon uses" in refused(state)
+    assert "could not open" in refused(tmp_path / "nothing")
+    (tmp_path / "jobs.sqlite").write_bytes(b"not a database" * 1000)
+    assert "not a database" in refused(tmp_path)
+    begin(first, {"n": 1, "nfe": 1})
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="mounts a small disk")
+def test_a_full_disk(start, tmp_path):
+    """What cannot be written is not taken on; what can be again is."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "none", disk])
+    if mounted.returncode != 0:
+        pytest.skip("may not mount")
+    try:
+        daemon = start(*FLAGS, "--state-dir", disk)
+        (disk / "filler").write_bytes(bytes(disk_room(disk)))
+        statuses = [daemon.post({"n": 1, "nfe": 1}, path="/v1/jobs").status_code for _ in range(40)]
+        assert 503 in statuses and set(statuses) <= {202, 503}
+        assert daemon.post({"n": 1, "nfe": 1}).status_code == 200
+        (disk / "filler").unlink()
+        wait_for(daemon, begin(daemon, {"n": 1, "nfe": 1}), "completed")
+        assert requests.get(daemon.admin + "/livez").status_code == 200
+        daemon.stop()
+    finally:
+        subprocess.run(["umount", "-l", disk])
+
+
+def disk_room(path):
+    stat = os.statvfs(path)
+    return max(0, stat.f_bavail * stat.f_bsize - 8192)
