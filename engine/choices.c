@@ -12,11 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum {
-    FILE_BYTES_MAX = 1 << 20,
-    LINE_BYTES_MAX = 512,
-    PATH_BYTES = 4096
-};
+enum { FILE_BYTES_MAX = 1 << 20, LINE_BYTES_MAX = 512, PATH_BYTES = 4096 };
 
 static const char header[] = "softdiff choices 1";
 
