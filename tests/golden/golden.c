@@ -29,10 +29,11 @@ const struct architecture golden_net_a = {
 
 int golden_places(struct place places[3])
 {
-    static const struct place all[3] = {
-        {"reference", PRECISION_FP32, NULL},
-        {"cpu", PRECISION_FP32, NULL},
-        {"cpu", PRECISION_BF16, NULL},
+    const char *given = getenv("TEST_DEVICE");
+    const struct place all[3] = {
+        {given ? given : "reference", PRECISION_FP32, NULL},
+        {given ? given : "cpu", given ? PRECISION_FP16 : PRECISION_FP32, NULL},
+        {given ? given : "cpu", PRECISION_BF16, NULL},
     };
     int n = 0;
 
@@ -60,11 +61,22 @@ void golden_close(struct place *places, int n)
         device_close(places[i].opened);
 }
 
+bool golden_is_half(const struct place *place)
+{
+    return place->precision != PRECISION_FP32;
+}
+
+double golden_allowed(const struct place *place, double in_bfloat16)
+{
+    return place->precision == PRECISION_FP16 ? in_bfloat16 / 4 : in_bfloat16;
+}
+
 const char *golden_place_name(const struct place *place)
 {
-    if (strcmp(place->device, "reference") == 0)
-        return "reference";
-    return place->precision == PRECISION_BF16 ? "cpu bf16" : "cpu fp32";
+    static char name[64];
+
+    snprintf(name, sizeof(name), "%s %s", place->device, precision_name(place->precision));
+    return name;
 }
 
 struct safetensors *golden_open(const char *name)

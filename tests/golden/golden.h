@@ -8,6 +8,7 @@
 #include "engine/device.h"
 #include "model/architecture.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct parameters;
@@ -25,11 +26,15 @@ struct place {
     struct device *opened;
 };
 
-/* reference, cpu in fp32, and cpu in bf16 where this machine computes it. Up to 3; returns how
- * many. Opened with one thread. */
+/* reference, cpu in fp32, and cpu in bf16 where this machine computes it; or all precisions of the device
+ * that TEST_DEVICE names. Up to 3; returns how many. Opened with one thread. */
 int golden_places(struct place places[3]);
 void golden_close(struct place *places, int n);
-const char *golden_place_name(const struct place *place);
+/* Whether activations are in a type of 16 bits there; and what is then allowed where bfloat16 is allowed
+ * so much: float16 has three more bits, of which two count, since some of the arithmetic is the same. */
+bool golden_is_half(const struct place *place);
+double golden_allowed(const struct place *place, double in_bfloat16);
+const char *golden_place_name(const struct place *place); /* until the next call */
 
 struct safetensors *golden_open(const char *name); /* "net_a.io" */
 

@@ -107,7 +107,7 @@ static void check_modules(const struct safetensors *io, const struct place *plac
                           const struct program *p, struct planned *plan, const int *modules,
                           int last_module)
 {
-    const double tolerance = place->precision == PRECISION_BF16 ? 2e-2 : 1e-4;
+    const double tolerance = golden_is_half(place) ? 2e-2 : 1e-4;
     float *statistics = golden_read_raw(io, "module_stats");
 
     for (int i = 0; i <= last_module; i++) {
@@ -170,7 +170,7 @@ static void run(const struct place *place, const struct safetensors *io)
     actual = golden_output(plan, phi, 1, n);
     print_message("# %s: phi off by %.2g relative, %.2g from float64\n", golden_place_name(place),
                   golden_relative_l2(actual, expected, n), golden_relative_l2(actual, exact, n));
-    if (place->precision == PRECISION_BF16) {
+    if (golden_is_half(place)) {
         assert_true(golden_relative_l2(actual, expected, n) <= 2e-2);
     } else {
         golden_close_to("phi", place, actual, expected, n, 5e-5);

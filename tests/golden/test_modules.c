@@ -164,7 +164,7 @@ static void write_input(struct planned *plan, int value, int n, const struct saf
     free(values);
 }
 
-/* Compares one value with "<module>.<leaf>": absolutely in float32, by relative L2 in bfloat16. */
+/* Compares one value with "<module>.<leaf>": absolutely in float32, by relative L2 in types of 16 bits. */
 static void compare(struct planned *plan, int value, int n, const struct safetensors *file,
                     const struct place *place, const char *module, const char *leaf,
                     double tolerance, double relative)
@@ -176,14 +176,15 @@ static void compare(struct planned *plan, int value, int n, const struct safeten
         strncmp(leaf, "grad.", 5) == 0 ? golden_read_raw(file, name) : golden_read(file, name);
     float *actual = golden_output(plan, value, n, count / (size_t)n);
 
-    if (place->precision != PRECISION_BF16) {
+    if (!golden_is_half(place)) {
         golden_close_to(name, place, actual, expected, count, tolerance);
     } else if (golden_largest(expected, count) > 1e-4) { /* not the zero gradient of NIN_1.b */
         double distance = golden_relative_l2(actual, expected, count);
+        double allowed = golden_allowed(place, relative);
 
-        if (!(distance <= relative))
+        if (!(distance <= allowed))
             fail_msg("%s on %s: off by %.3g relative, allowed %.3g", name, golden_place_name(place),
-                     distance, relative);
+                     distance, allowed);
     }
     free(expected);
     free(actual);
@@ -200,8 +201,8 @@ static void run_case(const struct module_case *c, const struct safetensors *file
     int n, x, second = -1, mask = -1, y, cotangent, n_wrt = 0, wrt[16], gradients[16], outputs[17];
     bool smallvar = strcmp(c->name, "gn_smallvar") == 0;
 
-    if (smallvar && place->precision == PRECISION_BF16)
-        return; /* its input, 10 +- 0.001, does not exist in bfloat16 */
+    if (smallvar && golden_is_half(place))
+        return; /* its input, 10 +- 0.001, does not exist in a type of 16 bits */
     assert_int_equal(program_create(&p, &err), 0);
     l.p = p;
     snprintf(l.prefix, sizeof(l.prefix), "%s.param.", c->name);
@@ -363,11 +364,11 @@ static void run_fir(const struct fir_case *c, const struct safetensors *file,
     }
     golden_run(plan, n);
     actual = golden_output(plan, output, n, count / (size_t)n);
-    if (place->precision == PRECISION_BF16)
-        assert_true(golden_relative_l2(actual, y, count) <= 5e-3);
+    if (golden_is_half(place))
+        assert_true(golden_relative_l2(actual, y, count) <= golden_allowed(place, 5e-3));
     else
         golden_close_to(c->y, place, actual, y, count, 1e-5);
-    if (c->cot && place->precision != PRECISION_BF16) {
+    if (c->cot && !golden_is_half(place)) {
         float *grad = golden_read(file, c->grad);
         size_t n_grad = golden_count(file, c->grad);
         float *actual_grad = golden_output(plan, outputs[1], n, n_grad / (size_t)n);

@@ -111,7 +111,7 @@ static void check_gradients(const struct rig *rig, struct planned *plan, const s
                 continue;
             }
             actual = golden_output(plan, rig->gradients[i], 1, n);
-            if (place->precision != PRECISION_BF16)
+            if (!golden_is_half(place))
                 golden_close_to(name, place, actual, expected, n,
                                 fmax(5e-4 * golden_largest(expected, n), 1e-4 * largest));
             for (size_t j = 0; j < n; j++) {
@@ -124,14 +124,14 @@ static void check_gradients(const struct rig *rig, struct planned *plan, const s
     }
     print_message("# %s: gradients off by %.2g relative\n", golden_place_name(place),
                   sqrt(error / norm));
-    assert_true(sqrt(error / norm) <= (place->precision == PRECISION_BF16 ? 4e-2 : 1e-4));
+    assert_true(sqrt(error / norm) <= (golden_is_half(place) ? golden_allowed(place, 4e-2) : 1e-4));
     {
         size_t n = golden_count(io, "x");
         float *expected = golden_read(io, "grad.x");
         float *actual = golden_output(plan, rig->gradients[0], batch, n / (size_t)batch);
 
-        if (place->precision == PRECISION_BF16)
-            assert_true(golden_relative_l2(actual, expected, n) <= 4e-2);
+        if (golden_is_half(place))
+            assert_true(golden_relative_l2(actual, expected, n) <= golden_allowed(place, 4e-2));
         else
             golden_close_to("grad.x", place, actual, expected, n,
                             5e-4 * golden_largest(expected, n));
@@ -146,8 +146,8 @@ static void check_phi(const struct place *place, const float *actual, const floa
     double distance = golden_relative_l2(actual, expected, n);
 
     print_message("# %s: phi off by %.2g relative\n", golden_place_name(place), distance);
-    if (place->precision == PRECISION_BF16)
-        assert_true(distance <= 2e-2);
+    if (golden_is_half(place))
+        assert_true(distance <= golden_allowed(place, 2e-2));
     else
         golden_close_to("phi", place, actual, expected, n, tolerance);
 }
@@ -219,7 +219,7 @@ static void check_network(const char *name, const struct architecture *a, int si
         golden_run(plan, batch);
         actual = golden_output(plan, rig.phi, batch, n / 3);
         check_phi(&places[i], actual, phi, n, 1e-4);
-        if (places[i].precision != PRECISION_BF16)
+        if (!golden_is_half(&places[i]))
             check_derived(&places[i], io, weights, a, actual, time_cond, cotangent, n, batch);
         check_gradients(&rig, plan, &places[i], io, batch);
         planned_destroy(plan);
@@ -282,8 +282,9 @@ static void test_net_a_modules(void **state)
             actual = golden_output(plan, rig.modules[j], batch, n / 3);
             for (size_t k = 0; j == rig.last_module - 1 && k < n; k++)
                 expected[k] /= 1 + expf(-expected[k]);
-            if (places[i].precision == PRECISION_BF16)
-                assert_true(golden_relative_l2(actual, expected, n) <= 2e-2);
+            if (golden_is_half(&places[i]))
+                assert_true(golden_relative_l2(actual, expected, n) <=
+                            golden_allowed(&places[i], 2e-2));
             else
                 golden_close_to(name, &places[i], actual, expected, n, 1e-4);
             compared++;

@@ -131,8 +131,9 @@ static void compare(const struct place *place, const struct safetensors *file, c
         return;
     }
     expected = golden_read(file, name);
-    if (place->precision == PRECISION_BF16)
-        assert_true(golden_relative_l2(actual, expected, BATCH * PIXELS) <= 2e-2);
+    if (golden_is_half(place))
+        assert_true(golden_relative_l2(actual, expected, BATCH * PIXELS) <=
+                    golden_allowed(place, 2e-2));
     else
         golden_close_to(name, place, actual, expected, BATCH * PIXELS, 2e-4);
     free(expected);
