@@ -34,8 +34,8 @@ STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s CMD ["/usr/bin/softdiffd", "--healthcheck"]
 ENTRYPOINT ["/usr/bin/softdiffd"]
 
-# The same programs on a base with CUDA. They have no CUDA engine yet and compute on the CPU: today
-# this target gives the base and the settings of the container runtime that the engine will need.
+# The same programs on a base with CUDA. The module of the CUDA engine is not in this image yet, so that
+# they compute on the CPU: this target gives the base and the settings of the container runtime.
 FROM ${CUDA_BASE} AS cuda
 COPY tools/packages tools/packages-run.txt /tmp/tools/
 RUN /tmp/tools/packages --yes run && rm -rf /tmp/tools /var/lib/apt/lists/*
