@@ -39,6 +39,9 @@ build() {
     meson compile -C "$folder"
 }
 
+# cuDNN opens its parts from where it lies itself, which the sanitizers' dlopen() does not know.
+export LD_LIBRARY_PATH=$PWD/.cuda/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+
 # meson_tests FOLDER OPTION...
 meson_tests() {
     local folder=$1 rc=0 patience=2 file="$1/meson-logs/check${slow:+-slow}.junit.xml"

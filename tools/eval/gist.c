@@ -47,7 +47,7 @@ static void field_edges(int side, const double *image, int dy, int dx, double *o
 
     memset(out, 0, GIST_FIELDS * sizeof(*out));
     for (int y = 0; y + dy < side; y++) {
-        for (int x = dx < 0 ? 1 : 0; x + dx < side; x++) {
+        for (int x = dx < 0 ? 1 : 0; x < side && x + dx < side; x++) {
             int field = field_of(side, y, x);
 
             out[field] += fabs(image[(y + dy) * side + x + dx] - image[y * side + x]);
