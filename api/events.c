@@ -76,11 +76,11 @@ void events_add_preview(const struct samples_response *r, int i, int nfe_done, c
                  json_pack("{s:i, s:o, s:i, s:o, s:o}", "image", i, "seed",
                            seed_to_json(r->seed + (uint64_t)i), "nfe_done", nfe_done, "png",
                            picture_to_json(r, predicted), "x", picture_to_json(r, x)));
-    size_t used = *text ? strlen(*text) : 0;
-    char *grown = event ? realloc(*text, used + strlen(event) + 1) : NULL;
+    size_t used = *text ? strlen(*text) : 0, size = event ? strlen(event) + 1 : 0;
+    char *grown = event ? realloc(*text, used + size) : NULL;
 
     if (grown) {
-        strcpy(grown + used, event);
+        memcpy(grown + used, event, size);
         *text = grown;
     }
     free(event);

@@ -70,7 +70,7 @@ static int hex_digit(char c)
 int exif_orientation_of_hex(const char *text, size_t n)
 {
     static const char name[] = "Exif\0"; /* as before the data of a JPEG, with two NULs */
-    uint8_t exif[HEX_BYTES_MAX];
+    uint8_t exif[HEX_BYTES_MAX] = {0};
     size_t used = 0, begin = 0;
     int n_lines = 0, high = -1, digit;
 

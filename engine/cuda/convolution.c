@@ -85,7 +85,8 @@ static int grad_weight_run(const struct kernel *kernel, int stage, int part,
 {
     const struct convolution *c = (const struct convolution *)kernel;
     const struct product *p = &c->product;
-    char *scratch = scratch_of(args), *weight = scratch + c->weight_offset;
+    char *scratch = scratch_of(args);
+    void *weight = scratch + c->weight_offset, *sums = scratch + c->bias_offset;
     cudaError_t status;
 
     if (c->plan) {
@@ -97,11 +98,10 @@ static int grad_weight_run(const struct kernel *kernel, int stage, int part,
         status = launch_weight_unpack(&c->layout, weight, p->x_type, args->out[0], args->queue);
     } else {
         status = launch_direct_grad_weight(p, &c->layout, args->in[0], args->in[1], args->out[0],
-                                           (float *)weight, args->queue);
+                                           weight, args->queue);
     }
     if (status == cudaSuccess && p->bias)
-        status = launch_bias_grad(p, args->in[1], args->out[1], (float *)(scratch + c->bias_offset),
-                                  args->queue);
+        status = launch_bias_grad(p, args->in[1], args->out[1], sums, args->queue);
     return cuda_check_launch(status, c->kind, err);
 }
 

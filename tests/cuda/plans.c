@@ -47,7 +47,7 @@ static bool is_new(struct coverage *c, const char *key)
     }
     if (c->n_products == KEYS_MAX)
         return false;
-    strcpy(c->keys[c->n_products++], key);
+    snprintf(c->keys[c->n_products++], sizeof(c->keys[0]), "%s", key);
     return true;
 }
 

@@ -84,6 +84,8 @@ static float product_at(const float *in, int i)
 
 static float expected(enum word word, const float *in, int t)
 {
+    int place;
+
     switch (word) {
     case WORD_SHUFFLE:
         return in[t / 32 * 32 + 7];
@@ -109,7 +111,8 @@ static float expected(enum word word, const float *in, int t)
     case WORD_PIPELINE_ZEROS:
         return t % 4 == 3 ? 0 : in[t];
     case WORD_PLACES:
-        return (float)(t / 64 * 1000 + t / 32 % 2 * 100 + t % 32);
+        place = t / 64 * 1000 + t / 32 % 2 * 100 + t % 32;
+        return (float)place;
     default:
         return 0;
     }

@@ -113,7 +113,7 @@ static void row_add(struct row *rows, int *n_rows, const struct kernel_spec *spe
     while (i < *n_rows && strcmp(rows[i].key, key) != 0)
         i++;
     if (i == *n_rows)
-        strcpy(rows[(*n_rows)++].key, key);
+        snprintf(rows[(*n_rows)++].key, sizeof(rows->key), "%s", key);
     cost_add(&rows[i].cost, cost);
 }
 

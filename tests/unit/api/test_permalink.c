@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 #include <cmocka.h>
 
@@ -140,17 +141,16 @@ static void test_queries(void **state)
     char seen[QUERY_TEXT_BYTES];
     struct query_pair pair;
     const char *query;
+    size_t used;
     int rc;
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         query = rows[i].query;
         seen[0] = '\0';
-        while ((rc = query_next(&query, &pair)) > 0) {
-            strcat(seen, pair.name);
-            strcat(seen, "=");
-            strcat(seen, pair.value);
-            strcat(seen, ";");
-        }
+        used = 0;
+        while ((rc = query_next(&query, &pair)) > 0)
+            used +=
+                (size_t)snprintf(seen + used, sizeof(seen) - used, "%s=%s;", pair.name, pair.value);
         assert_int_equal(rc, rows[i].rc);
         assert_string_equal(seen, rows[i].pairs);
     }
