@@ -39,13 +39,18 @@ def image(daemon, job, i):
     return daemon.get(job["images"].replace("{index}", str(i)))
 
 
-def watch(daemon, job, **headers):
+def listen(daemon, job, **headers):
+    """Returns when the daemon has begun to answer."""
     answer = requests.get(
         f"{daemon.url}/v1/jobs/{job['id']}/events", headers=headers, stream=True, timeout=60
     )
     assert answer.status_code == 200
     assert answer.headers["Content-Type"] == "text/event-stream"
-    return list(parse(answer.iter_lines(decode_unicode=True)))
+    return answer.iter_lines(decode_unicode=True)
+
+
+def watch(daemon, job, **headers):
+    return list(parse(listen(daemon, job, **headers)))
 
 
 def idle(queue):
@@ -230,11 +235,10 @@ def test_the_end(start):
     """SIGTERM: what is drawn is drawn, the job says why it ended, and the daemon ends in time."""
     daemon = start("--slots", "2", "--max-nfe", "10000", "--drain-timeout", "60s")
     job = begin(daemon, {"n": 1000, "nfe": 300})
-    with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        stream = pool.submit(watch, daemon, job)
-        daemon.wait_for_queue(lambda q: q["slots_busy"] == 2, "work")
-        daemon.signal()
-        name, _, data = stream.result()[-1]
-        assert name == "failed" and data["error"]["status"] == 503
-        assert "shutting down" in data["error"]["detail"]
+    lines = listen(daemon, job)
+    daemon.wait_for_queue(lambda q: q["slots_busy"] == 2, "work")
+    daemon.signal()
+    name, _, data = list(parse(lines))[-1]
+    assert name == "failed" and data["error"]["status"] == 503
+    assert "shutting down" in data["error"]["detail"]
     assert daemon.wait_for_exit() == 0
