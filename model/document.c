@@ -52,8 +52,21 @@ int document_set_evidence(struct checkpoint *c, const struct json_t *evidence, s
     if (size > DOCUMENT_EVIDENCE_BYTES_MAX)
         return error_set(err, -EINVAL, "\"evidence\" has %zu bytes, more than %d", size,
                          DOCUMENT_EVIDENCE_BYTES_MAX);
-    c->evidence = json_incref((json_t *)evidence);
+    json_incref((json_t *)evidence);
+    json_decref(c->evidence);
+    c->evidence = (json_t *)evidence;
     return 0;
+}
+
+int document_add_evidence(struct checkpoint *c, const char *name, json_t *value, struct error *err)
+{
+    json_t *evidence = c->evidence ? json_copy(c->evidence) : json_object();
+    int rc = json_object_set_new(evidence, name, value);
+
+    rc = rc < 0 ? error_set(err, -ENOMEM, "out of memory for evidence")
+                : document_set_evidence(c, evidence, err);
+    json_decref(evidence);
+    return rc;
 }
 
 /* Members that other readers take apart. */

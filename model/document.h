@@ -26,6 +26,12 @@ int document_write(const struct checkpoint *c, char **out, struct error *err);
 
 /* Takes the members "labels" and "evidence" (NULL: none) into c. 0 or -EINVAL. */
 int document_set_labels(struct checkpoint *c, const struct json_t *labels, struct error *err);
+/* In the place of what was there, which stays after a mistake. */
 int document_set_evidence(struct checkpoint *c, const struct json_t *evidence, struct error *err);
+
+/* Adds a member to the evidence, or puts it in the place of one of that name. Takes value, in any
+ * case; NULL: there was no memory for it. 0, -EINVAL (it grows too large), -ENOMEM. */
+int document_add_evidence(struct checkpoint *c, const char *name, struct json_t *value,
+                          struct error *err);
 
 #endif

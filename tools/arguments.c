@@ -221,6 +221,33 @@ int arguments_parse(const struct arguments *a, int argc, char **argv, const char
     return -1;
 }
 
+int arguments_run(const char *program, const char *usage, const char *about,
+                  const struct arguments_command *commands, int argc, char **argv)
+{
+    const struct arguments arguments = {
+        .program = program,
+        .usage = usage,
+        .about = about,
+        .n_operands_min = 1,
+        .n_operands_max = 1,
+    };
+    const char *name = argc > 1 ? argv[1] : "";
+    struct error err;
+    int code;
+
+    for (; commands->name; commands++) {
+        if (strcmp(name, commands->name) == 0)
+            return commands->run(argc - 1, argv + 1);
+    }
+    if (*name == '-' || !*name) {
+        code = arguments_parse(&arguments, argc, argv, &name);
+        if (code >= 0)
+            return code;
+    }
+    error_set(&err, -EINVAL, "there is no command \"%s\"", name);
+    return arguments_refuse(program, err.text);
+}
+
 int arguments_list(const char *text, int min, int max, int n_max, int *out, struct error *err)
 {
     const char *rest = text;

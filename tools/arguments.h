@@ -62,6 +62,16 @@ const char *arguments_choices(void);
  * a mistake, which has been reported on standard error). */
 int arguments_parse(const struct arguments *a, int argc, char **argv, const char **operands);
 
+/* A command of a program that has several: argv[0] is its name. */
+struct arguments_command {
+    const char *name; /* NULL: the end */
+    int (*run)(int argc, char **argv);
+};
+
+/* All of main() of such a program: runs the command that its first word names. The exit code. */
+int arguments_run(const char *program, const char *usage, const char *about,
+                  const struct arguments_command *commands, int argc, char **argv);
+
 /* Reports a mistake on the command line on standard error, as arguments_parse() does; EXIT_USAGE. */
 int arguments_refuse(const char *program, const char *text);
 

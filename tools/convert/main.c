@@ -103,8 +103,6 @@ static int state(struct checkpoint *c, void *arg, struct error *err)
         rc = sampling_from_json(defaults, solvers, &sampling, err);
     if (rc == 0 && s->evidence) {
         rc = json_file_read(s->evidence, &evidence, err);
-        json_decref(c->evidence);
-        c->evidence = NULL;
         if (rc == 0)
             rc = document_set_evidence(c, evidence, err);
     }
@@ -162,27 +160,14 @@ static int defaults_main(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    const struct arguments arguments = {
-        .program = program,
-        .usage = "upgrade | defaults IN OUT ...",
-        .about = "Writes a checkpoint anew with the same weights: `upgrade` one of format 1 as "
-                 "format 2, `defaults`\none that says how it is sampled. Each has a --help.",
-        .n_operands_min = 1,
-        .n_operands_max = 1,
-    };
-    const char *name = argc > 1 ? argv[1] : "";
-    struct error err;
-    int code;
+    static const struct arguments_command commands[] = {{"upgrade", upgrade_main},
+                                                        {"defaults", defaults_main},
+                                                        {NULL, NULL}};
 
-    if (strcmp(name, "upgrade") == 0)
-        return upgrade_main(argc - 1, argv + 1);
-    if (strcmp(name, "defaults") == 0)
-        return defaults_main(argc - 1, argv + 1);
-    if (*name == '-' || !*name) {
-        code = arguments_parse(&arguments, argc, argv, &name);
-        if (code >= 0)
-            return code;
-    }
-    error_set(&err, -EINVAL, "there is no command \"%s\"", name);
-    return arguments_refuse(program, err.text);
+    return arguments_run(program, "upgrade | defaults IN OUT ...",
+                         "Writes a checkpoint anew with the same weights: `upgrade` one of format "
+                         "1 "
+                         "as format 2, `defaults`\none that says how it is sampled. Each has a "
+                         "--help.",
+                         commands, argc, argv);
 }

@@ -239,29 +239,17 @@ static json_t *row_to_json(const struct choose_row *row)
     return json;
 }
 
-/* The member "choose" beside what the evidence has. */
 static int state_evidence(const struct run *r, struct error *err)
 {
-    struct checkpoint *c = r->checkpoint;
-    json_t *evidence = c->evidence ? json_deep_copy(c->evidence) : json_object();
-    json_t *rows = json_array(), *old = c->evidence, *choose;
-    int rc = 0;
+    json_t *rows = json_array();
 
     for (int i = 0; i < r->n_rows; i++)
         json_array_append_new(rows, row_to_json(&r->rows[i]));
-    choose = json_pack("{s:i, s:i, s:f, s:o}", "pictures", r->o->n, "real", r->real.n,
-                       "real_clipped", r->real.appearance.clipped, "rows", rows);
-    if (json_object_set_new(evidence, "choose", choose) < 0)
-        rc = error_set(err, -ENOMEM, "out of memory for evidence");
-    c->evidence = NULL;
-    if (rc == 0)
-        rc = document_set_evidence(c, evidence, err);
-    json_decref(evidence);
-    if (rc < 0)
-        c->evidence = old;
-    else
-        json_decref(old);
-    return rc;
+    return document_add_evidence(r->checkpoint, "choose",
+                                 json_pack("{s:i, s:i, s:f, s:o}", "pictures", r->o->n, "real",
+                                           r->real.n, "real_clipped", r->real.appearance.clipped,
+                                           "rows", rows),
+                                 err);
 }
 
 int choose_run(const struct choose_options *o, struct sets_options *sets, struct checkpoint *c,

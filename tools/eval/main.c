@@ -307,41 +307,18 @@ static int curve_main(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    static const struct {
-        const char *name;
-        int (*run)(int argc, char **argv);
-    } commands[] = {{"stats", stats_main},
-                    {"distance", distance_main},
-                    {"curve", curve_main},
-                    {"gaussian", gaussian_main},
-                    {"choose", choose_main}};
-    const struct arguments arguments = {
-        .program = program,
-        .usage = "stats | distance | curve | gaussian | choose ...",
-        .about = "Measures how far pictures are from real ones. `stats` keeps what is needed of "
-                 "real pictures,\n`distance` compares sets, `curve` compares a model's samplers "
-                 "at several numbers of\nevaluations, `gaussian` tells what samplers alone do to "
-                 "data of which all is known,\n`choose` gives a model the defaults that suit it. "
-                 "Each has a "
-                 "--help.",
-        .n_operands_min = 1,
-        .n_operands_max = 1,
-    };
-    const char *name;
-    struct error err;
+    static const struct arguments_command commands[] = {{"stats", stats_main},
+                                                        {"distance", distance_main},
+                                                        {"curve", curve_main},
+                                                        {"gaussian", gaussian_main},
+                                                        {"choose", choose_main},
+                                                        {NULL, NULL}};
 
-    for (size_t i = 0; argc > 1 && i < sizeof(commands) / sizeof(commands[0]); i++) {
-        if (strcmp(argv[1], commands[i].name) == 0)
-            return commands[i].run(argc - 1, argv + 1);
-    }
-    if (argc > 1 && argv[1][0] != '-') {
-        name = argv[1];
-    } else {
-        int code = arguments_parse(&arguments, argc, argv, &name);
-
-        if (code >= 0)
-            return code;
-    }
-    error_set(&err, -EINVAL, "there is no command \"%s\"", name);
-    return arguments_refuse(program, err.text);
+    return arguments_run(program, "stats | distance | curve | gaussian | choose ...",
+                         "Measures how far pictures are from real ones. `stats` keeps what is "
+                         "needed of real pictures,\n`distance` compares sets, `curve` compares a "
+                         "model's samplers at several numbers of\nevaluations, `gaussian` tells "
+                         "what samplers alone do to data of which all is known,\n`choose` gives a "
+                         "model the defaults that suit it. Each has a --help.",
+                         commands, argc, argv);
 }

@@ -96,23 +96,10 @@ static int tune(const struct options *o, const struct gaussian_case *given, stru
 /* Says in the evidence how the tables came about. */
 static int state(const struct options *o, bool measured, struct checkpoint *c, struct error *err)
 {
-    json_t *evidence = c->evidence ? json_deep_copy(c->evidence) : json_object();
-    json_t *old = c->evidence;
-    int rc = 0;
-
-    if (json_object_set_new(evidence, "solvers",
-                            json_pack("{s:f, s:f, s:s}", "target", o->target, "noise", o->noise,
-                                      "spectrum", measured ? "model" : "general")) < 0)
-        rc = error_set(err, -ENOMEM, "out of memory for evidence");
-    c->evidence = NULL;
-    if (rc == 0)
-        rc = document_set_evidence(c, evidence, err);
-    json_decref(evidence);
-    if (rc < 0)
-        c->evidence = old;
-    else
-        json_decref(old);
-    return rc;
+    return document_add_evidence(c, "solvers",
+                                 json_pack("{s:f, s:f, s:s}", "target", o->target, "noise",
+                                           o->noise, "spectrum", measured ? "model" : "general"),
+                                 err);
 }
 
 static int change(struct checkpoint *c, void *arg, struct error *err)
@@ -175,25 +162,10 @@ static int solver_main(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    const struct arguments arguments = {
-        .program = program,
-        .usage = "solver ...",
-        .about = "Finds out at which times a model is best sampled. `solver` makes tables of a few "
-                 "steps for the\nsampler tuned; it has a --help.",
-        .n_operands_min = 1,
-        .n_operands_max = 1,
-    };
-    const char *name = argc > 1 ? argv[1] : "";
-    struct error err;
-    int code;
+    static const struct arguments_command commands[] = {{"solver", solver_main}, {NULL, NULL}};
 
-    if (strcmp(name, "solver") == 0)
-        return solver_main(argc - 1, argv + 1);
-    if (*name == '-' || !*name) {
-        code = arguments_parse(&arguments, argc, argv, &name);
-        if (code >= 0)
-            return code;
-    }
-    error_set(&err, -EINVAL, "there is no command \"%s\"", name);
-    return arguments_refuse(program, err.text);
+    return arguments_run(program, "solver ...",
+                         "Finds out at which times a model is best sampled. `solver` makes tables "
+                         "of a few steps for the\nsampler tuned; it has a --help.",
+                         commands, argc, argv);
 }
