@@ -130,14 +130,6 @@ static int start(struct daemon *d, struct exchange *x, const struct selection *c
     return 0;
 }
 
-void images_begin(struct daemon *d, struct exchange *x)
-{
-    struct problem problem = {0};
-
-    if (exchange_has_json(x, &problem) < 0)
-        exchange_respond_problem(x, &problem);
-}
-
 void images_handle(struct daemon *d, struct exchange *x)
 {
     struct problem problem = {0};

@@ -10,7 +10,6 @@
 struct daemon;
 struct exchange;
 
-void images_begin(struct daemon *d, struct exchange *x);
 void images_handle(struct daemon *d, struct exchange *x);
 
 #endif

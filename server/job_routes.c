@@ -38,14 +38,6 @@ static void answer(struct exchange *x, int http_status, const struct batch *b)
     exchange_respond_json(x, http_status, job_status_to_json(&status));
 }
 
-void job_routes_begin(struct daemon *d, struct exchange *x)
-{
-    struct problem problem = {0};
-
-    if (exchange_has_json(x, &problem) < 0)
-        exchange_respond_problem(x, &problem);
-}
-
 void job_routes_add(struct daemon *d, struct exchange *x)
 {
     struct problem problem = {0};

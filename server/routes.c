@@ -35,6 +35,15 @@ static const struct exchange_problem_form images_problems = {"application/json",
 static const struct exchange_problem_form both_problems = {PROBLEM_CONTENT_TYPE,
                                                            images_problem_to_both, NULL};
 
+/* For routes that take JSON and nothing else. */
+static void begin_json(struct daemon *d, struct exchange *x)
+{
+    struct problem problem = {0};
+
+    if (exchange_has_json(x, &problem) < 0)
+        exchange_respond_problem(x, &problem);
+}
+
 static void get_index(struct daemon *d, struct exchange *x)
 {
     exchange_add_header(x, "Content-Security-Policy",
@@ -116,13 +125,13 @@ static const struct route public_routes[] = {
     {"GET", "/v1/models/{model}/samples/{seed}.png", true, NULL, permalinks_handle, NULL},
     {"GET", "/v1/capabilities", true, NULL, get_capabilities, NULL},
     {"POST", "/v1/samples", true, samples_begin, samples_handle, NULL},
-    {"POST", "/v1/jobs", true, job_routes_begin, job_routes_add, NULL},
+    {"POST", "/v1/jobs", true, begin_json, job_routes_add, NULL},
     {"GET", "/v1/jobs/{job}", true, NULL, job_routes_get, NULL},
     {"DELETE", "/v1/jobs/{job}", true, NULL, job_routes_cancel, NULL},
     {"GET", "/v1/jobs/{job}/events", true, NULL, job_routes_watch, NULL},
     {"GET", "/v1/jobs/{job}/images/{index}.png", true, NULL, job_routes_image, NULL},
     {"POST", "/v1/verify", true, verify_begin, verify_handle, NULL},
-    {"POST", "/v1/images/generations", true, images_begin, images_handle, &images_problems},
+    {"POST", "/v1/images/generations", true, begin_json, images_handle, &images_problems},
     {NULL, NULL, false, NULL, NULL, NULL},
 };
 
