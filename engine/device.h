@@ -170,6 +170,8 @@ struct device_base {
 int device_open(const char *name, int n_threads, const char *choices, struct device **out,
                 struct error *err);
 void device_close(struct device *device);
+/* 0 for a name that may be a device's on some machine, else -EINVAL; the text lists the known. */
+int device_name_check(const char *name, struct error *err);
 
 /* Names of the devices that every machine has; NULL past the end. */
 const char *device_name_at(int i);

@@ -90,19 +90,43 @@ static int parse_ordinal(const char *text)
     return *end == '\0' && ordinal < DEVICES_MAX ? (int)ordinal : -1;
 }
 
-static int open_by_name(const char *name, int n_threads, struct device **out, struct error *err)
+/* kind: NULL for "auto". */
+static int find_kind(const char *name, const struct device_kind **kind, int *ordinal,
+                     struct error *err)
 {
+    *kind = NULL;
+    *ordinal = 0;
     if (strcmp(name, "auto") == 0)
-        return open_first(n_threads, out, err);
+        return 0;
     for (int i = 0; i < N_KINDS; i++) {
         size_t length = strlen(kinds[i].name);
-        int ordinal = strncmp(name, kinds[i].name, length) == 0 ? parse_ordinal(name + length) : -1;
 
-        if (ordinal == 0 || (ordinal > 0 && !kinds[i].ops))
-            return open_kind(&kinds[i], ordinal, n_threads, out, err);
+        *ordinal = strncmp(name, kinds[i].name, length) == 0 ? parse_ordinal(name + length) : -1;
+        *kind = &kinds[i];
+        if (*ordinal == 0 || (*ordinal > 0 && !kinds[i].ops))
+            return 0;
     }
     return error_set(err, -EINVAL, "unknown device \"%s\": known are auto, cuda:N, cpu, reference",
                      name);
+}
+
+int device_name_check(const char *name, struct error *err)
+{
+    const struct device_kind *kind;
+    int ordinal;
+
+    return find_kind(name, &kind, &ordinal, err);
+}
+
+static int open_by_name(const char *name, int n_threads, struct device **out, struct error *err)
+{
+    const struct device_kind *kind;
+    int ordinal;
+    int rc = find_kind(name, &kind, &ordinal, err);
+
+    if (rc < 0)
+        return rc;
+    return kind ? open_kind(kind, ordinal, n_threads, out, err) : open_first(n_threads, out, err);
 }
 
 static int open_choices(const char *path, struct choices **out, struct error *err)

@@ -118,19 +118,35 @@ static bool still_loads(const struct daemon *d)
     return stats.state == ENGINE_LOADING;
 }
 
+/* Nobody waits for a model any more, and the first images of one may take minutes. */
+static void end_loading(struct daemon *d)
+{
+    if (!d->hurried_ns) {
+        d->hurried_ns = uv_hrtime();
+        engine_thread_hurry(d->engine);
+    }
+    if (ms_since(d->hurried_ns) > LOADING_MS)
+        leave_engine(d);
+}
+
 static void on_drain_look(uv_timer_t *timer)
 {
     struct daemon *d = timer->data;
     uint64_t elapsed_ms = ms_since(d->drain_started_ns);
     uint64_t limit_ms = (uint64_t)d->settings->drain_timeout_ms;
+    bool draws, changes;
 
     if (still_loads(d)) { /* then there never was a request for images */
-        if (elapsed_ms > LOADING_MS)
-            leave_engine(d);
+        end_loading(d);
         return;
     }
-    if (drawings_in_progress(d->drawings) == 0 && models_idle(d->models) &&
-        batches_idle(d->batches)) {
+    draws = drawings_in_progress(d->drawings) > 0 || !batches_idle(d->batches);
+    changes = !models_idle(d->models);
+    if (changes && !draws) {
+        end_loading(d);
+        return;
+    }
+    if (!changes && !draws) {
         if (listener_exchanges(d->public) == 0 || elapsed_ms > limit_ms + ANSWER_SENDING_MS)
             finish(d);
         return;
@@ -155,8 +171,6 @@ static void drain(struct daemon *d)
     if (d->batches)
         batches_stop(d->batches);
     listener_quiesce(d->public);
-    if (still_loads(d))
-        engine_thread_hurry(d->engine);
     uv_timer_start(&d->drain, on_drain_look, 1, DRAIN_LOOK_MS);
 }
 

@@ -45,7 +45,8 @@ struct daemon {
     uv_signal_t sigterm, sigint, sighup;
     uv_timer_t drain; /* ends the delay, then looks whether all is finished */
     uint64_t started_ns, drain_started_ns;
-    bool cancelled; /* the requests left over at the end of the drain */
+    uint64_t hurried_ns; /* the engine was told to stop loading; 0: it was not */
+    bool cancelled;      /* the requests left over at the end of the drain */
     struct listener *public, *admin;
     struct engine_thread *engine;
     struct admission *admission;

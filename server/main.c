@@ -52,13 +52,14 @@ static int healthcheck(const struct settings *s)
     return rc < 0;
 }
 
-/* 0, or what is wrong with the models that the settings name. */
-static int name_models(const struct settings *s, struct error *err)
+/* 0, or what is wrong with the models and the device that the settings name. */
+static int check_names(const struct settings *s, struct error *err)
 {
     struct settings_model models[SETTINGS_MODELS_MAX];
     int n;
+    int rc = device_name_check(s->device, err);
 
-    return model_folder_list(s, models, &n, err);
+    return rc < 0 ? rc : model_folder_list(s, models, &n, err);
 }
 
 static int serve(const struct settings *s)
@@ -67,7 +68,7 @@ static int serve(const struct settings *s)
     struct error err;
     int rc;
 
-    if (name_models(s, &err) < 0)
+    if (check_names(s, &err) < 0)
         return refuse(&err);
     if (log_writer_start(&err) < 0)
         return complain(&err);
@@ -106,7 +107,7 @@ int main(int argc, char **argv)
     case SETTINGS_PRINT_CONFIG:
         return settings_print(&settings, stdout, &err) < 0 ? complain(&err) : 0;
     case SETTINGS_CHECK:
-        if (name_models(&settings, &err) < 0)
+        if (check_names(&settings, &err) < 0)
             return refuse(&err);
         return check_settings(&settings, stdout, &err) < 0 ? complain(&err) : 0;
     case SETTINGS_HEALTHCHECK:

@@ -86,6 +86,9 @@ static int store(const struct argument *row, const char *text, struct error *err
     case ARGUMENT_TEXT:
         *(const char **)row->out = text;
         return 0;
+    case ARGUMENT_DEVICE:
+        *(const char **)row->out = text;
+        return device_name_check(text, err);
     case ARGUMENT_FLAG:
         *(bool *)row->out = true;
         return 0;

@@ -12,6 +12,7 @@ enum argument_kind {
     ARGUMENT_U64,    /* uint64_t; any value, min and max are not looked at */
     ARGUMENT_NUMBER, /* double */
     ARGUMENT_FLAG,   /* bool, set to true */
+    ARGUMENT_DEVICE, /* as ARGUMENT_TEXT, a name for device_open() */
 };
 
 struct argument {
@@ -38,9 +39,9 @@ struct arguments {
     {                                                                            \
         "threads", 0, ARGUMENT_INT, out, 1, 4096, "N", "default: all processors" \
     }
-#define ARGUMENTS_DEVICE(out)                                                         \
-    {                                                                                 \
-        "device", 0, ARGUMENT_TEXT, out, 0, 0, "NAME", "auto, cuda:N, cpu, reference" \
+#define ARGUMENTS_DEVICE(out)                                                           \
+    {                                                                                   \
+        "device", 0, ARGUMENT_DEVICE, out, 0, 0, "NAME", "auto, cuda:N, cpu, reference" \
     }
 #define ARGUMENTS_CHOICES(out)                                            \
     {                                                                     \

@@ -143,6 +143,19 @@ def test_the_end_does_not_wait_for_loading(start, number):
     assert any("event=stop status=0" in line for line in daemon.log)
 
 
+def test_the_end_does_not_wait_for_a_model_that_is_added(start, checkpoints, tmp_path):
+    """Likewise, in a daemon that serves another one meanwhile."""
+    daemon = start("--device", "reference", "--threads", "1", "--model-dir", tmp_path)
+    shutil.copy(checkpoints["minutes"], tmp_path / "minutes.safetensors")
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        pool.submit(requests.post, daemon.admin + "/v1/models/minutes/load", timeout=PATIENCE_S)
+        time.sleep(1)  # for the checkpoint to be read
+        begun = time.monotonic()
+        daemon.signal()
+        assert daemon.wait_for_exit() == 0 and time.monotonic() - begun < 5
+    assert any("event=stop status=0" in line for line in daemon.log)
+
+
 @pytest.mark.slow
 def test_an_engine_that_hangs(start):
     """One evaluation takes minutes: the daemon gives up after ten seconds and says so."""
@@ -221,7 +234,7 @@ def test_bad_settings(tmp_path, run):
     for flags, code, text in [
         (["--slotz", "3"], 2, "unknown flag --slotz"),
         (["--config", str(bad)], 2, '"slotz" is not a setting'),
-        (["--device", "gpu", *check], 1, "gpu"),
+        (["--device", "gpu", *check], 2, 'unknown device "gpu"'),
         (["--precision", "fp64"], 2, "auto|fp32|bf16|fp16"),
         (["--device", "reference", "--precision", "bf16", *check], 1, "reference"),
     ]:

@@ -188,7 +188,7 @@ def test_equal_sides(program, model):
 
 
 def test_mistakes_of_compare(compare, program, model):
-    assert 'unknown device "gpu"' in compare("cpu", "gpu", code=1)
+    assert 'unknown device "gpu"' in compare("cpu", "gpu", code=2)
     assert "fp32 only" in compare("reference:bf16", "cpu", code=1)
     assert "is missing" in compare("cpu", code=2)
     done = subprocess.run(

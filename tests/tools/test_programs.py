@@ -88,11 +88,13 @@ WRONG = {  # command lines that no file and no machine would make right
         "", "--check", "--slots 0", "--slots", "--slots=many", "--model a", "--model a=b --model a=c", "extra",
         "-h", "--help=yes", "--precision fp7 --check", "--idle-timeout 5parsecs", "--listen nowhere --check",
         "--healthcheck --admin-listen 1.2.3.4:99999",
+        "--device abacus --check",
     ],
     "softdiff-bench": [
         "", "a b", "a --batch 0", "a --batch 1,,2", "a --threads x", "a --threads 1,", "a --precision fp7",
         "a --precision fp32,", "a --ticks 0", "a --ticks 1 --train", "a --trace x --plan", "a --rounds 0",
         "a --batch " + ",".join(["1"] * 17), "a --seconds nan", "a --batch 99999999999999999999",
+        "a --device abacus",
     ],
     "softdiff-convert": [
         "", "downgrade a b", "upgrade", "upgrade a", "upgrade a b c", "defaults a b", "defaults a b --nfe 0",
@@ -103,14 +105,17 @@ WRONG = {  # command lines that no file and no machine would make right
         "curve", "curve a --reference b", "curve --reference a --csv b", "curve a --reference b --csv c --nfe 0",
         "curve a --reference b --csv c --samplers magic", "curve a --reference b --csv c --precision fp7",
         "curve a --reference b --csv c -n 1",
+        "curve a --reference b --csv c --device cpu:1",
     ],
     "softdiff-inspect": [
         "", "a b", "run", "run a", "run -a a -w b -i c -o d --precision fp7", "compare", "compare a cpu",
         "compare a cpu cpu -n 0", "compare a cpu cpu --tolerance inf", "a --json=yes",
+        "run -a a -w b -i c -o d --device abacus", "compare a cpu abacus",
     ],
     "softdiff-sample": [
         "", "a", "a --out b --grid c", "a --grid b --nfe 0", "a --grid b --sampler magic", "a --grid b --seed -1",
         "a --grid b --precision fp7", "a --grid b -n 0", "a --grid b --threads 0", "a --grid",
+        "a --grid b --device cuda:x",
     ],
     "softdiff-schedule": [
         "", "guess", "solver", "solver a", "solver a b c", "solver a b --nfe 1,", "solver a b --nfe 0",
@@ -119,10 +124,12 @@ WRONG = {  # command lines that no file and no machine would make right
     "softdiff-simulate": [
         "", "a --ticks 1:2", "--ticks 1", "--ticks 1:2 --slots 2", "--ticks 1:2 --rate 0", "--ticks 1:2 --images x",
         "--ticks 1:2 --nfe 5:", "--ticks 1:2 --precision fp7", "--ticks 1:2 --load 1,,2",
+        "a --load 1 --device abacus",
     ],
     "softdiff-train": [
         "", "-r a", "-r a -d b", "-r a -d b -o c extra", "-r a -d b -o c --steps 0", "-r a -d b -o c --steps 1.5",
         "-r a -d b -o c --minutes 0", "-r a -d b -o c --precision fp7",
+        "-r a -d b -o c --device abacus",
     ],
 }  # fmt: skip
 

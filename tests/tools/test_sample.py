@@ -101,7 +101,7 @@ def test_samplers(sample, sampler):
         (["--grid", "b", "--sampler", "magic"], 2),
         (["--grid", "b", "--nfe", "0"], 2),
         (["--grid", "b", "--seed", "-1"], 2),
-        (["--grid", "b", "--device", "abacus"], 1),
+        (["--grid", "b", "--device", "abacus"], 2),
         (["--grid", "nowhere/b.png", "--nfe", "1"], 1),
     ],
 )

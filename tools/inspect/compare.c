@@ -420,6 +420,10 @@ int compare_main(int argc, char **argv)
     o.model = operands[0];
     o.sides[0] = operands[1];
     o.sides[1] = operands[2];
+    for (int i = 0; i < 2; i++) {
+        if (side_check_name(o.sides[i], &err) < 0)
+            return arguments_refuse(arguments.program, err.text);
+    }
     rc = compare(&c, &err);
     if (rc == 0)
         rc = report(&c, &good, &err);

@@ -20,22 +20,38 @@ struct side {
 };
 
 /* "cuda:0:bf16": a precision is what stands after the last colon, if it is the name of one. */
+static int parse_name(const char *name, char device[DEVICE_NAME_BYTES], enum precision *precision,
+                      struct error *err)
+{
+    const char *colon = strrchr(name, ':');
+
+    *precision = PRECISION_AUTO;
+    snprintf(device, DEVICE_NAME_BYTES, "%s", name);
+    if (colon && colon - name < DEVICE_NAME_BYTES &&
+        precision_parse(colon + 1, precision, NULL) == 0)
+        device[colon - name] = '\0';
+    return device_name_check(device, err);
+}
+
+int side_check_name(const char *name, struct error *err)
+{
+    char device[DEVICE_NAME_BYTES];
+    enum precision precision;
+
+    return parse_name(name, device, &precision, err);
+}
+
 static int open_device(struct side *s, const char *name, int n_threads, const char *choices,
                        struct error *err)
 {
-    const char *colon = strrchr(name, ':');
-    enum precision precision = PRECISION_AUTO;
-    char *device = strdup(name);
-    int rc;
+    char device[DEVICE_NAME_BYTES];
+    enum precision precision;
+    int rc = parse_name(name, device, &precision, err);
 
-    if (!device)
-        return error_set(err, -ENOMEM, "out of memory");
-    if (colon && precision_parse(colon + 1, &precision, NULL) == 0)
-        device[colon - name] = '\0';
-    rc = device_open(device, n_threads, choices, &s->device, err);
+    if (rc == 0)
+        rc = device_open(device, n_threads, choices, &s->device, err);
     if (rc == 0)
         rc = device_base(s->device)->ops->precision(s->device, precision, &s->precision, err);
-    free(device);
     return rc;
 }
 

@@ -23,8 +23,10 @@ struct side_network {
     const int *kept; /* values, phi among them */
 };
 
-/* name: "DEVICE" or "DEVICE:PRECISION". 0, or what device_open() and plan_create() return; the text names
- * the side. */
+/* A name is "DEVICE" or "DEVICE:PRECISION". 0, or -EINVAL where no machine has such a device. */
+int side_check_name(const char *name, struct error *err);
+
+/* 0, or what device_open() and plan_create() return; the text names the side. */
 int side_create(const char *name, int n_threads, const char *choices,
                 const struct side_network *network, struct side **out, struct error *err);
 void side_destroy(struct side *s); /* NULL is fine */
