@@ -148,8 +148,9 @@ def test_the_end_does_not_wait_for_a_model_that_is_added(start, checkpoints, tmp
     daemon = start("--device", "reference", "--threads", "1", "--model-dir", tmp_path)
     shutil.copy(checkpoints["minutes"], tmp_path / "minutes.safetensors")
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        pool.submit(requests.post, daemon.admin + "/v1/models/minutes/load", timeout=PATIENCE_S)
+        asked = pool.submit(requests.post, daemon.admin + "/-/reload", timeout=PATIENCE_S)
         time.sleep(1)  # for the checkpoint to be read
+        assert not asked.done()
         begun = time.monotonic()
         daemon.signal()
         assert daemon.wait_for_exit() == 0 and time.monotonic() - begun < 5
