@@ -39,6 +39,11 @@ char *events_of_acceptance(const struct samples_response *r)
                               seed_to_json(r->seed), "n", r->n, "steps", r->n * r->nfe));
 }
 
+char *events_of_place(int place)
+{
+    return event_of("queued", 0, json_pack("{s:i}", "queue_position", place));
+}
+
 char *events_of_progress(int step, int steps, double eta_ms)
 {
     json_t *json = json_pack("{s:i, s:i}", "step", step, "steps", steps);

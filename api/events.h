@@ -16,6 +16,9 @@ char *events_of_text(const char *event, int step, const char *json);
 
 char *events_of_acceptance(const struct samples_response *r);
 
+/* place: 1 the next to begin. */
+char *events_of_place(int place);
+
 /* eta_ms < 0: not known. */
 char *events_of_progress(int step, int steps, double eta_ms);
 

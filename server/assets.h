@@ -6,6 +6,8 @@
 
 extern const unsigned char asset_index_html[];
 extern const size_t asset_index_html_size;
+extern const char asset_index_html_policy[]; /* Content-Security-Policy */
+extern const char asset_index_html_tag[];    /* entity tag */
 extern const unsigned char asset_openapi_json[];
 extern const size_t asset_openapi_json_size;
 extern const unsigned char asset_openapi_admin_json[];

@@ -49,7 +49,8 @@ static void on_progress(void *owner)
 {
     struct piece *p = owner;
 
-    if (p->batch)
+    /* Of its place in the queue nobody is told. */
+    if (p->batch && progress_evaluations(drawing_progress(p->drawing)) > 0)
         batch_tell_progress(p->batch);
 }
 

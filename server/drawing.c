@@ -53,6 +53,7 @@ struct drawing {
     uv_timer_t deadline;
     int timeout_ms, best_ms;
     int seen;      /* evaluations of the progress that its client knows of */
+    int place;     /* that its client knows of */
     int *nfe_done; /* [n] where it ended before its time, else NULL; owned */
     uv_work_t encoding;
     int encoded; /* 0 or -errno */
@@ -191,6 +192,20 @@ struct progress *drawing_progress(const struct drawing *d)
     return d->job.progress;
 }
 
+static bool waits(const struct drawing *d)
+{
+    return d->with_engine && !d->status && !atomic_load(&d->job.begun);
+}
+
+int drawing_place(const struct drawing *d)
+{
+    int place = waits(d);
+
+    for (const struct drawing *older = d->next; place > 0 && older; older = older->next)
+        place += older->model == d->model && waits(older);
+    return place;
+}
+
 double drawing_left_ms(const struct drawing *d)
 {
     int done = progress_evaluations(d->job.progress);
@@ -293,14 +308,16 @@ static void take_back(struct drawing *d)
 
 static void look_at(struct drawing *d)
 {
-    int evaluations;
+    int evaluations, place;
 
     if (!d->client->progress || d->status || !d->with_engine)
         return;
     evaluations = progress_evaluations(d->job.progress);
-    if (evaluations == d->seen)
+    place = drawing_place(d);
+    if (evaluations == d->seen && place == d->place)
         return;
     d->seen = evaluations;
+    d->place = place;
     d->client->progress(d->owner);
 }
 

@@ -34,7 +34,7 @@ struct samples_response;
 struct drawing_client {
     /* On the pool: makes what is sent, and keeps it. 0, or -errno, which is a 500. */
     int (*encode)(void *owner, const struct samples_response *images, struct error *err);
-    /* Every now and then, as evaluations are done; NULL: nobody looks. */
+    /* Every now and then, as its place changes or evaluations are done; NULL: nobody looks. */
     void (*progress)(void *owner);
     /* At most once, and not after drawing_cancel(): encode() has succeeded, problem NULL; or why there
      * are no images. */
@@ -86,6 +86,9 @@ struct progress *drawing_progress(const struct drawing *d);
 
 /* The ms that the rest will take at the pace so far; -1: nothing is done yet. */
 double drawing_left_ms(const struct drawing *d);
+
+/* Which of those of its model it is that wait for their first lane, 1: the next; 0: it has begun. */
+int drawing_place(const struct drawing *d);
 
 /* Within done(). */
 void drawing_times(const struct drawing *d, struct drawing_times *out);

@@ -175,8 +175,10 @@ static void start_image(struct engine_thread *e, struct shelf_model *m, struct j
     if (parked) {
         rc = generator_resume(m->loaded.generator, job->id, &error);
     } else {
-        if (job->n_started == 1)
+        if (job->n_started == 1) {
             job->started_ns = uv_hrtime();
+            atomic_store(&job->begun, true);
+        }
         rc = generator_submit(m->loaded.generator, &task, &error);
     }
     if (rc < 0) {

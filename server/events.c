@@ -38,6 +38,7 @@ struct stream {
     uv_work_t work;
     char *previews; /* events that the pool has made; owned */
     char *answer;   /* owned */
+    bool queued;    /* it has been told that others come first */
     uv_timer_t ping;
     bool with_drawing, with_pool, with_timer;
 };
@@ -164,15 +165,26 @@ static int encode(void *owner, const struct samples_response *images, struct err
     return s->answer ? 0 : error_set(err, -ENOMEM, "out of memory writing an answer");
 }
 
+/* Whether it still waits. Who is the next from the start is about to begin, and told nothing. */
+static bool tell_place(struct stream *s)
+{
+    int place = drawing_place(s->drawing);
+
+    if (place > 1 || (place == 1 && s->queued)) {
+        s->queued = true;
+        write_event(s, events_of_place(place));
+    }
+    return place > 0;
+}
+
 static void on_progress(void *owner)
 {
     struct stream *s = owner;
-    int steps = s->images.n * s->images.nfe;
+    int steps = s->images.n * s->images.nfe, step = progress_evaluations(s->progress);
 
-    if (exchange_stream_pending(s->exchange) > 0)
+    if (exchange_stream_pending(s->exchange) > 0 || tell_place(s) || step == 0)
         return;
-    write_event(s, events_of_progress(progress_evaluations(s->progress), steps,
-                                      drawing_left_ms(s->drawing)));
+    write_event(s, events_of_progress(step, steps, drawing_left_ms(s->drawing)));
     if (s->preview_every > 0 && !s->with_pool)
         begin_previews(s);
 }
@@ -267,5 +279,6 @@ int events_start(struct daemon *d, struct exchange *x, const struct selection *c
         return 0;
     }
     write_event(s, events_of_acceptance(&s->images));
+    tell_place(s);
     return 0;
 }

@@ -1,6 +1,8 @@
 /* POST /v1/samples with Accept: text/event-stream: the answer as events while it is drawn.
  *
  *     accepted   what will be drawn: {"model", .., "seed", "n", "steps"}
+ *     queued     {"queue_position": 3}, where others of its model wait for their first lane before it;
+ *                1: it is the next
  *     progress   {"step": 12, "steps": 80, "eta_ms": 340}; a step is an evaluation for one image
  *     preview    where "preview_every" is asked for: {"image": 0, "seed": 7, "nfe_done": 5,
  *                "png": the predicted clean image, "x": the image on its way}, both base64
@@ -8,7 +10,7 @@
  *     failed     a problem document
  *
  * The last of these ends the stream. Events that a slow client has not taken are not followed by more
- * of progress and preview: what it gets next is the newest.
+ * of queued, progress and preview: what it gets next is the newest.
  *
  * Thread: loop.
  */

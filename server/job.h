@@ -34,6 +34,9 @@ struct job {
     atomic_bool cancelled;
     atomic_bool enough; /* it comes back with status 0 and what is done by then */
 
+    /* By the engine's thread, at any time: its first image has got a lane. */
+    atomic_bool begun;
+
     /* By the engine's thread; readable by the loop once the job is done. */
     int n_started, n_finished;
     int n_lanes, n_parked;            /* of the images started and not finished; server/queue.h */

@@ -1,6 +1,7 @@
 #include "server/routes.h"
 
 #include "api/images.h"
+#include "api/permalink.h"
 #include "api/problem.h"
 #include "server/assets.h"
 #include "server/cross_origin.h"
@@ -46,11 +47,15 @@ static void begin_json(struct daemon *d, struct exchange *x)
 
 static void get_index(struct daemon *d, struct exchange *x)
 {
-    exchange_add_header(x, "Content-Security-Policy",
-                        "default-src 'none'; connect-src 'self'; img-src data:; "
-                        "script-src 'unsafe-inline'; style-src 'unsafe-inline'");
-    exchange_respond(x, 200, "text/html; charset=utf-8", asset_index_html, asset_index_html_size,
-                     NULL);
+    exchange_add_header(x, "Content-Security-Policy", asset_index_html_policy);
+    exchange_add_header(x, "Referrer-Policy", "no-referrer");
+    exchange_add_header(x, "ETag", asset_index_html_tag);
+    exchange_set_cache_control(x, "no-cache");
+    if (permalink_matches(exchange_header(x, "If-None-Match"), asset_index_html_tag))
+        exchange_respond_empty(x, 304);
+    else
+        exchange_respond(x, 200, "text/html; charset=utf-8", asset_index_html,
+                         asset_index_html_size, NULL);
 }
 
 static void get_openapi(struct daemon *d, struct exchange *x)

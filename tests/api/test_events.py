@@ -245,3 +245,26 @@ def test_many_streams_at_once(small):
     assert [event[0] for event in got] == ["completed"] * len(bodies)
     assert [event[2] for event in got] == want
     wait_until(lambda: idle(small.queue()), "an idle daemon")
+
+
+def test_place_in_the_queue(start):
+    """Who waits behind others is told how many, as they begin or go; who is next from the start is not."""
+    daemon = start("--slots", "1", "--max-nfe", "10000", models=("slow",))
+    others = []
+    for seed in range(4):  # the first has the only lane
+        others.append(daemon.connect_and_send({"seed": seed, "nfe": 10000}))
+        daemon.wait_for_queue(lambda queue, n=seed + 1: len(queue["requests"]) == n, "a request")
+    daemon.wait_for_queue(lambda queue: queue["slots_busy"] == 1, "a busy lane")
+    answer = open_stream(daemon, {"seed": 7, "nfe": 2})
+    stream = parse(answer.iter_lines(decode_unicode=True))
+    assert next(stream)[0] == "accepted"
+    name, number, data = next(stream)
+    assert (name, number, data) == ("queued", 0, {"queue_position": 4})
+    for connection in reversed(others):
+        connection.close()
+    rest = list(stream)
+    places = [data["queue_position"] for name, _, data in rest if name == "queued"]
+    assert places == sorted(set(places), reverse=True) and set(places) <= {1, 2, 3}
+    names = [name for name, _, _ in rest]
+    assert names[-1] == "completed" and "queued" not in names[names.index("progress"):]
+    assert rest[-1][2] == daemon.post({"seed": 7, "nfe": 2}).json()

@@ -115,7 +115,7 @@ def calls(place):
 def test_counts_everything(place):
     status, lines = check(place, "--yes")
     assert status == 0
-    assert calls(place)[:2] == ["packages --yes build readme test", "cuda"]
+    assert calls(place)[:2] == ["packages --yes build readme test clients", "cuda"]
     assert lines[-1] == f"{2 * 5000 + 2 * 1000 + 9} passed, 0 failed"
     assert lines[-2].startswith(f"{len(listing())} stages in ")
 
@@ -266,7 +266,7 @@ def test_a_stage_that_counts_counts(place):
     write_command(place / "tools/check.d/image", "echo fine")
     status, lines = check(place, "--slow")
     assert status == 0
-    assert calls(place)[0] == "packages build readme test slow release"
+    assert calls(place)[0] == "packages build readme test clients slow release"
     in_roots = 1 + 2 * 5000 if os.getuid() == 0 else 0  # else skipped
     assert lines[-1] == f"{5 * 5000 + 3 * 1000 + 16 + in_roots} passed, 0 failed"
 

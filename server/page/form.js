@@ -1,0 +1,123 @@
+/* The settings: what the server offers, what is chosen, how long that will take. */
+
+const server = { capabilities: null, pace: new Map() }; // model: ms per evaluation of an image, measured here
+
+const SEEDS = 1n << 64n;
+const COUNTS = [1, 2, 4, 8, 16, 32, 64];
+const FRAMES_MAX = 480; // of all pictures of a drawing: what a phone can hold
+
+const modelNow = () => server.capabilities.models.find(model => model.name === find("model").value);
+
+/* A slider of 1000 steps over a scale where each is the same part more. */
+const nfeMax = () => server.capabilities.limits.nfe;
+const nfeOf = step => Math.max(1, Math.round(nfeMax() ** (step / 1000)));
+const stepOf = nfe => Math.round(1000 * Math.log(Math.max(nfe, 1)) / Math.log(Math.max(nfeMax(), 2)));
+
+const duration = ms => ms < 950 ? `${Math.max(10, Math.round(ms / 10) * 10)} ms` : ms < 9500 ? `${(ms / 1000).toFixed(1)} s` : ms < 6e4 ? `${Math.round(ms / 1000)} s` : `${Math.floor(ms / 6e4)} min ${Math.round(ms % 6e4 / 1000)} s`;
+
+/* null: nobody has measured it yet. */
+const expectedMs = () => {
+  const rate = server.capabilities.evaluations_per_s;
+  const pace = server.pace.get(find("model").value) ?? (rate > 0 ? 1000 / rate : null);
+  return pace === null ? null : pace * find("nfe").value * find("count").value;
+};
+
+const showExpected = () => {
+  const ms = expectedMs();
+  find("expected").textContent = ms === null ? "How long that takes is known after the first picture." : `About ${duration(ms)} when nobody else draws.`;
+};
+
+const nearest = (list, n) => list.reduce((best, m) => Math.abs(m - n) < Math.abs(best - n) ? m : best);
+
+/* tuned has tables for some numbers of evaluations only. */
+const setNfe = nfe => {
+  const tuned = find("sampler").value === "tuned" ? modelNow().tuned_nfe : null;
+  if (tuned) nfe = nearest(tuned, nfe);
+  find("nfe").value = nfe;
+  find("nfe-slider").value = stepOf(nfe);
+  find("nfe-slider").setAttribute("aria-valuetext", `${nfe} evaluations`);
+  showExpected();
+};
+
+const setSampler = name => {
+  const notes = server.capabilities.sampler_notes || {}, tuned = modelNow().tuned_nfe;
+  find("sampler").value = name;
+  find("sampler-note").textContent = [notes[name], name === "tuned" ? `Evaluations: ${tuned.join(", ")}.` : ""].filter(Boolean).join(" ");
+};
+
+const setModel = name => {
+  find("model").value = name;
+  const model = modelNow();
+  for (const option of find("sampler").options)
+    if (option.value === "tuned") option.disabled = !model.tuned_nfe;
+  find("model-note").textContent = `Undoes ${model.corruption}. ${model.side_px} \u00d7 ${model.side_px} pixels, ${model.precision}, checkpoint ${model.checkpoint.slice(0, 12)}.` + (model.healthy ? "" : " Its last pictures were not good: the operator should look at it.");
+  find("licence").textContent = model.licence ? `Licence of the model: ${model.licence}` : "The model names no licence.";
+  setSampler(model.defaults.sampler);
+  setNfe(model.defaults.nfe);
+};
+
+const fillForm = capabilities => {
+  const fill = (id, options) => find(id).replaceChildren(...options);
+  server.capabilities = capabilities;
+  fill("model", capabilities.models.map(model => new Option(model.name, model.name)));
+  fill("sampler", capabilities.samplers.map(name => new Option(name)));
+  fill("count", COUNTS.filter(n => n <= capabilities.limits.n).map(n => new Option(n)));
+  find("count").value = Math.min(4, capabilities.limits.n);
+  find("nfe").max = capabilities.limits.nfe;
+  find("server").textContent = `${capabilities.device}, version ${capabilities.version}`;
+  for (const id of ["model", "sampler", "count", "nfe", "nfe-slider", "go"]) find(id).disabled = false;
+  setModel(capabilities.models[0].name);
+};
+
+/* What the form asks for; the seed is drawn here, so that it is known before the answer. */
+const settingsNow = () => {
+  const typed = find("seed").value.trim();
+  const seed = typed === "" ? randomSeed() : BigInt(typed);
+  return {
+    model: find("model").value, sampler: find("sampler").value, nfe: Number(find("nfe").value),
+    n: Number(find("count").value), seed: seed.toString(),
+  };
+};
+
+const randomSeed = () => BigInt(crypto.getRandomValues(new Uint32Array(1))[0]);
+
+/* Of a picture, into the form. What is not here is told: "" if all is as it was. */
+const restoreSettings = settings => {
+  const models = server.capabilities.models;
+  const same = models.find(model => model.checkpoint.startsWith(settings.checkpoint ?? "?"));
+  const model = same ?? models.find(other => other.name === settings.model);
+  const missing = [];
+  if (model) setModel(model.name);
+  if (!same) missing.push(`this server does not have its checkpoint ${settings.checkpoint ?? ""} of the model ${settings.model}`);
+  if (same && settings.determinism && settings.determinism !== server.capabilities.determinism.id)
+    missing.push("this server computes with other arithmetic than the one that drew it, so that a few pixels may differ");
+  if (server.capabilities.samplers.includes(settings.sampler)) setSampler(settings.sampler);
+  else missing.push(`there is no sampler ${settings.sampler} here`);
+  setNfe(Math.min(settings.nfe, nfeMax()));
+  if (settings.nfe_done) missing.push(`it was ended after ${settings.nfe_done} of ${settings.nfe} evaluations`);
+  setSeed(settings.seed);
+  find("count").value = 1;
+  showExpected();
+  return missing.join("; ");
+};
+
+find("model").onchange = () => setModel(find("model").value);
+find("sampler").onchange = () => { setSampler(find("sampler").value); setNfe(find("nfe").value); };
+find("count").onchange = showExpected;
+find("nfe-slider").oninput = () => setNfe(nfeOf(Number(find("nfe-slider").value)));
+find("nfe").onchange = () => { if (find("nfe").value) setNfe(Math.min(Math.max(Math.round(find("nfe").value), 1), nfeMax())); };
+const setSeed = seed => {
+  find("seed").value = seed;
+  find("seed").setCustomValidity("");
+};
+find("seed").oninput = () => {
+  const typed = find("seed").value.trim(), large = /^\d+$/.test(typed) && BigInt(typed) >= SEEDS;
+  find("seed").setCustomValidity(large ? "The largest seed is 18446744073709551615." : "");
+};
+find("dice").onclick = () => { setSeed(randomSeed()); say(`seed ${find("seed").value}`); };
+find("next").onclick = () => {
+  const typed = find("seed").value.trim();
+  if (!find("seed").checkValidity()) return find("seed").reportValidity();
+  setSeed(typed === "" ? 0 : (BigInt(typed) + 1n) % SEEDS);
+  say(`seed ${find("seed").value}`);
+};
