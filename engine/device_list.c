@@ -43,13 +43,20 @@ static int find_driver(const char *driver, struct error *err)
 static int find_ops(const struct device_kind *kind, const struct device_ops **out,
                     struct error *err)
 {
+    const struct module *module;
     int rc;
 
     *out = kind->ops;
     if (kind->ops)
         return 0;
     rc = find_driver(kind->driver, err);
-    return rc < 0 ? rc : module_load(kind->name, out, err);
+    if (rc == 0)
+        rc = module_load(kind->name, &module, err);
+    if (rc == 0 && !module->device)
+        rc = error_set(err, -ENOTSUP, "softdiff-%s.so has no device", kind->name);
+    if (rc == 0)
+        *out = module->device;
+    return rc;
 }
 
 static int open_kind(const struct device_kind *kind, int ordinal, int n_threads,

@@ -14,6 +14,7 @@
 static const char *const build_folders[][2] = {
     {"cuda", "engine/cuda"},
     {"cudasim", "tests/cudasim"},
+    {"mpi", "engine/communicator"},
 };
 
 enum { N_BUILD_FOLDERS = sizeof(build_folders) / sizeof(build_folders[0]) };
@@ -51,7 +52,7 @@ static bool find(const char *name, char path[PATH_MAX])
     return !built && find_in(MODULE_INSTALLED_FOLDER, name, path);
 }
 
-int module_load(const char *name, const struct device_ops **out, struct error *err)
+int module_load(const char *name, const struct module **out, struct error *err)
 {
     const struct module *module;
     char path[PATH_MAX];
@@ -68,6 +69,6 @@ int module_load(const char *name, const struct device_ops **out, struct error *e
         dlclose(library);
         return error_set(err, -ENOTSUP, "\"%s\" is of another build than this program", path);
     }
-    *out = module->device;
+    *out = module;
     return 0;
 }

@@ -165,11 +165,30 @@ static struct plan_outline outline_of(const struct plan *plan, const bool *neede
     return outline;
 }
 
+/* Images of the largest cut. */
+static int choose_size(const struct plan *plan, const struct plan_options *options,
+                       const struct plan_outline *outline)
+{
+    struct plan_outline whole = *outline;
+
+    if (options->size)
+        return options->size;
+    if (outline->sums && options->whole > plan->batch_max) {
+        int size;
+
+        whole.batch_max = options->whole;
+        size = plan->ops->size(plan->device, &whole);
+        if (plan->batch_max % size == 0)
+            return size;
+    }
+    return plan->ops->size(plan->device, outline);
+}
+
 static int make_cuts(struct plan *plan, const struct plan_options *options, const bool *needed_ops,
                      struct error *err)
 {
     struct plan_outline outline = outline_of(plan, needed_ops);
-    int size = options->size ? options->size : plan->ops->size(plan->device, &outline);
+    int size = choose_size(plan, options, &outline);
     int rc = make_cut(plan, size, needed_ops, err);
 
     while (rc == 0 && size > 1 && plan->ops->halves && !outline.sums) {

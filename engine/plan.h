@@ -22,6 +22,8 @@ struct plan_options {
     enum precision precision;
     int batch_max; /* images per run, >= 1 */
     int size;      /* images of the largest cut, 1 .. batch_max; 0: the device knows best */
+    int whole; /* images of the batch that runs of batch_max are the parts of; 0: batch_max. Sums
+                      then have the chunks that they have in a run of it all, where they can */
     int n_outputs; /* values to be read after a run */
     const int *outputs;
 };

@@ -12,7 +12,7 @@ import tap
 MAY_INCLUDE = {
     "engine/base": (),
     "engine": ("engine/base",),
-    "engine/communicator": ("engine/base",),
+    "engine/communicator": ("engine", "engine/base"),
     "engine/host": ("engine/communicator", "engine", "engine/base"),
     "engine/cpu": ("engine/host", "engine", "engine/base"),
     "engine/cuda": ("engine/communicator", "engine", "engine/base"),
@@ -53,6 +53,7 @@ LIBRARIES = {
     "cudnn": ("engine/cuda",),
     "nccl": ("engine/cuda",),
     "mma.h": ("engine/cuda",),
+    "mpi.h": ("engine/communicator",),
     "lapack": ("model/fit",),
     "nettle": ("api", "model"),
     "jansson.h": ("model", "config", "api", "server", "tools", "tools/bench", "tools/eval",

@@ -13,6 +13,7 @@ import tap
 # Files that may ask, and why.
 MAY_ASK = {
     "meson.build": "-Dcuda=auto, the default, takes CUDA where it is; the summary says",
+    "engine/communicator/meson.build": "-Dmpi=auto, likewise",
     "engine/cuda/meson.build": "likewise",
     "tests/cudasim/meson.build": "likewise",
     "tests/cuda/meson.build": "likewise",

@@ -124,7 +124,7 @@ def test_no_cuda_is_told(place):
     status, lines = check(place, "--no-cuda")
     assert status == 0
     assert "cuda" not in calls(place)
-    assert "meson setup build -Dtests=true -Dcuda=disabled" in calls(place)
+    assert "meson setup build -Dtests=true -Dcuda=disabled -Dmpi=enabled" in calls(place)
     line = next(i for i, line in enumerate(lines) if line.startswith("CUDA's compiler"))
     assert "0 passed, 0 failed, 1 skipped" in lines[line]
     assert lines[line + 1] == "    skipped: the CUDA engine is not built: --no-cuda"
@@ -141,7 +141,7 @@ def test_a_folder_without_tests_gets_them(place):
     """As tools/run leaves one behind."""
     (place / "build/build.ninja").touch()
     assert check(place)[0] == 0
-    configured = calls(place).index("meson configure build -Dtests=true -Dcuda=enabled")
+    configured = calls(place).index("meson configure build -Dtests=true -Dcuda=enabled -Dmpi=enabled")
     assert "meson compile -C build" in calls(place)[configured:]
 
 

@@ -7,6 +7,7 @@ import os
 import re
 import resource
 import signal
+import struct
 import subprocess
 import time
 
@@ -116,6 +117,25 @@ def test_beginning_with_another_model(trainer):
     for name in ("start", "model"):
         _, metadata = safetensors_file.read(trainer.folder / "second" / f"{name}.safetensors")
         assert json.loads(metadata["softdiff"])["provenance"]["from"] == first.name
+
+
+def test_losses_that_stay_infinite_end_it(trainer):
+    """What is not finite changes nothing, is told and counted, and does not go on for ever."""
+    assert trainer("first", "--steps", 1).returncode == 0
+    model = trainer.folder / "first" / "model.safetensors"
+    raw = model.read_bytes()
+    weights, _ = safetensors_file.read(model)
+    for values in (weights[name].tobytes() for name in weights if name.startswith("net.")):
+        raw = raw.replace(values, struct.pack("<f", 1e30) * (len(values) // 4))
+    model.write_bytes(raw)
+    done = trainer("second", "--from", model, "--steps", 100)
+    assert done.returncode == 1
+    assert done.stderr.count("event=skipped step=") == 20
+    assert "20 steps in a row, up to 20, were skipped: loss " in done.stderr
+    lines = [json.loads(line) for line in (trainer.folder / "second" / "log.jsonl").open()]
+    assert [line["skipped"] for line in lines] == list(range(1, 20))
+    assert all(line["loss"] is None and line["grad_norm_max"] is None for line in lines)
+    assert files(trainer.folder / "second").keys() == {"log.jsonl", "start.safetensors"}
 
 
 def test_weights_of_another_network_are_refused(trainer):

@@ -32,9 +32,9 @@ build() {
     local folder=$1
     shift
     if [ -f "$folder/build.ninja" ]; then
-        meson configure "$folder" -Dtests=true "-Dcuda=$cuda" || return
+        meson configure "$folder" -Dtests=true "-Dcuda=$cuda" -Dmpi=enabled || return
     else
-        meson setup "$folder" -Dtests=true "-Dcuda=$cuda" "$@" || return
+        meson setup "$folder" -Dtests=true "-Dcuda=$cuda" -Dmpi=enabled "$@" || return
     fi
     meson compile -C "$folder"
 }

@@ -17,6 +17,7 @@ int main(int argc, char **argv)
     struct activity activity;
     struct training_options o = {.device = "auto",
                                  .choices = arguments_choices(),
+                                 .accumulate = 1,
                                  .watch = &activity.watch};
     const char *precision = "auto";
     const struct argument table[] = {
@@ -32,6 +33,8 @@ int main(int argc, char **argv)
         ARGUMENTS_PRECISION(&precision),
         {"from", 0, ARGUMENT_TEXT, &o.from, 0, 0, "FILE",
          "begin with the weights of another model of the same network"},
+        {"accumulate", 0, ARGUMENT_INT, &o.accumulate, 1, 65536, "N",
+         "take the batch in N parts one after the other, in less memory"},
         {"skip-bad", 0, ARGUMENT_FLAG, &o.skip_bad, 0, 0, NULL,
          "leave out pictures that cannot be read"},
         {"dry-run", 0, ARGUMENT_FLAG, &o.dry_run, 0, 0, NULL,
@@ -59,7 +62,8 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN); /* nobody who reads the log is no reason to lose a training */
     rc = training_run(&o, &err);
     if (rc < 0) {
-        fprintf(stderr, "%s: %s\n", arguments.program, err.text);
+        if (err.text[0])
+            fprintf(stderr, "%s: %s\n", arguments.program, err.text);
         return EXIT_FAILED;
     }
     return EXIT_DONE;

@@ -35,6 +35,7 @@ struct progress {
 
     /* Sums over the interval. */
     int n_steps;
+    int n_skipped; /* of them; not in the sums of losses and norms */
     double loss, norm, norm_max, batch_ms, run_ms, update_ms;
     double bin_loss[BINS];
     int bin_n[BINS];
@@ -142,76 +143,105 @@ static void print_line(struct progress *p, uint64_t done, double loss, double lr
     p->open_line = p->terminal;
 }
 
-static int write_line(struct progress *p, uint64_t done, double lr, struct error *err)
+/* A member "name": number, or null where there is none. Returns the bytes written. */
+static int put_number(char *line, size_t room, const char *name, double value)
 {
-    double n = p->n_steps;
+    return isfinite(value) ? snprintf(line, room, "\"%s\":%.7g,", name, value)
+                           : snprintf(line, room, "\"%s\":null,", name);
+}
+
+/* A list of the bins' means; null: no such time, or one at which nothing is left to see. */
+static int put_bins(const struct progress *p, char *line, size_t room)
+{
+    int used = 0;
+
+    for (int i = 0; i < BINS; i++) {
+        const char *comma = i ? "," : "";
+
+        if (p->bin_loss[i] != 0)
+            used += snprintf(line + used, room - (size_t)used, "%s%.6g", comma,
+                             p->bin_loss[i] / p->bin_n[i]);
+        else
+            used += snprintf(line + used, room - (size_t)used, "%snull", comma);
+    }
+    return used;
+}
+
+static int write_line(struct progress *p, uint64_t done, double lr, uint64_t n_skipped,
+                      struct error *err)
+{
+    double n = p->n_steps, n_good = p->n_steps - p->n_skipped;
     /* Of the steps alone: checkpoints and grids in between are not the trainer's speed. */
     double rate = 1e3 * n * p->options.batch / (p->batch_ms + p->run_ms + p->update_ms);
     char line[LINE_BYTES];
-    int used;
+    size_t used;
 
-    used = snprintf(line, sizeof(line),
-                    "{\"step\":%llu,\"images\":%llu,\"loss\":%.7g,\"grad_norm\":%.6g,"
-                    "\"grad_norm_max\":%.6g,\"lr\":%.6g,\"images_per_s\":%.2f,"
-                    "\"ms\":{\"batch\":%.2f,\"run\":%.2f,\"update\":%.2f},\"seconds\":%.1f,\"loss_"
-                    "t\":[",
-                    (unsigned long long)done, (unsigned long long)done * (unsigned)p->options.batch,
-                    p->loss / n, p->norm / n, p->norm_max, lr, rate, p->batch_ms / n, p->run_ms / n,
-                    p->update_ms / n, progress_seconds(p));
-    for (int i = 0; i < BINS;
-         i++) { /* none: no such time, or one at which nothing is left to see */
-        size_t room = sizeof(line) - (size_t)used;
-
-        if (p->bin_loss[i] != 0)
-            used +=
-                snprintf(line + used, room, "%s%.6g", i ? "," : "", p->bin_loss[i] / p->bin_n[i]);
-        else
-            used += snprintf(line + used, room, "%snull", i ? "," : "");
-    }
-    snprintf(line + used, sizeof(line) - (size_t)used, "]}");
+    used = (size_t)snprintf(line, sizeof(line), "{\"step\":%llu,\"images\":%llu,",
+                            (unsigned long long)done,
+                            (unsigned long long)done * (unsigned)p->options.batch);
+    used += (size_t)put_number(line + used, sizeof(line) - used, "loss", p->loss / n_good);
+    used += (size_t)put_number(line + used, sizeof(line) - used, "grad_norm", p->norm / n_good);
+    used += (size_t)put_number(line + used, sizeof(line) - used, "grad_norm_max",
+                               n_good > 0 ? p->norm_max : NAN);
+    used += (size_t)
+        snprintf(line + used, sizeof(line) - used,
+                 "\"skipped\":%llu,\"lr\":%.6g,\"images_per_s\":%.2f,\"ms\":{\"batch\":%.2f,"
+                 "\"run\":%.2f,\"update\":%.2f},\"seconds\":%.1f,\"loss_t\":[",
+                 (unsigned long long)n_skipped, lr, rate, p->batch_ms / n, p->run_ms / n,
+                 p->update_ms / n, progress_seconds(p));
+    used += (size_t)put_bins(p, line + used, sizeof(line) - used);
+    snprintf(line + used, sizeof(line) - used, "]}");
     return line_file_add(p->log, line, err);
 }
 
 static void start_interval(struct progress *p)
 {
-    p->n_steps = 0;
+    p->n_steps = p->n_skipped = 0;
     p->loss = p->norm = p->norm_max = 0;
     p->batch_ms = p->run_ms = p->update_ms = 0;
     memset(p->bin_loss, 0, sizeof(p->bin_loss));
     memset(p->bin_n, 0, sizeof(p->bin_n));
 }
 
-int progress_step(struct progress *p, uint64_t step, const struct example *examples,
-                  const struct trainer_report *report, struct error *err)
+/* Adds a step to the interval. */
+static void add_step(struct progress *p, const struct example *examples,
+                     const struct trainer_report *report)
 {
-    const struct progress_options *o = &p->options;
-    uint64_t done = step + 1;
-    bool last; /* of the interval */
-    int rc;
-
     p->n_steps++;
-    p->loss += report->loss;
-    p->norm += report->grad_norm;
-    p->norm_max = fmax(p->norm_max, report->grad_norm);
     p->batch_ms += report->batch_ms;
     p->run_ms += report->run_ms;
     p->update_ms += report->update_ms;
-    for (int i = 0; i < o->batch; i++) {
+    p->recent_ms[p->n_recent++ % RECENT] = report->batch_ms + report->run_ms + report->update_ms;
+    if (report->skipped) {
+        p->n_skipped++;
+        return;
+    }
+    p->loss += report->loss;
+    p->norm += report->grad_norm;
+    p->norm_max = fmax(p->norm_max, report->grad_norm);
+    for (int i = 0; i < p->options.batch; i++) {
         int bin = (int)(examples[i].t * BINS);
 
         bin = bin < BINS ? bin : BINS - 1;
         p->bin_loss[bin] += report->losses[i];
         p->bin_n[bin]++;
     }
+}
 
-    p->recent_ms[p->n_recent++ % RECENT] = report->batch_ms + report->run_ms + report->update_ms;
+int progress_step(struct progress *p, uint64_t step, const struct example *examples,
+                  const struct trainer_report *report, uint64_t n_skipped, struct error *err)
+{
+    const struct progress_options *o = &p->options;
+    uint64_t done = step + 1;
+    bool last = done % (uint64_t)o->log_every == 0 || done == o->steps; /* of the interval */
+    int rc;
 
-    last = done % (uint64_t)o->log_every == 0 || done == o->steps;
+    add_step(p, examples, report);
     if (last || clock_seconds() - p->drawn > (p->terminal ? TERMINAL_SECONDS : LINE_SECONDS))
-        print_line(p, done, p->loss / p->n_steps, report->lr);
+        print_line(p, done, p->loss / (p->n_steps - p->n_skipped), report->lr);
     if (!last)
         return 0;
-    rc = write_line(p, done, report->lr, err);
+    rc = write_line(p, done, report->lr, n_skipped, err);
     start_interval(p);
     return rc;
 }

@@ -2,7 +2,9 @@
  *
  * The log is one JSON object per interval, appended to a file:
  *   step, images        done so far
- *   loss, grad_norm     means over the interval; the norm before the clip, its largest beside it
+ *   loss, grad_norm     means over the interval; the norm before the clip, its largest beside it; null
+ *                       where every step was skipped
+ *   skipped             steps of the training whose loss or gradient was not finite
  *   loss_t              10 means, of the examples with t in [0, .1), [.1, .2), ...; null: none
  *   lr                  of the last step
  *   images_per_s        of the steps alone, without what happens between them
@@ -35,9 +37,10 @@ int progress_open(const char *path, const struct progress_options *options, stru
                   struct error *err);
 void progress_close(struct progress *p);
 
-/* Tells of one step. 0, or -errno when the log could not be written. */
+/* Tells of one step. n_skipped: of the training so far. 0, or -errno when the log could not be
+ * written. */
 int progress_step(struct progress *p, uint64_t step, const struct example *examples,
-                  const struct trainer_report *report, struct error *err);
+                  const struct trainer_report *report, uint64_t n_skipped, struct error *err);
 
 /* Ends the terminal's line, so that another may be printed. */
 void progress_break(struct progress *p);

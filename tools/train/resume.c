@@ -37,10 +37,11 @@ static char *describe(const struct resume_counters *c, const struct recipe *reci
     char *text;
 
     snprintf(digest, sizeof(digest), "%016" PRIx64, c->data_digest);
-    json =
-        json_pack("{s:i, s:I, s:f, s:i, s:s, s:s, s:O}", "format", FORMAT, "step",
-                  (json_int_t)c->step, "seconds", c->seconds, "n_images", c->n_images,
-                  "data_digest", digest, "start_digest", c->start_digest, "recipe", recipe->json);
+    json = json_pack("{s:i, s:I, s:f, s:i, s:s, s:s, s:O, s:I, s:i, s:i}", "format", FORMAT, "step",
+                     (json_int_t)c->step, "seconds", c->seconds, "n_images", c->n_images,
+                     "data_digest", digest, "start_digest", c->start_digest, "recipe", recipe->json,
+                     "n_skipped", (json_int_t)c->n_skipped, "n_skipped_last", c->n_skipped_last,
+                     "n_ranks", c->n_ranks);
     text = json ? json_dumps(json, JSON_COMPACT) : NULL;
     json_decref(json);
     return text;
@@ -99,20 +100,25 @@ static int parse_counters(json_t *json, struct resume_counters *c, int *format, 
 {
     const char *digest, *start;
     json_error_t json_err;
-    json_int_t step;
+    json_int_t step, n_skipped = 0;
     char *end;
 
-    if (json_unpack_ex(json, &json_err, JSON_STRICT, "{s:i, s:I, s:F, s:i, s:s, s:s, s:o}",
-                       "format", format, "step", &step, "seconds", &c->seconds, "n_images",
-                       &c->n_images, "data_digest", &digest, "start_digest", &start, "recipe",
-                       recipe) < 0)
+    /* What is optional is not in the states of older programs. */
+    if (json_unpack_ex(json, &json_err, JSON_STRICT,
+                       "{s:i, s:I, s:F, s:i, s:s, s:s, s:o, s?I, s?i, s?i}", "format", format,
+                       "step", &step, "seconds", &c->seconds, "n_images", &c->n_images,
+                       "data_digest", &digest, "start_digest", &start, "recipe", recipe,
+                       "n_skipped", &n_skipped, "n_skipped_last", &c->n_skipped_last, "n_ranks",
+                       &c->n_ranks) < 0)
         return error_set(err, -EINVAL, "its metadata is wrong: %s", json_err.text);
     if (*format != FORMAT && *format != FORMAT_WITHOUT_DIGEST)
         return error_set(err, -EINVAL, "its format is %d, not %d", *format, FORMAT);
     c->data_digest = strtoull(digest, &end, 16);
-    if (step < 0 || *end || strlen(start) >= sizeof(c->start_digest))
+    if (step < 0 || n_skipped < 0 || c->n_skipped_last < 0 || c->n_ranks < 0 || *end ||
+        strlen(start) >= sizeof(c->start_digest))
         return error_set(err, -EINVAL, "its counters are out of range");
     c->step = (uint64_t)step;
+    c->n_skipped = (uint64_t)n_skipped;
     snprintf(c->start_digest, sizeof(c->start_digest), "%s", start);
     return 0;
 }

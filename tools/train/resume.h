@@ -20,6 +20,9 @@ struct error;
 struct resume_counters {
     uint64_t step;         /* the next one; `step` steps are done */
     double seconds;        /* spent training so far */
+    uint64_t n_skipped;    /* steps whose loss or gradient was not finite ... */
+    int n_skipped_last;    /* ... and how many of them were the last ones */
+    int n_ranks;           /* that took the last step; 0: not known */
     int n_images;          /* of the data set */
     uint64_t data_digest;  /* struct dataset */
     char start_digest[65]; /* SHA-256 of the checkpoint at the start, in hex */

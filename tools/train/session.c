@@ -1,4 +1,5 @@
 #include "tools/train/session.h"
+#include "engine/communicator/communicator.h"
 #include "engine/device.h"
 #include "tools/pictures/dataset.h"
 #include "tools/train/trainer.h"
@@ -12,6 +13,11 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+
+bool session_is_first(const struct training *t)
+{
+    return t->communicator->rank == 0;
+}
 
 int session_open_folder(struct training *t, struct error *err)
 {

@@ -10,6 +10,7 @@
 #include "tools/train/recipe.h"
 #include "tools/train/resume.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct training_options;
@@ -20,8 +21,8 @@ struct training {
     double start; /* monotonic seconds */
     int folder;   /* descriptor of the run, locked; -1: none */
     struct device *device;
-    struct pool *pool; /* reads pictures */
-    struct communicator *communicator;
+    struct pool *pool;                 /* reads pictures */
+    struct communicator *communicator; /* rank 0 alone reads and writes the run, and tells of it */
     struct dataset *dataset;
     struct resume *resume;           /* NULL when the training begins */
     struct checkpoint *loaded;       /* start.safetensors of a resumed training: owns formulation */
@@ -37,6 +38,8 @@ struct training {
     int failed;                      /* the first error of a save, 0: none */
     struct error failure;            /* its text */
 };
+
+bool session_is_first(const struct training *t); /* whether this is rank 0 */
 
 /* Makes the folder of the run, unless it is there, and locks it. 0, -EBUSY or -errno. */
 int session_open_folder(struct training *t, struct error *err);

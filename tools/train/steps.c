@@ -2,10 +2,12 @@
 #include "engine/base/clock.h"
 #include "engine/base/log.h"
 #include "engine/base/watch.h"
+#include "engine/communicator/communicator.h"
 #include "tools/pictures/dataset.h"
 #include "tools/train/examples.h"
 #include "tools/train/grid.h"
 #include "tools/train/progress.h"
+#include "tools/train/ranks.h"
 #include "tools/train/session.h"
 #include "tools/train/trainer.h"
 #include "tools/train/training.h"
@@ -14,7 +16,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { DRY_STEPS = 3 }; /* the first warms up */
+enum {
+    DRY_STEPS = 3, /* the first warms up */
+    /* Steps in a row whose loss or gradient is not finite, after which no more is to be hoped for. */
+    SKIPPED_MAX = 20,
+};
+
+/* What a rank may want before a step. */
+enum { GO_ON, STOP_TIME, STOP_SIGNAL };
 
 /* A failure to write is told once, where it happens, and kept for the end. */
 static void note_failure(struct training *t, int rc, const struct error *err)
@@ -39,6 +48,7 @@ static void save(struct training *t, uint64_t step)
 
     t->counters.step = step;
     t->counters.seconds = progress_seconds(t->progress);
+    t->counters.n_ranks = t->communicator->n_ranks;
     rc = optimizer_state_init(&state, trainer_count(t->trainer));
     if (rc < 0 || !path)
         rc = session_no_memory(&err);
@@ -159,43 +169,87 @@ static bool time_is_up(const struct training *t)
     return t->options->minutes > 0 && clock_seconds() - t->start >= 60 * t->options->minutes;
 }
 
+/* What the ranks want, the same for all of them. */
+static int ask_to_go_on(struct training *t, int *want, struct error *err)
+{
+    *want = watch_stop(t->options->watch) ? STOP_SIGNAL : time_is_up(t) ? STOP_TIME : GO_ON;
+    return ranks_ask(t, want, err);
+}
+
+/* A step that was skipped leaves the weights as they are, and the next may do better. */
+static int count_skipped(struct training *t, uint64_t step, const struct trainer_report *report,
+                         struct error *err)
+{
+    struct resume_counters *c = &t->counters;
+
+    if (!report->skipped) {
+        c->n_skipped_last = 0;
+        return 0;
+    }
+    c->n_skipped++;
+    c->n_skipped_last++;
+    if (session_is_first(t)) {
+        progress_break(t->progress);
+        log_write(LOG_WARN, "event=skipped step=%llu loss=%g grad_norm=%g in_a_row=%d",
+                  (unsigned long long)step + 1, report->loss, report->grad_norm, c->n_skipped_last);
+    }
+    if (c->n_skipped_last < SKIPPED_MAX)
+        return 0;
+    return error_set(err, -ERANGE,
+                     "%d steps in a row, up to %llu, were skipped: loss %g, gradient norm %g; what "
+                     "was saved before is kept: go on from there with a smaller training.lr, or in "
+                     "fp32",
+                     c->n_skipped_last, (unsigned long long)step + 1, report->loss,
+                     report->grad_norm);
+}
+
+/* What rank 0 does after a step. */
+static void keep_record(struct training *t, uint64_t step, const struct trainer_report *report)
+{
+    struct error err;
+    int rc = progress_step(t->progress, step, t->batch, report, t->counters.n_skipped, &err);
+
+    if (rc < 0)
+        note_failure(t, rc, &err);
+    step++;
+    if (grid_is_due(step, t->recipe.grid_every))
+        grid(t, step, t->options->watch);
+    if (clock_seconds() - t->saved >= 60 * t->recipe.checkpoint_minutes)
+        save(t, step);
+}
+
 int steps_run(struct training *t, struct error *err)
 {
+    static const char *const reasons[] = {"done", "time", "signal"};
     const struct recipe *r = &t->recipe;
     uint64_t step = t->counters.step;
-    const char *reason = "done";
-    int rc = 0;
+    int want = GO_ON, rc = 0;
 
     t->saved = clock_seconds();
     t->begun_step = step;
     while (step < r->optimizer.steps) {
-        struct trainer_report report;
-        struct error log_err;
+        struct trainer_report report = {0};
 
-        if (watch_stop(t->options->watch)) {
-            reason = "signal";
-            break;
-        }
-        if (time_is_up(t)) {
-            reason = "time";
-            break;
-        }
-        rc = one_step(t, step, &report, err);
+        rc = ask_to_go_on(t, &want, err);
         if (rc < 0)
             return rc;
-        rc = progress_step(t->progress, step, t->batch, &report, &log_err);
+        if (want != GO_ON)
+            break;
+        rc = one_step(t, step, &report, err);
+        if (rc == 0)
+            rc = count_skipped(t, step, &report, err);
         if (rc < 0)
-            note_failure(t, rc, &log_err);
+            return rc;
+        if (session_is_first(t))
+            keep_record(t, step, &report);
         step++;
-        if (grid_is_due(step, r->grid_every))
-            grid(t, step, t->options->watch);
-        if (clock_seconds() - t->saved >= 60 * r->checkpoint_minutes)
-            save(t, step);
     }
+    if (!session_is_first(t))
+        return 0;
     progress_break(t->progress);
     save(t, step);
     last_grid(t, step);
-    log_write(LOG_INFO, "event=stopped reason=%s step=%llu of=%llu", reason,
+    log_write(LOG_INFO, "event=stopped reason=%s step=%llu of=%llu", reasons[want],
               (unsigned long long)step, (unsigned long long)r->optimizer.steps);
     if (t->failed < 0)
         return error_set(err, t->failed, "%s", t->failure.text);

@@ -5,8 +5,9 @@
 struct error;
 struct training;
 
-/* Steps from t->counters.step on until the last, the time that was given, or a signal; then saves.
- * 0, -ERANGE, -EIO, or the first error of a file that could not be written. */
+/* Steps from t->counters.step on until the last, the time that was given, or a signal, to whichever rank;
+ * then saves. 0, -ERANGE (losses or gradients that are not finite, step after step), -EIO, or the
+ * first error of a file that could not be written. */
 int steps_run(struct training *t, struct error *err);
 
 /* Takes a few steps and prints how long they take. */

@@ -2,6 +2,7 @@
 #include "engine/base/clock.h"
 #include "engine/base/error.h"
 #include "engine/base/watch.h"
+#include "engine/communicator/communicator.h"
 #include "engine/executor.h"
 #include "engine/parameters.h"
 #include "engine/plan.h"
@@ -26,6 +27,8 @@ struct trainer {
     struct communicator *communicator;
     struct optimizer_options options;
     int batch;
+    int share; /* images of the batch that this rank has ... */
+    int part;  /* ... and that one run has */
     struct parameters *parameters;
     struct state *state;
     struct objective objective;
@@ -68,7 +71,8 @@ static int make_plans(struct trainer *t, struct device *device, const struct pro
                       const struct program *update, enum precision precision, struct error *err)
 {
     struct plan_options options = {.precision = precision,
-                                   .batch_max = t->batch,
+                                   .batch_max = t->part,
+                                   .whole = t->batch,
                                    .n_outputs = 1,
                                    .outputs = &t->objective.loss};
     int count = (int)parameters_count(t->parameters), rc;
@@ -81,7 +85,7 @@ static int make_plans(struct trainer *t, struct device *device, const struct pro
         rc = state_bind(t->state, UPDATE_WEIGHTS, shape_constant(1, &count), weights, err);
     if (rc == 0)
         rc = make_plan(t, device, gradients, &options, &t->plan, &t->executor, err);
-    options.batch_max = 1;
+    options.batch_max = options.whole = 1;
     options.outputs = &t->update.norm;
     if (rc == 0)
         rc = make_plan(t, device, update, &options, &t->update_plan, &t->update_executor, err);
@@ -130,6 +134,20 @@ static int draw_weights(struct trainer *t, const struct recipe *r, struct error 
     return rc;
 }
 
+/* Among ranks, and a rank's share among runs. */
+static int divide_batch(struct trainer *t, int n_runs, struct error *err)
+{
+    int n_ranks = t->communicator->n_ranks;
+
+    if (n_runs < 1 || t->batch % n_ranks != 0 || t->batch / n_ranks % n_runs != 0)
+        return error_set(err, -EINVAL,
+                         "a batch of %d cannot be divided among %d ranks with %d runs each",
+                         t->batch, n_ranks, n_runs);
+    t->share = t->batch / n_ranks;
+    t->part = t->share / n_runs;
+    return 0;
+}
+
 int trainer_create(struct device *device, const struct formulation *f, const struct recipe *r,
                    const struct trainer_options *options, struct trainer **out, struct error *err)
 {
@@ -148,6 +166,8 @@ int trainer_create(struct device *device, const struct formulation *f, const str
     if (!t->losses)
         rc = error_set(err, -ENOMEM, "out of memory for a trainer");
     else
+        rc = divide_batch(t, options->n_runs, err);
+    if (rc == 0)
         rc = build(t, device, r, options->precision, err);
     if (rc == 0)
         rc = draw_weights(t, r, err);
@@ -183,10 +203,12 @@ static double balance_at(const struct trainer *t, double time)
     return t->balance[i] * pow(t->balance[i + 1] / t->balance[i], place - i);
 }
 
-static void write_batch(struct trainer *t, const struct dataset *d, const struct example *examples)
+/* Images [first, first + t->part) of the batch. */
+static void write_part(struct trainer *t, const struct dataset *d, const struct example *examples,
+                       int first)
 {
-    for (int i = 0; i < t->batch; i++) {
-        const struct example *e = &examples[i];
+    for (int i = 0; i < t->part; i++) {
+        const struct example *e = &examples[first + i];
 
         dataset_image(d, e->image, e->mirrored, executor_row(t->executor, t->objective.x0, i));
         objective_write_time(&t->objective, t->formulation, t->executor, i, e->t,
@@ -194,15 +216,22 @@ static void write_batch(struct trainer *t, const struct dataset *d, const struct
     }
 }
 
-/* Adds to the gradient; leaves the losses of the batch in t->losses. */
-static int run_batch(struct trainer *t, const struct dataset *d, const struct example *examples,
-                     struct error *err)
+/* Adds what these images give to the gradient, and leaves their losses in their place. Adds to the times
+ * of the report. */
+static int run_part(struct trainer *t, const struct dataset *d, const struct example *examples,
+                    int first, struct trainer_report *report, struct error *err)
 {
+    double start = clock_seconds(), written;
     int rc;
 
-    write_batch(t, d, examples);
-    rc = executor_run(t->executor, t->batch, err);
-    return rc < 0 ? rc : executor_read(t->executor, t->objective.loss, 0, t->batch, t->losses, err);
+    write_part(t, d, examples, first);
+    written = clock_seconds();
+    rc = executor_run(t->executor, t->part, err);
+    if (rc == 0)
+        rc = executor_read(t->executor, t->objective.loss, 0, t->part, t->losses + first, err);
+    report->batch_ms += 1e3 * (written - start);
+    report->run_ms += 1e3 * (clock_seconds() - written);
+    return rc;
 }
 
 /* Fills the table with the losses of the network as it is. */
@@ -211,6 +240,7 @@ static int measure_balance(struct trainer *t, const struct dataset *d, uint64_t 
 {
     struct example *examples = calloc((size_t)t->batch, sizeof(*examples));
     double measured[BALANCE_TIMES] = {0};
+    struct trainer_report report = {0};
     int rc = examples ? 0 : error_set(err, -ENOMEM, "out of memory to balance the losses");
 
     for (int k = 0; rc == 0 && k < BALANCE_TIMES; k++) {
@@ -221,8 +251,9 @@ static int measure_balance(struct trainer *t, const struct dataset *d, uint64_t 
             examples[i].t = fmax((double)k / (BALANCE_TIMES - 1), 1e-5);
             examples[i].key = philox_key(seed, number, UINT32_MAX);
         }
-        rc = watch_stop(watch) ? error_set(err, -ECANCELED, "stopped balancing the losses")
-                               : run_batch(t, d, examples, err);
+        rc = watch_stop(watch) ? error_set(err, -ECANCELED, "stopped balancing the losses") : 0;
+        for (int first = 0; first < t->batch && rc == 0; first += t->part)
+            rc = run_part(t, d, examples, first, &report, err);
         watch_progress(watch, "balancing losses", k + 1, BALANCE_TIMES);
         for (int i = 0; rc == 0 && i < t->batch; i++)
             measured[k] += (double)t->losses[i] / t->batch;
@@ -278,40 +309,44 @@ static int update(struct trainer *t, uint64_t step, float *norm, struct error *e
     return rc < 0 ? rc : parameters_repack(t->parameters, err);
 }
 
+/* The first half of a step: the gradient of this rank's share, and the losses of all. */
+static int run_batch(struct trainer *t, const struct dataset *d, const struct example *examples,
+                     struct trainer_report *report, struct error *err)
+{
+    int first = t->communicator->rank * t->share, rc = 0;
+
+    for (int done = 0; done < t->share && rc == 0; done += t->part)
+        rc = run_part(t, d, examples, first + done, report, err);
+    rc = communicator_agree(t->communicator, rc, err);
+    if (rc == 0)
+        rc = communicator_gather(t->communicator, t->losses, (size_t)t->share * sizeof(float), err);
+    for (int i = 0; i < t->batch && rc == 0; i++)
+        report->loss += (double)t->losses[i] / t->batch;
+    return rc;
+}
+
 int trainer_step(struct trainer *t, const struct dataset *d, const struct example *examples,
                  uint64_t step, struct trainer_report *report, struct error *err)
 {
-    double times[4] = {1e3 * clock_seconds()}, loss = 0;
+    struct trainer_report r = {.losses = t->losses, .lr = optimizer_lr(&t->options, step)};
     float norm = 0;
-    int rc;
+    double start;
+    int rc = run_batch(t, d, examples, &r, err);
 
-    write_batch(t, d, examples);
-    times[1] = 1e3 * clock_seconds();
-    rc = executor_run(t->executor, t->batch, err);
-    if (rc == 0)
-        rc = executor_read(t->executor, t->objective.loss, 0, t->batch, t->losses, err);
     if (rc < 0)
         return rc;
-    times[2] = 1e3 * clock_seconds();
-    for (int i = 0; i < t->batch; i++)
-        loss += (double)t->losses[i] / t->batch;
-    if (isfinite(loss))
+    start = clock_seconds();
+    if (isfinite(r.loss))
         rc = update(t, step, &norm, err);
     else
         rc = state_clear(t->state, UPDATE_GRADIENT, err);
+    rc = communicator_agree(t->communicator, rc, err);
     if (rc < 0)
         return rc;
-    if (!isfinite(loss) || !isfinite(norm))
-        return error_set(err, -ERANGE, "step %llu: loss %g, gradient norm %g",
-                         (unsigned long long)step, loss, (double)norm);
-    times[3] = 1e3 * clock_seconds();
-    *report = (struct trainer_report){.loss = loss,
-                                      .losses = t->losses,
-                                      .grad_norm = (double)norm,
-                                      .lr = optimizer_lr(&t->options, step),
-                                      .batch_ms = times[1] - times[0],
-                                      .run_ms = times[2] - times[1],
-                                      .update_ms = times[3] - times[2]};
+    r.update_ms = 1e3 * (clock_seconds() - start);
+    r.grad_norm = (double)norm;
+    r.skipped = !isfinite(r.loss) || !isfinite(norm);
+    *report = r;
     return 0;
 }
 
@@ -347,6 +382,42 @@ int trainer_begin_with(struct trainer *t, const float *weights, struct error *er
     int rc = parameters_load(t->parameters, weights, err);
 
     return rc < 0 ? rc : state_write(t->state, UPDATE_EMA, 0, weights, err);
+}
+
+/* Rank 0's array becomes that of all. */
+static int share_array(struct trainer *t, float *values, struct error *err)
+{
+    return communicator_broadcast(t->communicator, values, trainer_count(t) * sizeof(float), err);
+}
+
+int trainer_share(struct trainer *t, struct error *err)
+{
+    struct communicator *c = t->communicator;
+    struct optimizer_state s = {0};
+    int rc;
+
+    if (c->n_ranks == 1)
+        return 0;
+    rc = optimizer_state_init(&s, trainer_count(t));
+    if (rc < 0)
+        error_set(err, rc, "out of memory for the weights of a network");
+    if (rc == 0 && c->rank == 0)
+        rc = trainer_read(t, &s, err);
+    rc = communicator_agree(c, rc, err);
+    if (rc == 0)
+        rc = share_array(t, s.weights, err);
+    if (rc == 0)
+        rc = share_array(t, s.ema, err);
+    if (rc == 0)
+        rc = share_array(t, s.m, err);
+    if (rc == 0)
+        rc = share_array(t, s.v, err);
+    if (rc == 0)
+        rc = communicator_broadcast(c, t->balance, sizeof(t->balance), err);
+    if (rc == 0 && c->rank != 0)
+        rc = trainer_write(t, &s, err);
+    optimizer_state_fini(&s);
+    return communicator_agree(c, rc, err);
 }
 
 size_t trainer_count(const struct trainer *t)

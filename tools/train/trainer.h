@@ -5,6 +5,11 @@
  * gradient. The batch alone decides about its chunks and the order in which sums are taken, so the same
  * training gives the same bytes with any number of threads.
  *
+ * A batch is divided evenly: among the ranks in their order, and what a rank has among runs of the first
+ * plan. With several runs the bytes are those of one where a run consists of whole chunks; with several
+ * ranks where each has one chunk, else sums of sums are rounded otherwise than sums. All ranks call the
+ * functions that say so together, and get the same result.
+ *
  * It reads no files; the order of the data is tools/train/examples.h.
  * Thread: one at a time.
  */
@@ -14,6 +19,7 @@
 #include "engine/device.h"
 #include "tools/train/optimizer.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -30,13 +36,15 @@ struct watch;
 struct trainer_options {
     enum precision precision;
     struct communicator *communicator; /* borrowed */
+    int n_runs; /* of the first plan per step, each with its part of the batch; less memory */
 };
 
 /* What a step did and how long its parts took. */
 struct trainer_report {
     double loss;         /* mean over the batch */
     const float *losses; /* [batch] L_i; until the next step */
-    double grad_norm;    /* before the clip */
+    double grad_norm;    /* before the clip; 0 where the loss is not finite */
+    bool skipped;        /* loss or norm are not finite: the weights are as before */
     double lr;
     double batch_ms;  /* writing the inputs */
     double run_ms;    /* forward and backward */
@@ -44,13 +52,13 @@ struct trainer_report {
 };
 
 /* Initial weights from the recipe's seed. device and formulation are borrowed and must outlive
- * the trainer. 0, -EINVAL, -ENOTSUP, -ENOMEM, -EIO. */
+ * the trainer. 0, -EINVAL (also a batch that cannot be divided so), -ENOTSUP, -ENOMEM, -EIO. */
 int trainer_create(struct device *device, const struct formulation *f, const struct recipe *r,
                    const struct trainer_options *options, struct trainer **out, struct error *err);
 void trainer_destroy(struct trainer *t);
 
-/* Step number `step` from 0. examples: [batch] of the recipe. 0; -ERANGE when the loss or a
- * gradient is not finite (the weights are then as before); -EIO. */
+/* Step number `step` from 0, of all ranks together. examples: [batch] of the recipe, on each of them.
+ * 0, or -EIO, and then this trainer is of no use any more. */
 int trainer_step(struct trainer *t, const struct dataset *d, const struct example *examples,
                  uint64_t step, struct trainer_report *report, struct error *err);
 
@@ -58,8 +66,9 @@ int trainer_step(struct trainer *t, const struct dataset *d, const struct exampl
  * h with F = 0, which OUTPUT_WIENER makes the best linear estimate. The paper's weight leaves the
  * times of much noise or blur to a hundredth of the gradient; Karras et al. 2022 (2206.00364)
  * balance theirs in the same way. Measured on the data set, the same for the same seed whatever
- * the weights are. Reported losses stay the paper's. watch: looked at from time to time. 0, -ENOMEM,
- * -EIO or -ECANCELED, after which the trainer is of no use. */
+ * the weights are. Reported losses stay the paper's. By rank 0 alone: trainer_share() tells the others.
+ * watch: looked at from time to time. 0, -ENOMEM, -EIO or -ECANCELED, after which the trainer is of no
+ * use. */
 int trainer_balance(struct trainer *t, const struct dataset *d, uint64_t seed,
                     const struct watch *watch, struct error *err);
 
@@ -69,6 +78,9 @@ int trainer_write(struct trainer *t, const struct optimizer_state *in, struct er
 int trainer_read_ema(struct trainer *t, float *out, struct error *err);
 /* Begins with these weights: they are the average, too. */
 int trainer_begin_with(struct trainer *t, const float *weights, struct error *err);
+
+/* Of all ranks together: rank 0's arrays and balance become those of the others. 0, -ENOMEM or -EIO. */
+int trainer_share(struct trainer *t, struct error *err);
 
 size_t trainer_count(const struct trainer *t);
 const struct parameters *trainer_parameters(const struct trainer *t);

@@ -14,6 +14,7 @@
 #include "tools/train/examples.h"
 #include "tools/train/fit.h"
 #include "tools/train/progress.h"
+#include "tools/train/ranks.h"
 #include "tools/train/recipe.h"
 #include "tools/train/resume.h"
 #include "tools/train/session.h"
@@ -147,7 +148,8 @@ static int resume_counting(struct training *t, struct error *err)
 static int create_trainer(struct training *t, struct error *err)
 {
     struct trainer_options options = {.precision = t->options->precision,
-                                      .communicator = t->communicator};
+                                      .communicator = t->communicator,
+                                      .n_runs = t->options->accumulate};
     struct examples_options examples = {.seed = t->recipe.seed,
                                         .n_images = t->dataset->n,
                                         .batch = t->recipe.batch,
@@ -158,7 +160,7 @@ static int create_trainer(struct training *t, struct error *err)
 
     log_write(LOG_INFO, "event=preparing what=trainer");
     rc = trainer_create(t->device, t->formulation, &t->recipe, &options, &t->trainer, err);
-    if (rc == 0 && t->recipe.balanced) {
+    if (rc == 0 && t->recipe.balanced && session_is_first(t)) {
         log_write(LOG_INFO, "event=preparing what=balance");
         rc = trainer_balance(t->trainer, t->dataset, t->recipe.seed, t->options->watch, err);
     }
@@ -171,10 +173,11 @@ static int create_trainer(struct training *t, struct error *err)
         return error_set(err, -ENOMEM, "out of memory for a batch");
     device_base(t->device)->ops->describe(t->device, name, sizeof(name));
     log_write(LOG_INFO,
-              "event=trainer parameters=%zu memory_mib=%zu precision=%s batch=%d "
-              "threads=%d device=%s",
+              "event=trainer parameters=%zu memory_mib=%zu precision=%s batch=%d ranks=%d "
+              "accumulate=%d threads=%d device=%s",
               trainer_count(t->trainer), trainer_memory_bytes(t->trainer) >> 20,
-              precision_name(trainer_precision(t->trainer)), t->recipe.batch, pool_threads(t->pool),
+              precision_name(trainer_precision(t->trainer)), t->recipe.batch,
+              t->communicator->n_ranks, t->options->accumulate, pool_threads(t->pool),
               LOG_TEXT(name));
     return 0;
 }
@@ -199,14 +202,20 @@ static int write_start(struct training *t, struct error *err)
     return 0;
 }
 
-/* Another precision computes other numbers. */
-static void tell_precision(const struct training *t)
+/* What computes other numbers, or rounds them otherwise. */
+static void tell_other_arithmetic(const struct training *t)
 {
     const char *now = precision_name(trainer_precision(t->trainer));
     const char *before = json_string_value(json_object_get(t->loaded->provenance, "precision"));
+    char ranks[2][16];
 
     if (before && strcmp(before, now) != 0)
         tell_change(NULL, "precision", before, now);
+    if (t->counters.n_ranks > 0 && t->counters.n_ranks != t->communicator->n_ranks) {
+        snprintf(ranks[0], sizeof(ranks[0]), "%d", t->counters.n_ranks);
+        snprintf(ranks[1], sizeof(ranks[1]), "%d", t->communicator->n_ranks);
+        tell_change(NULL, "ranks", ranks[0], ranks[1]);
+    }
 }
 
 /* Goes on with the arrays of the state that is resumed. */
@@ -238,25 +247,48 @@ static int begin(struct training *t, struct error *err)
         rc = write_start(t, err);
     if (rc < 0 || !t->resume)
         return rc;
-    tell_precision(t);
+    tell_other_arithmetic(t);
     log_write(LOG_INFO, "event=resumed step=%llu", (unsigned long long)t->counters.step);
     return 0;
 }
 
-static int train(struct training *t, struct error *err)
+/* Rank 0's: all that is fitted or resumed, up to the first step. */
+static int make_ready_first(struct training *t, struct error *err)
 {
-    char *path;
-    int rc = begin(t, err);
+    int rc = t->resume ? resume_counting(t, err) : fit(t, err);
 
+    if (rc == 0)
+        rc = create_trainer(t, err);
+    return rc < 0 || t->options->dry_run ? rc : begin(t, err);
+}
+
+/* Of all ranks: to take the first step. */
+static int make_ready(struct training *t, struct error *err)
+{
+    bool first = session_is_first(t);
+    int rc = communicator_agree(t->communicator, first ? make_ready_first(t, err) : 0, err);
+
+    if (rc == 0)
+        rc = ranks_share_start(t, err);
     if (rc < 0)
         return rc;
-    if (t->resume && t->counters.step >= t->recipe.optimizer.steps) {
-        log_write(LOG_INFO, "event=stopped reason=done step=%llu of=%llu",
-                  (unsigned long long)t->counters.step,
-                  (unsigned long long)t->recipe.optimizer.steps);
-        return 0;
-    }
-    path = session_path(t, "log.jsonl");
+    if (!first)
+        rc = create_trainer(t, err);
+    rc = communicator_agree(t->communicator, rc, err);
+    if (rc == 0)
+        rc = ranks_compare(t, err);
+    if (rc == 0)
+        rc = trainer_share(t->trainer, err);
+    if (!first)
+        stop_must_not_end();
+    return rc;
+}
+
+static int open_progress(struct training *t, struct error *err)
+{
+    char *path = session_path(t, "log.jsonl");
+    int rc;
+
     if (!path)
         return error_set(err, -ENOMEM, "out of memory for a path");
     rc = progress_open(path,
@@ -268,53 +300,118 @@ static int train(struct training *t, struct error *err)
                                                   .minutes = t->options->minutes},
                        &t->progress, err);
     free(path);
-    if (rc < 0)
-        return rc;
-    return steps_run(t, err);
+    return rc;
 }
 
-static int prepare(struct training *t, struct error *err)
+static int train(struct training *t, struct error *err)
 {
-    const struct training_options *o = t->options;
-    enum precision precision;
-    int rc;
+    int rc = 0;
 
-    rc = recipe_read(o->recipe, &t->recipe, err);
-    if (rc < 0)
-        return rc;
-    if (o->steps > 0)
-        rc = recipe_set_steps(&t->recipe, (uint64_t)o->steps, err);
+    if (t->counters.step >= t->recipe.optimizer.steps) {
+        log_write(LOG_INFO, "event=stopped reason=done step=%llu of=%llu",
+                  (unsigned long long)t->counters.step,
+                  (unsigned long long)t->recipe.optimizer.steps);
+        return 0;
+    }
+    if (session_is_first(t))
+        rc = open_progress(t, err);
+    rc = communicator_agree(t->communicator, rc, err);
+    return rc < 0 ? rc : steps_run(t, err);
+}
+
+static int read_recipe(struct training *t, struct error *err)
+{
+    int steps = t->options->steps;
+    int rc = recipe_read(t->options->recipe, &t->recipe, err);
+
+    if (rc == 0 && steps > 0)
+        rc = recipe_set_steps(&t->recipe, (uint64_t)steps, err);
     if (rc < 0)
         return rc;
     /* Example numbers are 32-bit words of Philox. */
     if ((double)t->recipe.optimizer.steps * t->recipe.batch >= (double)UINT32_MAX)
         return error_set(err, -EINVAL, "%llu steps of %d images are more than 2^32 examples",
                          (unsigned long long)t->recipe.optimizer.steps, t->recipe.batch);
-    /* All that can be wrong is said before pictures are read, which may take long. */
-    if (!o->dry_run) {
+    return 0;
+}
+
+/* Rank 0's: all that can be wrong is said before pictures are read, which may take long. */
+static int prepare_first(struct training *t, struct error *err)
+{
+    const struct training_options *o = t->options;
+    int rc = read_recipe(t, err);
+
+    if (rc == 0 && !o->dry_run)
         rc = session_open_folder(t, err);
-        if (rc == 0)
-            rc = find_state(t, err);
-        if (rc == 0 && t->resume)
-            rc = resume_formulation(t, err);
-        if (rc < 0)
-            return rc;
-    }
-    if (o->from && !t->resume && access(o->from, R_OK) < 0)
-        return error_set(err, -errno, "could not read \"%s\": %s", o->from, strerror(errno));
+    if (rc == 0 && !o->dry_run)
+        rc = find_state(t, err);
+    if (rc == 0 && t->resume)
+        rc = resume_formulation(t, err);
+    if (rc == 0 && o->from && !t->resume && access(o->from, R_OK) < 0)
+        rc = error_set(err, -errno, "could not read \"%s\": %s", o->from, strerror(errno));
+    return rc;
+}
+
+/* Of several ranks of a machine each has a GPU of its own, unless it is told otherwise. */
+static int open_device(struct training *t, struct error *err)
+{
+    const struct training_options *o = t->options;
+    bool any = strcmp(o->device, "auto") == 0;
+    char own[32];
+    int rc;
+
+    if (t->communicator->n_ranks == 1 || (!any && strcmp(o->device, "cuda") != 0))
+        return device_open(o->device, o->n_threads, o->choices, &t->device, err);
+    snprintf(own, sizeof(own), "cuda:%d", t->communicator->place);
+    rc = device_open(own, o->n_threads, o->choices, &t->device, err);
+    return any && rc == -ENOTSUP ? device_open("cpu", o->n_threads, o->choices, &t->device, err)
+                                 : rc;
+}
+
+static int prepare(struct training *t, struct error *err)
+{
+    const struct training_options *o = t->options;
+    enum precision precision;
+    int rc =
+        communicator_agree(t->communicator, session_is_first(t) ? prepare_first(t, err) : 0, err);
+
+    if (rc == 0)
+        rc = ranks_share_recipe(t, err);
+    if (rc < 0)
+        return rc;
     rc = pool_create(o->n_threads ? o->n_threads : pool_available_threads(), &t->pool, err);
     if (rc == 0)
-        rc = communicator_open_single(&t->communicator, err);
-    if (rc == 0)
-        rc = device_open(o->device, o->n_threads, o->choices, &t->device, err);
+        rc = open_device(t, err);
     if (rc == 0)
         rc = objective_precision(t->device, o->precision, &precision, err);
     if (rc == 0)
         rc = read_data(t, err);
+    rc = communicator_agree(t->communicator, rc, err);
+    return rc < 0 ? rc : make_ready(t, err);
+}
+
+static int run(struct training *t, struct error *err)
+{
+    int rc;
+
+    if (!session_is_first(t))
+        log_set_level(LOG_ERROR); /* all say the same */
+    if (t->options->dry_run && t->communicator->n_ranks > 1)
+        rc = error_set(err, -EINVAL, "a dry run is of one rank");
+    else
+        rc = prepare(t, err);
     if (rc == 0)
-        rc = t->resume ? resume_counting(t, err) : fit(t, err);
-    if (rc == 0)
-        rc = create_trainer(t, err);
+        rc = t->options->dry_run ? steps_dry_run(t, err) : train(t, err);
+    stop_must_not_end();
+    rc = communicator_agree(t->communicator, rc, err);
+    if (rc == -ECANCELED) { /* before there was anything to save */
+        log_write(LOG_INFO, "event=stopped reason=signal step=%llu of=%llu",
+                  (unsigned long long)t->counters.step,
+                  (unsigned long long)t->recipe.optimizer.steps);
+        rc = 0;
+    }
+    if (rc < 0 && !session_is_first(t) && !t->communicator->broken && err)
+        err->text[0] = '\0'; /* rank 0 tells it */
     return rc;
 }
 
@@ -324,16 +421,10 @@ int training_run(const struct training_options *options, struct error *err)
     int rc;
 
     stop_may_end(EXIT_DONE, "softdiff-train: stopped before the first step: the run is as it was");
-    rc = prepare(&t, err);
-    if (rc == 0)
-        rc = options->dry_run ? steps_dry_run(&t, err) : train(&t, err);
-    stop_must_not_end();
-    if (rc == -ECANCELED) { /* before there was anything to save */
-        log_write(LOG_INFO, "event=stopped reason=signal step=%llu of=%llu",
-                  (unsigned long long)t.counters.step,
-                  (unsigned long long)t.recipe.optimizer.steps);
-        rc = 0;
-    }
+    rc = communicator_open(&t.communicator, err);
+    if (rc < 0)
+        return rc;
+    rc = run(&t, err);
 
     progress_close(t.progress);
     free(t.batch);
@@ -344,10 +435,13 @@ int training_run(const struct training_options *options, struct error *err)
     resume_close(t.resume);
     dataset_close(t.dataset);
     device_close(t.device);
-    communicator_close(t.communicator);
     pool_destroy(t.pool);
     if (t.folder >= 0)
         close(t.folder);
     recipe_fini(&t.recipe);
+    if (rc < 0 && t.communicator->broken && err)
+        log_write(LOG_ERROR, "event=failed rank=%d reason=%s", t.communicator->rank,
+                  LOG_TEXT(err->text));
+    communicator_close(t.communicator);
     return rc;
 }

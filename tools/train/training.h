@@ -8,7 +8,9 @@
  *     log.jsonl           progress.h
  *     grid-<step>.png     grid.h; also where the training stops
  * A training is resumed when there is a state; whatever the number of threads, it goes on bit for
- * bit. Only one process at a time may use a run. Before the first step whatever takes more than a second
+ * bit. Of several ranks (engine/communicator) rank 0 has the folder, and all read the pictures; they may
+ * be more or fewer when it goes on, which is told, since sums are rounded otherwise then. Only one process
+ * at a time may use a run. Before the first step whatever takes more than a second
  * when it is asked to stop ends with the process (tools/stop.h).
  */
 #ifndef TOOLS_TRAIN_TRAINING_H
@@ -27,6 +29,7 @@ struct training_options {
     const char *out;              /* folder, created when it is not there */
     const char *device, *choices; /* device_open() */
     int n_threads;                /* 0: as many as this process may use */
+    int accumulate;               /* parts of a rank's batch, one after the other; >= 1 */
     enum precision precision;
     int steps;                 /* instead of the recipe's; 0: the recipe's */
     double minutes;            /* stop after that wall time; 0: no limit */
@@ -37,9 +40,10 @@ struct training_options {
 };
 
 /* Logs what it does. 0 when the training is done, or stopped and saved. -EINVAL, -ENOMEM, -EIO,
- * -ERANGE (loss not finite; nothing is saved after it), or -errno of a file that could not be
- * written: a periodic save that fails does not stop the training, but the error is returned at
- * its end. */
+ * -ERANGE (losses not finite, step after step; nothing is saved after it), or -errno of a file that
+ * could not be written: a periodic save that fails does not stop the training, but the error is returned
+ * at its end. Of several ranks all return the same; where rank 0 is to tell it the others' text is empty.
+ * Where others cannot be reached any more it does not return, but ends all of them. */
 int training_run(const struct training_options *options, struct error *err);
 
 #endif

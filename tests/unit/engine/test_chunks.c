@@ -105,7 +105,11 @@ static struct planned *make_plan(struct device *device, const struct program *p,
                                  struct parameters *parameters, enum precision precision, int size,
                                  int n_outputs, const int *outputs)
 {
-    struct plan_options options = {precision, BATCH, size, n_outputs, outputs};
+    struct plan_options options = {.precision = precision,
+                                   .batch_max = BATCH,
+                                   .size = size,
+                                   .n_outputs = n_outputs,
+                                   .outputs = outputs};
     struct planned *plan;
     struct error err;
 
