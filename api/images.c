@@ -121,6 +121,10 @@ static const char *code_of(const struct problem *p)
 {
     if (p->status == 404)
         return "model_not_found";
+    if (p->status == 401)
+        return "invalid_api_key";
+    if (p->status == 429)
+        return "rate_limit_exceeded";
     if (p->status == 422)
         return "invalid_value";
     return p->status == 503 ? "overloaded" : NULL;

@@ -42,6 +42,8 @@ static const struct setting table[] = {
      "longest time from request to answer; beyond it 504"},
     {"response-cache", SETTING_BYTES, FIELD(response_cache_bytes), "64MiB", 0, INT_MAX, NULL,
      "memory for images that were asked for by their address; 0: none"},
+    {"api-key-file", SETTING_FILE, FIELD(api_key_file), "", 0, 0, NULL,
+     "who may use the API: lines of NAME and the SHA-256 of a key; default: everybody"},
     {"cors-origin", SETTING_ORIGINS, FIELD(cors_origin), "", 0, 0, NULL,
      "origins whose pages may read answers, as https://a.example,http://b:8000; * for all"},
     {"max-connections", SETTING_INTEGER, FIELD(max_connections), "1024", 1, 65536, NULL,

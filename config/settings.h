@@ -54,8 +54,9 @@ struct settings {
     int max_images;
     int max_nfe;
     int request_timeout_ms;
-    int response_cache_bytes;              /* 0: none */
-    char cors_origin[SETTINGS_PATH_BYTES]; /* origins with commas between, "*", or "": none */
+    int response_cache_bytes;               /* 0: none */
+    char api_key_file[SETTINGS_PATH_BYTES]; /* config/key_file.h; "": everybody may */
+    char cors_origin[SETTINGS_PATH_BYTES];  /* origins with commas between, "*", or "": none */
     int max_connections;
     int max_connections_per_ip; /* 0: no limit */
     int header_timeout_ms;

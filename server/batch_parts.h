@@ -23,6 +23,7 @@ struct batch {
     struct samples_response order; /* its strings are the record's, or constant */
     struct sampling_choice sampling;
     struct engine_model *model; /* held until it ends; NULL: it has */
+    struct key *key;            /* for which it counts until then; NULL: none, or it is from the disk */
     struct problem problem;
     bool stored;            /* taken on */
     bool ending;            /* its end is decided, and perhaps on its way to the disk */

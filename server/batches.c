@@ -10,6 +10,7 @@
 #include "server/drawing.h"
 #include "server/engine_model.h"
 #include "server/exchange.h"
+#include "server/keys.h"
 #include "server/models.h"
 #include "server/selection.h"
 
@@ -60,6 +61,8 @@ static void finish_end(struct batch *b)
               job_state_name(b->state), b->record.model, b->record.n, b->record.n_done,
               b->begun_ns ? (double)(b->ended_ns - b->begun_ns) / 1e6 : 0.0);
     b->model = NULL;
+    keys_leave(b->key, true);
+    b->key = NULL;
     if (model)
         models_release(b->all->daemon->models, model);
     batch_tell_end(b);
@@ -265,6 +268,7 @@ static void on_taken_on(void *arg, int rc)
     *link = b->next;
     b->all->n_waiting--;
     models_release(b->all->daemon->models, b->model);
+    keys_leave(b->key, true);
     free(b);
 }
 
@@ -299,12 +303,19 @@ void batches_add(struct batches *all, const struct selection *chosen, const char
         if (!b)
             problem_set(&problem, 503, "out of memory");
     }
+    if (b && !found && keys_charge(exchange_key(x), b->record.n, uv_hrtime(), &problem) < 0) {
+        models_release(all->daemon->models, b->model);
+        free(b);
+    }
     if (problem.status) {
         exchange_respond_problem(x, &problem);
         return;
     }
-    if (!found)
+    if (!found) {
+        b->key = exchange_key(x);
+        keys_stay(b->key);
         enter(all, b);
+    }
     batch_wait(b, x, WAITS_FOR_BEGINNING);
     if (found && (b->stored || b->state >= JOB_COMPLETED))
         batch_tell_beginning(b);

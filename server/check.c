@@ -9,8 +9,19 @@
 #include "model/generator.h"
 #include "server/daemon.h"
 #include "server/engine_model.h"
+#include "server/keys.h"
 
 #include <unistd.h>
+
+static int check_keys(const struct settings *s, struct error *err)
+{
+    struct keys *keys;
+    int rc = keys_create(s->api_key_file, &keys, err);
+
+    if (rc == 0)
+        keys_destroy(keys);
+    return rc;
+}
 
 static int check_addresses(const struct settings *s, FILE *file, struct error *err)
 {
@@ -24,6 +35,9 @@ static int check_addresses(const struct settings *s, FILE *file, struct error *e
         return rc;
     close(sockets.public);
     close(sockets.admin);
+    rc = check_keys(s, err);
+    if (rc < 0)
+        return rc;
     fprintf(file, "addresses: %s for %d connections, probes at %s\n", sockets.public_address,
             connections, sockets.admin_address);
     return 0;

@@ -1,6 +1,7 @@
 #include "server/daemon.h"
 
 #include "api/limits.h"
+#include "api/problem.h"
 #include "config/model_folder.h"
 #include "config/settings.h"
 #include "engine/base/error.h"
@@ -11,6 +12,7 @@
 #include "server/drawing.h"
 #include "server/engine_model.h"
 #include "server/file_limit.h"
+#include "server/keys.h"
 #include "server/listener.h"
 #include "server/models.h"
 #include "server/permalinks.h"
@@ -89,6 +91,7 @@ static void finish(struct daemon *d)
     uv_timer_stop(&d->drain);
     listener_destroy(d->public);
     listener_destroy(d->admin);
+    keys_destroy(d->keys);
     engine_thread_stop(d->engine);
     batches_destroy(d->batches);
     permalinks_destroy(d->permalinks);
@@ -179,6 +182,17 @@ static void on_delay_over(uv_timer_t *timer)
     drain(timer->data);
 }
 
+int daemon_reload_access(struct daemon *d, struct problem *problem)
+{
+    struct error error = {""};
+    int rc = keys_reload(d->keys, &error);
+
+    if (rc == 0)
+        return 0;
+    log_write(LOG_ERROR, "event=access_change ok=0 error=%s", LOG_TEXT(error.text));
+    return problem_set(problem, 422, "%s; the keys stay as they were", error.text);
+}
+
 /* What happened is in the log. */
 static void on_reloaded(void *arg, const struct problem *problem, const struct json_t *result)
 {
@@ -188,9 +202,11 @@ static void on_reloaded(void *arg, const struct problem *problem, const struct j
 static void on_signal(uv_signal_t *handle, int number)
 {
     struct daemon *d = handle->data;
+    struct problem problem = {0};
 
     if (number == SIGHUP) { /* by default it would end the daemon without a drain */
         log_write(LOG_INFO, "event=sighup");
+        daemon_reload_access(d, &problem);
         if (daemon_serves(d))
             models_reload(d->models, on_reloaded, d);
         return;
@@ -388,6 +404,8 @@ static int start(struct daemon *d, struct error *err)
     watch_signal(d, &d->sigint, SIGINT);
     watch_signal(d, &d->sighup, SIGHUP);
     rc = start_pool(d, err);
+    if (rc == 0)
+        rc = keys_create(d->settings->api_key_file, &d->keys, err);
     if (rc == 0)
         rc = open_listeners(d, err);
     if (rc == 0)

@@ -6,7 +6,7 @@
  * probes say that it drains. For drain_delay_ms it serves on, so that whoever reads the probes can
  * send its clients elsewhere; then the public listener accepts no more, what was accepted is
  * finished within drain_timeout_ms, the rest gets 503; the probes answer until the end. A second
- * signal ends it at once. SIGHUP reads the models again (server/models.h).
+ * signal ends it at once. SIGHUP reads the keys and the models again (server/keys.h, server/models.h).
  */
 #ifndef SERVER_DAEMON_H
 #define SERVER_DAEMON_H
@@ -20,11 +20,13 @@
 struct admission;
 struct batches;
 struct error;
+struct keys;
 struct listener;
 struct models;
 struct permalinks;
 struct picture_cache;
 struct drawings;
+struct problem;
 struct settings;
 
 enum daemon_phase { DAEMON_LOADING, DAEMON_READY, DAEMON_LEAVING, DAEMON_DRAINING };
@@ -48,6 +50,7 @@ struct daemon {
     uint64_t hurried_ns; /* the engine was told to stop loading; 0: it was not */
     bool cancelled;      /* the requests left over at the end of the drain */
     struct listener *public, *admin;
+    struct keys *keys;
     struct engine_thread *engine;
     struct admission *admission;
     struct models *models;
@@ -71,6 +74,10 @@ struct daemon_sockets {
     int public, admin;
     char public_address[ADDRESS_TEXT_BYTES], admin_address[ADDRESS_TEXT_BYTES];
 };
+
+/* Reads again who may use the daemon. 0, or -EINVAL with a 422; what was there stays, and what happened is
+ * in the log. */
+int daemon_reload_access(struct daemon *d, struct problem *problem);
 
 /* How many connections of clients there can be, at most max_connections. 0, or -EMFILE. */
 int daemon_connections(const struct settings *s, int *out, struct error *err);

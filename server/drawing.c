@@ -12,6 +12,7 @@
 #include "server/engine_model.h"
 #include "server/engine_thread.h"
 #include "server/job.h"
+#include "server/keys.h"
 #include "server/models.h"
 #include "server/progress.h"
 
@@ -104,6 +105,14 @@ static void count_drawing(struct drawings *all, const struct drawing *d)
         histogram_add(&all->stats.encode, &histogram_seconds, 1e-3 * ms.encode);
 }
 
+static void destroy(struct drawing *d)
+{
+    progress_destroy(d->job.progress);
+    free(d->nfe_done);
+    free(d->job.pixels);
+    free(d);
+}
+
 static void settle(struct drawing *d)
 {
     struct drawings *all = d->all;
@@ -121,10 +130,7 @@ static void settle(struct drawing *d)
     all->n--;
     d->client->release(d->owner);
     models_release(all->models, d->model);
-    progress_destroy(d->job.progress);
-    free(d->nfe_done);
-    free(d->job.pixels);
-    free(d);
+    destroy(d);
 }
 
 static void on_timer_closed(uv_handle_t *handle)
@@ -381,8 +387,7 @@ static struct drawing *create(struct drawings *all, const struct drawing_order *
     }
     if (d->job.pixels)
         return d;
-    progress_destroy(d->job.progress);
-    free(d);
+    destroy(d);
     return NULL;
 }
 
@@ -396,6 +401,10 @@ int drawings_begin(struct drawings *all, const struct drawing_order *order, stru
     d = create(all, order);
     if (!d)
         return problem_set(problem, 503, "out of memory");
+    if (keys_charge(order->payer, order->n, uv_hrtime(), problem) < 0) {
+        destroy(d);
+        return -EINVAL;
+    }
     d->job.id = ++all->last_id;
     d->admitted_ns = uv_hrtime();
     d->next = all->first;

@@ -25,6 +25,7 @@ struct engine_model;
 struct engine_thread;
 struct error;
 struct json_t;
+struct key;
 struct models;
 struct problem;
 struct progress;
@@ -45,6 +46,7 @@ struct drawing_client {
 
 struct drawing_order {
     const char *request_id;     /* copied */
+    struct key *payer;          /* for whom the images count (server/keys.h); NULL: nobody */
     struct engine_model *model; /* held meanwhile */
     struct sampling_choice sampling;
     uint64_t seed; /* of the first image */
@@ -68,8 +70,9 @@ int drawings_create(uv_loop_t *loop, struct admission *admission, struct engine_
 /* Nothing may be in progress. NULL is fine. */
 void drawings_destroy(struct drawings *all);
 
-/* Begins; only while the engine is ready. The drawing is valid until done() or drawing_cancel().
- * 0, or -EINVAL with a 503 in the problem: no room or no memory; the client is then not called. */
+/* Begins; only while the engine is ready. The drawing is valid until done() or drawing_cancel(). 0, or
+ * -EINVAL with the problem: 503, no room or no memory, 429, the payer has drawn too much; the client is
+ * then not called. */
 int drawings_begin(struct drawings *all, const struct drawing_order *order, struct drawing **out,
                    struct problem *problem);
 

@@ -10,6 +10,7 @@
 #include "server/exchange_hooks.h"
 #include "server/exchange_parts.h"
 #include "server/guard.h"
+#include "server/keys.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -112,10 +113,12 @@ void exchange_on_completed(void *cls, struct MHD_Connection *mhd, void **context
         request_counts_add(&all->counts, x->route,
                            guard_knows_method(x->method) ? x->method : "other", status, seconds);
         log_write(all->options.log_level,
-                  "event=request listener=%s id=%s method=%s route=%s status=%d bytes=%zu ms=%.1f",
-                  all->options.name, x->id, x->method, x->route, status, x->response_bytes,
-                  1e3 * seconds);
+                  "event=request listener=%s id=%s%s%s method=%s route=%s status=%d bytes=%zu "
+                  "ms=%.1f",
+                  all->options.name, x->id, x->key ? " key=" : "", x->key ? key_name(x->key) : "",
+                  x->method, x->route, status, x->response_bytes, 1e3 * seconds);
     }
+    keys_leave(x->key, x->draws);
     if (code == MHD_REQUEST_TERMINATED_COMPLETED_OK)
         connection_set_deadline(x->connection, all->options.idle_timeout_ms);
     if (x->stage != STAGE_HEAD)
@@ -373,6 +376,17 @@ uint64_t exchange_started_ns(const struct exchange *x)
 void exchange_set_route(struct exchange *x, const char *route)
 {
     x->route = route;
+}
+
+void exchange_set_key(struct exchange *x, struct key *key, bool draws)
+{
+    x->key = key;
+    x->draws = draws;
+}
+
+struct key *exchange_key(const struct exchange *x)
+{
+    return x->key;
 }
 
 void exchange_set_context(struct exchange *x, const void *context)

@@ -24,6 +24,7 @@
 #include <stdint.h>
 
 struct exchange;
+struct key;
 struct problem;
 struct shared_bytes;
 
@@ -62,6 +63,11 @@ uint64_t exchange_started_ns(const struct exchange *x); /* uv_hrtime() at its he
 
 /* The name of the route, static, for the log. */
 void exchange_set_route(struct exchange *x, const char *route);
+
+/* The key that let it in (server/keys.h), for the log, and for whom its images count; it leaves with the
+ * exchange's end. NULL: it needs none. */
+void exchange_set_key(struct exchange *x, struct key *key, bool draws);
+struct key *exchange_key(const struct exchange *x);
 
 /* Whatever begin() wants complete() to know; borrowed, NULL at first. */
 void exchange_set_context(struct exchange *x, const void *context);

@@ -10,6 +10,7 @@
 #include "server/request_id.h"
 
 struct connection;
+struct key;
 struct problem;
 
 enum stage { STAGE_HEAD, STAGE_BODY, STAGE_COMPLETE };
@@ -49,6 +50,8 @@ struct exchange {
     struct exchange_stream stream;
     void (*on_gone)(void *arg);
     void *on_gone_arg;
+    struct key *key; /* that let it in; NULL: it needs none */
+    bool draws;      /* as it came in with it */
 };
 
 /* Inside a call of the library: it leaves the exchange alone, whose client's end is watched; and goes

@@ -6,6 +6,7 @@
 #include "server/daemon.h"
 #include "server/drawing.h"
 #include "server/engine_model.h"
+#include "server/keys.h"
 #include "server/listener.h"
 #include "server/models.h"
 #include "server/permalinks.h"
@@ -192,6 +193,7 @@ char *metrics_text(const struct daemon *d)
     write_drawings(out, d);
     write_cache(out, d);
     write_http(out, d);
+    keys_write_metrics(d->keys, out);
     one(out, "softdiff_log_dropped_total", "counter", "Lines of the log that nobody read in time.",
         (double)log_writer_dropped());
     if (fclose(out) != 0) {

@@ -92,10 +92,17 @@ void model_routes_unload(struct daemon *d, struct exchange *x)
         models_unload(d->models, name, on_done, w);
 }
 
+/* Keys come first: where they are bad, everything stays as it is. */
 void model_routes_reload(struct daemon *d, struct exchange *x)
 {
-    struct waiting *w = wait(x);
+    struct problem problem = {0};
+    struct waiting *w;
 
+    if (daemon_reload_access(d, &problem) < 0) {
+        exchange_respond_problem(x, &problem);
+        return;
+    }
+    w = wait(x);
     if (w)
         models_reload(d->models, on_done, w);
 }

@@ -3,6 +3,7 @@
 #include "api/permalink.h"
 #include "api/problem.h"
 #include "api/response.h"
+#include "config/settings.h"
 #include "engine/base/error.h"
 #include "server/admission.h"
 #include "server/daemon.h"
@@ -198,6 +199,15 @@ static bool is_pinned(const struct permalink *link, const struct samples_request
     return *link->checkpoint && *wanted->determinism && *wanted->sampler && wanted->nfe > 0;
 }
 
+/* Where keys are needed, what is kept for all would be for those without one, too. */
+static const char *cache_control(const struct permalinks *p, bool pinned)
+{
+    if (!pinned)
+        return "no-cache";
+    return *p->daemon->settings->api_key_file ? "private, max-age=31536000, immutable"
+                                              : "public, max-age=31536000, immutable";
+}
+
 static void serve(struct permalinks *p, struct exchange *x, bool pinned,
                   struct drawing_order *order)
 {
@@ -213,7 +223,7 @@ static void serve(struct permalinks *p, struct exchange *x, bool pinned,
         permalink_write(&image, 0, address);
         exchange_add_header(x, "Content-Location", address);
     }
-    exchange_set_cache_control(x, pinned ? "public, max-age=31536000, immutable" : "no-cache");
+    exchange_set_cache_control(x, cache_control(p, pinned));
     snprintf(seed, sizeof(seed), "%" PRIu64, order->seed);
     exchange_add_header(x, "X-Seed", seed);
     if (permalink_matches(exchange_header(x, "If-None-Match"), etag))
@@ -243,6 +253,7 @@ void permalinks_handle(struct daemon *d, struct exchange *x)
     }
     order = (struct drawing_order){
         .request_id = exchange_id(x),
+        .payer = exchange_key(x),
         .model = chosen.model,
         .sampling = chosen.sampling,
         .seed = link.seed,

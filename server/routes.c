@@ -3,6 +3,7 @@
 #include "api/images.h"
 #include "api/permalink.h"
 #include "api/problem.h"
+#include "server/admission.h"
 #include "server/assets.h"
 #include "server/cross_origin.h"
 #include "server/daemon.h"
@@ -10,6 +11,7 @@
 #include "server/exchange.h"
 #include "server/images.h"
 #include "server/job_routes.h"
+#include "server/keys.h"
 #include "server/metrics.h"
 #include "server/model_routes.h"
 #include "server/permalinks.h"
@@ -20,10 +22,16 @@
 #include <stdio.h>
 #include <string.h>
 
+enum route_kind {
+    OPEN = 1,   /* to those without a key, too */
+    ENGINE = 2, /* 503 unless ready */
+    DRAWS = 4,  /* counts for the limits of a key */
+};
+
 struct route {
     const char *method; /* GET serves HEAD too */
     const char *path;   /* {name}: any text without a slash, of a byte or more */
-    bool needs_engine;  /* 503 unless ready */
+    unsigned kind;      /* of enum route_kind; 0: whoever has a key, at any time */
     void (*begin)(struct daemon *d, struct exchange *x); /* optional */
     void (*complete)(struct daemon *d, struct exchange *x);
     const struct exchange_problem_form *problems; /* NULL: problem documents */
@@ -120,38 +128,38 @@ static void get_metrics(struct daemon *d, struct exchange *x)
 }
 
 static const struct route public_routes[] = {
-    {"GET", "/", false, NULL, get_index, NULL},
-    {"GET", "/openapi.json", false, NULL, get_openapi, NULL},
-    {"GET", "/version", false, NULL, get_version, NULL},
-    {"GET", "/livez", false, NULL, get_livez, NULL},
-    {"GET", "/readyz", false, NULL, get_readyz, NULL},
-    {"GET", "/v1/models", true, NULL, get_models, &both_problems},
-    {"GET", "/v1/models/{model}", true, NULL, get_model, &both_problems},
-    {"GET", "/v1/models/{model}/samples/{seed}.png", true, NULL, permalinks_handle, NULL},
-    {"GET", "/v1/capabilities", true, NULL, get_capabilities, NULL},
-    {"POST", "/v1/samples", true, samples_begin, samples_handle, NULL},
-    {"POST", "/v1/jobs", true, begin_json, job_routes_add, NULL},
-    {"GET", "/v1/jobs/{job}", true, NULL, job_routes_get, NULL},
-    {"DELETE", "/v1/jobs/{job}", true, NULL, job_routes_cancel, NULL},
-    {"GET", "/v1/jobs/{job}/events", true, NULL, job_routes_watch, NULL},
-    {"GET", "/v1/jobs/{job}/images/{index}.png", true, NULL, job_routes_image, NULL},
-    {"POST", "/v1/verify", true, verify_begin, verify_handle, NULL},
-    {"POST", "/v1/images/generations", true, begin_json, images_handle, &images_problems},
-    {NULL, NULL, false, NULL, NULL, NULL},
+    {"GET", "/", OPEN, NULL, get_index, NULL},
+    {"GET", "/openapi.json", OPEN, NULL, get_openapi, NULL},
+    {"GET", "/version", OPEN, NULL, get_version, NULL},
+    {"GET", "/livez", OPEN, NULL, get_livez, NULL},
+    {"GET", "/readyz", OPEN, NULL, get_readyz, NULL},
+    {"GET", "/v1/models", ENGINE, NULL, get_models, &both_problems},
+    {"GET", "/v1/models/{model}", ENGINE, NULL, get_model, &both_problems},
+    {"GET", "/v1/models/{model}/samples/{seed}.png", ENGINE | DRAWS, NULL, permalinks_handle, NULL},
+    {"GET", "/v1/capabilities", ENGINE, NULL, get_capabilities, NULL},
+    {"POST", "/v1/samples", ENGINE | DRAWS, samples_begin, samples_handle, NULL},
+    {"POST", "/v1/jobs", ENGINE | DRAWS, begin_json, job_routes_add, NULL},
+    {"GET", "/v1/jobs/{job}", ENGINE, NULL, job_routes_get, NULL},
+    {"DELETE", "/v1/jobs/{job}", ENGINE, NULL, job_routes_cancel, NULL},
+    {"GET", "/v1/jobs/{job}/events", ENGINE, NULL, job_routes_watch, NULL},
+    {"GET", "/v1/jobs/{job}/images/{index}.png", ENGINE, NULL, job_routes_image, NULL},
+    {"POST", "/v1/verify", ENGINE | DRAWS, verify_begin, verify_handle, NULL},
+    {"POST", "/v1/images/generations", ENGINE | DRAWS, begin_json, images_handle, &images_problems},
+    {NULL, NULL, 0, NULL, NULL, NULL},
 };
 
 static const struct route admin_routes[] = {
-    {"GET", "/openapi.json", false, NULL, get_admin_openapi, NULL},
-    {"GET", "/livez", false, NULL, get_livez, NULL},
-    {"GET", "/readyz", false, NULL, get_readyz, NULL},
-    {"GET", "/version", false, NULL, get_version, NULL},
-    {"GET", "/v1/queue", true, NULL, get_queue, NULL},
-    {"GET", "/metrics", false, NULL, get_metrics, NULL},
-    {"GET", "/v1/models", true, NULL, model_routes_list, NULL},
-    {"POST", "/v1/models/{model}/load", true, NULL, model_routes_load, NULL},
-    {"POST", "/v1/models/{model}/unload", true, NULL, model_routes_unload, NULL},
-    {"POST", "/-/reload", true, NULL, model_routes_reload, NULL},
-    {NULL, NULL, false, NULL, NULL, NULL},
+    {"GET", "/openapi.json", OPEN, NULL, get_admin_openapi, NULL},
+    {"GET", "/livez", OPEN, NULL, get_livez, NULL},
+    {"GET", "/readyz", OPEN, NULL, get_readyz, NULL},
+    {"GET", "/version", OPEN, NULL, get_version, NULL},
+    {"GET", "/v1/queue", ENGINE, NULL, get_queue, NULL},
+    {"GET", "/metrics", 0, NULL, get_metrics, NULL},
+    {"GET", "/v1/models", ENGINE, NULL, model_routes_list, NULL},
+    {"POST", "/v1/models/{model}/load", ENGINE, NULL, model_routes_load, NULL},
+    {"POST", "/v1/models/{model}/unload", ENGINE, NULL, model_routes_unload, NULL},
+    {"POST", "/-/reload", ENGINE, NULL, model_routes_reload, NULL},
+    {NULL, NULL, 0, NULL, NULL, NULL},
 };
 
 static bool path_fits(const char *pattern, const char *path)
@@ -191,14 +199,12 @@ static const char *allowed_methods(const struct route *routes, const struct exch
     return post ? "POST" : NULL;
 }
 
-/* NULL where nothing fits; the exchange has then been answered. */
+/* NULL: nothing fits. */
 static const struct route *find_route(const struct route *routes, struct exchange *x)
 {
-    const char *method = exchange_method(x), *allow = allowed_methods(routes, x);
-    struct problem problem = {0};
-    const struct route *r;
+    const char *method = exchange_method(x);
 
-    for (r = routes; r->path; r++) {
+    for (const struct route *r = routes; r->path; r++) {
         if (!path_fits(r->path, exchange_path(x)))
             continue;
         exchange_set_route(x, r->path);
@@ -207,6 +213,14 @@ static const struct route *find_route(const struct route *routes, struct exchang
             (strcmp(method, "HEAD") == 0 && strcmp(r->method, "GET") == 0))
             return r;
     }
+    return NULL;
+}
+
+static void answer_nothing_there(const struct route *routes, struct exchange *x)
+{
+    const char *allow = allowed_methods(routes, x);
+    struct problem problem = {0};
+
     if (allow) {
         exchange_add_header(x, "Allow", allow);
         problem_set(&problem, 405, "this address answers %s", allow);
@@ -214,7 +228,28 @@ static const struct route *find_route(const struct route *routes, struct exchang
         problem_set(&problem, 404, "there is nothing at this address; see /openapi.json");
     }
     exchange_respond_problem(x, &problem);
-    return NULL;
+}
+
+/* Whoever has no key learns nothing, not even which addresses there are. r NULL: none of them. False:
+ * answered. */
+static bool let_in(struct daemon *d, struct exchange *x, const struct route *r)
+{
+    bool draws = r && r->kind & DRAWS;
+    struct problem problem = {0};
+    struct key *key;
+
+    if (r && r->kind & OPEN)
+        return true;
+    if (keys_enter(d->keys, exchange_header(x, "Authorization"), draws, &key, &problem) == 0) {
+        exchange_set_key(x, key, draws);
+        return true;
+    }
+    if (problem.status == 401)
+        exchange_add_header(x, "WWW-Authenticate", "Bearer");
+    else if (problem.retry_after_s == 0)
+        problem.retry_after_s = d->admission ? admission_retry_after_s(d->admission) : 1;
+    exchange_respond_problem(x, &problem);
+    return false;
 }
 
 static bool refuse_unless_ready(struct daemon *d, struct exchange *x)
@@ -228,14 +263,21 @@ static bool refuse_unless_ready(struct daemon *d, struct exchange *x)
     return true;
 }
 
-static void begin(const struct route *routes, struct daemon *d, struct exchange *x)
+/* guarded: needs keys where there are any. */
+static void begin(const struct route *routes, bool guarded, struct daemon *d, struct exchange *x)
 {
     const struct route *r;
 
     if (d->phase >= DAEMON_LEAVING)
         exchange_set_close(x);
     r = find_route(routes, x);
-    if (!r || (r->needs_engine && refuse_unless_ready(d, x)))
+    if (guarded && !let_in(d, x, r))
+        return;
+    if (!r) {
+        answer_nothing_there(routes, x);
+        return;
+    }
+    if (r->kind & ENGINE && refuse_unless_ready(d, x))
         return;
     exchange_set_context(x, r);
     if (r->begin)
@@ -248,7 +290,7 @@ void routes_complete(struct exchange *x, void *arg)
     struct daemon *d = arg;
 
     /* The daemon may have changed its state while the body came in. */
-    if (!r->needs_engine || !refuse_unless_ready(d, x))
+    if (!(r->kind & ENGINE) || !refuse_unless_ready(d, x))
         r->complete(d, x);
 }
 
@@ -257,12 +299,12 @@ void routes_public_begin(struct exchange *x, void *arg)
     struct daemon *d = arg;
 
     if (!cross_origin_begin(d->settings, x))
-        begin(public_routes, d, x);
+        begin(public_routes, true, d, x);
     else
         cross_origin_preflight(d->settings, x, allowed_methods(public_routes, x));
 }
 
 void routes_admin_begin(struct exchange *x, void *arg)
 {
-    begin(admin_routes, arg, x);
+    begin(admin_routes, false, arg, x);
 }

@@ -117,6 +117,7 @@ struct drawing_order samples_order(const struct selection *chosen, const struct 
     const struct samples_request *wanted = &chosen->request;
     struct drawing_order order = {
         .request_id = exchange_id(x),
+        .payer = exchange_key(x),
         .model = chosen->model,
         .sampling = chosen->sampling,
         .seed = wanted->has_seed ? wanted->seed : drawing_random_seed(),

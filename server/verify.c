@@ -166,6 +166,7 @@ static int start(struct verification *v, struct engine_model *model, struct prob
     const struct samples_limits *limits = admission_limits(v->daemon->admission);
     struct drawing_order order = {
         .request_id = exchange_id(v->exchange),
+        .payer = exchange_key(v->exchange),
         .model = model,
         .seed = v->claimed.seed,
         .n = 1,

@@ -45,9 +45,11 @@ def test_the_statuses_that_follow_from_a_row(listener, name):
         takes_body = listener == "public" and method == "post"
         assert "400" in said, where
         assert any(status < "400" for status in said), where
-        assert ("503" in said) == (" true" in rows[path, method] or path in ("/livez", "/readyz")), where
+        assert ("503" in said) == ("ENGINE" in rows[path, method] or path in ("/livez", "/readyz")), where
         for status in ("411", "413", "415"):
             assert (status in said) == takes_body, f"{where}: {status}"
+        assert ("401" in said) == (listener == "public" and "OPEN" not in rows[path, method]), where
+        assert ("429" in said) == ("DRAWS" in rows[path, method]), where
         if "{" in path:
             assert "404" in said, where
         assert ("requestBody" in operation) == takes_body, where
