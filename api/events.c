@@ -1,9 +1,12 @@
 #include "api/events.h"
 
 #include "api/pictures/png.h"
+#include "api/problem.h"
 #include "api/response.h"
 #include "api/seed.h"
+#include "engine/base/error.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <nettle/base64.h>
 #include <stdio.h>
@@ -89,4 +92,26 @@ void events_add_preview(const struct samples_response *r, int i, int nfe_done, c
         *text = grown;
     }
     free(event);
+}
+
+int events_of_images(const struct samples_response *r, char **out, struct error *err)
+{
+    uint8_t *json;
+    size_t size;
+    int rc = samples_response_encode(r, false, &json, &size, err);
+
+    if (rc < 0)
+        return rc;
+    *out = events_of_text("completed", r->n * r->nfe, (char *)json);
+    free(json);
+    return *out ? 0 : error_set(err, -ENOMEM, "out of memory writing an answer");
+}
+
+char *events_of_problem(const struct problem *problem, const char *request_id)
+{
+    char *document = problem_to_json(problem, request_id);
+    char *text = document ? events_of_text("failed", 0, document) : NULL;
+
+    free(document);
+    return text;
 }

@@ -9,6 +9,8 @@
 
 #include <stdint.h>
 
+struct error;
+struct problem;
 struct samples_response;
 
 /* json: one line. */
@@ -26,5 +28,11 @@ char *events_of_progress(int step, int steps, double eta_ms);
  * x, predicted: [side_px, side_px, channels] */
 void events_add_preview(const struct samples_response *r, int i, int nfe_done, const uint8_t *x,
                         const uint8_t *predicted, char **text);
+
+/* The last event of a success: the answer as JSON. 0, -EINVAL or -ENOMEM. */
+int events_of_images(const struct samples_response *r, char **out, struct error *err);
+
+/* And of a failure. */
+char *events_of_problem(const struct problem *problem, const char *request_id);
 
 #endif

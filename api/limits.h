@@ -14,6 +14,7 @@ enum {
     LIMITS_NAME_BYTES = 64,                         /* of a model, sampler or corruption */
     LIMITS_MODEL_BYTES = 2 * LIMITS_NAME_BYTES + 1, /* of name@digest */
     LIMITS_REQUEST_ID_BYTES = 128,
+    LIMITS_PARTIAL_IMAGES = 3, /* of an image that is drawn */
 };
 
 struct samples_limits {

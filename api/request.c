@@ -30,13 +30,13 @@ static void read_seed(const json_t *value, struct samples_request *out, struct p
 }
 
 /* 49.0 is an integer, too: some clients have no others. */
-static void read_count(const char *name, const json_t *value, int max, int *out,
-                       struct problem *problem)
+static void read_number(const char *name, const json_t *value, int min, int max, int *out,
+                        struct problem *problem)
 {
     double number = json_number_value(value);
 
-    if (!json_is_number(value) || !(number >= 1 && number <= max) || number != (int)number)
-        problem_add_field(problem, name, "must be an integer from 1 to %d", max);
+    if (!json_is_number(value) || !(number >= min && number <= max) || number != (int)number)
+        problem_add_field(problem, name, "must be an integer from %d to %d", min, max);
     else
         *out = (int)number;
 }
@@ -61,11 +61,14 @@ static const struct field {
         FIELD_COUNT,
         FIELD_NAME,
         FIELD_CHOICE,
+        FIELD_FLAG,
+        FIELD_FEW, /* from 0 to limit */
         FIELD_IGNORED,
     } kind;
     int forms;     /* of enum request_form */
     size_t offset; /* in struct samples_request */
-    size_t limit;  /* of counts: offset in struct samples_limits; of names: bytes */
+    size_t
+        limit; /* of counts: offset in struct samples_limits; of names: bytes; of few: the most */
     const char *choices[3];
 } fields[] = {
 #define FIELD(name) offsetof(struct samples_request, name)
@@ -91,6 +94,13 @@ static const struct field {
     {"size", FIELD_NAME, REQUEST_IMAGES, FIELD(size), LIMITS_NAME_BYTES, {NULL}},
     {"response_format", FIELD_CHOICE, REQUEST_IMAGES, FIELD(format), 0, {"", "b64_json", "url"}},
     {"output_format", FIELD_CHOICE, REQUEST_IMAGES, FIELD(output), 0, {"png"}},
+    {"stream", FIELD_FLAG, REQUEST_IMAGES, FIELD(stream), 0, {NULL}},
+    {"partial_images",
+     FIELD_FEW,
+     REQUEST_IMAGES,
+     FIELD(partial_images),
+     LIMITS_PARTIAL_IMAGES,
+     {NULL}},
     {"prompt", FIELD_IGNORED, REQUEST_IMAGES, 0, 0, {NULL}},
     {"quality", FIELD_IGNORED, REQUEST_IMAGES, 0, 0, {NULL}},
     {"style", FIELD_IGNORED, REQUEST_IMAGES, 0, 0, {NULL}},
@@ -103,6 +113,8 @@ static const struct field {
 };
 
 enum { N_FIELDS = sizeof(fields) / sizeof(fields[0]) };
+
+_Static_assert(N_FIELDS <= 32, "each has a bit in samples_request.ignored");
 
 const char *samples_request_ignored(int bit)
 {
@@ -160,13 +172,21 @@ static void read_field(const char *key, const json_t *value, enum request_form f
         read_seed(value, out, problem);
         break;
     case FIELD_COUNT:
-        read_count(key, value, max, (int *)(void *)to, problem);
+        read_number(key, value, 1, max, (int *)(void *)to, problem);
         break;
     case FIELD_NAME:
         read_name(key, value, f->limit, to, problem);
         break;
     case FIELD_CHOICE:
         read_choice(f, value, (int *)(void *)to, problem);
+        break;
+    case FIELD_FLAG:
+        if (!json_is_boolean(value))
+            problem_add_field(problem, key, "must be true or false");
+        memcpy(to, &(int){json_is_true(value)}, sizeof(int));
+        break;
+    case FIELD_FEW:
+        read_number(key, value, 0, (int)f->limit, (int *)(void *)to, problem);
         break;
     case FIELD_IGNORED:
         out->ignored |= 1u << (f - fields);
@@ -215,6 +235,8 @@ int samples_request_parse(const char *body, size_t size, enum request_form form,
     json_decref(root);
     if (out->best && out->deadline_ms == 0)
         problem_add_field(problem, "on_deadline", "needs a deadline_ms");
+    if (out->partial_images > 0 && !out->stream)
+        problem_add_field(problem, "partial_images", "needs stream: true");
     return problem->status ? -EINVAL : 0;
 }
 

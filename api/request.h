@@ -21,6 +21,8 @@
  *     size        "auto" or "32x32"; not checked against the model's
  *     response_format  "b64_json" or "url"; default: both
  *     output_format    "png"
+ *     stream           true: the answer comes as events; default: false
+ *     partial_images   0 .. 3 of them on the way, of each image; needs stream
  *
  * null is as good as absent, and 49.0 as good as 49. An empty body is an empty object. In a query,
  * numbers are decimal. Thread: any.
@@ -55,6 +57,8 @@ struct samples_request {
     char size[LIMITS_NAME_BYTES + 1];        /* empty: absent */
     int format;                              /* enum request_format */
     int output;                              /* 0: PNG */
+    int stream;                              /* bool */
+    int partial_images;                      /* 0 .. LIMITS_PARTIAL_IMAGES */
     unsigned ignored;                        /* bit i: the field samples_request_ignored(i) */
 };
 

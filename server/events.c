@@ -4,7 +4,6 @@
 #include "server/events.h"
 
 #include "api/accept.h"
-#include "api/events.h"
 #include "api/limits.h"
 #include "api/problem.h"
 #include "api/response.h"
@@ -31,8 +30,13 @@ struct stream {
     struct samples_response images; /* all but the pixels */
     char request_id[LIMITS_REQUEST_ID_BYTES + 1];
     struct progress *progress; /* the drawing's */
-    int preview_every;
-    int *shown;      /* [n] evaluations of the last preview; owned */
+    const struct events_form *form;
+    struct samples_request wanted;
+    bool previewed;
+    struct shown {
+        int done;    /* evaluations of the last preview */
+        int n;       /* previews */
+    } * shown;       /* [n] owned */
     uint8_t *pixels; /* [n, 2, image]: x, predicted, as they are encoded; owned */
     bool *due;       /* [n] whether they are; owned */
     uv_work_t work;
@@ -107,8 +111,9 @@ static void encode_previews(uv_work_t *work)
 
     for (int i = 0; i < s->images.n; i++)
         if (s->due[i])
-            events_add_preview(&s->images, i, s->shown[i], s->pixels + (size_t)i * 2 * bytes,
-                               s->pixels + ((size_t)i * 2 + 1) * bytes, &s->previews);
+            s->form->add_preview(&s->images, i, s->shown[i].done, s->shown[i].n++,
+                                 s->pixels + (size_t)i * 2 * bytes,
+                                 s->pixels + ((size_t)i * 2 + 1) * bytes, &s->previews);
 }
 
 static void on_previews(uv_work_t *work, int status)
@@ -125,6 +130,11 @@ static void on_previews(uv_work_t *work, int status)
     settle(s);
 }
 
+static int n_previews(const struct stream *s, int done)
+{
+    return s->form->n_previews(&s->wanted, s->images.nfe, done);
+}
+
 /* Copies what is new, while it is there: the drawing may end before the pool comes to it. */
 static void begin_previews(struct stream *s)
 {
@@ -136,10 +146,9 @@ static void begin_previews(struct stream *s)
     for (int i = 0; i < s->images.n; i++) {
         x = s->pixels + (size_t)i * 2 * bytes;
         done = progress_read(s->progress, i, NULL, NULL);
-        s->due[i] =
-            done < s->images.nfe && done / s->preview_every > s->shown[i] / s->preview_every;
+        s->due[i] = done < s->images.nfe && n_previews(s, done) > n_previews(s, s->shown[i].done);
         if (s->due[i])
-            s->shown[i] = progress_read(s->progress, i, x, x + bytes);
+            s->shown[i].done = progress_read(s->progress, i, x, x + bytes);
         any |= s->due[i];
     }
     if (!any)
@@ -154,15 +163,8 @@ static void begin_previews(struct stream *s)
 static int encode(void *owner, const struct samples_response *images, struct error *err)
 {
     struct stream *s = owner;
-    uint8_t *json;
-    size_t size;
-    int rc = samples_response_encode(images, false, &json, &size, err);
 
-    if (rc < 0)
-        return rc;
-    s->answer = events_of_text("completed", images->n * images->nfe, (char *)json);
-    free(json);
-    return s->answer ? 0 : error_set(err, -ENOMEM, "out of memory writing an answer");
+    return s->form->completed(images, &s->answer, err);
 }
 
 /* Whether it still waits. Who is the next from the start is about to begin, and told nothing. */
@@ -172,7 +174,8 @@ static bool tell_place(struct stream *s)
 
     if (place > 1 || (place == 1 && s->queued)) {
         s->queued = true;
-        write_event(s, events_of_place(place));
+        if (s->form->place)
+            write_event(s, s->form->place(place));
     }
     return place > 0;
 }
@@ -184,8 +187,9 @@ static void on_progress(void *owner)
 
     if (exchange_stream_pending(s->exchange) > 0 || tell_place(s) || step == 0)
         return;
-    write_event(s, events_of_progress(step, steps, drawing_left_ms(s->drawing)));
-    if (s->preview_every > 0 && !s->with_pool)
+    if (s->form->progress)
+        write_event(s, s->form->progress(step, steps, drawing_left_ms(s->drawing)));
+    if (s->previewed && !s->with_pool)
         begin_previews(s);
 }
 
@@ -193,14 +197,10 @@ static void done(void *owner, const struct problem *problem)
 {
     struct stream *s = owner;
     struct exchange *x = s->exchange;
-    char *text = s->answer, *document;
+    char *text = problem ? s->form->failed(problem, s->request_id) : s->answer;
 
-    s->answer = NULL;
-    if (problem) {
-        document = problem_to_json(problem, s->request_id);
-        text = document ? events_of_text("failed", 0, document) : NULL;
-        free(document);
-    }
+    if (!problem)
+        s->answer = NULL;
     write_event(s, text);
     detach(s);
     exchange_stream_end(x);
@@ -234,7 +234,8 @@ static int allocate(struct stream *s)
 {
     size_t n = (size_t)s->images.n;
 
-    if (s->preview_every == 0)
+    s->previewed = n_previews(s, s->images.nfe) > 0;
+    if (!s->previewed)
         return 0;
     s->shown = calloc(n, sizeof(*s->shown));
     s->due = calloc(n, sizeof(*s->due));
@@ -243,7 +244,7 @@ static int allocate(struct stream *s)
 }
 
 int events_start(struct daemon *d, struct exchange *x, const struct selection *chosen,
-                 struct problem *problem)
+                 const struct events_form *form, struct problem *problem)
 {
     struct stream *s = calloc(1, sizeof(*s));
     struct drawing_order order = samples_order(chosen, x);
@@ -254,7 +255,8 @@ int events_start(struct daemon *d, struct exchange *x, const struct selection *c
     order.client = &client;
     order.owner = s;
     drawings_describe(d->drawings, &order, &s->images);
-    s->preview_every = chosen->request.preview_every;
+    s->form = form;
+    s->wanted = chosen->request;
     snprintf(s->request_id, sizeof(s->request_id), "%s", exchange_id(x));
     if (allocate(s) < 0)
         rc = problem_set(problem, 503, "out of memory");
@@ -278,7 +280,8 @@ int events_start(struct daemon *d, struct exchange *x, const struct selection *c
         on_gone(s);
         return 0;
     }
-    write_event(s, events_of_acceptance(&s->images));
+    if (form->accepted)
+        write_event(s, form->accepted(&s->images));
     tell_place(s);
     return 0;
 }

@@ -1,5 +1,6 @@
 #include "server/images.h"
 
+#include "api/image_events.h"
 #include "api/images.h"
 #include "api/permalink.h"
 #include "api/problem.h"
@@ -7,6 +8,7 @@
 #include "server/admission.h"
 #include "server/daemon.h"
 #include "server/drawing.h"
+#include "server/events.h"
 #include "server/exchange.h"
 #include "server/picture_cache.h"
 #include "server/samples.h"
@@ -130,6 +132,19 @@ static int start(struct daemon *d, struct exchange *x, const struct selection *c
     return 0;
 }
 
+/* Evenly over the evaluations, with the image itself at their end. */
+static int n_previews(const struct samples_request *wanted, int nfe, int done)
+{
+    int n = done * (wanted->partial_images + 1) / nfe;
+
+    return n < wanted->partial_images ? n : wanted->partial_images;
+}
+
+static const struct events_form events = {.failed = image_events_of_problem,
+                                          .add_preview = image_events_add_partial,
+                                          .completed = image_events_of_images,
+                                          .n_previews = n_previews};
+
 void images_handle(struct daemon *d, struct exchange *x)
 {
     struct problem problem = {0};
@@ -140,6 +155,7 @@ void images_handle(struct daemon *d, struct exchange *x)
     body = exchange_body(x, &size);
     if (selection_read(d->models, REQUEST_IMAGES, admission_limits(d->admission), body, size,
                        &chosen, &problem) < 0 ||
-        start(d, x, &chosen, &problem) < 0)
+        (chosen.request.stream ? events_start(d, x, &chosen, &events, &problem)
+                               : start(d, x, &chosen, &problem)) < 0)
         exchange_respond_problem(x, &problem);
 }

@@ -1,6 +1,7 @@
 #include "server/samples.h"
 
 #include "api/accept.h"
+#include "api/events.h"
 #include "api/problem.h"
 #include "api/response.h"
 #include "server/admission.h"
@@ -156,6 +157,25 @@ static int start(struct daemon *d, struct exchange *x, const struct selection *c
     return 0;
 }
 
+static int n_previews(const struct samples_request *wanted, int nfe, int done)
+{
+    return wanted->preview_every > 0 ? done / wanted->preview_every : 0;
+}
+
+static void add_preview(const struct samples_response *r, int i, int nfe_done, int number,
+                        const uint8_t *x, const uint8_t *predicted, char **text)
+{
+    events_add_preview(r, i, nfe_done, x, predicted, text);
+}
+
+static const struct events_form events = {.accepted = events_of_acceptance,
+                                          .place = events_of_place,
+                                          .progress = events_of_progress,
+                                          .failed = events_of_problem,
+                                          .add_preview = add_preview,
+                                          .completed = events_of_images,
+                                          .n_previews = n_previews};
+
 /* As the client wants it by its Accept header. 0, or -EINVAL with the problem filled in. */
 static int answer_as_wanted(struct daemon *d, struct exchange *x, const struct selection *chosen,
                             struct problem *problem)
@@ -164,7 +184,7 @@ static int answer_as_wanted(struct daemon *d, struct exchange *x, const struct s
     bool bare_png = false;
 
     if (events_are_wanted(accept))
-        return events_start(d, x, chosen, problem);
+        return events_start(d, x, chosen, &events, problem);
     if (chosen->request.preview_every > 0) {
         problem_add_field(problem, "preview_every", "needs Accept: text/event-stream");
         return -EINVAL;

@@ -1,9 +1,11 @@
 """The dialect of the OpenAI Images API, as its own client speaks it."""
 import base64
 import concurrent.futures
+import io
 import json
 
 import openai
+import PIL.Image
 import pytest
 import requests
 from softdiffd import png_text
@@ -15,6 +17,11 @@ pytestmark = pytest.mark.sanitizers
 def client(daemon):
     with openai.OpenAI(base_url=daemon.url + "/v1", api_key="none", max_retries=0) as client:
         yield client
+
+
+def pixels(text):
+    image = PIL.Image.open(io.BytesIO(base64.b64decode(text, validate=True)))
+    return image.convert("RGB").tobytes()
 
 
 def generate(client, prompt="a face", **more):
@@ -72,6 +79,56 @@ def test_all_that_clients_send(client):
     assert len(generate(client, size="auto", model=None).data) == 1
 
 
+def test_stream(client, daemon):
+    """Parts come while it is drawn, the last of them closest to what it becomes."""
+    events = list(generate(client, model="faces", seed=7, nfe=200, stream=True, partial_images=3))
+    assert {event.type for event in events[:-1]} == {"image_generation.partial_image"}
+    assert [event.partial_image_index for event in events[:-1]] == list(range(len(events) - 1))
+    assert 1 <= len(events) - 1 <= 3
+    last = events[-1]
+    assert last.type == "image_generation.completed" and last.usage.total_tokens == 0
+    for event in events:
+        assert event.created_at > 1.7e9 and event.size == "16x16" and event.output_format == "png"
+        assert event.seed == 7 and event.image == 0
+    assert base64.b64decode(last.b64_json) == daemon.png(seed=7, nfe=200)
+    assert requests.get(daemon.url + last.url).content == base64.b64decode(last.b64_json)
+    parts = [pixels(event.b64_json) for event in events]
+    gaps = [sum(abs(a - b) for a, b in zip(part, parts[-1])) for part in parts]
+    assert gaps[:-1] == sorted(gaps[:-1], reverse=True) and gaps[-2] > 0
+
+
+def test_stream_of_many(client, daemon):
+    """As many events as were asked for, where the network is slow enough for all to be told."""
+    events = list(generate(client, model="blurred", seed=2**64 - 1, n=2, nfe=20, stream=True))
+    assert [event.type for event in events] == ["image_generation.completed"] * 2
+    assert [event.image for event in events] == [0, 1] and events[1].seed == 0
+    pngs = daemon.pngs(model="blurred", seed=2**64 - 1, n=2, nfe=20)
+    assert [base64.b64decode(event.b64_json) for event in events] == pngs
+
+
+def test_stream_of_all_parts(start):
+    daemon = start(models=("slow",))
+    with openai.OpenAI(base_url=daemon.url + "/v1", api_key="none") as client:
+        events = list(generate(client, nfe=40, n=2, stream=True, partial_images=2))
+    told = [(event.image, event.partial_image_index) for event in events[:-2]]
+    assert sorted(told) == [(0, 0), (0, 1), (1, 0), (1, 1)]
+
+
+def test_stream_that_fails(start):
+    """Before it begins as any other answer does; afterwards as an event, which the client raises."""
+    daemon = start("--max-nfe", "10000", models=("minutes",))
+    with openai.OpenAI(base_url=daemon.url + "/v1", api_key="none", max_retries=0) as client:
+        with pytest.raises(openai.NotFoundError):
+            generate(client, model="nobody", stream=True)
+        with pytest.raises(openai.APIError) as caught:
+            list(generate(client, nfe=10000, timeout_ms=300, stream=True, partial_images=1))
+        assert "deadline" in caught.value.message and caught.value.type == "server_error"
+        stream = generate(client, nfe=10000, stream=True)
+        daemon.wait_for_queue(lambda q: q["slots_busy"] == 1, "work")
+        stream.close()
+        daemon.wait_for_queue(lambda q: q["slots_busy"] == 0 and not q["requests"], "free lanes")
+
+
 def test_seeds_are_drawn(client):
     first, second = (generate(client).data[0] for _ in range(2))
     assert first.seed != second.seed
@@ -88,6 +145,9 @@ def test_seeds_are_drawn(client):
         ({"nfe": 201}, "nfe", "1 to 200"),
         ({"response_format": "file"}, "response_format", '"b64_json" or "url"'),
         ({"output_format": "webp"}, "output_format", '"png"'),
+        ({"stream": True, "partial_images": 4}, "partial_images", "0 to 3"),
+        ({"stream": True, "partial_images": -1}, "partial_images", "0 to 3"),
+        ({"partial_images": 1}, "partial_images", "stream"),
         ({"extra_query": None, "corruption": "mask"}, "corruption", '"blur"'),
     ],
 )
