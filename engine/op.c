@@ -6,7 +6,7 @@
 
 #include <errno.h>
 
-enum { FIR_SIDE = 4 };
+enum { FIR_SIDE = 4, WINDOW_MAX = 7 };
 
 static bool absent(const struct kernel_spec *spec, int input)
 {
@@ -42,6 +42,45 @@ static int convolution_rule(const struct kernel_spec *spec, struct signature *s,
     if (pad != 0 && pad != 1)
         return signature_mismatch(spec, err, "padding %d, not 0 or 1", pad);
     return windows_rule(spec, s, err);
+}
+
+/* Along one axis: the outputs of windows of k over size numbers with zeros in front and behind. 0 where
+ * there is none. */
+static long long outputs_of(int size, int k, int stride, const int pad[2])
+{
+    long long free = (long long)size + pad[0] + pad[1] - k;
+
+    return free < 0 ? 0 : free / stride + 1;
+}
+
+static int convolution_general_rule(const struct kernel_spec *spec, struct signature *s,
+                                    struct error *err)
+{
+    int kh = s->size['k'], kw = s->size['l'], groups = spec->attributes.general.groups;
+    int stride = spec->attributes.general.stride;
+    const int *pad = spec->attributes.general.pad;
+
+    if (kh > WINDOW_MAX || kw > WINDOW_MAX)
+        return signature_mismatch(spec, err, "a window of %dx%d, not 1x1 to %dx%d", kh, kw,
+                                  WINDOW_MAX, WINDOW_MAX);
+    if (stride != 1 && stride != 2)
+        return signature_mismatch(spec, err, "stride %d, not 1 or 2", stride);
+    for (int i = 0; i < 4; i++) {
+        if (pad[i] < 0 || pad[i] >= (i < 2 ? kh : kw))
+            return signature_mismatch(spec, err, "padding %d of a window of %dx%d", pad[i], kh, kw);
+    }
+    if (groups < 1 || s->size['o'] % groups != 0 ||
+        s->size['i'] != (long long)s->size['j'] * groups)
+        return signature_mismatch(spec, err, "%d channels, %d of them to each of %d, in %d groups",
+                                  s->size['i'], s->size['j'], s->size['o'], groups);
+    if (!signature_bind(s, 'H', outputs_of(s->size['h'], kh, stride, pad)) ||
+        !signature_bind(s, 'W', outputs_of(s->size['w'], kw, stride, pad + 2)))
+        return signature_mismatch(spec, err,
+                                  "a window of %dx%d, stride %d over %dx%d does not give "
+                                  "%dx%d",
+                                  kh, kw, stride, s->size['h'], s->size['w'], s->size['H'],
+                                  s->size['W']);
+    return 0;
 }
 
 static int convolution_grad_data_rule(const struct kernel_spec *spec, struct signature *s,
@@ -275,6 +314,10 @@ const struct op_info op_info[OP_KINDS] = {
         .name = "convolution_add",
         .signature = "C:nhwi P:oikk ?P:o C:nHWo -> C:nHWo",
         .rule = convolution_rule, .products = CONVOLUTION_PRODUCTS},
+    [OP_CONVOLUTION_GENERAL] = {
+        .name = "convolution_general",
+        .signature = "C:nhwi P:ojkl ?P:o -> f:nHWo",
+        .rule = convolution_general_rule, .products = "HWojkl"},
     [OP_CONVOLUTION_GRAD_DATA] = {
         .name = "convolution_grad_data",
         .signature = "C:nHWo P:oikk -> C:nhwi",

@@ -46,6 +46,11 @@ enum op_kind {
     /* x:C, weight:P, bias:P?, residual:C [n,h',w',o] -> y:C = (convolution + bias + residual)
      * add.scale. attributes: window. Made by engine/passes.h; not differentiated. */
     OP_CONVOLUTION_ADD,
+    /* x:C [n,h,w,i], weight:P [o,i/groups,kh,kw], bias:P? [o] -> y:f [n,h',w',o]
+     * Cross-correlation, kh and kw in 1 .. 7, each side padded with fewer zeros than the window is long
+     * there, stride in {1, 2}; output channel j reads the i / groups channels of x from those of group
+     * j groups / o on. attributes: general. Of feature networks: not differentiated. */
+    OP_CONVOLUTION_GENERAL,
     /* dy:C [n,h',w',o], weight:P -> dx:C [n,h,w,i] */
     OP_CONVOLUTION_GRAD_DATA,
     /* x:C, dy:C -> dweight [o,i,k,k] sum, dbias [o] sum */
@@ -198,6 +203,11 @@ struct op_attributes {
         int in[2];  /* h, w of x: OP_CONVOLUTION_GRAD_DATA needs them for stride 2 */
         int side;   /* k: OP_CONVOLUTION_GRAD_WEIGHT and OP_MAX_POOL need it */
     } window;
+    struct {
+        int stride; /* 1 or 2 */
+        int pad[4]; /* zeros above, below, left, right */
+        int groups;
+    } general;
     struct {
         bool in_first; /* W is [i,o] (NIN) instead of [o,i] */
     } linear;

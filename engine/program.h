@@ -64,6 +64,9 @@ int program_state(struct program *p, const char *name, struct shape shape);
 
 int program_convolution(struct program *p, int x, int weight, int bias, int stride, int pad,
                         enum value_type type);
+/* pad: above, below, left, right */
+int program_convolution_general(struct program *p, int x, int weight, int bias, int stride,
+                                const int pad[4], int groups, enum value_type type);
 int program_linear(struct program *p, int x, int weight, int bias, bool in_first);
 int program_group_norm(struct program *p, int x, int gamma, int beta, int shift, int groups,
                        float eps, bool silu);

@@ -13,6 +13,17 @@ int program_convolution(struct program *p, int x, int weight, int bias, int stri
     return program_append_as(p, &op, NULL, type);
 }
 
+int program_convolution_general(struct program *p, int x, int weight, int bias, int stride,
+                                const int pad[4], int groups, enum value_type type)
+{
+    struct op op = {.kind = OP_CONVOLUTION_GENERAL, .n_inputs = 3, .inputs = {x, weight, bias}};
+
+    op.attributes.general.stride = stride;
+    op.attributes.general.groups = groups;
+    memcpy(op.attributes.general.pad, pad, 4 * sizeof(*pad));
+    return program_append_as(p, &op, NULL, type);
+}
+
 int program_linear(struct program *p, int x, int weight, int bias, bool in_first)
 {
     struct op op = {.kind = OP_LINEAR, .n_inputs = 3, .inputs = {x, weight, bias}};

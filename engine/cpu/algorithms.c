@@ -26,7 +26,9 @@ static struct convolution_shape shape_of(const struct kernel_spec *spec,
         .y_c = y->shape.dims[2],
         .x_type = x->dtype,
         .y_type = y->dtype,
-        .side = weight->shape.dims[2],
+        .k_h = weight->shape.dims[2],
+        .k_w = weight->shape.dims[3],
+        .groups = 1,
         .stride = spec->attributes.window.stride,
         .pad = spec->attributes.window.pad,
         .pad_top = spec->attributes.window.pad,
@@ -52,6 +54,20 @@ static struct convolution_shape shape_of_spec(const struct kernel_spec *spec)
         shape.scale = spec->attributes.add.scale;
         return shape;
     }
+}
+
+int cpu_convolution_general_create(struct cpu_device *device, const struct kernel_spec *spec,
+                                   struct kernel **out, struct error *err)
+{
+    struct convolution_shape shape =
+        shape_of(spec, &spec->inputs[0], &spec->outputs[0], &spec->inputs[1]);
+
+    shape.stride = spec->attributes.general.stride;
+    shape.pad_top = spec->attributes.general.pad[0];
+    shape.pad = spec->attributes.general.pad[2];
+    shape.groups = spec->attributes.general.groups;
+    shape.bias = spec->n_inputs > 2 && !spec->inputs[2].absent;
+    return convolution_forward_create(device, &shape, out, err);
 }
 
 static struct algorithm winograd_of(enum op_kind kind)

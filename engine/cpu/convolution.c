@@ -184,8 +184,8 @@ static int packing_init(struct cpu_device *device, struct convolution *c,
 /* How many bands of equal height, by the work there is. */
 static int count_bands(const struct convolution_shape *shape)
 {
-    double products =
-        (double)shape->y_h * shape->y_w * shape->x_c * shape->y_c * shape->side * shape->side;
+    double products = (double)shape->y_h * shape->y_w * shape->x_c * shape->y_c * shape->k_h *
+                      shape->k_w / shape->groups;
     int n = BANDS_MAX;
 
     while (n > 1 && (shape->y_h % n != 0 || products < (double)n * BAND_PRODUCTS))
@@ -199,8 +199,8 @@ static struct convolution_shape band_shape(const struct convolution_shape *whole
 {
     struct convolution_shape shape = *whole;
     int first_y = whole->y_h / n_bands * band;
-    int first = first_y * whole->stride - whole->pad;
-    int end = (first_y + whole->y_h / n_bands - 1) * whole->stride - whole->pad + whole->side;
+    int first = first_y * whole->stride - whole->pad_top;
+    int end = first + (whole->y_h / n_bands - 1) * whole->stride + whole->k_h;
 
     *first_x = first > 0 ? first : 0;
     shape.n = 1;

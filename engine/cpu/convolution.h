@@ -20,9 +20,12 @@ struct convolution_shape {
     int x_h, x_w, x_c;
     int y_h, y_w, y_c;
     enum dtype x_type, y_type; /* of x or its gradient, of y or its gradient */
-    int side, stride, pad;
-    int pad_top;   /* as pad, but for rows: less where the rows above are there */
-    bool in_first; /* weights [i,o] instead of [o,i,k,k]; side is 1 */
+    int k_h, k_w;              /* the window */
+    int stride;
+    int pad;     /* zeros left; right and below there are as many as x and y leave */
+    int pad_top; /* zeros above: less where the rows above are there */
+    int groups;
+    bool in_first; /* weights [i,o] instead of [o,i,k,k]; k_h and k_w are 1 */
     bool bias;     /* there is a bias, or its gradient is wanted */
     bool residual; /* forward: OP_CONVOLUTION_ADD, with its scale */
     float scale;

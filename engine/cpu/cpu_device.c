@@ -19,6 +19,7 @@ enum { HEADROOM_BYTES = 32 << 20 };
 static cpu_create_fn *const creators[OP_KINDS] = {
     [OP_CONVOLUTION] = cpu_convolution_create,
     [OP_CONVOLUTION_ADD] = cpu_convolution_create,
+    [OP_CONVOLUTION_GENERAL] = cpu_convolution_general_create,
     [OP_CONVOLUTION_GRAD_DATA] = cpu_convolution_create,
     [OP_CONVOLUTION_GRAD_WEIGHT] = cpu_convolution_create,
     [OP_LINEAR] = cpu_linear_create,

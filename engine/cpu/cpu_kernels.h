@@ -24,12 +24,13 @@ typedef int cpu_create_fn(struct cpu_device *device, const struct kernel_spec *s
                           struct kernel **out, struct error *err);
 
 /* Products, through oneDNN. */
-cpu_create_fn cpu_convolution_create;        /* OP_CONVOLUTION, .._ADD, .._GRAD_.. */
-cpu_create_fn cpu_linear_create;             /* OP_LINEAR */
-cpu_create_fn cpu_linear_grad_data_create;   /* OP_LINEAR_GRAD_DATA */
-cpu_create_fn cpu_linear_grad_weight_create; /* OP_LINEAR_GRAD_WEIGHT */
-cpu_create_fn cpu_attention_create;          /* OP_ATTENTION */
-cpu_create_fn cpu_attention_grad_create;     /* OP_ATTENTION_GRAD */
+cpu_create_fn cpu_convolution_create;         /* OP_CONVOLUTION, .._ADD, .._GRAD_.. */
+cpu_create_fn cpu_convolution_general_create; /* OP_CONVOLUTION_GENERAL */
+cpu_create_fn cpu_linear_create;              /* OP_LINEAR */
+cpu_create_fn cpu_linear_grad_data_create;    /* OP_LINEAR_GRAD_DATA */
+cpu_create_fn cpu_linear_grad_weight_create;  /* OP_LINEAR_GRAD_WEIGHT */
+cpu_create_fn cpu_attention_create;           /* OP_ATTENTION */
+cpu_create_fn cpu_attention_grad_create;      /* OP_ATTENTION_GRAD */
 
 /* Own loops. */
 cpu_create_fn cpu_group_norm_create;      /* OP_GROUP_NORM */

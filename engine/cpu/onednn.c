@@ -96,28 +96,41 @@ static struct onednn_tensor nhwc(int n, int c, int h, int w, enum dtype dtype)
 
 static struct onednn_tensor weight_any(const struct convolution_shape *s, enum dtype dtype)
 {
-    return (struct onednn_tensor){
+    struct onednn_tensor weight = {
         .n_dims = 4,
-        .dims = {s->y_c, s->x_c, s->side, s->side},
+        .dims = {s->y_c, s->x_c, s->k_h, s->k_w},
         .any = true,
         .type = data_type(dtype),
     };
+
+    if (s->groups > 1) {
+        weight.n_dims = 5;
+        memcpy(weight.dims,
+               (dnnl_dims_t){s->groups, s->y_c / s->groups, s->x_c / s->groups, s->k_h, s->k_w},
+               sizeof(weight.dims));
+    }
+    return weight;
 }
 
 static struct onednn_tensor weight_plain(const struct convolution_shape *s)
 {
-    dnnl_dim_t area = (dnnl_dim_t)s->side * s->side;
-    dnnl_dims_t in_first = {1, s->y_c, 1, 1}, out_first = {s->x_c * area, area, s->side, 1};
+    dnnl_dim_t area = (dnnl_dim_t)s->k_h * s->k_w, window = s->x_c / s->groups * area;
+    dnnl_dims_t in_first = {1, s->y_c, 1, 1}, out_first = {window, area, s->k_w, 1};
+    dnnl_dims_t grouped = {s->y_c / s->groups * window, window, area, s->k_w, 1};
     struct onednn_tensor plain = weight_any(s, DTYPE_F32);
 
     plain.any = false;
-    memcpy(plain.strides, s->in_first ? in_first : out_first, sizeof(plain.strides));
+    memcpy(plain.strides,
+           s->in_first     ? in_first
+           : s->groups > 1 ? grouped
+                           : out_first,
+           sizeof(plain.strides));
     return plain;
 }
 
 static struct onednn_convolution convolution_of(const struct convolution_shape *s)
 {
-    int extents[2][2] = {{s->x_h, s->y_h}, {s->x_w, s->y_w}};
+    int extents[2][3] = {{s->x_h, s->y_h, s->k_h}, {s->x_w, s->y_w, s->k_w}};
     /* bf16 weights unless everything is float32 */
     bool bf16 = s->x_type == DTYPE_BF16 || s->y_type == DTYPE_BF16;
     struct onednn_convolution c = {
@@ -133,7 +146,7 @@ static struct onednn_convolution convolution_of(const struct convolution_shape *
         c.pads[i] = i == 0 ? s->pad_top : s->pad;
         /* what the last window reaches over the end; negative if it stops short of it */
         c.pads_end[i] =
-            (dnnl_dim_t)(extents[i][1] - 1) * s->stride + s->side - extents[i][0] - c.pads[i];
+            (dnnl_dim_t)(extents[i][1] - 1) * s->stride + extents[i][2] - extents[i][0] - c.pads[i];
     }
     return c;
 }

@@ -218,10 +218,10 @@ bool winograd_suits(const struct convolution_shape *shape)
     int x_h_min = gradient ? 2 : 8; /* for a tile of 4x4, reading the weights takes too long */
 
     return loops_best()->winograd && shape->x_type == DTYPE_BF16 && shape->y_type == DTYPE_BF16 &&
-           shape->side == 3 && shape->stride == 1 && shape->pad == 1 && shape->x_h >= x_h_min &&
-           shape->x_h % side == 0 && shape->x_w % side == 0 && shape->x_c % 32 == 0 &&
-           shape->y_c % 32 == 0 && shape->x_c <= WINOGRAD_CHANNELS_MAX &&
-           shape->y_c <= WINOGRAD_CHANNELS_MAX;
+           shape->k_h == 3 && shape->k_w == 3 && shape->groups == 1 && shape->stride == 1 &&
+           shape->pad == 1 && shape->x_h >= x_h_min && shape->x_h % side == 0 &&
+           shape->x_w % side == 0 && shape->x_c % 32 == 0 && shape->y_c % 32 == 0 &&
+           shape->x_c <= WINOGRAD_CHANNELS_MAX && shape->y_c <= WINOGRAD_CHANNELS_MAX;
 }
 
 /* NULL with err set when out of memory. */

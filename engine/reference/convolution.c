@@ -59,6 +59,49 @@ static void forward_run(const struct kernel_spec *spec, const void *const *in, v
     }
 }
 
+/* One output of the general convolution, without bias. */
+static double general_at(const struct kernel_spec *spec, const float *x, const float *weight,
+                         int yr, int yc, int o)
+{
+    const struct shape *xs = &spec->inputs[0].shape, *ws = &spec->inputs[1].shape;
+    const int h = xs->dims[0], w = xs->dims[1], n_i = xs->dims[2];
+    const int n_o = ws->dims[0], n_j = ws->dims[1], kh = ws->dims[2], kw = ws->dims[3];
+    const int first = o / (n_o / spec->attributes.general.groups) * n_j;
+    const int *pad = spec->attributes.general.pad, stride = spec->attributes.general.stride;
+    double sum = 0;
+
+    for (int kr = 0; kr < kh; kr++) {
+        for (int kc = 0; kc < kw; kc++) {
+            int r = yr * stride + kr - pad[0], c = yc * stride + kc - pad[2];
+
+            if (r < 0 || r >= h || c < 0 || c >= w)
+                continue;
+            for (int j = 0; j < n_j; j++)
+                sum += (double)x[(r * w + c) * n_i + first + j] *
+                       weight[((o * n_j + j) * kh + kr) * kw + kc];
+        }
+    }
+    return sum;
+}
+
+static void general_run(const struct kernel_spec *spec, const void *const *in, void *const *out,
+                        void *scratch)
+{
+    const struct shape *xs = &spec->inputs[0].shape, *ys = &spec->outputs[0].shape;
+    const int yh = ys->dims[0], yw = ys->dims[1], n_o = ys->dims[2];
+    const float *x = in[0], *weight = in[1], *bias = spec->n_inputs > 2 ? in[2] : NULL;
+    float *y = out[0];
+
+    for (int n = 0; n < spec->inputs[0].n; n++) {
+        for (int p = 0; p < yh * yw; p++) {
+            for (int o = 0; o < n_o; o++)
+                *y++ =
+                    (float)((bias ? bias[o] : 0) + general_at(spec, x, weight, p / yw, p % yw, o));
+        }
+        x += xs->dims[0] * xs->dims[1] * xs->dims[2];
+    }
+}
+
 static void grad_data_run(const struct kernel_spec *spec, const void *const *in, void *const *out,
                           void *scratch)
 {
@@ -142,5 +185,6 @@ static void grad_weight_run(const struct kernel_spec *spec, const void *const *i
 
 /* OP_CONVOLUTION and OP_CONVOLUTION_ADD */
 const struct reference_op reference_convolution = {forward_run, NULL};
+const struct reference_op reference_convolution_general = {general_run, NULL};
 const struct reference_op reference_convolution_grad_data = {grad_data_run, NULL};
 const struct reference_op reference_convolution_grad_weight = {grad_weight_run, NULL};

@@ -19,6 +19,7 @@ struct reference_kernel {
 static const struct reference_op *const ops[OP_KINDS] = {
     [OP_CONVOLUTION] = &reference_convolution,
     [OP_CONVOLUTION_ADD] = &reference_convolution,
+    [OP_CONVOLUTION_GENERAL] = &reference_convolution_general,
     [OP_CONVOLUTION_GRAD_DATA] = &reference_convolution_grad_data,
     [OP_CONVOLUTION_GRAD_WEIGHT] = &reference_convolution_grad_weight,
     [OP_LINEAR] = &reference_linear,

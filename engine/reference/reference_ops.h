@@ -21,6 +21,7 @@ struct reference_op {
 
 /* convolution.c */
 extern const struct reference_op reference_convolution;
+extern const struct reference_op reference_convolution_general;
 extern const struct reference_op reference_convolution_grad_data;
 extern const struct reference_op reference_convolution_grad_weight;
 /* linear.c */

@@ -200,6 +200,54 @@ static void convolution_make(enum op_kind kind, int index, enum dtype compute, s
     }
 }
 
+static const struct general_row {
+    int n, h, w, i, o, kh, kw, stride, pad[4], groups;
+    bool bias;
+    enum content content;
+    int exact;
+} general_rows[] = {
+    {1, 11, 13, 3, 32, 7, 7, 2, {0, 0, 0, 0}, 1, true, RANDOM, 0}, /* the first of a face network */
+    {1, 9, 9, 16, 24, 1, 7, 1, {0, 0, 3, 3}, 1, true, RANDOM, 0},  /* of Inception-V3 */
+    {3, 9, 9, 16, 24, 7, 1, 1, {3, 3, 0, 0}, 1, true, RANDOM, 0},
+    {1, 12, 12, 24, 32, 5, 5, 1, {2, 2, 2, 2}, 1, false, RANDOM, 0},
+    {3, 8, 8, 32, 48, 1, 3, 1, {0, 0, 1, 1}, 1, true, RANDOM, 0},
+    {1, 8, 8, 32, 48, 3, 1, 1, {1, 1, 0, 0}, 1, true, RANDOM, EXACT_Y},
+    {1, 15, 15, 3, 32, 3, 3, 2, {0, 0, 0, 0}, 1, true, RANDOM, 0},
+    {3, 16, 16, 32, 32, 3, 3, 1, {1, 1, 1, 1}, 32, true, RANDOM, 0}, /* by channel */
+    {1, 16, 16, 48, 48, 5, 5, 2, {1, 2, 1, 2}, 48, true, RANDOM, 0}, /* "same" of an even size */
+    {1, 7, 9, 12, 24, 3, 5, 2, {2, 0, 1, 3}, 4, true, RANDOM, 0},    /* nothing like another */
+    {3, 6, 5, 6, 4, 2, 4, 1, {1, 0, 0, 3}, 2, false, RANDOM, 0},
+    {1, 4, 4, 5, 10, 3, 3, 1, {1, 1, 1, 1}, 5, true, RANDOM, 0}, /* two of each channel */
+    {3, 1, 1, 8, 8, 7, 7, 1, {3, 3, 3, 3}, 1, true, RANDOM, 0},  /* only the centre of the window */
+    {1, 1, 7, 1, 1, 1, 7, 2, {0, 0, 0, 0}, 1, true, RANDOM, 0},
+    {1, 2, 3, 16, 16, 1, 1, 2, {0, 0, 0, 0}, 1, true, RANDOM, 0},
+    {1, 35, 35, 48, 64, 3, 3, 2, {0, 0, 0, 0}, 1, true, RANDOM, 0}, /* bands do not divide */
+    {1, 32, 32, 64, 64, 5, 5, 1, {2, 2, 2, 2}, 1, true, RANDOM, 0}, /* bands */
+    {1, 8, 8, 16, 16, 5, 3, 1, {2, 2, 1, 1}, 2, true, ZERO, 0},
+    {1, 8, 8, 16, 16, 5, 3, 1, {2, 2, 1, 1}, 2, true, CONSTANT, 0},
+    {1, 8, 8, 16, 16, 5, 3, 1, {2, 2, 1, 1}, 2, true, LARGE, 0},
+    {1, 8, 8, 16, 16, 5, 3, 1, {2, 2, 1, 1}, 2, false, SMALL, 0},
+};
+
+static void general_make(enum op_kind kind, int index, enum dtype compute, struct op_case *c)
+{
+    const struct general_row *r = &general_rows[index];
+    const int yh = (r->h + r->pad[0] + r->pad[1] - r->kh) / r->stride + 1;
+    const int yw = (r->w + r->pad[2] + r->pad[3] - r->kw) / r->stride + 1;
+    const int fan_in = r->i / r->groups * r->kh * r->kw;
+
+    c->spec.attributes.general.stride = r->stride;
+    c->spec.attributes.general.groups = r->groups;
+    memcpy(c->spec.attributes.general.pad, r->pad, sizeof(r->pad));
+    c->flops = 2.0 * r->n * yh * yw * r->o * fan_in;
+    snprintf(c->text, sizeof(c->text), "%dx%dx%dx%d to %d, window %dx%d, stride %d, %d groups",
+             r->n, r->h, r->w, r->i, r->o, r->kh, r->kw, r->stride, r->groups);
+    input(c, images(compute, r->n, r->h, r->w, r->i), fill_of(r->content));
+    input(c, parameter(4, r->o, r->i / r->groups, r->kh, r->kw), fill_weight(fan_in));
+    optional_input(c, r->bias, parameter(1, r->o, 0, 0, 0), unit_fill);
+    output(c, images(r->exact & EXACT_Y ? DTYPE_F32 : compute, r->n, yh, yw, r->o));
+}
+
 static const struct linear_row {
     int n, h, w, i, o; /* h 0: vectors */
     bool in_first, bias;
@@ -646,6 +694,7 @@ static const struct family {
 } families[OP_KINDS] = {
     [OP_CONVOLUTION] = {N_ROWS(convolution_rows), convolution_make},
     [OP_CONVOLUTION_ADD] = {N_ROWS(convolution_rows), convolution_make},
+    [OP_CONVOLUTION_GENERAL] = {N_ROWS(general_rows), general_make},
     [OP_CONVOLUTION_GRAD_DATA] = {N_ROWS(convolution_rows), convolution_make},
     [OP_CONVOLUTION_GRAD_WEIGHT] = {N_ROWS(convolution_rows), convolution_make},
     [OP_LINEAR] = {N_ROWS(linear_rows), linear_make},

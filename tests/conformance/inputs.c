@@ -12,7 +12,7 @@ enum { STREAM_COTANGENT = 100 };
 
 static bool multiplies_parameters(enum op_kind kind)
 {
-    return kind == OP_CONVOLUTION || kind == OP_CONVOLUTION_ADD ||
+    return kind == OP_CONVOLUTION || kind == OP_CONVOLUTION_ADD || kind == OP_CONVOLUTION_GENERAL ||
            kind == OP_CONVOLUTION_GRAD_DATA || kind == OP_LINEAR || kind == OP_LINEAR_GRAD_DATA;
 }
 

@@ -33,18 +33,32 @@ static const struct open_row {
     enum change change;
     int tensor, dim;
 } open_rows[] = {
-    {OP_CONVOLUTION, CHANGE_TYPE, OUTPUT, ANY},  {OP_CONVOLUTION, CHANGE_ABSENT, 2, ANY},
-    {OP_CONVOLUTION_ADD, CHANGE_ABSENT, 2, ANY}, {OP_LINEAR, CHANGE_ABSENT, 2, ANY},
-    {OP_MEAN_POOL, CHANGE_TYPE, 0, ANY},         {OP_MEAN_POOL, CHANGE_SIZE, 0, 0},
-    {OP_MEAN_POOL, CHANGE_SIZE, 0, 1},           {OP_SLICE, CHANGE_SIZE, 0, 2},
-    {OP_FOURIER, CHANGE_PARAMETER, 1, ANY},      {OP_AFFINE, CHANGE_TYPE, 0, ANY},
-    {OP_AFFINE, CHANGE_TYPE, OUTPUT, ANY},       {OP_MIX, CHANGE_TYPE, 1, ANY},
-    {OP_MIX, CHANGE_TYPE, OUTPUT, ANY},          {OP_MIX, CHANGE_SIZE, 0, 0},
-    {OP_MULTIPLY, CHANGE_TYPE, 1, ANY},          {OP_SEPARABLE, CHANGE_BATCHED, 1, ANY},
-    {OP_SEPARABLE, CHANGE_BATCHED, 2, ANY},      {OP_NORMAL, CHANGE_SIZE, OUTPUT, ANY},
-    {OP_DROPOUT_MASK, CHANGE_SIZE, OUTPUT, ANY}, {OP_DROPOUT_MASK, CHANGE_TYPE, OUTPUT, ANY},
-    {OP_HALF_SQUARE, CHANGE_SIZE, 0, ANY},       {OP_TOEPLITZ, CHANGE_ABSENT, 3, ANY},
-    {OP_MULTIPLY_TABLE, CHANGE_SIZE, 1, 0},      {OP_LOOKUP, CHANGE_SIZE, 0, 0},
+    {OP_CONVOLUTION, CHANGE_TYPE, OUTPUT, ANY},
+    {OP_CONVOLUTION, CHANGE_ABSENT, 2, ANY},
+    {OP_CONVOLUTION_GENERAL, CHANGE_TYPE, OUTPUT, ANY},
+    {OP_CONVOLUTION_GENERAL, CHANGE_ABSENT, 2, ANY},
+    {OP_CONVOLUTION_ADD, CHANGE_ABSENT, 2, ANY},
+    {OP_LINEAR, CHANGE_ABSENT, 2, ANY},
+    {OP_MEAN_POOL, CHANGE_TYPE, 0, ANY},
+    {OP_MEAN_POOL, CHANGE_SIZE, 0, 0},
+    {OP_MEAN_POOL, CHANGE_SIZE, 0, 1},
+    {OP_SLICE, CHANGE_SIZE, 0, 2},
+    {OP_FOURIER, CHANGE_PARAMETER, 1, ANY},
+    {OP_AFFINE, CHANGE_TYPE, 0, ANY},
+    {OP_AFFINE, CHANGE_TYPE, OUTPUT, ANY},
+    {OP_MIX, CHANGE_TYPE, 1, ANY},
+    {OP_MIX, CHANGE_TYPE, OUTPUT, ANY},
+    {OP_MIX, CHANGE_SIZE, 0, 0},
+    {OP_MULTIPLY, CHANGE_TYPE, 1, ANY},
+    {OP_SEPARABLE, CHANGE_BATCHED, 1, ANY},
+    {OP_SEPARABLE, CHANGE_BATCHED, 2, ANY},
+    {OP_NORMAL, CHANGE_SIZE, OUTPUT, ANY},
+    {OP_DROPOUT_MASK, CHANGE_SIZE, OUTPUT, ANY},
+    {OP_DROPOUT_MASK, CHANGE_TYPE, OUTPUT, ANY},
+    {OP_HALF_SQUARE, CHANGE_SIZE, 0, ANY},
+    {OP_TOEPLITZ, CHANGE_ABSENT, 3, ANY},
+    {OP_MULTIPLY_TABLE, CHANGE_SIZE, 1, 0},
+    {OP_LOOKUP, CHANGE_SIZE, 0, 0},
     {OP_LOOKUP, CHANGE_ABSENT, 1, ANY},
 };
 
@@ -73,6 +87,13 @@ static const struct attribute_row {
     {OP_CONVOLUTION, OFFSET(window.pad), 0, 2},
     {OP_CONVOLUTION, OFFSET(window.pad), 0, -1},
     {OP_CONVOLUTION_ADD, OFFSET(window.stride), 0, 2},
+    {OP_CONVOLUTION_GENERAL, OFFSET(general.stride), 0, 3},
+    {OP_CONVOLUTION_GENERAL, OFFSET(general.stride), 0, 0},
+    {OP_CONVOLUTION_GENERAL, OFFSET(general.groups), 0, 0},
+    {OP_CONVOLUTION_GENERAL, OFFSET(general.groups), 0, 3},
+    {OP_CONVOLUTION_GENERAL, OFFSET(general.pad[0]), 0, -1},
+    {OP_CONVOLUTION_GENERAL, OFFSET(general.pad[1]), 0, 7},
+    {OP_CONVOLUTION_GENERAL, OFFSET(general.pad[3]), 0, 2},
     {OP_CONVOLUTION_GRAD_DATA, OFFSET(window.in[0]), 0, 5},
     {OP_CONVOLUTION_GRAD_DATA, OFFSET(window.in[1]), 0, 5},
     {OP_CONVOLUTION_GRAD_WEIGHT, OFFSET(window.side), 0, 1},
@@ -258,6 +279,25 @@ static void refusal_check_in(const struct subject *s, enum op_kind kind, enum pr
         kernel->ops->destroy(kernel);
     tap_result(rc == -ENOTSUP && strstr(err.text, op_name(kind)), "%s refuses %s in %s", ops->name,
                op_name(kind), precision_name(precision));
+}
+
+bool absence_check(const struct subject *s, enum op_kind kind)
+{
+    const char *name = device_base(s->device)->ops->name;
+    struct kernel *kernel = NULL;
+    struct error err = {""};
+    struct op_case c;
+    int rc;
+
+    if (kind != OP_CONVOLUTION_GENERAL || strncmp(name, "cuda", strlen("cuda")) != 0)
+        return false;
+    subject_case(s, kind, 0, &c);
+    rc = kernel_create(s->device, &c.spec, &kernel, &err);
+    if (rc == 0)
+        kernel->ops->destroy(kernel);
+    tap_result(rc == -ENOTSUP && strstr(err.text, op_name(kind)), "%s %s refuses %s by name", name,
+               precision_name(s->precision), op_name(kind));
+    return true;
 }
 
 void refusal_check(const struct subject *s, enum op_kind kind)

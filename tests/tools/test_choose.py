@@ -64,11 +64,22 @@ def test_a_choice_has_evidence(choose, program, model, tmp_path):
     assert safetensors_file.raw(tmp_path / "out")[1] == document and again.returncode == 0
 
 
+def test_a_second_network_can_be_asked(choose, tmp_path):
+    """It takes the place of the features without one."""
+    done = choose("--samplers", "pf-2m", "--nfe", "2,3", "-n", 4, "--second", "face-dlib")
+    assert done.returncode == 0, done.stderr
+    assert "second: face-dlib" in done.stdout
+    rows = safetensors_file.raw(tmp_path / "out")[1]["evidence"]["choose"]["rows"]
+    assert all(row["kid_face-dlib"] > 0 and "kid_gist" not in row for row in rows)
+    assert rows[0]["kid_face-dlib"] != rows[1]["kid_face-dlib"]
+
+
 @pytest.mark.parametrize(
     "arguments, code, text",
     [
         (["--excess", "0,2"], 2, "--excess"),
         (["--excess", ""], 2, "--excess"),
+        (["--second", "magic"], 2, '"magic"'),
         (["--samplers", "euler"], 2, "euler"),
         (["--samplers", "tuned"], 1, "no table of tuned"),
         (["--nfe", "0"], 2, "0"),

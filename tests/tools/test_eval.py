@@ -318,6 +318,10 @@ MISTAKES = [
     (["distance", "b", "b", "--floor"], 1, "24 pictures cannot be split into 24"),
     (["stats", "a", "-o", "none/x"], 1, "none/x"),
     (["stats", "a", "-o", "x", "--network", "model"], 1, "conv1.weight"),
+    (["stats", "a", "-o", "x", "--features", "face-dlib", "--network", "model"], 1, "first.weight"),
+    (["stats", "a", "-o", "x", "--features", "magic"], 2, '"magic", but squeezenet11 and face-dlib'),
+    (["distance", "a", "a", "--features", "magic"], 2, '"magic"'),
+    (["curve", "model", "--reference", "b", "--csv", "c", "--features", "magic"], 2, '"magic"'),
     (["stats", "a"], 2, "--out"),
     (["stats"], 2, ""),
     (["distance", "a"], 2, ""),
@@ -361,3 +365,16 @@ def test_sides_must_agree(evaluate, folders):
         done = evaluate("distance", *arguments)
         assert done.returncode == 1
         assert '"b20": of pictures of 20 px, not 16' in done.stderr
+
+
+def test_features_must_agree(evaluate, folders):
+    """A file of statistics tells whose features they are; nothing else is compared with them."""
+    assert evaluate("stats", "a", "-o", "face", "--features", "face-dlib").returncode == 0
+    assert evaluate("stats", "a", "-o", "object").returncode == 0
+    got = numbers(evaluate("distance", "a", "face"))
+    assert abs(got["FD"]) < 1e-4 and abs(got["KID"]) < 1
+    assert numbers(evaluate("distance", "b", "face"))["FD"] > 0.01
+    for arguments in (["object", "face"], ["a", "face", "--features", "squeezenet11"]):
+        done = evaluate("distance", *arguments)
+        assert done.returncode == 1
+        assert '"face": of features of "face-dlib", not "squeezenet11"' in done.stderr

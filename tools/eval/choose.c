@@ -14,28 +14,21 @@
 #include "tools/eval/appearance.h"
 #include "tools/eval/distance.h"
 #include "tools/eval/extractor.h"
+#include "tools/eval/feature_network.h"
 #include "tools/eval/gist.h"
 #include "tools/eval/sets.h"
-#include "tools/eval/squeezenet.h"
 #include "tools/eval/statistics.h"
 #include "tools/generate.h"
 #include "tools/pictures/dataset.h"
 
 enum { LANES = 16 };
 
-static const char *const measure_names[CHOOSE_MEASURES] = {
-    [CHOOSE_KID] = "kid_squeezenet11",
-    [CHOOSE_GIST] = "kid_gist",
-    [CHOOSE_POWER] = "power",
-    [CHOOSE_CLIPPED] = "clipped",
-};
-
 /* A set of pictures as everything sees it. */
 struct look {
     int n;
     struct statistics *statistics;
-    double *gist;       /* [n,GIST_FEATURES] standardised */
-    double gist_within; /* distance_kernel_within() */
+    double *second;       /* [n,second_width] features of the second kind */
+    double second_within; /* distance_kernel_within() */
     struct appearance appearance;
 };
 
@@ -44,13 +37,20 @@ struct run {
     struct checkpoint *checkpoint;
     struct sets *sets;
     struct extractor *extractor;
+    struct extractor *second; /* NULL: gist.h */
+    int second_width;
     struct generator *generator;
     uint8_t *pixels; /* [n,side,side,3] drawn */
     struct look real;
-    double mean[GIST_FEATURES], deviation[GIST_FEATURES]; /* of real pictures */
+    double mean[GIST_FEATURES], deviation[GIST_FEATURES]; /* of the gist of real ones */
     int n_rows;
     struct choose_row rows[CHOOSE_ROWS_MAX];
 };
+
+static const char *second_name(const struct run *r)
+{
+    return r->o->second ? r->o->second->name : "gist";
+}
 
 int choose_rank(int n, struct choose_row *rows)
 {
@@ -99,36 +99,56 @@ static int list_rows(struct run *r, struct error *err)
     return rc;
 }
 
-/* real: its own statistics standardise the features. */
+/* out [n,second_width]. real: its own statistics standardise the gist. */
+static int second_features(struct run *r, int n, const uint8_t *pixels, bool real, double *out,
+                           struct error *err)
+{
+    const size_t count = (size_t)n * (size_t)r->second_width;
+    float *features;
+    int rc;
+
+    if (!r->second) {
+        rc = gist_compute(n, generator_side(r->generator), pixels, out, err);
+        if (rc == 0 && real)
+            gist_standardise(n, out, r->mean, r->deviation);
+        else if (rc == 0)
+            gist_scale(n, out, r->mean, r->deviation);
+        return rc;
+    }
+    features = malloc(count * sizeof(*features));
+    rc = features ? extractor_compute(r->second, n, pixels, r->o->watch, features, err)
+                  : error_set(err, -ENOMEM, "out of memory for the features of %d pictures", n);
+    for (size_t i = 0; i < count && rc == 0; i++)
+        out[i] = (double)features[i];
+    free(features);
+    return rc;
+}
+
 static int look_at(struct run *r, int n, const uint8_t *pixels, bool real, struct look *out,
                    struct error *err)
 {
-    int side = generator_side(r->generator), rc;
     struct pool *pool = sets_pool(r->sets);
+    int rc;
 
     *out = (struct look){.n = n};
-    out->gist = malloc((size_t)n * GIST_FEATURES * sizeof(*out->gist));
-    rc = out->gist ? statistics_of_pixels(r->extractor, pool, n, pixels, r->o->watch,
-                                          &out->statistics, err)
-                   : error_set(err, -ENOMEM, "out of memory for the features of %d pictures", n);
+    out->second = malloc((size_t)n * (size_t)r->second_width * sizeof(*out->second));
+    rc = out->second ? statistics_of_pixels(r->extractor, pool, n, pixels, r->o->watch,
+                                            &out->statistics, err)
+                     : error_set(err, -ENOMEM, "out of memory for the features of %d pictures", n);
     if (rc == 0)
-        rc = appearance_of_pixels(n, side, pixels, &out->appearance, err);
+        rc = appearance_of_pixels(n, generator_side(r->generator), pixels, &out->appearance, err);
     if (rc == 0)
-        rc = gist_compute(n, side, pixels, out->gist, err);
-    if (rc < 0)
-        return rc;
-    if (real)
-        gist_standardise(n, out->gist, r->mean, r->deviation);
-    else
-        gist_scale(n, out->gist, r->mean, r->deviation);
-    return distance_kernel_within(pool, r->o->watch, out->gist, n, GIST_FEATURES, &out->gist_within,
-                                  err);
+        rc = second_features(r, n, pixels, real, out->second, err);
+    if (rc == 0)
+        rc = distance_kernel_within(pool, r->o->watch, out->second, n, r->second_width,
+                                    &out->second_within, err);
+    return rc;
 }
 
 static void look_fini(struct look *look)
 {
     statistics_destroy(look->statistics);
-    free(look->gist);
+    free(look->second);
 }
 
 static int compare(struct run *r, const struct look *drawn, double out[CHOOSE_MEASURES],
@@ -138,16 +158,16 @@ static int compare(struct run *r, const struct look *drawn, double out[CHOOSE_ME
     struct pool *pool = sets_pool(r->sets);
     double between[2];
     int rc = distance_kernel_between(pool, r->o->watch, drawn->statistics->features, drawn->n,
-                                     real->statistics->features, real->n, SQUEEZENET_FEATURES,
-                                     &between[0], err);
+                                     real->statistics->features, real->n,
+                                     real->statistics->network->n_features, &between[0], err);
 
     if (rc == 0)
-        rc = distance_kernel_between(pool, r->o->watch, drawn->gist, drawn->n, real->gist, real->n,
-                                     GIST_FEATURES, &between[1], err);
+        rc = distance_kernel_between(pool, r->o->watch, drawn->second, drawn->n, real->second,
+                                     real->n, r->second_width, &between[1], err);
     if (rc < 0)
         return rc;
     out[CHOOSE_KID] = drawn->statistics->kernel + real->statistics->kernel - 2 * between[0];
-    out[CHOOSE_GIST] = drawn->gist_within + real->gist_within - 2 * between[1];
+    out[CHOOSE_SECOND] = drawn->second_within + real->second_within - 2 * between[1];
     out[CHOOSE_POWER] = appearance_difference(&drawn->appearance, &real->appearance);
     out[CHOOSE_CLIPPED] = fabs(drawn->appearance.clipped - real->appearance.clipped);
     return 0;
@@ -156,7 +176,7 @@ static int compare(struct run *r, const struct look *drawn, double out[CHOOSE_ME
 static void print_row(const struct choose_row *row)
 {
     printf("%-16s %5d %7.3f %10.4g %10.4g %8.4f %8.4f\n", sampler_name(row->sampler), row->nfe,
-           row->excess, row->measures[CHOOSE_KID], row->measures[CHOOSE_GIST],
+           row->excess, row->measures[CHOOSE_KID], row->measures[CHOOSE_SECOND],
            row->measures[CHOOSE_POWER], row->measures[CHOOSE_CLIPPED]);
 }
 
@@ -221,6 +241,10 @@ static int prepare(struct run *r, struct sets_options *sets, struct error *err)
     rc = sets_open(sets, &r->sets, err);
     if (rc == 0)
         rc = sets_extractor(r->sets, &r->extractor, err);
+    if (rc == 0 && r->o->second)
+        rc = extractor_create(sets_device(r->sets), sets_pool(r->sets), r->o->second, NULL,
+                              a->image_size, &r->second, err);
+    r->second_width = r->o->second ? r->o->second->n_features : GIST_FEATURES;
     if (rc == 0)
         rc = generator_create(sets_device(r->sets), r->checkpoint, &options, &r->generator, err);
     r->pixels = malloc((size_t)r->o->n * count);
@@ -229,13 +253,17 @@ static int prepare(struct run *r, struct sets_options *sets, struct error *err)
     return rc < 0 ? rc : read_reference(r, sets->skip_bad, err);
 }
 
-static json_t *row_to_json(const struct choose_row *row)
+static json_t *row_to_json(const struct run *r, const struct choose_row *row)
 {
+    char kid[64], second[64];
+    const char *const names[CHOOSE_MEASURES] = {kid, second, "power", "clipped"};
     json_t *json = json_pack("{s:s, s:i, s:f, s:i}", "sampler", sampler_name(row->sampler), "nfe",
                              row->nfe, "excess", row->excess, "rank", row->rank);
 
+    snprintf(kid, sizeof(kid), "kid_%s", r->real.statistics->network->name);
+    snprintf(second, sizeof(second), "kid_%s", second_name(r));
     for (int m = 0; json && m < CHOOSE_MEASURES; m++)
-        json_object_set_new(json, measure_names[m], json_real(row->measures[m]));
+        json_object_set_new(json, names[m], json_real(row->measures[m]));
     return json;
 }
 
@@ -244,7 +272,7 @@ static int state_evidence(const struct run *r, struct error *err)
     json_t *rows = json_array();
 
     for (int i = 0; i < r->n_rows; i++)
-        json_array_append_new(rows, row_to_json(&r->rows[i]));
+        json_array_append_new(rows, row_to_json(r, &r->rows[i]));
     return document_add_evidence(r->checkpoint, "choose",
                                  json_pack("{s:i, s:i, s:f, s:o}", "pictures", r->o->n, "real",
                                            r->real.n, "real_clipped", r->real.appearance.clipped,
@@ -265,8 +293,8 @@ int choose_run(const struct choose_options *o, struct sets_options *sets, struct
     r->checkpoint = c;
     rc = prepare(r, sets, err);
     if (rc == 0)
-        printf("%-16s %5s %7s %10s %10s %8s %8s\n", "sampler", "nfe", "excess", "KID", "KID gist",
-               "power", "clipped");
+        printf("%-16s %5s %7s %10s %10s %8s %8s  (second: %s)\n", "sampler", "nfe", "excess", "KID",
+               "second", "power", "clipped", second_name(r));
     for (int i = 0; i < r->n_rows && rc == 0; i++)
         rc = measure(r, &r->rows[i], err);
     if (rc < 0)
@@ -282,6 +310,7 @@ int choose_run(const struct choose_options *o, struct sets_options *sets, struct
 out:
     look_fini(&r->real);
     free(r->pixels);
+    extractor_destroy(r->second);
     generator_destroy(r->generator);
     sets_close(r->sets);
     free(r);

@@ -14,6 +14,7 @@
 
 struct checkpoint;
 struct error;
+struct feature_network;
 struct json_t;
 struct sets_options;
 struct watch;
@@ -23,7 +24,7 @@ enum { CHOOSE_LIST_MAX = 16, CHOOSE_ROWS_MAX = 128 };
 /* Measures, the smaller the better. */
 enum choose_measure {
     CHOOSE_KID,     /* kernel distance of SqueezeNet's features */
-    CHOOSE_GIST,    /* the same of gist.h */
+    CHOOSE_SECOND,  /* the same of a second network's, or of gist.h */
     CHOOSE_POWER,   /* appearance_difference() */
     CHOOSE_CLIPPED, /* how far the share of clipped numbers is from the real one */
     CHOOSE_MEASURES
@@ -38,7 +39,8 @@ struct choose_row {
 };
 
 struct choose_options {
-    const char *reference; /* folder of real pictures */
+    const char *reference;                /* folder of real pictures */
+    const struct feature_network *second; /* NULL: gist.h */
     int n_samplers, n_nfes, n_excesses;
     enum sampler samplers[SAMPLERS];
     int nfes[CHOOSE_LIST_MAX];        /* of `tuned` those that have tables */

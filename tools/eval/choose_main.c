@@ -9,6 +9,7 @@
 #include "tools/activity.h"
 #include "tools/arguments.h"
 #include "tools/eval/choose.h"
+#include "tools/eval/feature_network.h"
 #include "tools/eval/sampler_list.h"
 #include "tools/eval/sets.h"
 #include "tools/rewrite.h"
@@ -36,8 +37,13 @@ static int parse_excesses(const char *text, double *out, struct error *err)
 
 /* What is said in words. 0 or -EINVAL. */
 static int parse(const char *samplers, const char *nfes, const char *excesses,
-                 const char *precision, struct choose_options *o, struct error *err)
+                 const char *precision, const char *second, struct choose_options *o,
+                 struct error *err)
 {
+    int rc = second ? feature_network_parse(second, &o->second, err) : 0;
+
+    if (rc < 0)
+        return rc;
     if (!o->reference)
         return error_set(err, -EINVAL, "--reference is needed");
     o->n_samplers = sampler_list_parse(samplers, o->samplers, err);
@@ -74,7 +80,7 @@ int choose_main(int argc, char **argv)
                                 .watch = &activity.watch};
     struct choose_options o = {.n = 1000, .watch = &activity.watch};
     const char *samplers = "sde-2m,pf-2m,tuned", *nfes = "10,20", *excesses = "0,0.05,0.1";
-    const char *precision = "auto";
+    const char *precision = "auto", *second = NULL;
     bool force = false;
     const struct argument table[] = {
         {"reference", 'r', ARGUMENT_TEXT, &o.reference, 0, 0, "FOLDER", "of real pictures"},
@@ -94,7 +100,9 @@ int choose_main(int argc, char **argv)
         ARGUMENTS_CHOICES(&sets.choices),
         ARGUMENTS_PRECISION(&precision),
         {"network", 0, ARGUMENT_TEXT, &sets.network, 0, 0, "FILE",
-         "of the features; default: squeezenet11 of the zoo"},
+         "of the features' weights; default: squeezenet11 of the zoo"},
+        {"second", 0, ARGUMENT_TEXT, &second, 0, 0, "NAME",
+         "network of the second features, as face-dlib for faces; default: gist, without one"},
     };
     const struct arguments arguments = {
         .program = "softdiff-eval choose",
@@ -116,7 +124,7 @@ int choose_main(int argc, char **argv)
 
     if (code >= 0)
         return code;
-    if (parse(samplers, nfes, excesses, precision, &o, &err) < 0)
+    if (parse(samplers, nfes, excesses, precision, second, &o, &err) < 0)
         return arguments_refuse("softdiff-eval", err.text);
     activity_begin(&activity, 0);
     if (rewrite_checkpoint(paths[0], paths[1], force, change, &arg, &err) == 0)

@@ -1,7 +1,7 @@
 #include "tools/eval/comparison.h"
 #include "engine/base/error.h"
 #include "tools/eval/distance.h"
-#include "tools/eval/squeezenet.h"
+#include "tools/eval/feature_network.h"
 #include "tools/eval/statistics.h"
 #include "tools/pictures/order.h"
 
@@ -10,12 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WIDTH = SQUEEZENET_FEATURES, ORDER_SEED = 0 };
+enum { ORDER_SEED = 0 };
 
 /* The features in a random order, always the same one; the caller's, NULL without memory. */
 static double *shuffled_features(const struct statistics *s)
 {
-    double *shuffled = malloc((size_t)s->n * WIDTH * sizeof(*shuffled));
+    const size_t width = statistics_width(s);
+    double *shuffled = malloc((size_t)s->n * width * sizeof(*shuffled));
     int *order = malloc((size_t)s->n * sizeof(*order));
 
     if (!shuffled || !order) {
@@ -25,8 +26,8 @@ static double *shuffled_features(const struct statistics *s)
     }
     order_shuffled(ORDER_SEED, 0, s->n, order);
     for (int i = 0; i < s->n; i++)
-        memcpy(shuffled + (size_t)i * WIDTH, s->features + (size_t)order[i] * WIDTH,
-               WIDTH * sizeof(*shuffled));
+        memcpy(shuffled + (size_t)i * width, s->features + (size_t)order[i] * width,
+               width * sizeof(*shuffled));
     free(order);
     return shuffled;
 }
@@ -37,6 +38,7 @@ static int compare_features(struct pool *pool, const struct watch *watch,
 {
     double *some_samples = shuffled_features(samples), *some_real = shuffled_features(reference);
     int n = samples->n < reference->n ? samples->n : reference->n;
+    const int width = samples->network->n_features;
     double between;
     int rc;
 
@@ -46,12 +48,12 @@ static int compare_features(struct pool *pool, const struct watch *watch,
         goto out;
     }
     rc = distance_kernel_between(pool, watch, samples->features, samples->n, reference->features,
-                                 reference->n, WIDTH, &between, err);
+                                 reference->n, width, &between, err);
     if (rc == 0 && n > DISTANCE_NEIGHBOUR)
-        rc = distance_coverage(pool, watch, some_samples, n, some_real, n, WIDTH, &c->precision,
+        rc = distance_coverage(pool, watch, some_samples, n, some_real, n, width, &c->precision,
                                err);
     if (rc == 0 && n > DISTANCE_NEIGHBOUR)
-        rc = distance_coverage(pool, watch, some_real, n, some_samples, n, WIDTH, &c->recall, err);
+        rc = distance_coverage(pool, watch, some_real, n, some_samples, n, width, &c->recall, err);
     if (rc == 0) {
         c->kernel = samples->kernel + reference->kernel - 2 * between;
         c->n_compared = n;
@@ -69,11 +71,15 @@ int comparison_make(struct pool *pool, const struct watch *watch, const struct s
     struct comparison c = {.kernel = NAN, .precision = NAN, .recall = NAN};
     int rc;
 
+    if (samples->network != reference->network)
+        return error_set(err, -EINVAL, "features of \"%s\" and of \"%s\" cannot be compared",
+                         samples->network->name, reference->network->name);
     if (samples->side != reference->side)
         return error_set(err, -EINVAL, "pictures of %d px and of %d px cannot be compared",
                          samples->side, reference->side);
-    rc = distance_frechet(pool, watch, WIDTH, samples->mean, samples->covariance, reference->mean,
-                          reference->covariance, &c.frechet, err);
+    rc = distance_frechet(pool, watch, samples->network->n_features, samples->mean,
+                          samples->covariance, reference->mean, reference->covariance, &c.frechet,
+                          err);
     if (rc == 0 && samples->features && reference->features)
         rc = compare_features(pool, watch, samples, reference, &c, err);
     if (rc == 0)
@@ -84,8 +90,9 @@ int comparison_make(struct pool *pool, const struct watch *watch, const struct s
 int comparison_floor(struct pool *pool, const struct watch *watch,
                      const struct statistics *reference, int n, double *out, struct error *err)
 {
-    const size_t cells = (size_t)WIDTH * WIDTH;
-    double means[2][WIDTH], *covariances, *shuffled;
+    const int d = reference->network->n_features;
+    const size_t width = (size_t)d, cells = width * width;
+    double *means, *covariances, *shuffled;
     int rc;
 
     if (!reference->features)
@@ -94,18 +101,20 @@ int comparison_floor(struct pool *pool, const struct watch *watch,
         return error_set(err, -EINVAL, "%d pictures cannot be split into %d and as many others",
                          reference->n, n);
     shuffled = shuffled_features(reference);
+    means = malloc(2 * width * sizeof(*means));
     covariances = malloc(2 * cells * sizeof(*covariances));
-    if (!shuffled || !covariances)
+    if (!shuffled || !means || !covariances)
         rc = error_set(err, -ENOMEM, "out of memory splitting %d pictures", reference->n);
     else
-        rc = distance_moments(pool, watch, shuffled, n, WIDTH, means[0], covariances, err);
+        rc = distance_moments(pool, watch, shuffled, n, d, means, covariances, err);
     if (rc == 0)
-        rc = distance_moments(pool, watch, shuffled + (size_t)n * WIDTH, reference->n - n, WIDTH,
-                              means[1], covariances + cells, err);
+        rc = distance_moments(pool, watch, shuffled + (size_t)n * width, reference->n - n, d,
+                              means + width, covariances + cells, err);
     if (rc == 0)
-        rc = distance_frechet(pool, watch, WIDTH, means[0], covariances, means[1],
+        rc = distance_frechet(pool, watch, d, means, covariances, means + width,
                               covariances + cells, out, err);
     free(shuffled);
+    free(means);
     free(covariances);
     return rc;
 }

@@ -384,7 +384,7 @@ static int run_row(struct curve *c, enum sampler sampler, int nfe, struct error 
         error_prefix(err, "%s at %d evaluations: ", sampler_name(sampler), nfe);
         return rc;
     }
-    printf("%-17s %4d  FD %.2f  KID %.5g  precision %.3f  recall %.3f\n", sampler_name(sampler),
+    printf("%-17s %4d  FD %.5g  KID %.5g  precision %.3f  recall %.3f\n", sampler_name(sampler),
            nfe, row.fd, row.kid, row.precision, row.recall);
     fflush(stdout);
     return 0;
@@ -471,7 +471,7 @@ int curve_run(const struct curve_options *o, struct sets *sets, const struct sta
     if (rc == 0 && reference->features && reference->n / 2 >= o->n) {
         rc = comparison_floor(sets_pool(sets), o->watch, reference, o->n, &c.floor, err);
         if (rc == 0)
-            printf("%-22s  FD %.2f  (%d against the other %d)\n", "real pictures", c.floor, o->n,
+            printf("%-22s  FD %.5g  (%d against the other %d)\n", "real pictures", c.floor, o->n,
                    reference->n - o->n);
     }
     if (rc == 0)

@@ -8,24 +8,25 @@
 #include "engine/plan.h"
 #include "engine/program.h"
 #include "model/weights.h"
-#include "tools/eval/squeezenet.h"
+#include "tools/eval/feature_network.h"
 #include "api/pictures/resize.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-enum { BATCH = 32, ENLARGED = 128, SIDE_MAX = 1024 };
+enum { BATCH = 32, SIDE_MAX = 1024 };
 
 struct extractor {
     struct device *device; /* borrowed */
     struct pool *pool;     /* borrowed */
-    int side, input_side;  /* of the pictures and of what the network sees, px */
-    int x, y;              /* values */
+    const struct feature_network *network;
+    int side, input_side; /* of the pictures and of what the network sees, px */
+    int x, y;             /* values */
     struct parameters *parameters;
     struct plan *plan;
     struct executor *executor;
-    uint8_t *enlarged; /* [BATCH,input_side,input_side,3] */
-    float *input;      /* the same as the network wants it */
+    uint8_t *resized; /* [BATCH,input_side,input_side,3] */
+    float *input;     /* the same as the network wants it */
 };
 
 static int load_weights(struct parameters *parameters, const char *path, struct error *err)
@@ -40,7 +41,7 @@ static int load_weights(struct parameters *parameters, const char *path, struct 
     return rc;
 }
 
-static int make_plan(struct extractor *e, const char *network, struct error *err)
+static int make_plan(struct extractor *e, const char *weights, struct error *err)
 {
     struct plan_options options = {.precision = PRECISION_FP32,
                                    .batch_max = BATCH,
@@ -52,7 +53,7 @@ static int make_plan(struct extractor *e, const char *network, struct error *err
     if (rc < 0)
         return rc;
     e->x = program_input(p, "x", shape_images(e->input_side, e->input_side, 3), VALUE_COMPUTE);
-    e->y = squeezenet_append(p, e->x);
+    e->y = e->network->append(p, e->x);
     rc = program_check(p, err);
     if (rc == 0)
         rc = parameters_create(e->device, p, &e->parameters, err);
@@ -61,14 +62,22 @@ static int make_plan(struct extractor *e, const char *network, struct error *err
     if (rc == 0)
         rc = executor_create(e->plan, NULL, &e->executor, err);
     if (rc == 0)
-        rc = load_weights(e->parameters, network, err);
+        rc = load_weights(e->parameters, weights, err);
     program_destroy(p);
     return rc;
 }
 
-int extractor_create(struct device *device, struct pool *pool, const char *network, int side,
+static int brought_to(const struct feature_network *network, int side)
+{
+    side = side < network->side_min ? network->side_min : side;
+    return side > network->side_max ? network->side_max : side;
+}
+
+int extractor_create(struct device *device, struct pool *pool,
+                     const struct feature_network *network, const char *weights, int side,
                      struct extractor **out, struct error *err)
 {
+    char path[FEATURE_NETWORK_PATH];
     struct extractor *e;
     size_t n_values;
     int rc;
@@ -81,14 +90,16 @@ int extractor_create(struct device *device, struct pool *pool, const char *netwo
     e->device = device;
     e->pool = pool;
     e->side = side;
-    e->input_side = side < ENLARGED ? ENLARGED : side;
+    e->network = network;
+    e->input_side = brought_to(network, side);
+    feature_network_path(network, path);
     n_values = (size_t)BATCH * (size_t)e->input_side * (size_t)e->input_side * 3;
-    e->enlarged = malloc(n_values);
+    e->resized = malloc(n_values);
     e->input = malloc(n_values * sizeof(*e->input));
-    if (!e->enlarged || !e->input)
+    if (!e->resized || !e->input)
         rc = error_set(err, -ENOMEM, "out of memory for the feature network");
     else
-        rc = make_plan(e, network, err);
+        rc = make_plan(e, weights ? weights : path, err);
     if (rc < 0) {
         extractor_destroy(e);
         return rc;
@@ -104,7 +115,7 @@ void extractor_destroy(struct extractor *e)
     executor_destroy(e->executor);
     plan_destroy(e->plan);
     parameters_destroy(e->parameters);
-    free(e->enlarged);
+    free(e->resized);
     free(e->input);
     free(e);
 }
@@ -112,6 +123,11 @@ void extractor_destroy(struct extractor *e)
 int extractor_side(const struct extractor *e)
 {
     return e->side;
+}
+
+const struct feature_network *extractor_network(const struct extractor *e)
+{
+    return e->network;
 }
 
 /* A batch on its way into the network, a picture per task. */
@@ -125,18 +141,22 @@ static void prepare_picture(void *arg, int i, int worker)
 {
     struct preparation *job = arg;
     struct extractor *e = job->e;
+    const struct feature_network *network = e->network;
     size_t count = (size_t)e->input_side * (size_t)e->input_side;
     const uint8_t *rgb = job->pixels + (size_t)i * (size_t)e->side * (size_t)e->side * 3;
-    uint8_t *enlarged = e->enlarged + (size_t)i * count * 3;
+    uint8_t *resized = e->resized + (size_t)i * count * 3;
     float *x = e->input + (size_t)i * count * 3;
 
-    job->rcs[i] = resize_square(rgb, e->side, e->side, 3, 0, e->input_side, enlarged, NULL);
+    job->rcs[i] = resize_square(rgb, e->side, e->side, 3, 0, e->input_side, resized, NULL);
     if (job->rcs[i] < 0)
         return;
-    for (size_t pixel = 0; pixel < count; pixel++)
-        for (int c = 0; c < 3; c++)
-            x[3 * pixel + (size_t)c] =
-                (float)enlarged[3 * pixel + 2 - (size_t)c] - squeezenet_mean[c];
+    for (size_t pixel = 0; pixel < count; pixel++) {
+        for (size_t c = 0; c < 3; c++) {
+            float value = (float)resized[3 * pixel + c] - network->mean[c];
+
+            x[3 * pixel + (network->blue_first ? 2 - c : c)] = value * network->scale;
+        }
+    }
 }
 
 int extractor_compute(struct extractor *e, int n, const uint8_t *pixels, const struct watch *watch,
@@ -161,7 +181,7 @@ int extractor_compute(struct extractor *e, int n, const uint8_t *pixels, const s
             rc = executor_run(e->executor, count, err);
         if (rc == 0)
             rc = executor_read(e->executor, e->y, 0, count,
-                               out + (size_t)first * SQUEEZENET_FEATURES, err);
+                               out + (size_t)first * (size_t)e->network->n_features, err);
         if (rc < 0)
             return rc;
         watch_progress(watch, "features of pictures", first + count, n);

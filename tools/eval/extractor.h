@@ -1,6 +1,6 @@
-/* Pictures to features, on a device, with the network of squeezenet.h in float32.
+/* Pictures to features, on a device, with a network of feature_network.h in float32.
  *
- * Pictures smaller than 128 px are enlarged to that first: the network was trained on larger ones.
+ * Pictures are first brought to a side that the network is for.
  * Thread: one at a time.
  */
 #ifndef TOOLS_EVAL_EXTRACTOR_H
@@ -10,20 +10,24 @@
 
 struct device;
 struct error;
+struct feature_network;
 struct pool;
 struct watch;
 struct extractor;
 
-/* network: file of the weights. side: of the pictures, px. device is borrowed and must outlive it.
+/* weights: file; NULL: that of feature_network_path(). side: of the pictures, px. device and network are
+ * borrowed and must outlive it.
  * 0, -EINVAL (a weight is missing or of another shape, a side out of 1 .. 1024), -ENOMEM, -EIO or
  * -errno of the file. */
-int extractor_create(struct device *device, struct pool *pool, const char *network, int side,
+int extractor_create(struct device *device, struct pool *pool,
+                     const struct feature_network *network, const char *weights, int side,
                      struct extractor **out, struct error *err);
 void extractor_destroy(struct extractor *e);
 
 int extractor_side(const struct extractor *e);
+const struct feature_network *extractor_network(const struct extractor *e);
 
-/* pixels [n,side,side,3] RGB -> out [n,SQUEEZENET_FEATURES]. A picture's features do not depend on
+/* pixels [n,side,side,3] RGB -> out [n,n_features of the network]. A picture's features do not depend on
  * those beside it. watch: told of the pictures, may be NULL. 0, -ECANCELED, -ENOMEM or -EIO. */
 int extractor_compute(struct extractor *e, int n, const uint8_t *pixels, const struct watch *watch,
                       float *out, struct error *err);

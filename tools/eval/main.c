@@ -6,10 +6,10 @@
 #include "tools/eval/choose_main.h"
 #include "tools/eval/comparison.h"
 #include "tools/eval/curve.h"
+#include "tools/eval/feature_network.h"
 #include "tools/eval/gaussian_main.h"
 #include "tools/eval/sampler_list.h"
 #include "tools/eval/sets.h"
-#include "tools/eval/squeezenet.h"
 #include "tools/eval/statistics.h"
 #include "tools/stop.h"
 
@@ -42,12 +42,20 @@ static int count_operands(const char *const *operands)
     return n;
 }
 
+/* Whether features of this name are there; NULL: the default ones. 0 or -EINVAL. */
+static int check_features(const char *name, struct error *err)
+{
+    const struct feature_network *network;
+
+    return name ? feature_network_parse(name, &network, err) : 0;
+}
+
 /* A covariance of so few pictures says little: its distance to anything is too large. */
 static void warn_of_few(const struct statistics *s, const char *path)
 {
-    if (s->n <= SQUEEZENET_FEATURES)
+    if (s->n <= s->network->n_features)
         fprintf(stderr, "%s: \"%s\" has %d pictures for %d features: the distance is biased\n",
-                program, path, s->n, SQUEEZENET_FEATURES);
+                program, path, s->n, s->network->n_features);
 }
 
 static int write_statistics(const struct sets_options *options, int n, const char *const *folders,
@@ -96,8 +104,10 @@ static int stats_main(int argc, char **argv)
         ARGUMENTS_THREADS(&options.n_threads),
         ARGUMENTS_DEVICE(&options.device),
         ARGUMENTS_CHOICES(&options.choices),
+        {"features", 0, ARGUMENT_TEXT, &options.features, 0, 0, "NAME",
+         "whose: squeezenet11 (default) or face-dlib"},
         {"network", 0, ARGUMENT_TEXT, &options.network, 0, 0, "FILE",
-         "of the features; default: squeezenet11 of the zoo"},
+         "of their weights; default: those of the zoo"},
     };
     const struct arguments arguments = {
         .program = "softdiff-eval stats",
@@ -119,6 +129,8 @@ static int stats_main(int argc, char **argv)
         error_set(&err, -EINVAL, "--out is needed");
         return arguments_refuse(program, err.text);
     }
+    if (check_features(options.features, &err) < 0)
+        return arguments_refuse(program, err.text);
     activity_begin(&activity, 0);
     stop_may_end(EXIT_FAILED, stopped);
     return finish(write_statistics(&options, count_operands(folders), folders, out, small, &err),
@@ -127,7 +139,7 @@ static int stats_main(int argc, char **argv)
 
 static void print_comparison(const struct comparison *c)
 {
-    printf("FD         %.2f\n", c->frechet);
+    printf("FD         %.5g\n", c->frechet);
     if (c->n_compared == 0)
         return;
     printf("KID        %.6g\n", c->kernel);
@@ -159,7 +171,7 @@ static int compare_sets(struct sets *sets, int n, const char *const *paths,
                 error_prefix(err, "floor of \"%s\": ", paths[i]);
                 return rc;
             }
-            printf("floor      %.2f  (%d of the latter against the other %d)\n", distance, s[0]->n,
+            printf("floor      %.5g  (%d of the latter against the other %d)\n", distance, s[0]->n,
                    s[i]->n - s[0]->n);
         }
     }
@@ -183,16 +195,18 @@ static int distance_main(int argc, char **argv)
         ARGUMENTS_THREADS(&options.n_threads),
         ARGUMENTS_DEVICE(&options.device),
         ARGUMENTS_CHOICES(&options.choices),
+        {"features", 0, ARGUMENT_TEXT, &options.features, 0, 0, "NAME",
+         "whose: squeezenet11 (default) or face-dlib"},
         {"network", 0, ARGUMENT_TEXT, &options.network, 0, 0, "FILE",
-         "of the features; default: squeezenet11 of the zoo"},
+         "of their weights; default: those of the zoo"},
     };
     const struct arguments arguments = {
         .program = "softdiff-eval distance",
         .usage = "SAMPLES REFERENCE... [options]",
         .about = "Tells how far pictures are from others: Frechet distance (FD), kernel distance "
                  "(KID),\nprecision and recall. Each is a folder of pictures or a file of "
-                 "`softdiff-eval stats`.\nThe features are SqueezeNet's: compare with nothing but "
-                 "distances of this program, with as\nmany samples.",
+                 "`softdiff-eval stats`.\nCompare with nothing but distances of this program, by "
+                 "the same features and with\nas many samples.",
         .n = sizeof(table) / sizeof(table[0]),
         .table = table,
         .n_operands_min = 2,
@@ -206,6 +220,8 @@ static int distance_main(int argc, char **argv)
 
     if (code >= 0)
         return code;
+    if (check_features(options.features, &err) < 0)
+        return arguments_refuse(program, err.text);
     n = count_operands(paths);
     activity_begin(&activity, 0);
     stop_may_end(EXIT_FAILED, stopped);
@@ -268,8 +284,10 @@ static int curve_main(int argc, char **argv)
         ARGUMENTS_THREADS(&options.n_threads),
         ARGUMENTS_DEVICE(&options.device),
         ARGUMENTS_CHOICES(&options.choices),
+        {"features", 0, ARGUMENT_TEXT, &options.features, 0, 0, "NAME",
+         "whose: squeezenet11 (default) or face-dlib"},
         {"network", 0, ARGUMENT_TEXT, &options.network, 0, 0, "FILE",
-         "of the features; default: squeezenet11 of the zoo"},
+         "of their weights; default: those of the zoo"},
     };
     const struct arguments arguments = {
         .program = "softdiff-eval curve",
@@ -288,7 +306,8 @@ static int curve_main(int argc, char **argv)
 
     if (code >= 0)
         return code;
-    if (parse_curve(samplers, nfes, precision, reference, &o, &err) < 0)
+    if (parse_curve(samplers, nfes, precision, reference, &o, &err) < 0 ||
+        check_features(options.features, &err) < 0)
         return arguments_refuse(program, err.text);
     o.skip_bad = options.skip_bad;
     activity_begin(&activity, 0);

@@ -3,6 +3,7 @@
 #include "engine/base/pool.h"
 #include "engine/device.h"
 #include "tools/eval/extractor.h"
+#include "tools/eval/feature_network.h"
 #include "tools/eval/statistics.h"
 
 #include <errno.h>
@@ -10,21 +11,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 struct sets {
-    const struct sets_options *options; /* borrowed */
-    int side;                           /* px; 0: not known yet */
+    const struct sets_options *options;    /* borrowed */
+    int side;                              /* px; 0: not known yet */
+    const struct feature_network *network; /* NULL: not known yet */
     struct device *device;
     struct pool *pool;
     struct extractor *extractor; /* NULL: not needed yet */
 };
-
-/* The feature network of the checkout that this was built in, or else where it was installed. */
-static const char *default_network(void)
-{
-    return access(NETWORK_CHECKOUT, R_OK) == 0 ? NETWORK_CHECKOUT : NETWORK_INSTALLED;
-}
 
 int sets_open(const struct sets_options *options, struct sets **out, struct error *err)
 {
@@ -35,7 +30,9 @@ int sets_open(const struct sets_options *options, struct sets **out, struct erro
         return error_set(err, -ENOMEM, "out of memory for sets of pictures");
     s->options = options;
     s->side = options->side;
-    rc = device_open(options->device, options->n_threads, options->choices, &s->device, err);
+    rc = options->features ? feature_network_parse(options->features, &s->network, err) : 0;
+    if (rc == 0)
+        rc = device_open(options->device, options->n_threads, options->choices, &s->device, err);
     if (rc == 0)
         rc = pool_create(options->n_threads ? options->n_threads : pool_available_threads(),
                          &s->pool, err);
@@ -59,10 +56,11 @@ void sets_close(struct sets *s)
 
 int sets_extractor(struct sets *s, struct extractor **out, struct error *err)
 {
-    const char *network = s->options->network ? s->options->network : default_network();
-
+    if (!s->network)
+        s->network = &feature_network_default;
     if (!s->extractor) {
-        int rc = extractor_create(s->device, s->pool, network, s->side, &s->extractor, err);
+        int rc = extractor_create(s->device, s->pool, s->network, s->options->network, s->side,
+                                  &s->extractor, err);
 
         if (rc < 0)
             return rc;
@@ -79,6 +77,11 @@ static int read_file(struct sets *s, const char *path, struct statistics **out, 
         return rc;
     if (s->side == 0)
         s->side = (*out)->side;
+    if (!s->network)
+        s->network = (*out)->network;
+    if ((*out)->network != s->network)
+        return error_set(err, -EINVAL, "statistics \"%s\": of features of \"%s\", not \"%s\"", path,
+                         (*out)->network->name, s->network->name);
     if ((*out)->side != s->side)
         return error_set(err, -EINVAL, "statistics \"%s\": of pictures of %d px, not %d", path,
                          (*out)->side, s->side);

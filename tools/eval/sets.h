@@ -19,7 +19,9 @@ struct watch;
 enum { SETS_SIDE = 32 }; /* px, where nobody says otherwise */
 
 struct sets_options {
-    const char *network; /* file of the feature network; NULL: the one that comes with softdiff */
+    const char
+        *features; /* name of the feature network; NULL: that of the files, else the default */
+    const char *network;          /* file of its weights; NULL: those that come with softdiff */
     const char *device, *choices; /* device_open() */
     int n_threads;                /* 0: as many as this process may use */
     int side;      /* px that pictures are brought to; 0: that of the files, else SETS_SIDE */
@@ -32,7 +34,8 @@ int sets_open(const struct sets_options *options, struct sets **out, struct erro
 void sets_close(struct sets *s);
 
 /* Reads n sets: out [n], each to be destroyed. Called once.
- * 0, or what statistics_read() and statistics_of_folders() return; -EINVAL when sides differ. */
+ * 0, or what statistics_read() and statistics_of_folders() return; -EINVAL when sides or
+ * feature networks differ. */
 int sets_read(struct sets *s, int n, const char *const *paths, struct statistics **out,
               struct error *err);
 

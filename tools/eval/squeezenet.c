@@ -3,8 +3,6 @@
 
 #include <stdio.h>
 
-const float squeezenet_mean[3] = {103.939f, 116.779f, 123.68f};
-
 /* The fire modules 2 .. 9: channels after the squeeze and after each half of the expansion, and
  * whether a pool follows. */
 static const struct fire {

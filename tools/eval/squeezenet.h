@@ -11,9 +11,6 @@ struct program;
 
 enum { SQUEEZENET_FEATURES = 512, SQUEEZENET_SIDE_MIN = 48 };
 
-/* What is subtracted from blue, green and red of 0 .. 255. */
-extern const float squeezenet_mean[3];
-
 /* Appends the network, with parameters "conv1.weight", "fire2.squeeze1x1.bias", ...
  * x: compute [n,h,w,3], h and w >= SQUEEZENET_SIDE_MIN. Returns exact [n,SQUEEZENET_FEATURES], the
  * mean over the image of what the last fire module gives; or -1, see engine/program.h. */

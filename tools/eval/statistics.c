@@ -4,7 +4,7 @@
 #include "model/safetensors.h"
 #include "tools/eval/distance.h"
 #include "tools/eval/extractor.h"
-#include "tools/eval/squeezenet.h"
+#include "tools/eval/feature_network.h"
 #include "tools/pictures/dataset.h"
 
 #include <errno.h>
@@ -13,9 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char metadata_key[] = "softdiff_statistics", network_name[] = "squeezenet11";
+static const char metadata_key[] = "softdiff_statistics";
 
-enum { FORMAT = 1, WIDTH = SQUEEZENET_FEATURES };
+enum { FORMAT = 1 };
 
 static int no_memory(struct error *err)
 {
@@ -23,17 +23,20 @@ static int no_memory(struct error *err)
 }
 
 /* With room for all but the features. */
-static int statistics_create(int n, int side, struct statistics **out, struct error *err)
+static int statistics_create(const struct feature_network *network, int n, int side,
+                             struct statistics **out, struct error *err)
 {
     struct statistics *s = calloc(1, sizeof(*s));
+    size_t width = (size_t)network->n_features;
 
     if (!s)
         return no_memory(err);
+    s->network = network;
     s->n = n;
     s->side = side;
     s->kernel = NAN;
-    s->mean = malloc(WIDTH * sizeof(*s->mean));
-    s->covariance = malloc(WIDTH * WIDTH * sizeof(*s->covariance));
+    s->mean = malloc(width * sizeof(*s->mean));
+    s->covariance = malloc(width * width * sizeof(*s->covariance));
     if (!s->mean || !s->covariance) {
         statistics_destroy(s);
         return no_memory(err);
@@ -52,18 +55,26 @@ void statistics_destroy(struct statistics *s)
     free(s);
 }
 
-/* x [n,WIDTH]. */
-static int statistics_of_features(struct pool *pool, const struct watch *watch, int n, int side,
-                                  const float *x, struct statistics **out, struct error *err)
+size_t statistics_width(const struct statistics *s)
 {
-    const size_t count = (size_t)n * WIDTH;
+    return (size_t)s->network->n_features;
+}
+
+/* x: of n pictures, by e. */
+static int statistics_of_features(const struct extractor *e, struct pool *pool,
+                                  const struct watch *watch, int n, const float *x,
+                                  struct statistics **out, struct error *err)
+{
+    const struct feature_network *network = extractor_network(e);
+    const int width = network->n_features;
+    const size_t count = (size_t)n * (size_t)width;
     struct statistics *s = NULL;
     int rc;
 
     if (n < 2)
         return error_set(err, -EINVAL, "%d picture%s no covariance: 2 are the least", n,
                          n == 1 ? " has" : "s have");
-    rc = statistics_create(n, side, &s, err);
+    rc = statistics_create(network, n, extractor_side(e), &s, err);
     if (rc < 0)
         return rc;
     s->features = malloc(count * sizeof(*s->features));
@@ -73,9 +84,9 @@ static int statistics_of_features(struct pool *pool, const struct watch *watch, 
     }
     for (size_t i = 0; i < count; i++)
         s->features[i] = (double)x[i];
-    rc = distance_moments(pool, watch, s->features, n, WIDTH, s->mean, s->covariance, err);
+    rc = distance_moments(pool, watch, s->features, n, width, s->mean, s->covariance, err);
     if (rc == 0)
-        rc = distance_kernel_within(pool, watch, s->features, n, WIDTH, &s->kernel, err);
+        rc = distance_kernel_within(pool, watch, s->features, n, width, &s->kernel, err);
     if (rc < 0) {
         statistics_destroy(s);
         return rc;
@@ -87,11 +98,11 @@ static int statistics_of_features(struct pool *pool, const struct watch *watch, 
 int statistics_of_pixels(struct extractor *e, struct pool *pool, int n, const uint8_t *pixels,
                          const struct watch *watch, struct statistics **out, struct error *err)
 {
-    float *x = malloc((size_t)n * WIDTH * sizeof(*x));
+    float *x = malloc((size_t)n * (size_t)extractor_network(e)->n_features * sizeof(*x));
     int rc = x ? extractor_compute(e, n, pixels, watch, x, err) : no_memory(err);
 
     if (rc == 0)
-        rc = statistics_of_features(pool, watch, n, extractor_side(e), x, out, err);
+        rc = statistics_of_features(e, pool, watch, n, x, out, err);
     free(x);
     return rc;
 }
@@ -103,19 +114,20 @@ static int add_folder(struct extractor *e, struct pool *pool, const char *folder
     const struct dataset_options options = {.side = extractor_side(e),
                                             .skip_bad = skip_bad,
                                             .watch = watch};
+    const size_t width = (size_t)extractor_network(e)->n_features;
     struct dataset *d;
     float *longer;
     int rc = dataset_open(folder, &options, pool, &d, err);
 
     if (rc < 0)
         return rc;
-    longer = realloc(*x, ((size_t)*n + (size_t)d->n) * WIDTH * sizeof(*longer));
+    longer = realloc(*x, ((size_t)*n + (size_t)d->n) * width * sizeof(*longer));
     if (!longer) {
         dataset_close(d);
         return no_memory(err);
     }
     *x = longer;
-    rc = extractor_compute(e, d->n, d->pixels, watch, *x + (size_t)*n * WIDTH, err);
+    rc = extractor_compute(e, d->n, d->pixels, watch, *x + (size_t)*n * width, err);
     *n += d->n;
     dataset_close(d);
     return rc;
@@ -131,7 +143,7 @@ int statistics_of_folders(struct extractor *e, struct pool *pool, int n_folders,
     for (int i = 0; i < n_folders && rc == 0; i++)
         rc = add_folder(e, pool, folders[i], skip_bad, watch, &x, &n, err);
     if (rc == 0) {
-        rc = statistics_of_features(pool, watch, n, extractor_side(e), x, out, err);
+        rc = statistics_of_features(e, pool, watch, n, x, out, err);
         if (rc == -EINVAL)
             error_prefix(err, "folder \"%s\": ", folders[0]);
     }
@@ -142,14 +154,15 @@ int statistics_of_folders(struct extractor *e, struct pool *pool, int n_folders,
 int statistics_digest(const struct statistics *s, char out[STATISTICS_DIGEST], struct error *err)
 {
     const int numbers[3] = {s->n, s->side, s->features != NULL};
+    const size_t width = statistics_width(s);
     struct digest *d = digest_begin();
     char text[DIGEST_TEXT];
 
     if (!d)
         return no_memory(err);
     digest_add(d, numbers, sizeof(numbers));
-    digest_add(d, s->mean, WIDTH * sizeof(*s->mean));
-    digest_add(d, s->covariance, WIDTH * WIDTH * sizeof(*s->covariance));
+    digest_add(d, s->mean, width * sizeof(*s->mean));
+    digest_add(d, s->covariance, width * width * sizeof(*s->covariance));
     digest_end(d, text);
     memcpy(out, text, STATISTICS_DIGEST - 1);
     out[STATISTICS_DIGEST - 1] = '\0';
@@ -158,9 +171,9 @@ int statistics_digest(const struct statistics *s, char out[STATISTICS_DIGEST], s
 
 int statistics_write(const char *path, const struct statistics *s, bool small, struct error *err)
 {
-    const size_t count = (size_t)s->n * WIDTH;
+    const size_t width = statistics_width(s), count = (size_t)s->n * width;
     bool whole = s->features && !small;
-    json_t *json = json_pack("{s:i, s:s, s:i, s:i}", "format", FORMAT, "network", network_name,
+    json_t *json = json_pack("{s:i, s:s, s:i, s:i}", "format", FORMAT, "network", s->network->name,
                              "side", s->side, "n", s->n);
     char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
     float *features = whole ? malloc(count * sizeof(*features)) : NULL;
@@ -171,10 +184,10 @@ int statistics_write(const char *path, const struct statistics *s, bool small, s
     } else {
         const char *const metadata[][2] = {{metadata_key, text}};
         const struct safetensors_tensor tensors[] = {
-            {"mean", SAFETENSORS_F64, 1, {WIDTH}, s->mean},
-            {"covariance", SAFETENSORS_F64, 2, {WIDTH, WIDTH}, s->covariance},
+            {"mean", SAFETENSORS_F64, 1, {width}, s->mean},
+            {"covariance", SAFETENSORS_F64, 2, {width, width}, s->covariance},
             {"kernel", SAFETENSORS_F64, 1, {1}, &s->kernel},
-            {"features", SAFETENSORS_F32, 2, {(size_t)s->n, WIDTH}, features},
+            {"features", SAFETENSORS_F32, 2, {(size_t)s->n, width}, features},
         };
 
         for (size_t i = 0; features && i < count; i++)
@@ -188,22 +201,22 @@ int statistics_write(const char *path, const struct statistics *s, bool small, s
 }
 
 /* The metadata of a file of ours. */
-static int read_metadata(const struct safetensors *file, int *n, int *side, struct error *err)
+static int read_metadata(const struct safetensors *file, const struct feature_network **network,
+                         int *n, int *side, struct error *err)
 {
-    const char *text = safetensors_metadata(file, metadata_key), *network;
+    const char *text = safetensors_metadata(file, metadata_key), *name;
     json_t *json = text ? json_loads(text, 0, NULL) : NULL;
     int format, rc = 0;
 
-    if (!json || json_unpack(json, "{s:i, s:s, s:i, s:i}", "format", &format, "network", &network,
+    if (!json || json_unpack(json, "{s:i, s:s, s:i, s:i}", "format", &format, "network", &name,
                              "side", side, "n", n) < 0)
         rc = error_set(err, -EINVAL, "not the statistics of pictures");
-    else if (format != FORMAT || strcmp(network, network_name) != 0)
-        rc = error_set(err, -EINVAL,
-                       "statistics of format %d with network \"%s\", not %d with "
-                       "\"%s\"",
-                       format, network, FORMAT, network_name);
+    else if (format != FORMAT)
+        rc = error_set(err, -EINVAL, "statistics of format %d, not %d", format, FORMAT);
     else if (*n < 2 || *side < 1)
         rc = error_set(err, -EINVAL, "statistics of %d pictures of %d px", *n, *side);
+    else
+        rc = feature_network_parse(name, network, err);
     json_decref(json);
     return rc;
 }
@@ -222,22 +235,26 @@ int statistics_read(const char *path, struct statistics **out, struct error *err
 {
     struct safetensors *file;
     struct statistics *s = NULL;
+    const struct feature_network *network;
+    size_t width = 0;
     int n, side, rc = safetensors_open(path, &file, err);
 
     if (rc < 0)
         return rc;
-    rc = read_metadata(file, &n, &side, err);
+    rc = read_metadata(file, &network, &n, &side, err);
     if (rc == 0)
-        rc = statistics_create(n, side, &s, err);
+        rc = statistics_create(network, n, side, &s, err);
     if (rc == 0)
-        rc = read_tensor(file, "mean", WIDTH, s->mean, err);
+        width = statistics_width(s);
     if (rc == 0)
-        rc = read_tensor(file, "covariance", WIDTH * WIDTH, s->covariance, err);
+        rc = read_tensor(file, "mean", width, s->mean, err);
+    if (rc == 0)
+        rc = read_tensor(file, "covariance", width * width, s->covariance, err);
     if (rc == 0 && safetensors_find(file, "features")) {
         const struct safetensors_tensor *tensor = safetensors_find(file, "features");
 
         s->features = malloc(safetensors_count(tensor) * sizeof(*s->features) + 1);
-        rc = s->features ? read_tensor(file, "features", (size_t)n * WIDTH, s->features, err)
+        rc = s->features ? read_tensor(file, "features", (size_t)n * width, s->features, err)
                          : no_memory(err);
         if (rc == 0)
             rc = read_tensor(file, "kernel", 1, &s->kernel, err);

@@ -2,28 +2,31 @@
  *
  * In a file (safetensors): "mean" and "covariance" f64, "features" f32, "kernel" f64 [1]; the last
  * two are absent from small files. Metadata "softdiff_statistics" is a JSON document:
- * {"format": 1, "network": "squeezenet11", "side": 32, "n": 8000}.
+ * {"format": 1, "network": "squeezenet11", "side": 32, "n": 8000}; d is the number of its features.
  */
 #ifndef TOOLS_EVAL_STATISTICS_H
 #define TOOLS_EVAL_STATISTICS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct error;
 struct extractor;
+struct feature_network;
 struct pool;
 struct watch;
 
 enum { STATISTICS_DIGEST = 17 }; /* bytes, with a NUL */
 
 struct statistics {
-    int n;              /* pictures, >= 2 */
-    int side;           /* px that they were brought to */
-    double *mean;       /* [SQUEEZENET_FEATURES] */
-    double *covariance; /* [SQUEEZENET_FEATURES,SQUEEZENET_FEATURES], over n - 1 */
-    double *features;   /* [n,SQUEEZENET_FEATURES]; NULL: not kept */
-    double kernel;      /* distance_kernel_within() of the features; NAN without them */
+    const struct feature_network *network; /* of the d features */
+    int n;                                 /* pictures, >= 2 */
+    int side;                              /* px that they were brought to */
+    double *mean;                          /* [d] */
+    double *covariance;                    /* [d,d], over n - 1 */
+    double *features;                      /* [n,d]; NULL: not kept */
+    double kernel; /* distance_kernel_within() of the features; NAN without them */
 };
 
 /* Of n pictures [n,side,side,3] RGB, side that of e.
@@ -42,6 +45,8 @@ int statistics_of_folders(struct extractor *e, struct pool *pool, int n_folders,
 int statistics_digest(const struct statistics *s, char out[STATISTICS_DIGEST], struct error *err);
 
 void statistics_destroy(struct statistics *s);
+
+size_t statistics_width(const struct statistics *s); /* d */
 
 /* small: without the features. 0, -ENOMEM or -errno of the file. */
 int statistics_write(const char *path, const struct statistics *s, bool small, struct error *err);

@@ -117,3 +117,28 @@ def squeezenet():
         if fire in (3, 5):
             x = pool(x)
     return {"fire9_mean": (x.mean(axis=(2, 3)), 6e-5)}
+
+
+def face_network():
+    """The descriptor of dlib's network of faces, whose batch norms are in the weights; from RGB bytes."""
+    p = doubles(read(DATA.parent.parent.parent / "model/zoo/face-dlib.safetensors"))
+    x = jnp.asarray(golden("face-dlib")["input"], jnp.float64)
+    x = jnp.transpose((x - jnp.array([122.782, 117.001, 104.298])) / 256, (0, 3, 1, 2))
+
+    def pool(x, side, start, combine):
+        return jax.lax.reduce_window(x, start, combine, (1, 1, side, side), (1, 1, 2, 2), "VALID")
+
+    def enlarge(x, shape):
+        return jnp.pad(x, [(0, want - have) for want, have in zip(shape, x.shape)])
+
+    x = jax.nn.relu(net.conv(p, "first", x, stride=2, pad=(0, 0)))
+    x = pool(x, 3, -jnp.inf, jax.lax.max)
+    for i, channels in enumerate([32] * 3 + [64] * 4 + [128] * 3 + [256] * 4, 1):
+        down = i in (4, 8, 11, 14)
+        y = net.conv(p, f"block{i}.conv1", x, stride=1 + down, pad=(0, 0) if down else None)
+        y = net.conv(p, f"block{i}.conv2", jax.nn.relu(y))
+        x = pool(x, 2, 0.0, jax.lax.add) / 4 if down else x
+        shape = [max(sizes) for sizes in zip(x.shape, y.shape)]
+        assert shape[1] == channels
+        x = jax.nn.relu(enlarge(x, shape) + enlarge(y, shape))
+    return {"descriptor": (x.mean(axis=(2, 3)) @ p["fc.weight"], 1e-6)}

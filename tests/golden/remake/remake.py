@@ -56,6 +56,7 @@ FILES = {
         f"step{i}.{key}" for i in range(3) for key in ("x0", "t", "sigma", "blur_std", "eta"))),
     "full_celeba64_pos.io": lambda: one("full_celeba64_pos.io", networks.full_celeba64(),
                                         ("time_cond",)),
+    "face-dlib": lambda: one("face-dlib", networks.face_network(), ("input",)),
     "squeezenet11": lambda: one("squeezenet11", networks.squeezenet(), ("input",)),
 }  # fmt: skip
 

@@ -19,8 +19,11 @@ def read(path):
     for name, entry in header.items():
         if name != "__metadata__":
             first, last = entry["data_offsets"]
-            values = np.frombuffer(data[8 + length + first : 8 + length + last],
-                                   DTYPES[entry["dtype"]])
+            stored = data[8 + length + first : 8 + length + last]
+            if entry["dtype"] == "BF16":
+                values = (np.frombuffer(stored, "<u2").astype("<u4") << 16).view("<f4")
+            else:
+                values = np.frombuffer(stored, DTYPES[entry["dtype"]])
             tensors[name] = values.reshape(entry["shape"])
     return tensors
 

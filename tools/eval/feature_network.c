@@ -1,0 +1,56 @@
+#include "tools/eval/feature_network.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "engine/base/error.h"
+#include "tools/eval/face_network.h"
+#include "tools/eval/squeezenet.h"
+
+enum { ENLARGED = 128, SIDE_MAX = 1024 }; /* SqueezeNet was trained on larger pictures than most */
+
+const struct feature_network feature_network_default = {
+    .name = "squeezenet11",
+    .n_features = SQUEEZENET_FEATURES,
+    .side_min = ENLARGED,
+    .side_max = SIDE_MAX,
+    .blue_first = true,
+    .mean = {123.68f, 116.779f, 103.939f},
+    .scale = 1,
+    .append = squeezenet_append,
+};
+
+static const struct feature_network face = {
+    .name = "face-dlib",
+    .n_features = FACE_NETWORK_FEATURES,
+    .side_min = FACE_NETWORK_SIDE,
+    .side_max = FACE_NETWORK_SIDE,
+    .mean = {122.782f, 117.001f, 104.298f},
+    .scale = 1 / 256.0f,
+    .append = face_network_append,
+};
+
+static const struct feature_network *const networks[] = {&feature_network_default, &face};
+
+enum { N_NETWORKS = sizeof(networks) / sizeof(networks[0]) };
+
+int feature_network_parse(const char *name, const struct feature_network **out, struct error *err)
+{
+    for (int i = 0; i < N_NETWORKS; i++) {
+        if (strcmp(networks[i]->name, name) == 0) {
+            *out = networks[i];
+            return 0;
+        }
+    }
+    return error_set(err, -EINVAL, "there is no feature network \"%s\", but %s and %s", name,
+                     networks[0]->name, networks[1]->name);
+}
+
+void feature_network_path(const struct feature_network *network, char path[FEATURE_NETWORK_PATH])
+{
+    snprintf(path, FEATURE_NETWORK_PATH, "%s/%s.safetensors", ZOO_CHECKOUT, network->name);
+    if (access(path, R_OK) < 0)
+        snprintf(path, FEATURE_NETWORK_PATH, "%s/%s.safetensors", ZOO_INSTALLED, network->name);
+}

@@ -1,0 +1,33 @@
+/* The networks whose features pictures are compared by. Their files are NAME.safetensors of model/zoo.
+ */
+#ifndef TOOLS_EVAL_FEATURE_NETWORK_H
+#define TOOLS_EVAL_FEATURE_NETWORK_H
+
+#include <stdbool.h>
+
+struct error;
+struct program;
+
+enum { FEATURE_NETWORK_PATH = 4096 };
+
+struct feature_network {
+    const char *name;
+    int n_features;
+    int side_min, side_max; /* px that pictures are brought to */
+    bool blue_first;
+    float mean[3]; /* of red, green, blue in 0 .. 255: the input is (byte - mean) scale */
+    float scale;
+    /* x: compute [n,h,w,3]. Returns exact [n,n_features], or -1, see engine/program.h. */
+    int (*append)(struct program *p, int x);
+};
+
+/* squeezenet.h: of ImageNet. What is meant where none is named. */
+extern const struct feature_network feature_network_default;
+
+/* 0, or -EINVAL listing the names. */
+int feature_network_parse(const char *name, const struct feature_network **out, struct error *err);
+
+/* Where its weights are: in the checkout that this was built in, or else where it was installed. */
+void feature_network_path(const struct feature_network *network, char path[FEATURE_NETWORK_PATH]);
+
+#endif
