@@ -1,5 +1,6 @@
 /* The distances against numbers of an independent implementation. */
 #include "engine/base/error.h"
+#include "engine/base/philox.h"
 #include "engine/base/pool.h"
 #include "engine/base/watch.h"
 #include "model/safetensors.h"
@@ -11,6 +12,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -130,6 +132,46 @@ static void test_kernel(void **state)
     assert_float_equal(real + fake - 2 * between, golden("kid_unbiased_cubic"), 1e-6);
 }
 
+/* n vectors of d numbers of N(shift, 1), from the counter `draw`. */
+static void draw_normals(int draw, double shift, int n, int d, double *out)
+{
+    struct philox_key key = philox_key(7, (uint32_t)draw, 0);
+
+    for (int i = 0; i < n * d; i += 4) {
+        float normals[4];
+        struct philox_key block;
+        uint32_t words[4];
+
+        philox_block(&key, 0, (uint32_t)i, words);
+        memcpy(&block, words, sizeof(block));
+        philox_normals(&block, 0, 4, normals);
+        for (int k = 0; k < 4; k++)
+            out[i + k] = shift + (double)normals[k];
+    }
+}
+
+/* What it says of one pair of sets is what the distance varies by over many. */
+static void test_kernel_error(void **state)
+{
+    enum { DRAWS = 300, N = 80, M = 50, D = 4 };
+    double x[N * D], y[M * D], sum = 0, squares = 0, errors = 0, value, error, deviation;
+
+    assert_int_equal(distance_kernel(f.pool, NULL, f.real.x, f.real.n, f.fake.x, f.fake.n, f.real.d,
+                                     &value, &error, NULL),
+                     0);
+    assert_float_equal(value, golden("kid_unbiased_cubic"), 1e-6);
+    for (int i = 0; i < DRAWS; i++) {
+        draw_normals(2 * i, 0, N, D, x);
+        draw_normals(2 * i + 1, 0.8, M, D, y);
+        assert_int_equal(distance_kernel(f.pool, NULL, x, N, y, M, D, &value, &error, NULL), 0);
+        sum += value / DRAWS;
+        squares += value * value / DRAWS;
+        errors += error / DRAWS;
+    }
+    deviation = sqrt(squares - sum * sum);
+    assert_true(errors > 0.85 * deviation && errors < 1.2 * deviation);
+}
+
 static double coverage(const struct set *x, const struct set *y)
 {
     double part;
@@ -162,9 +204,12 @@ static void test_stop(void **state)
     static volatile sig_atomic_t stop = 1;
     const struct watch watch = {.stop = &stop};
     const struct set *x = &f.real;
-    double out;
+    double out, error;
 
     assert_int_equal(distance_kernel_within(f.pool, &watch, x->x, x->n, x->d, &out, NULL),
+                     -ECANCELED);
+    assert_int_equal(distance_kernel(f.pool, &watch, x->x, x->n, f.fake.x, f.fake.n, x->d, &out,
+                                     &error, NULL),
                      -ECANCELED);
     assert_int_equal(distance_kernel_between(f.pool, &watch, x->x, x->n, f.fake.x, f.fake.n, x->d,
                                              &out, NULL),
@@ -177,13 +222,10 @@ static void test_stop(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_frechet),
-        cmocka_unit_test(test_frechet_to_itself),
-        cmocka_unit_test(test_frechet_singular),
-        cmocka_unit_test(test_kernel),
-        cmocka_unit_test(test_precision_and_recall),
-        cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_stop),
+        cmocka_unit_test(test_frechet),          cmocka_unit_test(test_frechet_to_itself),
+        cmocka_unit_test(test_frechet_singular), cmocka_unit_test(test_kernel),
+        cmocka_unit_test(test_kernel_error),     cmocka_unit_test(test_precision_and_recall),
+        cmocka_unit_test(test_refusals),         cmocka_unit_test(test_stop),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -20,6 +20,23 @@ SOLVERS = [
 ]
 
 
+OLD = "OLD"  # in the arguments of mistakes, what the fixture makes
+
+
+@pytest.fixture(scope="session")
+def old(tmp_path_factory):
+    """The zoo's model as one of format 1, which says nothing of how it is sampled."""
+
+    def forget(document):
+        document["format"] = 1
+        for member in ("defaults", "solvers", "evidence"):
+            document.pop(member, None)
+
+    path = tmp_path_factory.mktemp("zoo") / "old"
+    safetensors_file.rewrite(ZOO, path, forget)
+    return path
+
+
 @pytest.fixture
 def convert(program):
     def run(*arguments):
@@ -34,19 +51,19 @@ def convert(program):
 
 
 @pytest.fixture
-def upgraded(convert, tmp_path):
-    done = convert("upgrade", ZOO, tmp_path / "upgraded")
+def upgraded(convert, old, tmp_path):
+    done = convert("upgrade", old, tmp_path / "upgraded")
     assert done.returncode == 0, done.stderr
     return tmp_path / "upgraded"
 
 
 @pytest.fixture
-def stated(convert, tmp_path):
+def stated(convert, old, tmp_path):
     """The zoo's model with tables and evidence, drawn with tuned at 2 evaluations by default."""
     (tmp_path / "solvers.json").write_text(json.dumps(SOLVERS))
     (tmp_path / "evidence.json").write_text('{"kid": [1.5, 2.5]}')
     done = convert(
-        *["defaults", ZOO, tmp_path / "stated", "--sampler", "tuned", "--nfe", 2],
+        *["defaults", old, tmp_path / "stated", "--sampler", "tuned", "--nfe", 2],
         *["--solvers", tmp_path / "solvers.json", "--evidence", tmp_path / "evidence.json"],
     )
     assert done.returncode == 0, done.stderr
@@ -77,14 +94,14 @@ def inspect(program, model):
     return json.loads(done.stdout)
 
 
-def test_upgrade_keeps_all_but_the_format(convert, upgraded, tmp_path):
-    before, old = safetensors_file.raw(ZOO)
+def test_upgrade_keeps_all_but_the_format(convert, old, upgraded, tmp_path):
+    before, document = safetensors_file.raw(old)
     after, new = safetensors_file.raw(upgraded)
     assert after == before  # a blur's prior has modes, which know the mean already
-    assert old.pop("format") == 1 and new.pop("format") == 2
-    assert new == old
+    assert document.pop("format") == 1 and new.pop("format") == 2
+    assert new == document
     # The program tells the digest, which is that of the file; the same again gives the same bytes.
-    done = convert("upgrade", ZOO, tmp_path / "again")
+    done = convert("upgrade", old, tmp_path / "again")
     digest = hashlib.sha256(upgraded.read_bytes()).hexdigest()
     assert done.stdout == f"{digest}  {tmp_path / 'again'}\n"
     assert (tmp_path / "again").read_bytes() == upgraded.read_bytes()
@@ -115,17 +132,17 @@ def test_an_upgraded_model_starts_at_the_mean_image(trainer, convert, sample, tm
 
 
 @pytest.mark.sanitizers
-def test_upgraded_models_load_everywhere(program, upgraded, sample):
+def test_upgraded_models_load_everywhere(program, old, upgraded, sample):
     told = inspect(program, upgraded)
     assert told["format"] == 2 and "defaults" not in told
     png, text = sample(upgraded, "--sampler", "pf-2m", "--nfe", 2)
-    assert png == sample(ZOO, "--sampler", "pf-2m", "--nfe", 2)[0]  # the same grid in both formats
-    assert sample(upgraded, "--nfe", 40)[0] != sample(ZOO, "--nfe", 40)[0]  # not that of sde-2m
+    assert png == sample(old, "--sampler", "pf-2m", "--nfe", 2)[0]  # the same grid in both formats
+    assert sample(upgraded, "--nfe", 40)[0] != sample(old, "--nfe", 40)[0]  # not that of sde-2m
     assert "sde-2m at 40 evaluations" in sample(upgraded, "--nfe", 40)[1]
     assert "pf-2m at 2 evaluations" in text
 
 
-def test_stated_defaults_are_what_is_meant(program, stated, sample):
+def test_stated_defaults_are_what_is_meant(program, old, stated, sample):
     told = inspect(program, stated)
     assert told["format"] == 2
     assert told["defaults"] == {"sampler": "tuned", "nfe": 2, "excess": 0}
@@ -144,9 +161,9 @@ def test_stated_defaults_are_what_is_meant(program, stated, sample):
     assert "momentum at 2 evaluations" in sample(stated, "--sampler", "momentum")[1]
     nothing, text = sample(stated, "--nfe", 3)
     assert nothing is None and "tuned has no table of 3 evaluations; it has: 2, 4" in text
-    nothing, text = sample(ZOO, "--sampler", "tuned")
+    nothing, text = sample(old, "--sampler", "tuned")
     assert nothing is None and "no tables of the sampler tuned" in text
-    assert "sde-2m at 20 evaluations" in sample(ZOO)[1]
+    assert "sde-2m at 20 evaluations" in sample(old)[1]
 
 
 def test_excess_belongs_to_its_sampler(convert, stated, sample, tmp_path):
@@ -224,10 +241,10 @@ def test_the_daemon_serves_them(program, upgraded, stated):
         process.communicate()
 
 
-def test_a_file_that_is_there_stays(convert, upgraded):
+def test_a_file_that_is_there_stays(convert, old, upgraded):
     before = upgraded.read_bytes()
     for command in (["upgrade"], ["defaults", "--nfe", 3]):
-        done = convert(*command, ZOO, upgraded)
+        done = convert(*command, old, upgraded)
         assert done.returncode == 1
         assert "is there already; --force replaces it" in done.stderr
         assert upgraded.read_bytes() == before
@@ -242,20 +259,20 @@ def test_a_file_that_is_there_stays(convert, upgraded):
     [
         ([], 2, "missing"),
         (["shrink", "in", "out"], 2, 'no command "shrink"'),
-        (["upgrade", ZOO], 2, "missing"),
+        (["upgrade", OLD], 2, "missing"),
         (["upgrade", "none", "out"], 1, "none"),
-        (["defaults", ZOO, "out"], 2, "nothing is to be stated"),
-        (["defaults", ZOO, "out", "--sampler", "euler", "--nfe", 3], 2, "euler"),
-        (["defaults", ZOO, "out", "--sampler", "pf-2m"], 1, '"nfe" is missing'),
-        (["defaults", ZOO, "out", "--nfe", 3], 1, '"sampler" is missing'),
-        (["defaults", ZOO, "out", "--sampler", "tuned", "--nfe", 3], 1, "no solver of 3"),
-        (["defaults", ZOO, "out", "--sampler", "pf-2m", "--nfe", 3, "--excess", 0.1], 1, "excess"),
-        (["defaults", ZOO, "out", "--solvers", "none.json"], 1, "none.json"),
+        (["defaults", OLD, "out"], 2, "nothing is to be stated"),
+        (["defaults", OLD, "out", "--sampler", "euler", "--nfe", 3], 2, "euler"),
+        (["defaults", OLD, "out", "--sampler", "pf-2m"], 1, '"nfe" is missing'),
+        (["defaults", OLD, "out", "--nfe", 3], 1, '"sampler" is missing'),
+        (["defaults", OLD, "out", "--sampler", "tuned", "--nfe", 3], 1, "no solver of 3"),
+        (["defaults", OLD, "out", "--sampler", "pf-2m", "--nfe", 3, "--excess", 0.1], 1, "excess"),
+        (["defaults", OLD, "out", "--solvers", "none.json"], 1, "none.json"),
     ],
 )
-def test_mistakes(convert, tmp_path, monkeypatch, arguments, code, text):
+def test_mistakes(convert, old, tmp_path, monkeypatch, arguments, code, text):
     monkeypatch.chdir(tmp_path)
-    done = convert(*arguments)
+    done = convert(*[old if word == OLD else word for word in arguments])
     assert done.returncode == code, done.stderr
     assert text in done.stderr
     assert not list(tmp_path.iterdir())

@@ -58,6 +58,11 @@ def test_different_sets(evaluate, folders):
     got = numbers(done)
     assert got["FD"] > 10
     assert 0 < got["floor"] < 10 * got["FD"]
+    value, low, high = map(
+        float, re.search(r"^KID +(\S+)  \(95 %: (\S+) \.\. (\S+)\)$", done.stdout, re.M).groups()
+    )
+    assert low < value < high and low + high == pytest.approx(2 * value, rel=1e-2)
+    assert re.search(r"^floor .* KID \S+  \(95 %: \S+ \.\. \S+; 10 of the latter", done.stdout, re.M)
     assert "10 pictures of a against 24 of b at 32 px" in done.stdout
     assert "10 of the latter against the other 14" in done.stdout
     assert '"a" has 10 pictures for 512 features' in done.stderr

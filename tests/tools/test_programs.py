@@ -7,6 +7,7 @@ import subprocess
 import time
 
 import pytest
+import safetensors_file
 
 PROGRAMS = ["softdiffd"] + [
     f"softdiff-{name}" for name in ("bench", "convert", "eval", "inspect", "sample", "schedule", "simulate",
@@ -296,9 +297,16 @@ def writes(folder):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_no_half_files_where_a_program_is_stopped_while_it_writes(program, tmp_path, number):
     zoo = pathlib.Path(__file__).parents[2] / "model/zoo/faces32.safetensors"
-    out = tmp_path / "out"
+    out, old = tmp_path / "out", tmp_path / "old"
+
+    def forget(document):
+        document["format"] = 1
+        document.pop("defaults", None)
+        document.pop("evidence", None)
+
+    safetensors_file.rewrite(zoo, old, forget)
     for command in (
-        ["convert", "upgrade", zoo, out, "--force"],
+        ["convert", "upgrade", old, out, "--force"],
         ["convert", "defaults", zoo, out, "--force", "--sampler", "pf-2m", "--nfe", 3],
         ["schedule", "solver", zoo, out, "--force", "--nfe", 4],
     ):

@@ -87,8 +87,19 @@ int comparison_make(struct pool *pool, const struct watch *watch, const struct s
     return rc;
 }
 
+int comparison_kernel(struct pool *pool, const struct watch *watch,
+                      const struct statistics *samples, const struct statistics *reference,
+                      double *out, double *error, struct error *err)
+{
+    if (!samples->features || !reference->features)
+        return error_set(err, -EINVAL, "statistics without features have no kernel distance");
+    return distance_kernel(pool, watch, samples->features, samples->n, reference->features,
+                           reference->n, samples->network->n_features, out, error, err);
+}
+
 int comparison_floor(struct pool *pool, const struct watch *watch,
-                     const struct statistics *reference, int n, double *out, struct error *err)
+                     const struct statistics *reference, int n, struct comparison_least *out,
+                     struct error *err)
 {
     const int d = reference->network->n_features;
     const size_t width = (size_t)d, cells = width * width;
@@ -112,7 +123,10 @@ int comparison_floor(struct pool *pool, const struct watch *watch,
                               means + width, covariances + cells, err);
     if (rc == 0)
         rc = distance_frechet(pool, watch, d, means, covariances, means + width,
-                              covariances + cells, out, err);
+                              covariances + cells, &out->frechet, err);
+    if (rc == 0)
+        rc = distance_kernel(pool, watch, shuffled, n, shuffled + (size_t)n * width,
+                             reference->n - n, d, &out->kernel, &out->kernel_error, err);
     free(shuffled);
     free(means);
     free(covariances);

@@ -19,9 +19,20 @@ struct comparison {
 int comparison_make(struct pool *pool, const struct watch *watch, const struct statistics *samples,
                     const struct statistics *reference, struct comparison *out, struct error *err);
 
+/* The kernel distance with its standard error, which takes several times as long. 0, -ECANCELED, -EINVAL
+ * (features are missing) or -ENOMEM. */
+int comparison_kernel(struct pool *pool, const struct watch *watch,
+                      const struct statistics *samples, const struct statistics *reference,
+                      double *out, double *error, struct error *err);
+
+struct comparison_least {
+    double frechet, kernel, kernel_error; /* the last: distance_kernel() */
+};
+
 /* How far n random pictures of a set are from its others: what is left for samples of the real law.
  * 0, -ECANCELED, -EINVAL (no features, or not n others), -ENOMEM or -EIO. */
 int comparison_floor(struct pool *pool, const struct watch *watch,
-                     const struct statistics *reference, int n, double *out, struct error *err);
+                     const struct statistics *reference, int n, struct comparison_least *out,
+                     struct error *err);
 
 #endif

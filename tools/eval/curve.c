@@ -457,6 +457,7 @@ int curve_run(const struct curve_options *o, struct sets *sets, const struct sta
               struct error *err)
 {
     struct curve c = {.o = o, .sets = sets, .reference = reference, .floor = NAN};
+    struct comparison_least least;
     int rc = results_open(o->csv, &c.results, err);
 
     if (rc == 0)
@@ -469,10 +470,12 @@ int curve_run(const struct curve_options *o, struct sets *sets, const struct sta
             rc = error_set(err, -ENOMEM, "out of memory for %d samples", o->n);
     }
     if (rc == 0 && reference->features && reference->n / 2 >= o->n) {
-        rc = comparison_floor(sets_pool(sets), o->watch, reference, o->n, &c.floor, err);
-        if (rc == 0)
-            printf("%-22s  FD %.5g  (%d against the other %d)\n", "real pictures", c.floor, o->n,
-                   reference->n - o->n);
+        rc = comparison_floor(sets_pool(sets), o->watch, reference, o->n, &least, err);
+        if (rc == 0) {
+            c.floor = least.frechet;
+            printf("%-22s  FD %.5g  KID %.5g  (%d against the other %d)\n", "real pictures",
+                   least.frechet, least.kernel, o->n, reference->n - o->n);
+        }
     }
     if (rc == 0)
         rc = run_rows(&c, err);

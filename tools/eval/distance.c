@@ -206,6 +206,74 @@ int distance_kernel_between(struct pool *pool, const struct watch *watch, const 
     return rc;
 }
 
+/* Sums of the kernel of a row of products, without that of a vector with itself. */
+struct kernel_rows {
+    double *sums; /* [n] */
+    int n_columns, d;
+    bool within;
+};
+
+static void sum_rows(void *arg, int first, int n_rows, const double *rows, size_t stride)
+{
+    const struct kernel_rows *k = arg;
+
+    for (int i = 0; i < n_rows; i++) {
+        double sum = 0;
+
+        for (int j = 0; j < k->n_columns; j++) {
+            double base = rows[(size_t)i * stride + (size_t)j] / k->d + 1;
+
+            if (!k->within || first + i != j)
+                sum += base * base * base;
+        }
+        k->sums[first + i] = sum;
+    }
+}
+
+/* How far the vectors of x are from those of y on the mean, less how far from one another: the mean over
+ * x, and its variance. */
+static int kernel_side(struct pool *pool, const struct watch *watch, const double *x, int n,
+                       const double *y, int m, int d, double *mean, double *variance,
+                       struct error *err)
+{
+    double *within = malloc((size_t)n * sizeof(*within));
+    double *between = malloc((size_t)n * sizeof(*between));
+    struct kernel_rows k = {within, n, d, true};
+    int rc = within && between ? products_run(pool, watch, x, n, x, n, d, sum_rows, &k, err)
+                               : no_memory(err);
+
+    k = (struct kernel_rows){between, m, d, false};
+    if (rc == 0)
+        rc = products_run(pool, watch, x, n, y, m, d, sum_rows, &k, err);
+    if (rc == 0) {
+        *mean = *variance = 0;
+        for (int i = 0; i < n; i++) {
+            within[i] = within[i] / (n - 1) - between[i] / m;
+            *mean += within[i] / n;
+        }
+        for (int i = 0; i < n; i++)
+            *variance += (within[i] - *mean) * (within[i] - *mean) / (n - 1);
+    }
+    free(within);
+    free(between);
+    return rc;
+}
+
+int distance_kernel(struct pool *pool, const struct watch *watch, const double *x, int n,
+                    const double *y, int m, int d, double *out, double *error, struct error *err)
+{
+    double mean[2], variance[2];
+    int rc = kernel_side(pool, watch, x, n, y, m, d, &mean[0], &variance[0], err);
+
+    if (rc == 0)
+        rc = kernel_side(pool, watch, y, m, x, n, d, &mean[1], &variance[1], err);
+    if (rc == 0) {
+        *out = mean[0] + mean[1];
+        *error = 2 * sqrt(variance[0] / n + variance[1] / m);
+    }
+    return rc;
+}
+
 /* Squares of lengths and of distances: |x|^2 + |y|^2 - 2 x.y. */
 struct neighbours {
     const double *x_squares, *y_squares;

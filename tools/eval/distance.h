@@ -32,6 +32,12 @@ int distance_kernel_within(struct pool *pool, const struct watch *watch, const d
 int distance_kernel_between(struct pool *pool, const struct watch *watch, const double *x, int n,
                             const double *y, int m, int d, double *out, struct error *err);
 
+/* The kernel distance, and its standard error: what it would vary by if as many other vectors of both
+ * laws were drawn, by the first term of a U-statistic's variance. Of equal laws that term is 0, and what
+ * is found is rather too large. n, m >= 2. 0 or -ENOMEM. */
+int distance_kernel(struct pool *pool, const struct watch *watch, const double *x, int n,
+                    const double *y, int m, int d, double *out, double *error, struct error *err);
+
 /* The part of x that lies within the distance of some vector of y to its third neighbour in y:
  * precision where x are samples and y is real, recall where x is real and y are samples
  * (Kynkaanniemi et al. 2019, arXiv:1904.06991). m > DISTANCE_NEIGHBOUR. 0, -EINVAL (m) or -ENOMEM. */

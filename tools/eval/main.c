@@ -22,6 +22,7 @@
 
 enum { OPERANDS_MAX = 64, SIDE_MAX = 1024, SAMPLES_MAX = 1000000 };
 
+static const double normal_95 = 1.96; /* standard deviations to either side */
 static const char program[] = "softdiff-eval";
 static const char stopped[] = "softdiff-eval: stopped; whatever was finished before is kept";
 
@@ -137,12 +138,14 @@ static int stats_main(int argc, char **argv)
                   &err);
 }
 
-static void print_comparison(const struct comparison *c)
+/* error: of the kernel distance. */
+static void print_comparison(const struct comparison *c, double error)
 {
     printf("FD         %.5g\n", c->frechet);
     if (c->n_compared == 0)
         return;
-    printf("KID        %.6g\n", c->kernel);
+    printf("KID        %.6g  (95 %%: %.4g .. %.4g)\n", c->kernel, c->kernel - normal_95 * error,
+           c->kernel + normal_95 * error);
     if (isfinite(c->precision))
         printf("precision  %.3f\nrecall     %.3f\n", c->precision, c->recall);
 }
@@ -156,23 +159,28 @@ static int compare_sets(struct sets *sets, int n, const char *const *paths,
         warn_of_few(s[i], paths[i]);
     for (int i = 1; i < n; i++) {
         struct comparison c;
+        double error = NAN;
         int rc = comparison_make(sets_pool(sets), watch, s[0], s[i], &c, err);
 
+        if (rc == 0 && c.n_compared > 0)
+            rc = comparison_kernel(sets_pool(sets), watch, s[0], s[i], &c.kernel, &error, err);
         if (rc < 0)
             return rc;
         printf("%d pictures of %s against %d of %s at %d px\n", s[0]->n, paths[0], s[i]->n,
                paths[i], sets_side(sets));
-        print_comparison(&c);
+        print_comparison(&c, error);
         if (with_floor) {
-            double distance;
+            struct comparison_least least;
 
-            rc = comparison_floor(sets_pool(sets), watch, s[i], s[0]->n, &distance, err);
+            rc = comparison_floor(sets_pool(sets), watch, s[i], s[0]->n, &least, err);
             if (rc < 0) {
                 error_prefix(err, "floor of \"%s\": ", paths[i]);
                 return rc;
             }
-            printf("floor      %.5g  (%d of the latter against the other %d)\n", distance, s[0]->n,
-                   s[i]->n - s[0]->n);
+            printf("floor      %.5g  KID %.4g  (95 %%: %.4g .. %.4g; %d of the latter against the "
+                   "other %d)\n",
+                   least.frechet, least.kernel, least.kernel - normal_95 * least.kernel_error,
+                   least.kernel + normal_95 * least.kernel_error, s[0]->n, s[i]->n - s[0]->n);
         }
     }
     return 0;
