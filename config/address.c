@@ -22,6 +22,23 @@ static int read_port(const char *text, in_port_t *out)
     return 0;
 }
 
+static const char unix_prefix[] = "unix:";
+static const size_t unix_size = sizeof(unix_prefix) - 1;
+
+static int parse_path(const char *path, struct address *out, struct error *err)
+{
+    struct address a = {.size = sizeof(a.socket.local)};
+    size_t n = strlen(path);
+
+    if (n == 0 || n >= sizeof(a.socket.local.sun_path))
+        return error_set(err, -EINVAL, "\"unix:%s\" is not an address; a path has 1 to %zu bytes",
+                         path, sizeof(a.socket.local.sun_path) - 1);
+    a.socket.local.sun_family = AF_UNIX;
+    memcpy(a.socket.local.sun_path, path, n);
+    *out = a;
+    return 0;
+}
+
 int address_parse(const char *text, struct address *out, struct error *err)
 {
     const char *colon = strrchr(text, ':');
@@ -30,6 +47,8 @@ int address_parse(const char *text, struct address *out, struct error *err)
     size_t n = colon ? (size_t)(colon - text) : 0;
     in_port_t port;
 
+    if (strncmp(text, unix_prefix, unix_size) == 0)
+        return parse_path(text + unix_size, out, err);
     if (n == 0 || n >= sizeof(host) || read_port(colon + 1, &port) < 0)
         goto invalid;
     memcpy(host, text, n);
@@ -54,8 +73,8 @@ int address_parse(const char *text, struct address *out, struct error *err)
 
 invalid:
     return error_set(err, -EINVAL,
-                     "\"%s\" is not an address; expected e.g. 127.0.0.1:8080, 0.0.0.0:8080 or "
-                     "[::1]:8080",
+                     "\"%s\" is not an address; expected e.g. 127.0.0.1:8080, 0.0.0.0:8080, "
+                     "[::1]:8080 or unix:/run/softdiff/http",
                      text);
 }
 
@@ -63,7 +82,9 @@ void address_format(const struct address *a, char out[ADDRESS_TEXT_BYTES])
 {
     char host[INET6_ADDRSTRLEN] = "?";
 
-    if (a->socket.any.sa_family == AF_INET6) {
+    if (a->socket.any.sa_family == AF_UNIX) {
+        snprintf(out, ADDRESS_TEXT_BYTES, "%s%s", unix_prefix, a->socket.local.sun_path);
+    } else if (a->socket.any.sa_family == AF_INET6) {
         inet_ntop(AF_INET6, &a->socket.v6.sin6_addr, host, sizeof(host));
         snprintf(out, ADDRESS_TEXT_BYTES, "[%s]:%u", host, ntohs(a->socket.v6.sin6_port));
     } else {

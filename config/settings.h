@@ -42,6 +42,7 @@ struct settings {
     enum settings_action action;
     char listen[ADDRESS_TEXT_BYTES];
     char admin_listen[ADDRESS_TEXT_BYTES];
+    char socket_mode[SETTINGS_NAME_BYTES + 1]; /* octal */
     int n_models;
     struct settings_model models[SETTINGS_MODELS_MAX];
     char model_dir[SETTINGS_PATH_BYTES]; /* a folder of more, config/model_folder.h; "": none */

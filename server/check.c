@@ -11,8 +11,6 @@
 #include "server/engine_model.h"
 #include "server/keys.h"
 
-#include <unistd.h>
-
 static int check_keys(const struct settings *s, struct error *err)
 {
     struct keys *keys;
@@ -33,13 +31,13 @@ static int check_addresses(const struct settings *s, FILE *file, struct error *e
         rc = daemon_bind(s, &sockets, err);
     if (rc < 0)
         return rc;
-    close(sockets.public);
-    close(sockets.admin);
+    listening_close(&sockets.public);
+    listening_close(&sockets.admin);
     rc = check_keys(s, err);
     if (rc < 0)
         return rc;
-    fprintf(file, "addresses: %s for %d connections, probes at %s\n", sockets.public_address,
-            connections, sockets.admin_address);
+    fprintf(file, "addresses: %s for %d connections, probes at %s\n", sockets.public.text,
+            connections, sockets.admin.text);
     return 0;
 }
 

@@ -23,6 +23,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -283,11 +284,14 @@ static void wake(void *arg)
 /* The beginning */
 
 /* What to do about an address that cannot be had, by the flag that names it. */
-static int hint(int rc, const char *flag, const char *variable, struct error *err)
+static int hint(int rc, const char *flag, const char *variable, const char *address,
+                struct error *err)
 {
     struct error reason = *err;
     const char *advice = NULL;
 
+    if (strncmp(address, "unix:", 5) == 0) /* files need no advice */
+        return rc;
     if (rc == -EADDRINUSE)
         advice = "another program has the port; stop it, or choose another";
     else if (rc == -EACCES)
@@ -307,22 +311,22 @@ int daemon_connections(const struct settings *s, int *out, struct error *err)
 
 int daemon_bind(const struct settings *s, struct daemon_sockets *out, struct error *err)
 {
+    mode_t mode = (mode_t)strtoul(s->socket_mode, NULL, 8);
     int rc;
 
-    rc = listener_bind(s->listen, &out->public, out->public_address, err);
+    rc = listening_open(s->listen, mode, &out->public, err);
     if (rc < 0)
-        return hint(rc, "--listen", "SOFTDIFF_LISTEN", err);
-    rc = listener_bind(s->admin_listen, &out->admin, out->admin_address, err);
+        return hint(rc, "--listen", "SOFTDIFF_LISTEN", s->listen, err);
+    rc = listening_open(s->admin_listen, mode, &out->admin, err);
     if (rc < 0) {
-        close(out->public);
-        return hint(rc, "--admin-listen", "SOFTDIFF_ADMIN_LISTEN", err);
+        listening_close(&out->public);
+        return hint(rc, "--admin-listen", "SOFTDIFF_ADMIN_LISTEN", s->admin_listen, err);
     }
     return 0;
 }
 
-static int open_listener(struct daemon *d, const char *name, const char *address,
-                         const struct listener_options *options, struct listener **out,
-                         struct error *err)
+static int open_listener(struct daemon *d, const char *name, const struct listener_options *options,
+                         struct listener **out, struct error *err)
 {
     struct listener_options o = *options;
     int rc;
@@ -335,7 +339,8 @@ static int open_listener(struct daemon *d, const char *name, const char *address
     o.exchange.arg = d;
     rc = listener_create(&d->loop, &o, out, err);
     if (rc == 0)
-        log_write(LOG_INFO, "event=listen listener=%s address=%s", name, address);
+        log_write(LOG_INFO, "event=listen listener=%s address=%s", name,
+                  o.listening.local ? LOG_TEXT(o.listening.text) : o.listening.text);
     return rc;
 }
 
@@ -360,14 +365,14 @@ static int open_listeners(struct daemon *d, struct error *err)
         rc = daemon_bind(d->settings, &sockets, err);
     if (rc < 0)
         return rc;
-    public.socket = sockets.public;
-    admin.socket = sockets.admin;
-    rc = open_listener(d, "public", sockets.public_address, &public, &d->public, err);
+    public.listening = sockets.public;
+    admin.listening = sockets.admin;
+    rc = open_listener(d, "public", &public, &d->public, err);
     if (rc < 0) {
-        close(sockets.admin);
+        listening_close(&sockets.admin);
         return rc;
     }
-    return open_listener(d, "admin", sockets.admin_address, &admin, &d->admin, err);
+    return open_listener(d, "admin", &admin, &d->admin, err);
 }
 
 static void watch_signal(struct daemon *d, uv_signal_t *handle, int number)

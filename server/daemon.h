@@ -11,7 +11,7 @@
 #ifndef SERVER_DAEMON_H
 #define SERVER_DAEMON_H
 
-#include "config/address.h"
+#include "server/listening.h"
 #include "server/engine_thread.h"
 
 #include <stdbool.h>
@@ -69,10 +69,9 @@ const char *daemon_state(const struct daemon *d);
 /* Whether samples are served: ready, or leaving with an engine that works. */
 bool daemon_serves(const struct daemon *d);
 
-/* The sockets of both listeners, and where they listen. */
+/* Of both listeners. */
 struct daemon_sockets {
-    int public, admin;
-    char public_address[ADDRESS_TEXT_BYTES], admin_address[ADDRESS_TEXT_BYTES];
+    struct listening public, admin;
 };
 
 /* Reads again who may use the daemon. 0, or -EINVAL with a 422; what was there stays, and what happened is

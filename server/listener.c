@@ -30,8 +30,8 @@
 #include <unistd.h>
 
 enum {
-    BACKLOG = 511,
-    ACCEPTS_MAX = 64, /* at a time, before those who are connected get their turn */
+    WAITING_MAX = 512, /* that the system lets wait to be accepted */
+    ACCEPTS_MAX = 64,  /* at a time, before those who are connected get their turn */
     RUNS_MAX = 4,
     CONNECTION_BYTES = 32768,
     PAUSE_MS = 100, /* without descriptors or memory */
@@ -49,7 +49,7 @@ struct listener {
     struct exchanges exchanges;
     struct listener_options options;
     uv_loop_t *loop;
-    int socket; /* -1: no longer accepting */
+    bool accepting;
     struct MHD_Daemon *daemon;
     uv_poll_t acceptable; /* the listening socket */
     uv_poll_t poll;       /* the library's epoll descriptor */
@@ -148,7 +148,7 @@ static void on_pause_over(uv_timer_t *handle)
 {
     struct listener *l = handle->data;
 
-    if (l->socket >= 0)
+    if (l->accepting)
         uv_poll_start(&l->acceptable, UV_READABLE, on_acceptable);
 }
 
@@ -165,7 +165,8 @@ static int accept_one(struct listener *l)
 {
     struct sockaddr_storage address;
     socklen_t size = sizeof(address);
-    int fd = accept4(l->socket, (struct sockaddr *)&address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int fd = accept4(l->options.listening.socket, (struct sockaddr *)&address, &size,
+                     SOCK_NONBLOCK | SOCK_CLOEXEC);
 
     if (fd < 0)
         return errno;
@@ -178,7 +179,7 @@ static void accept_waiting(struct listener *l)
     int code;
 
     l->waiting = false;
-    for (int i = 0; i < ACCEPTS_MAX && l->socket >= 0; i++) {
+    for (int i = 0; i < ACCEPTS_MAX && l->accepting; i++) {
         code = accept_one(l);
         if (code == EMFILE || code == ENFILE || code == ENOMEM || code == ENOBUFS)
             pause_accepting(l, code);
@@ -269,31 +270,6 @@ static void on_library_log(void *cls, const char *fmt, va_list args)
 
 /* The beginning and the end */
 
-int listener_bind(const char *text, int *out, char bound[ADDRESS_TEXT_BYTES], struct error *err)
-{
-    struct address address;
-    int on = 1, fd, rc;
-
-    rc = address_parse(text, &address, err);
-    if (rc < 0)
-        return rc;
-    fd = socket(address.socket.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return error_set(err, -errno, "could not open a socket: %s", strerror(errno));
-    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
-        (address.socket.any.sa_family == AF_INET6 &&
-         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) < 0) ||
-        bind(fd, &address.socket.any, address.size) < 0 || listen(fd, BACKLOG) < 0 ||
-        getsockname(fd, &address.socket.any, &address.size) < 0) {
-        rc = error_set(err, -errno, "could not listen on %s: %s", text, strerror(errno));
-        close(fd);
-        return rc;
-    }
-    address_format(&address, bound);
-    *out = fd;
-    return 0;
-}
-
 static struct MHD_Daemon *start_library(struct listener *l)
 {
     return MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG |
@@ -326,7 +302,7 @@ static int discard(struct listener *l, int handles, struct error *err)
     if (l->daemon)
         MHD_stop_daemon(l->daemon);
     clients_destroy(l->clients);
-    close(l->socket);
+    listening_close(&l->options.listening);
     if (handles == 0)
         free(l);
     return -EIO;
@@ -339,14 +315,16 @@ int listener_create(uv_loop_t *loop, const struct listener_options *options, str
     struct listener *l = calloc(1, sizeof(*l));
 
     if (!l) {
-        close(options->socket);
+        listening_close(&options->listening);
         return error_set(err, -ENOMEM, "out of memory starting listener \"%s\"",
                          options->exchange.name);
     }
     l->options = *options;
     l->exchanges.options = options->exchange;
     l->loop = loop;
-    l->socket = options->socket;
+    if (l->options.listening.local) /* whoever they are, they have no address */
+        l->options.connections_per_client_max = 0;
+    l->accepting = true;
     l->clients = clients_create();
     refusals_init(&l->refusals, loop);
     l->daemon = l->clients ? start_library(l) : NULL;
@@ -354,7 +332,7 @@ int listener_create(uv_loop_t *loop, const struct listener_options *options, str
     if (!info || uv_poll_init(loop, &l->poll, info->epoll_fd) < 0)
         return discard(l, 0, err);
     l->poll.data = l;
-    if (uv_poll_init(loop, &l->acceptable, l->socket) < 0)
+    if (uv_poll_init(loop, &l->acceptable, options->listening.socket) < 0)
         return discard(l, 1, err);
     uv_prepare_init(loop, &l->prepare);
     uv_timer_init(loop, &l->timer);
@@ -373,18 +351,18 @@ int listener_create(uv_loop_t *loop, const struct listener_options *options, str
 
 static void stop_accepting(struct listener *l)
 {
-    if (l->socket < 0)
+    if (!l->accepting)
         return;
     uv_timer_stop(&l->pause);
     /* First: closing a handle takes its number off the loop, which may be another file's by then. */
     uv_close((uv_handle_t *)&l->acceptable, on_handle_closed);
-    close(l->socket);
-    l->socket = -1;
+    listening_close(&l->options.listening);
+    l->accepting = false;
 }
 
 void listener_quiesce(struct listener *l)
 {
-    for (int i = 0; i < BACKLOG && l->socket >= 0 && accept_one(l) == 0; i++)
+    for (int i = 0; i < WAITING_MAX && l->accepting && accept_one(l) == 0; i++)
         ;
     stop_accepting(l);
     l->exchanges.dirty = true;

@@ -8,8 +8,8 @@
 #ifndef SERVER_LISTENER_H
 #define SERVER_LISTENER_H
 
-#include "config/address.h"
 #include "server/exchange.h"
+#include "server/listening.h"
 
 #include <stdint.h>
 #include <uv.h>
@@ -19,9 +19,9 @@ struct listener;
 struct request_counts;
 
 struct listener_options {
-    int socket; /* from listener_bind(); taken, also on failure */
+    struct listening listening; /* taken, also on failure */
     int connections_max;
-    int connections_per_client_max; /* 0: no limit */
+    int connections_per_client_max; /* 0: no limit, as where clients have no address */
     struct exchange_options exchange;
 };
 
@@ -30,10 +30,6 @@ struct listener_stats {
     uint64_t n_refused_full, n_refused_client; /* since the start */
     const struct request_counts *requests;     /* owned by the listener */
 };
-
-/* Binds and listens. bound: the address, with the port chosen by the system where it was 0. The text
- * of an error names the address alone. 0, -EINVAL or -errno. */
-int listener_bind(const char *address, int *out, char bound[ADDRESS_TEXT_BYTES], struct error *err);
 
 /* Starts to accept. Strings of options are borrowed. 0, -ENOMEM or -EIO. */
 int listener_create(uv_loop_t *loop, const struct listener_options *options, struct listener **out,

@@ -11,6 +11,10 @@
 #include <string.h>
 #include <cmocka.h>
 
+/* 107 bytes. */
+#define TEN     "/123456789"
+#define LONGEST TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN "/123456"
+
 static void test_good(void **state)
 {
     static const struct {
@@ -18,7 +22,8 @@ static void test_good(void **state)
     } rows[] = {
         {"127.0.0.1:8080", "127.0.0.1:8080"}, {"0.0.0.0:0", "0.0.0.0:0"},
         {"localhost:1", "127.0.0.1:1"},       {"[::1]:8080", "[::1]:8080"},
-        {"[::]:65535", "[::]:65535"},
+        {"[::]:65535", "[::]:65535"},         {"unix:/run/a b", "unix:/run/a b"},
+        {"unix:a:80", "unix:a:80"},           {"unix:" LONGEST, "unix:" LONGEST},
     };
     char formatted[ADDRESS_TEXT_BYTES];
     struct address a;
@@ -52,6 +57,8 @@ static void test_bad(void **state)
         "1.2.3.4:+80",
         "[]:80",
         "300.1.1.1:8080",
+        "unix:",
+        "unix:" LONGEST "0",
         "00000000000000000000000000000000000000000000000000000000000000000000:80",
     };
     struct address a;
