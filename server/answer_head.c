@@ -25,8 +25,8 @@ static bool apply_origin(const struct answer_head *h, struct MHD_Response *respo
         return ok;
     ok &= MHD_add_response_header(response, "Access-Control-Allow-Origin", h->origin);
     ok &= MHD_add_response_header(response, "Access-Control-Expose-Headers",
-                                  "Content-Location, ETag, Location, Retry-After, Server-Timing, "
-                                  "X-NFE-Done, X-Request-ID, X-Seed");
+                                  "Content-Location, ETag, Location, Preference-Applied, "
+                                  "Retry-After, Server-Timing, X-NFE-Done, X-Request-ID, X-Seed");
     return ok;
 }
 

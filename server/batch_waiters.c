@@ -162,6 +162,7 @@ void batch_tell_problem(struct batch *b, const struct problem *problem)
     struct waiter *w;
 
     while ((w = take(b, is_for_answer))) {
+        exchange_drop_headers(w->exchange);
         exchange_respond_problem(w->exchange, problem);
         free(w);
     }

@@ -308,6 +308,7 @@ void batches_add(struct batches *all, const struct selection *chosen, const char
         free(b);
     }
     if (problem.status) {
+        exchange_drop_headers(x);
         exchange_respond_problem(x, &problem);
         return;
     }

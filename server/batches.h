@@ -46,7 +46,7 @@ int batches_begin(struct batches *all, struct error *err);
 
 /* Begins one, and answers the exchange when it is taken on, or why not: 422 where the key has another
  * body, 503. key: of the client for this request, or NULL; a batch of the same key and body is found
- * again. */
+ * again. Headers that the exchange has are those of a success. */
 void batches_add(struct batches *all, const struct selection *chosen, const char *key,
                  const char *body, size_t body_size, struct exchange *x);
 

@@ -56,7 +56,7 @@ void cross_origin_preflight(const struct settings *s, struct exchange *x, const 
     exchange_add_header(x, "Access-Control-Allow-Methods", methods);
     exchange_add_header(x, "Access-Control-Allow-Headers",
                         "Accept, Authorization, Content-Type, Idempotency-Key, If-None-Match, "
-                        "Last-Event-ID, X-Request-ID");
+                        "Last-Event-ID, Prefer, X-Request-ID");
     exchange_add_header(x, "Access-Control-Max-Age", "600");
     exchange_respond_empty(x, 204);
 }

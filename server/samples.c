@@ -1,10 +1,12 @@
 #include "server/samples.h"
 
 #include "api/accept.h"
+#include "api/prefer.h"
 #include "api/events.h"
 #include "api/problem.h"
 #include "api/response.h"
 #include "server/admission.h"
+#include "server/batches.h"
 #include "server/daemon.h"
 #include "server/drawing.h"
 #include "server/events.h"
@@ -194,16 +196,35 @@ static int answer_as_wanted(struct daemon *d, struct exchange *x, const struct s
     return start(d, x, chosen, bare_png, problem);
 }
 
+/* Whether it becomes a job: where the client would rather not wait, and asks for nothing that a job has
+ * not. Preferences are never a reason to refuse. */
+static bool is_job(const struct exchange *x, const struct samples_request *wanted)
+{
+    const char *accept = exchange_header(x, "Accept");
+
+    return prefer_has(exchange_header(x, "Prefer"), "respond-async") && wanted->deadline_ms == 0 &&
+           wanted->preview_every == 0 && !events_are_wanted(accept) &&
+           accept_weight(accept, "application/json") > 0;
+}
+
 void samples_handle(struct daemon *d, struct exchange *x)
 {
     struct problem problem = {0};
     struct selection chosen = {.model = NULL};
     const char *body;
     size_t size;
+    int rc;
 
     body = exchange_body(x, &size);
-    if (selection_read(d->models, REQUEST_SAMPLES, admission_limits(d->admission), body, size,
-                       &chosen, &problem) < 0 ||
-        answer_as_wanted(d, x, &chosen, &problem) < 0)
+    rc = selection_read(d->models, REQUEST_SAMPLES, admission_limits(d->admission), body, size,
+                        &chosen, &problem);
+    if (rc == 0 && is_job(x, &chosen.request)) {
+        exchange_add_header(x, "Preference-Applied", "respond-async");
+        batches_add(d->batches, &chosen, exchange_header(x, "Idempotency-Key"), body, size, x);
+        return;
+    }
+    if (rc == 0)
+        rc = answer_as_wanted(d, x, &chosen, &problem);
+    if (rc < 0)
         exchange_respond_problem(x, &problem);
 }

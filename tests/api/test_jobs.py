@@ -242,3 +242,31 @@ def test_the_end(start):
     assert name == "failed" and data["error"]["status"] == 503
     assert "shutting down" in data["error"]["detail"]
     assert daemon.wait_for_exit() == 0
+
+
+def test_samples_that_nobody_waits_for(daemon):
+    body = {"seed": 3, "n": 3, "nfe": 4}
+    headers = {"Prefer": "respond-async, wait=10", "Idempotency-Key": "for-samples"}
+    answer = daemon.post(body, **headers)
+    assert answer.status_code == 202 and answer.headers["Preference-Applied"] == "respond-async"
+    job = answer.json()
+    assert answer.headers["Location"] == f"/v1/jobs/{job['id']}" and job["n"] == 3
+    assert daemon.post(body, **headers).json()["id"] == job["id"]
+    wait_for(daemon, job, "completed")
+    assert [image(daemon, job, i).content for i in range(3)] == daemon.pngs(**body)
+
+
+@pytest.mark.parametrize("body, accept", [
+    ({"deadline_ms": 60000}, None), ({}, "image/png"), ({}, "text/event-stream"),
+    ({"preview_every": 1}, "text/event-stream")])  # fmt: skip
+def test_what_no_job_can_is_waited_for(daemon, body, accept):
+    answer = daemon.post({"nfe": 2, **body}, accept=accept, Prefer="respond-async")
+    assert answer.status_code == 200 and "Preference-Applied" not in answer.headers
+
+
+def test_a_refusal_applies_no_preference(daemon):
+    key = {"Idempotency-Key": "for-another", "Prefer": "respond-async"}
+    assert daemon.post({"nfe": 2}, **key).status_code == 202
+    for body in ({"nfe": 3}, {"nfe": 0}):
+        answer = daemon.post(body, **key)
+        assert answer.status_code == 422 and "Preference-Applied" not in answer.headers
