@@ -52,6 +52,11 @@ const struct samples_limits *admission_limits(const struct admission *a)
     return &a->limits;
 }
 
+double admission_backlog(const struct admission *a)
+{
+    return a->n_evaluations;
+}
+
 int admission_retry_after_s(const struct admission *a)
 {
     struct engine_stats stats;

@@ -34,6 +34,9 @@ int admission_check(const struct admission *a, const struct engine_model *model,
 void admission_enter(struct admission *a, const struct job *job);
 void admission_leave(struct admission *a, const struct job *job);
 
+/* The evaluations that what was let in needs, where those that are done of jobs on their way still count. */
+double admission_backlog(const struct admission *a);
+
 /* The seconds until what was admitted is computed, 1 .. 60. Refused clients are told a moment around
  * it, each another one. */
 int admission_retry_after_s(const struct admission *a);

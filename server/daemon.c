@@ -19,6 +19,7 @@
 #include "server/picture_cache.h"
 #include "server/refusal.h"
 #include "server/routes.h"
+#include "server/supervisor.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -105,6 +106,8 @@ static void finish(struct daemon *d)
     uv_close((uv_handle_t *)&d->sigint, NULL);
     uv_close((uv_handle_t *)&d->sighup, NULL);
     uv_close((uv_handle_t *)&d->drain, NULL);
+    uv_close((uv_handle_t *)&d->alive, NULL);
+    loop_lag_stop(&d->lag);
 }
 
 /* The engine's thread cannot be joined, only left behind. */
@@ -171,6 +174,7 @@ static void on_drain_look(uv_timer_t *timer)
 static void drain(struct daemon *d)
 {
     d->phase = DAEMON_DRAINING;
+    supervisor_tell_stopping();
     d->drain_started_ns = uv_hrtime();
     if (d->batches)
         batches_stop(d->batches);
@@ -261,6 +265,7 @@ static void on_wake(uv_async_t *handle)
             log_write(LOG_INFO, "event=ready device=%s models=%d slots=%d ms=%llu",
                       LOG_TEXT(engine_thread_device(d->engine)), stats.n_models, stats.slots,
                       (unsigned long long)ms_since(d->started_ns));
+            supervisor_tell_ready();
         } else if (stats.state != ENGINE_LOADING) {
             log_write(LOG_ERROR, "event=load_failed error=%s",
                       LOG_TEXT(stats.state == ENGINE_FAILED ? stats.error.text : error.text));
@@ -312,12 +317,16 @@ int daemon_connections(const struct settings *s, int *out, struct error *err)
 int daemon_bind(const struct settings *s, struct daemon_sockets *out, struct error *err)
 {
     mode_t mode = (mode_t)strtoul(s->socket_mode, NULL, 8);
-    int rc;
+    int given[SUPERVISOR_SOCKETS], n = supervisor_sockets(given), rc;
 
-    rc = listening_open(s->listen, mode, &out->public, err);
+    if (n < 0)
+        return error_set(err, n, "more than %d sockets were handed over", SUPERVISOR_SOCKETS);
+    rc = n > 0 ? listening_adopt(given[0], &out->public, err)
+               : listening_open(s->listen, mode, &out->public, err);
     if (rc < 0)
         return hint(rc, "--listen", "SOFTDIFF_LISTEN", s->listen, err);
-    rc = listening_open(s->admin_listen, mode, &out->admin, err);
+    rc = n > 1 ? listening_adopt(given[1], &out->admin, err)
+               : listening_open(s->admin_listen, mode, &out->admin, err);
     if (rc < 0) {
         listening_close(&out->public);
         return hint(rc, "--admin-listen", "SOFTDIFF_ADMIN_LISTEN", s->admin_listen, err);
@@ -375,6 +384,13 @@ static int open_listeners(struct daemon *d, struct error *err)
     return open_listener(d, "admin", &admin, &d->admin, err);
 }
 
+/* A daemon whose loop or engine hangs says nothing, and is started anew. */
+static void on_alive(uv_timer_t *timer)
+{
+    if (!what_is_wrong(timer->data))
+        supervisor_tell_alive();
+}
+
 static void watch_signal(struct daemon *d, uv_signal_t *handle, int number)
 {
     uv_signal_init(&d->loop, handle);
@@ -405,6 +421,9 @@ static int start(struct daemon *d, struct error *err)
     uv_timer_init(&d->loop, &d->drain);
     d->wake.data = d;
     d->drain.data = d;
+    uv_timer_init(&d->loop, &d->alive);
+    d->alive.data = d;
+    loop_lag_start(&d->lag, &d->loop);
     watch_signal(d, &d->sigterm, SIGTERM);
     watch_signal(d, &d->sigint, SIGINT);
     watch_signal(d, &d->sighup, SIGHUP);
@@ -427,6 +446,8 @@ static int start(struct daemon *d, struct error *err)
         rc = permalinks_create(d, &d->permalinks, err);
     if (rc == 0)
         rc = batches_create(d, &d->batches, err);
+    if (rc == 0 && supervisor_period_ms() > 0)
+        uv_timer_start(&d->alive, on_alive, 1, supervisor_period_ms());
     return rc;
 }
 

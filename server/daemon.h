@@ -13,6 +13,7 @@
 
 #include "server/listening.h"
 #include "server/engine_thread.h"
+#include "server/loop_lag.h"
 
 #include <stdbool.h>
 #include <uv.h>
@@ -46,6 +47,8 @@ struct daemon {
     uv_async_t wake;      /* the engine's thread has something */
     uv_signal_t sigterm, sigint, sighup;
     uv_timer_t drain; /* ends the delay, then looks whether all is finished */
+    uv_timer_t alive; /* tells the supervisor */
+    struct loop_lag lag;
     uint64_t started_ns, drain_started_ns;
     uint64_t hurried_ns; /* the engine was told to stop loading; 0: it was not */
     bool cancelled;      /* the requests left over at the end of the drain */
@@ -81,7 +84,7 @@ int daemon_reload_access(struct daemon *d, struct problem *problem);
 /* How many connections of clients there can be, at most max_connections. 0, or -EMFILE. */
 int daemon_connections(const struct settings *s, int *out, struct error *err);
 
-/* Binds both; an error says what can be done. 0, -EINVAL or -errno. */
+/* Binds both, or takes those that the supervisor has bound (server/supervisor.h); an error says what can be done. 0, -EINVAL or -errno. */
 int daemon_bind(const struct settings *s, struct daemon_sockets *out, struct error *err);
 
 struct daemon_end {

@@ -111,6 +111,22 @@ int listening_open(const char *text, mode_t mode, struct listening *out, struct 
     return 0;
 }
 
+int listening_adopt(int fd, struct listening *out, struct error *err)
+{
+    struct address a = {.size = sizeof(a.socket)};
+    socklen_t size = sizeof(int);
+    int listens = 0, flags = fcntl(fd, F_GETFL);
+
+    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) < 0 || !listens || flags < 0 ||
+        fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 || getsockname(fd, &a.socket.any, &a.size) < 0 ||
+        (a.socket.any.sa_family != AF_INET && a.socket.any.sa_family != AF_INET6))
+        return error_set(err, -EINVAL,
+                         "descriptor %d, which was handed over, is no TCP socket that listens", fd);
+    *out = (struct listening){.socket = fd};
+    address_format(&a, out->text);
+    return 0;
+}
+
 void listening_close(const struct listening *l)
 {
     struct address a;

@@ -29,6 +29,9 @@ struct listening {
  * -EADDRINUSE or -errno. */
 int listening_open(const char *address, mode_t mode, struct listening *out, struct error *err);
 
+/* A socket that listens already, from elsewhere: taken on success. 0, or -EINVAL where it is none. */
+int listening_adopt(int fd, struct listening *out, struct error *err);
+
 /* And removes its file, unless another has its name by now. */
 void listening_close(const struct listening *l);
 

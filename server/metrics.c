@@ -2,6 +2,7 @@
 
 #include "config/settings.h"
 #include "engine/base/log_writer.h"
+#include "server/admission.h"
 #include "server/batches.h"
 #include "server/daemon.h"
 #include "server/drawing.h"
@@ -11,6 +12,7 @@
 #include "server/models.h"
 #include "server/permalinks.h"
 #include "server/picture_cache.h"
+#include "server/process_metrics.h"
 #include "server/request_counts.h"
 
 #include <inttypes.h>
@@ -127,6 +129,9 @@ static void write_engine(FILE *out, const struct daemon *d)
         (double)stats.evaluations);
     one(out, "softdiff_evaluations_per_second", "gauge",
         "Speed of the network while busy; 0 until measured.", stats.evaluations_per_s);
+    one(out, "softdiff_backlog_evaluations", "gauge",
+        "Evaluations that requests in progress need in all; over the speed: seconds of work.",
+        admission_backlog(d->admission));
     head(out, "softdiff_step_seconds", "histogram",
          "Ticks: an evaluation of the network for all images in slots, with what surrounds it.");
     histogram_write(&stats.tick_seconds, &histogram_seconds, "softdiff_step_seconds", "", out);
@@ -194,6 +199,10 @@ char *metrics_text(const struct daemon *d)
     write_cache(out, d);
     write_http(out, d);
     keys_write_metrics(d->keys, out);
+    one(out, "softdiff_loop_lag_seconds", "gauge",
+        "How late the event loop was at most, in the last 15 to 30 seconds.",
+        loop_lag_seconds(&d->lag));
+    process_metrics_write(out);
     one(out, "softdiff_log_dropped_total", "counter", "Lines of the log that nobody read in time.",
         (double)log_writer_dropped());
     if (fclose(out) != 0) {

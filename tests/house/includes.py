@@ -63,6 +63,7 @@ LIBRARIES = {
     "jerror.h": ("api/pictures",),
     "lcms2.h": ("api/pictures",),
     "sqlite3.h": ("server",),
+    "systemd/sd-daemon.h": ("server",),
     "uv.h": ("server",),
     "microhttpd.h": ("server",),
 }

@@ -71,7 +71,7 @@ def test_with_sudo(place):
     assert done.returncode == 0
     update, install = [line for line in done.stdout.splitlines() if line.startswith("sudo")]
     assert update.endswith("apt-get update -q")
-    assert "apt-get install" in install and install.endswith("libpng16-16 libsqlite3-0 libuv1")
+    assert "apt-get install" in install and install.endswith("libsqlite3-0 libsystemd0 libuv1")
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="not root")

@@ -1,0 +1,105 @@
+"""Under systemd's protocol: sockets that are handed over, what is told, the watchdog."""
+import os
+import signal
+import socket
+import subprocess
+import time
+
+import pytest
+from softdiffd import Daemon, wait_until
+
+pytestmark = pytest.mark.sanitizers
+
+
+@pytest.fixture
+def ear(tmp_path):
+    """Where the daemon tells what goes on."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(str(tmp_path / "notify"))
+        receiver.settimeout(60)
+        yield receiver
+
+
+def hear(ear, line):
+    while line not in ear.recv(4096).decode().splitlines():
+        pass
+
+
+def count(ear, line, seconds):
+    end, n = time.monotonic() + seconds, 0
+    while (left := end - time.monotonic()) > 0:
+        ear.settimeout(left)
+        try:
+            n += line in ear.recv(4096).decode().splitlines()
+        except TimeoutError:
+            break
+    return n
+
+
+def under(ear, **more):
+    return os.environ | {"NOTIFY_SOCKET": ear.getsockname()} | more
+
+
+def test_ready_alive_stopping(start, ear):
+    daemon = start(wait=False, env=under(ear, WATCHDOG_USEC="400000"))
+    hear(ear, "READY=1")
+    assert daemon.get("/readyz").status_code == 200
+    assert 3 <= count(ear, "WATCHDOG=1", 2) <= 11  # every 200 ms
+    daemon.signal(signal.SIGSTOP)
+    wait_until(lambda: open(f"/proc/{daemon.process.pid}/stat").read().split()[2] == "T", "a halt")
+    count(ear, "", 0.1)
+    assert count(ear, "WATCHDOG=1", 1) == 0
+    daemon.signal(signal.SIGCONT)
+    hear(ear, "WATCHDOG=1")
+    daemon.signal()
+    ear.settimeout(60)
+    hear(ear, "STOPPING=1")
+
+
+def test_an_engine_that_hangs_is_not_alive(start, ear):
+    """Ticks that take longer than the daemon's patience stand for one that never ends."""
+    daemon = start("--stall-timeout", "1ms", "--max-nfe", "10000", models=("minutes",), wait=False,
+                   env=under(ear, WATCHDOG_USEC="100000"))  # fmt: skip
+    hear(ear, "READY=1")
+    well = count(ear, "WATCHDOG=1", 2)
+    with daemon.connect_and_send({"nfe": 10000, "n": 8}):
+        wait_until(lambda: daemon.get("/livez").status_code == 503, "a tick that takes too long")
+        assert count(ear, "WATCHDOG=1", 2) < well / 2
+
+
+def test_sockets_that_are_handed_over(program, checkpoints, tmp_path):
+    """Clients that come before the daemon wait for it, and none is refused while it starts anew."""
+    script = tmp_path / "activated"
+    script.write_text(f'#!/bin/sh\nexport LISTEN_PID=$$\nexec {program("softdiffd")} "$@"\n')
+    script.chmod(0o755)
+    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+
+    def hand_over():
+        spare = [os.dup(listener.fileno()) for listener in listeners]
+        spare = [os.dup2(fd, 100 + i) for i, fd in enumerate(spare)]
+        for i, fd in enumerate(spare):
+            os.dup2(fd, 3 + i)
+
+    flags = ["--model", f"faces={checkpoints['faces']}"]
+    ports = [listener.getsockname()[1] for listener in listeners]
+    for seed in (1, 2):
+        with socket.create_connection(("127.0.0.1", ports[0])) as early:
+            early.sendall(b"GET /livez HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            daemon = Daemon(script, *flags, env=os.environ | {"LISTEN_FDS": "2"}, preexec_fn=hand_over,
+                            pass_fds=(3, 4))  # fmt: skip
+            assert [int(url.rsplit(":", 1)[1]) for url in (daemon.url, daemon.admin)] == ports
+            early.settimeout(60)
+            assert early.recv(100).startswith(b"HTTP/1.1 200")
+        assert daemon.png(seed=seed) and daemon.queue()["slots"] == 16
+        daemon.stop()
+    for listener in listeners:
+        listener.close()
+
+
+def test_what_is_handed_over_and_is_none(program, checkpoints, tmp_path):
+    script = tmp_path / "activated"
+    script.write_text(f'#!/bin/sh\nexport LISTEN_PID=$$\nexec {program("softdiffd")} "$@" 3</dev/null\n')
+    script.chmod(0o755)
+    done = subprocess.run([script, "--model", f"faces={checkpoints['faces']}"], capture_output=True, text=True,
+                          env=os.environ | {"LISTEN_FDS": "1"}, timeout=60)  # fmt: skip
+    assert done.returncode == 1 and "descriptor 3, which was handed over, is no TCP socket" in done.stderr
