@@ -51,6 +51,7 @@ def place(tmp_path):
         (tmp_path / name).mkdir(exist_ok=True)
     shutil.copy(ROOT / "tests/requirements.txt", tmp_path / ".venv/requirements.txt")
     write_command(tmp_path / "tools/packages", 'echo "packages $*" >>calls')
+    write_command(tmp_path / "tools/unpacked", ":")
     write_command(tmp_path / "tools/cuda", 'echo "cuda" >>calls')
     write_command(tmp_path / "bin/clang-format", 'echo "clang-format version 14.0.6"')
     for name in ("clang", "clang-tidy", "cppcheck", "gcovr", "shellcheck"):

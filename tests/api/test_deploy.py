@@ -1,0 +1,102 @@
+"""The files of config/deploy: their own checkers pass them, and they speak of what there is."""
+import json
+import pathlib
+import re
+import shutil
+import subprocess
+
+import prometheus
+import pytest
+import requests
+import servers
+
+DEPLOY = pathlib.Path(__file__).resolve().parent.parent.parent / "config/deploy"
+METRIC = re.compile(r"\b(?:softdiff|process)_[a-z_]+\b")
+
+
+def run(*command, env=None):
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=env)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def expressions():
+    """All that the dashboard, the rules and the autoscaler ask of Prometheus, with where it stands."""
+    for panel in json.loads((DEPLOY / "grafana/softdiff.json").read_text())["panels"]:
+        for target in panel.get("targets", []):
+            yield f"panel {panel['title']}", target["expr"]
+    rules = (DEPLOY / "prometheus/alerts.yml").read_text()
+    for name, text in re.findall(r"- (?:alert|record): (\S+)\n(.*?)(?=\n      - |\Z)", rules, re.DOTALL):
+        yield name, text.split("annotations:")[0].split("runbook:")[0]
+
+
+def alerts():
+    return re.findall(r"- alert: (\w+)", (DEPLOY / "prometheus/alerts.yml").read_text())
+
+
+def test_metrics_that_are_named_exist(start):
+    daemon = start(models=("faces",))
+    daemon.png(seed=1, nfe=1)
+    families = prometheus.read(requests.get(daemon.admin + "/metrics", timeout=60).text)
+    known = {name for family in families.values() for name, _ in family.samples} | families.keys()
+    named = 0
+    for where, text in expressions():
+        # Labels and what rules record are named otherwise.
+        for name in METRIC.findall(re.sub(r"job:[a-z0-9_:]+|\{[^}]*\}", "", text)):
+            named += 1
+            assert name in known, f"{where}: {name}"
+    assert named > 45
+
+
+def test_every_alert_has_a_runbook_and_a_test():
+    runbook = (DEPLOY / "README.md").read_text().split("## Runbook")[1]
+    sections = re.findall(r"^### (\w+)$", runbook, re.MULTILINE)
+    assert sections == alerts() and len(sections) >= 13
+    tests = (DEPLOY / "prometheus/alerts_test.yml").read_text()
+    rules = (DEPLOY / "prometheus/alerts.yml").read_text()
+    for name in alerts():
+        assert f"README.md#{name.lower()}\n" in rules
+        fired = re.findall(rf"alertname: {name}\n\s+exp_alerts:", tests)
+        assert fired, f"nothing shows when {name} fires"
+        assert re.search(rf"alertname: {name}}}", tests), f"nothing shows when {name} does not"
+
+
+def test_the_rules_are_what_they_should_be():
+    promtool, env = servers.program("promtool")
+    folder = DEPLOY / "prometheus"
+    run(promtool, "check", "config", folder / "prometheus.yml", env=env)
+    run(promtool, "test", "rules", folder / "alerts_test.yml", env=env)
+
+
+def test_the_metrics_are_what_prometheus_reads(start):
+    promtool, env = servers.program("promtool")
+    daemon = start()
+    daemon.png(seed=1, nfe=1)
+    text = requests.get(daemon.admin + "/metrics", timeout=60).text
+    done = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, text=True, env=env, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_dashboard_asks_what_can_be_answered(tmp_path):
+    """As rules, which the checker of rules reads."""
+    promtool, env = servers.program("promtool")
+    asked = [text.replace("$__rate_interval", "1m").replace("$instance", ".*")
+             for where, text in expressions() if where.startswith("panel")]  # fmt: skip
+    rules = [{"record": f"asked:{i}", "expr": text} for i, text in enumerate(asked)]
+    path = tmp_path / "rules.yml"  # JSON is YAML
+    path.write_text(json.dumps({"groups": [{"name": "asked", "rules": rules}]}))
+    assert f"{len(asked)} rules found" in run(promtool, "check", "rules", path, env=env)
+    assert len(asked) > 30
+
+
+def test_the_unit_is_hardened(program, tmp_path):
+    if not shutil.which("systemd-analyze"):
+        pytest.skip("no systemd on this machine")
+    service = (DEPLOY / "systemd/softdiffd.service").read_text()
+    unit = tmp_path / "softdiffd.service"
+    unit.write_text(service.replace("/usr/bin/softdiffd", str(program("softdiffd"))))
+    shutil.copy(DEPLOY / "systemd/softdiffd.socket", tmp_path)
+    said = run("systemd-analyze", "verify", unit, tmp_path / "softdiffd.socket")
+    assert "softdiffd" not in said, said
+    said = run("systemd-analyze", "security", "--offline=true", "--threshold=20", unit)
+    assert float(re.search(r"exposure level for softdiffd.service: ([\d.]+)", said)[1]) <= 1.8
