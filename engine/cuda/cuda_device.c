@@ -2,6 +2,7 @@
 #include "engine/base/error.h"
 #include "engine/cuda/convolution.h"
 #include "engine/cuda/cudnn.h"
+#include "engine/cuda/nccl.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -44,6 +45,7 @@ static void cuda_close(struct device *device)
     if (!cuda)
         return;
     cuda_enter(cuda, NULL);
+    nccl_destroy(cuda->nccl);
     cudnn_device_destroy(cuda->cudnn);
     if (cuda->stream)
         cudaStreamDestroy(cuda->stream);

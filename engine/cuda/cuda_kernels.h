@@ -20,6 +20,7 @@
 #include <cuda_runtime_api.h>
 
 struct cudnn_device;
+struct nccl;
 
 struct cuda_device {
     struct device_base base; /* first: engine/ reads it */
@@ -29,6 +30,7 @@ struct cuda_device {
     size_t shared_max;   /* bytes of shared memory that a block can have if it asks for them */
     cudaStream_t stream; /* all that computes; packing and copies outside runs too */
     struct cudnn_device *cudnn; /* owned */
+    struct nccl *nccl;          /* owned; NULL until several ranks sum */
     char name[64];              /* of the GPU, e.g. "NVIDIA H200" */
 };
 

@@ -8,6 +8,7 @@
 #include "engine/base/error.h"
 #include "engine/communicator/communicator.h"
 #include "engine/cuda/cuda_executor.h"
+#include "engine/cuda/nccl.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -178,26 +179,25 @@ static int cuda_wait(struct executor *executor, struct error *err)
     return rc == 0 && e->track ? cuda_executor_trace_run(e, err) : rc;
 }
 
-/* By way of the host. */
 static int cuda_reduce(struct executor *executor, int value, struct communicator *c,
                        struct error *err)
 {
     struct cuda_executor *e = cuda_executor(executor);
-    size_t count = e->plan->locations[value].count, bytes = count * sizeof(float);
-    float *numbers;
+    struct cuda_device *cuda = e->cuda;
     int rc;
 
     if (c->n_ranks == 1)
         return 0;
-    numbers = malloc(bytes);
-    if (!numbers)
-        return error_set(err, -ENOMEM, "out of memory to sum over ranks");
-    rc = cuda_memory_download((struct device *)e->cuda, numbers, e->states[value], bytes, err);
+    rc = cuda_enter(cuda, err);
+    if (rc == 0 && !cuda->nccl) {
+        rc = nccl_create(c, &cuda->nccl, err);
+        if (rc < 0)
+            return rc; /* on all ranks */
+    }
     if (rc == 0)
-        rc = communicator_sum(c, numbers, count, err);
-    if (rc == 0)
-        rc = cuda_memory_upload((struct device *)e->cuda, e->states[value], numbers, bytes, err);
-    free(numbers);
+        rc = nccl_sum(cuda->nccl, e->states[value], e->plan->locations[value].count, cuda->stream,
+                      err);
+    c->broken |= rc < 0; /* others may sum, and wait for this one */
     return rc;
 }
 

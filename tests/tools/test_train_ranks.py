@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 
+import mpi
 import numpy
 import pictures
 import pytest
@@ -24,33 +25,15 @@ def module(build_dir):
 
 
 def command(trainer, n, run, *arguments):
-    """Ranks of this machine, all on whatever processors there are."""
-    return [
-        "mpirun", "--allow-run-as-root", "--oversubscribe", "--bind-to", "none", "-n", str(n),
-        # Containers forbid that processes read each other's memory.
-        "--mca", "btl_vader_single_copy_mechanism", "none",
-        "--mca", "odls_base_sigkill_timeout", "3",
-        *trainer.command(run, "--threads", "1", *arguments),
-    ]  # fmt: skip
-
-
-def environment():
-    """The library leaks, and this is not about it."""
-    return os.environ | {"ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"}
+    return mpi.command(n, trainer.command(run, "--threads", "1", *arguments))
 
 
 def ranks(trainer, n, run, *arguments):
-    return subprocess.run(
-        command(trainer, n, run, *arguments),
-        capture_output=True, text=True, check=False, env=environment(), timeout=110,
-    )  # fmt: skip
+    return mpi.run(n, trainer.command(run, "--threads", "1", *arguments))
 
 
 def start(trainer, n, run, *arguments):
-    return subprocess.Popen(
-        command(trainer, n, run, *arguments),
-        stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=environment(),
-    )  # fmt: skip
+    return mpi.start(n, trainer.command(run, "--threads", "1", *arguments))
 
 
 def pids(process, n):
@@ -164,7 +147,7 @@ def test_ranks_that_cannot_agree(trainer):
         second = command(trainer, 1, "run", "--steps", 1, *arguments)
         second = second[second.index("-n"):]
         done = subprocess.run(
-            [*first, ":", *second], capture_output=True, text=True, check=False, env=environment()
+            [*first, ":", *second], capture_output=True, text=True, check=False, env=mpi.environment()
         )
         assert done.returncode == 1 and done.stderr.count(text) == 1, done.stderr
 
