@@ -197,7 +197,7 @@ static void train(const struct place *place, const struct safetensors *file,
     assert_int_equal(state_bind(plan->state, UPDATE_WEIGHTS, shape_constant(1, &count), kept, &err),
                      0);
     assert_int_equal(program_create(&second, &err), 0);
-    assert_int_equal(update_append(second, n, &update, &err), 0);
+    assert_int_equal(update_append(second, n, 0, &update, &err), 0);
     if (planned_create_beside(place->opened, second, parameters,
                               &(struct plan_options){.precision = place->precision,
                                                      .batch_max = 1,

@@ -1,8 +1,9 @@
-/* softdiff-convert: a checkpoint anew, with another document and the same weights. */
+/* softdiff-convert: a checkpoint anew, with another document, or weights averaged otherwise. */
 #include "engine/base/error.h"
 #include "model/checkpoint.h"
 #include "model/document.h"
 #include "tools/arguments.h"
+#include "tools/convert/average.h"
 #include "tools/json_file.h"
 #include "tools/rewrite.h"
 
@@ -162,12 +163,13 @@ int main(int argc, char **argv)
 {
     static const struct arguments_command commands[] = {{"upgrade", upgrade_main},
                                                         {"defaults", defaults_main},
+                                                        {"average", average_main},
                                                         {NULL, NULL}};
 
-    return arguments_run(program, "upgrade | defaults IN OUT ...",
-                         "Writes a checkpoint anew with the same weights: `upgrade` one of format "
-                         "1 "
-                         "as format 2, `defaults`\none that says how it is sampled. Each has a "
-                         "--help.",
+    return arguments_run(program, "upgrade | defaults | average IN OUT ...",
+                         "Writes a checkpoint anew: `upgrade` one of format 1 as format 2, "
+                         "`defaults` one that says how\nit is sampled, both with the same weights, "
+                         "`average` one with weights averaged over another\nlength of its "
+                         "training. Each has a --help.",
                          commands, argc, argv);
 }

@@ -1,5 +1,6 @@
 #include "tools/train/recipe.h"
 #include "engine/base/error.h"
+#include "model/fit/average_fit.h"
 #include "model/json_fields.h"
 #include "tools/json_file.h"
 
@@ -115,10 +116,34 @@ static int read_data(const json_t *json, struct recipe *r, struct error *err)
     return json_fields_end(&f);
 }
 
+/* Up to UPDATE_AVERAGES_MAX, rising. */
+static int read_lengths(const json_t *list, struct optimizer_options *o, struct error *err)
+{
+    static const char key[] = "training.averages";
+    size_t n = json_array_size(list);
+
+    if (!list)
+        return 0;
+    if (!json_is_array(list) || n > UPDATE_AVERAGES_MAX)
+        return wrong(err, key, "must be a list of up to 4 lengths");
+    for (size_t i = 0; i < n; i++) {
+        double length = json_number_value(json_array_get(list, i));
+
+        if (!(length >= AVERAGE_LENGTH_MIN && length <= AVERAGE_LENGTH_MAX))
+            return wrong(err, key, "must be numbers within 0.01 and 0.28");
+        if (i > 0 && length <= o->lengths[i - 1])
+            return wrong(err, key, "must rise");
+        o->lengths[i] = length;
+    }
+    o->n_averages = (int)n;
+    return 0;
+}
+
 static int read_training(const json_t *json, struct recipe *r, struct error *err)
 {
     struct optimizer_options *o = &r->optimizer;
     int steps = 0, warmup = 0, decay = DECAY_NONE, weight = 0, seed = 0, rc;
+    const json_t *lengths = NULL;
     struct json_fields f;
 
     json_fields_begin(&f, json, "training", err);
@@ -133,6 +158,7 @@ static int read_training(const json_t *json, struct recipe *r, struct error *err
     json_fields_number(&f, "eps", JSON_OPTIONAL, 1e-20, 1, &o->eps);
     json_fields_number(&f, "clip", JSON_OPTIONAL, 0, 1e9, &o->clip);
     json_fields_number(&f, "ema", JSON_OPTIONAL, 0, 0.9999999, &o->ema);
+    json_fields_value(&f, "averages", JSON_OPTIONAL, &lengths);
     json_fields_bool(&f, "stratified", JSON_OPTIONAL, &r->stratified);
     json_fields_choice(&f, "weight", JSON_OPTIONAL, 2, weight_names, &weight);
     json_fields_int(&f, "seed", JSON_OPTIONAL, 0, INT_MAX, &seed);
@@ -144,7 +170,7 @@ static int read_training(const json_t *json, struct recipe *r, struct error *err
     o->decay = (enum decay)decay;
     r->balanced = weight == 1;
     r->seed = (uint64_t)seed;
-    return 0;
+    return read_lengths(lengths, o, err);
 }
 
 static int read_progress(const json_t *json, struct recipe *r, struct error *err)
@@ -156,6 +182,7 @@ static int read_progress(const json_t *json, struct recipe *r, struct error *err
     json_fields_begin(&f, json, "progress", err);
     json_fields_int(&f, "log_every", JSON_OPTIONAL, 1, INT_MAX, &r->log_every);
     json_fields_int(&f, "grid_every", JSON_OPTIONAL, 0, INT_MAX, &r->grid_every);
+    json_fields_int(&f, "averages_every", JSON_OPTIONAL, 1, INT_MAX, &r->averages_every);
     json_fields_number(&f, "checkpoint_minutes", JSON_OPTIONAL, 0.01, 1e5, &r->checkpoint_minutes);
     json_fields_bool(&f, "bf16", JSON_OPTIONAL, &r->bf16);
     return json_fields_end(&f);
@@ -184,6 +211,7 @@ static void set_defaults(struct recipe *r)
                       .ema = 0.999},
         .log_every = 50,
         .grid_every = 1000,
+        .averages_every = 1000,
         .checkpoint_minutes = 10,
     };
 }
@@ -332,7 +360,7 @@ int recipe_set_steps(struct recipe *r, uint64_t steps, struct error *err)
 static json_t *fixed_values(const struct recipe *r)
 {
     /* clang-format off */
-    return json_pack("{s:o, s:O, s:O, s:s, s:s, s:s, s:i, s:b, s:i, s:I, s:b, s:s}",
+    return json_pack("{s:o, s:O, s:O, s:s, s:s, s:s, s:i, s:b, s:i, s:I, s:b, s:s, s:o}",
                      "architecture", architecture_to_json(&r->architecture),
                      "corruption", r->corruption,
                      "schedule", json_object_get(r->json, "schedule"),
@@ -344,7 +372,9 @@ static json_t *fixed_values(const struct recipe *r)
                      "training.batch", r->batch,
                      "training.seed", (json_int_t)r->seed,
                      "training.stratified", r->stratified,
-                     "training.weight", weight_names[r->balanced]);
+                     "training.weight", weight_names[r->balanced],
+                     "training.averages", json_from_doubles(r->optimizer.lengths,
+                                                            r->optimizer.n_averages));
     /* clang-format on */
 }
 
@@ -355,7 +385,7 @@ static json_t *free_values(const struct recipe *r)
 
     /* clang-format off */
     return json_pack("{s:s, s:s, s:I, s:f, s:I, s:s, s:f, s:f, s:f, s:f, s:f, s:f,"
-                     " s:i, s:i, s:f, s:b}",
+                     " s:i, s:i, s:i, s:f, s:b}",
                      "name", r->name,
                      "licence", r->licence,
                      "training.steps", (json_int_t)o->steps,
@@ -370,6 +400,7 @@ static json_t *free_values(const struct recipe *r)
                      "training.ema", o->ema,
                      "progress.log_every", r->log_every,
                      "progress.grid_every", r->grid_every,
+                     "progress.averages_every", r->averages_every,
                      "progress.checkpoint_minutes", r->checkpoint_minutes,
                      "progress.bf16", r->bf16);
     /* clang-format on */

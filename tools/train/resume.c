@@ -11,23 +11,14 @@
 #include <string.h>
 
 static const char metadata_key[] = "softdiff_training", digest_key[] = "sha256";
-static const char *const array_names[] = {"weights", "ema", "adam.m", "adam.v"};
 
-enum { FORMAT_WITHOUT_DIGEST = 1, FORMAT = 2, ARRAYS = 4 };
+enum { FORMAT_WITHOUT_DIGEST = 1, FORMAT = 2 };
 
 struct resume {
     struct safetensors *file;
     struct resume_counters counters;
     struct recipe recipe;
 };
-
-static void list_arrays(const struct optimizer_state *state, float *arrays[ARRAYS])
-{
-    arrays[0] = state->weights;
-    arrays[1] = state->ema;
-    arrays[2] = state->m;
-    arrays[3] = state->v;
-}
 
 /* The document of the metadata as text, owned by the caller; NULL without memory. */
 static char *describe(const struct resume_counters *c, const struct recipe *recipe)
@@ -47,8 +38,8 @@ static char *describe(const struct resume_counters *c, const struct recipe *reci
     return text;
 }
 
-/* Of the document and of the arrays' bytes, NULL for one that is not there. 0 or -ENOMEM. */
-static int sum_up(const char *document, const struct safetensors_tensor *const tensors[ARRAYS],
+/* Of the document and of the tensors' bytes. 0 or -ENOMEM. */
+static int sum_up(const char *document, int n, const struct safetensors_tensor *const *tensors,
                   char out[DIGEST_TEXT], struct error *err)
 {
     struct digest *d = digest_begin();
@@ -56,11 +47,9 @@ static int sum_up(const char *document, const struct safetensors_tensor *const t
     if (!d)
         return error_set(err, -ENOMEM, "out of memory for a digest");
     digest_add(d, document, strlen(document) + 1);
-    for (int i = 0; i < ARRAYS; i++) {
-        if (tensors[i])
-            digest_add(d, tensors[i]->data,
-                       safetensors_count(tensors[i]) * safetensors_dtype_size(tensors[i]->dtype));
-    }
+    for (int i = 0; i < n; i++)
+        digest_add(d, tensors[i]->data,
+                   safetensors_count(tensors[i]) * safetensors_dtype_size(tensors[i]->dtype));
     digest_end(d, out);
     return 0;
 }
@@ -69,27 +58,27 @@ int resume_write(const char *path, const struct resume_counters *counters,
                  const struct recipe *recipe, const struct optimizer_state *state,
                  struct error *err)
 {
-    struct safetensors_tensor tensors[ARRAYS] = {0};
-    const struct safetensors_tensor *list[ARRAYS];
-    float *arrays[ARRAYS];
+    struct safetensors_tensor tensors[OPTIMIZER_ARRAYS_MAX] = {0};
+    const struct safetensors_tensor *list[OPTIMIZER_ARRAYS_MAX];
+    struct optimizer_array arrays[OPTIMIZER_ARRAYS_MAX];
+    int n = optimizer_state_list(state, arrays);
     char *text = describe(counters, recipe), digest[DIGEST_TEXT];
     const char *metadata[2][2] = {{metadata_key, text}, {digest_key, digest}};
     int rc;
 
     if (!text)
         return error_set(err, -ENOMEM, "out of memory writing \"%s\"", path);
-    list_arrays(state, arrays);
-    for (int i = 0; i < ARRAYS; i++) {
-        tensors[i].name = array_names[i];
+    for (int i = 0; i < n; i++) {
+        tensors[i].name = arrays[i].file_name;
         tensors[i].dtype = SAFETENSORS_F32;
         tensors[i].n_dims = 1;
         tensors[i].dims[0] = state->n;
-        tensors[i].data = arrays[i];
+        tensors[i].data = arrays[i].values;
         list[i] = &tensors[i];
     }
-    rc = sum_up(text, list, digest, err);
+    rc = sum_up(text, n, list, digest, err);
     if (rc == 0)
-        rc = safetensors_write(path, ARRAYS, tensors, 2, metadata, err);
+        rc = safetensors_write(path, n, tensors, 2, metadata, err);
     free(text);
     return rc;
 }
@@ -127,15 +116,17 @@ static int parse_counters(json_t *json, struct resume_counters *c, int *format, 
 static int check_digest(const struct resume *r, const char *document, int format, struct error *err)
 {
     const char *said = safetensors_metadata(r->file, digest_key);
-    const struct safetensors_tensor *list[ARRAYS];
+    const struct safetensors_tensor *list[OPTIMIZER_ARRAYS_MAX];
+    int n = safetensors_n(r->file), rc;
     char digest[DIGEST_TEXT];
-    int rc;
 
     if (format == FORMAT_WITHOUT_DIGEST && !said)
         return 0;
-    for (int i = 0; i < ARRAYS; i++)
-        list[i] = safetensors_find(r->file, array_names[i]);
-    rc = sum_up(document, list, digest, err);
+    if (n > OPTIMIZER_ARRAYS_MAX)
+        return error_set(err, -EINVAL, "it has more than %d arrays", OPTIMIZER_ARRAYS_MAX);
+    for (int i = 0; i < n; i++) /* in the order that they were written in */
+        list[i] = safetensors_at(r->file, i);
+    rc = sum_up(document, n, list, digest, err);
     if (rc == 0 && (!said || strcmp(said, digest) != 0))
         rc = error_set(err, -EINVAL, "it is damaged: its SHA-256 is not what it says");
     return rc;
@@ -208,17 +199,17 @@ const struct recipe *resume_recipe(const struct resume *r)
 
 int resume_read(const struct resume *r, const struct optimizer_state *state, struct error *err)
 {
-    float *arrays[ARRAYS];
+    struct optimizer_array arrays[OPTIMIZER_ARRAYS_MAX];
+    int n = optimizer_state_list(state, arrays);
 
-    list_arrays(state, arrays);
-    for (int i = 0; i < ARRAYS; i++) {
-        const struct safetensors_tensor *tensor = safetensors_find(r->file, array_names[i]);
+    for (int i = 0; i < n; i++) {
+        const struct safetensors_tensor *tensor = safetensors_find(r->file, arrays[i].file_name);
         int rc;
 
         if (!tensor || tensor->dtype != SAFETENSORS_F32 || safetensors_count(tensor) != state->n)
             return error_set(err, -EINVAL, "the resume state has no \"%s\" with %zu values",
-                             array_names[i], state->n);
-        rc = safetensors_read_floats(tensor, arrays[i], err);
+                             arrays[i].file_name, state->n);
+        rc = safetensors_read_floats(tensor, arrays[i].values, err);
         if (rc < 0)
             return rc;
     }

@@ -1,6 +1,6 @@
 /* The resume state: all that a training needs to go on as if it had never stopped.
  *
- * One safetensors file, written whole or not at all: the raw weights, their moving average and
+ * One safetensors file, written whole or not at all: the raw weights, their moving averages and
  * Adam's two moments, each one flat float32 array in the order of the network's parameters, and
  * the metadata "softdiff_training" with the counters and the recipe, and "sha256" of all that, so
  * that a state that a disk has changed is not taken up. Random numbers need no state, they are drawn
@@ -43,7 +43,7 @@ void resume_close(struct resume *r);
 const struct resume_counters *resume_counters(const struct resume *r);
 const struct recipe *resume_recipe(const struct resume *r);
 
-/* Fills the arrays of state. 0, or -EINVAL when their size is another. */
+/* Fills the arrays of state. 0, or -EINVAL when one is missing or of another size. */
 int resume_read(const struct resume *r, const struct optimizer_state *state, struct error *err);
 
 #endif

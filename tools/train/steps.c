@@ -3,6 +3,7 @@
 #include "engine/base/log.h"
 #include "engine/base/watch.h"
 #include "engine/communicator/communicator.h"
+#include "tools/average_file.h"
 #include "tools/pictures/dataset.h"
 #include "tools/train/examples.h"
 #include "tools/train/grid.h"
@@ -15,6 +16,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum {
     DRY_STEPS = 3, /* the first warms up */
@@ -49,7 +51,7 @@ static void save(struct training *t, uint64_t step)
     t->counters.step = step;
     t->counters.seconds = progress_seconds(t->progress);
     t->counters.n_ranks = t->communicator->n_ranks;
-    rc = optimizer_state_init(&state, trainer_count(t->trainer));
+    rc = optimizer_state_init(&state, trainer_count(t->trainer), t->recipe.optimizer.n_averages);
     if (rc < 0 || !path)
         rc = session_no_memory(&err);
     if (rc == 0)
@@ -68,6 +70,41 @@ static void save(struct training *t, uint64_t step)
     progress_break(t->progress);
     log_write(LOG_INFO, "event=saved step=%llu seconds=%.2f", (unsigned long long)step,
               t->saved - start);
+}
+
+/* The averages as they are, for softdiff-convert. */
+static int write_averages(struct training *t, uint64_t step, struct error *err)
+{
+    const struct optimizer_options *o = &t->recipe.optimizer;
+    struct average_mark mark = {.step = step,
+                                .images = step * (uint64_t)t->recipe.batch,
+                                .n = o->n_averages};
+    float *values[UPDATE_AVERAGES_MAX] = {NULL};
+    char *path = average_file_path(t->options->out, step);
+    int rc = path ? 0 : session_no_memory(err);
+
+    memcpy(mark.lengths, o->lengths, sizeof(mark.lengths));
+    snprintf(mark.start_digest, sizeof(mark.start_digest), "%s", t->counters.start_digest);
+    for (int i = 0; i < mark.n && rc == 0; i++) {
+        values[i] = malloc(trainer_count(t->trainer) * sizeof(float));
+        rc = values[i] ? trainer_read_average(t->trainer, i, values[i], err)
+                       : session_no_memory(err);
+    }
+    if (rc == 0)
+        rc = average_file_write(path, &mark, trainer_count(t->trainer), values, err);
+    for (int i = 0; i < mark.n; i++)
+        free(values[i]);
+    free(path);
+    return rc;
+}
+
+static void averages(struct training *t, uint64_t step)
+{
+    struct error err;
+    int rc = write_averages(t, step, &err);
+
+    if (rc < 0)
+        note_failure(t, rc, &err);
 }
 
 static int draw_grid(struct training *t, uint64_t step, const struct watch *watch,
@@ -212,6 +249,9 @@ static void keep_record(struct training *t, uint64_t step, const struct trainer_
     if (rc < 0)
         note_failure(t, rc, &err);
     step++;
+    if (t->recipe.optimizer.n_averages > 0 &&
+        (step % (uint64_t)t->recipe.averages_every == 0 || step == t->recipe.optimizer.steps))
+        averages(t, step);
     if (grid_is_due(step, t->recipe.grid_every))
         grid(t, step, t->options->watch);
     if (clock_seconds() - t->saved >= 60 * t->recipe.checkpoint_minutes)

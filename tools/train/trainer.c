@@ -109,7 +109,8 @@ static int build(struct trainer *t, struct device *device, const struct recipe *
     if (rc == 0)
         rc = parameters_create(device, gradients, &t->parameters, err);
     if (rc == 0)
-        rc = update_append(update, parameters_count(t->parameters), &t->update, err);
+        rc = update_append(update, parameters_count(t->parameters), r->optimizer.n_averages,
+                           &t->update, err);
     if (rc == 0) {
         append_sums(t, gradients);
         rc = program_check(gradients, err);
@@ -350,26 +351,27 @@ int trainer_step(struct trainer *t, const struct dataset *d, const struct exampl
     return 0;
 }
 
+/* The weights themselves are in the state as the kernels want them. */
 int trainer_read(struct trainer *t, const struct optimizer_state *out, struct error *err)
 {
+    struct optimizer_array arrays[OPTIMIZER_ARRAYS_MAX];
+    int n = optimizer_state_list(out, arrays);
     int rc = parameters_read(t->parameters, out->weights, err);
 
-    if (rc == 0)
-        rc = state_read(t->state, UPDATE_EMA, 0, out->ema, err);
-    if (rc == 0)
-        rc = state_read(t->state, UPDATE_M, 0, out->m, err);
-    return rc < 0 ? rc : state_read(t->state, UPDATE_V, 0, out->v, err);
+    for (int i = 1; i < n && rc == 0; i++)
+        rc = state_read(t->state, arrays[i].state_name, 0, arrays[i].values, err);
+    return rc;
 }
 
 int trainer_write(struct trainer *t, const struct optimizer_state *in, struct error *err)
 {
+    struct optimizer_array arrays[OPTIMIZER_ARRAYS_MAX];
+    int n = optimizer_state_list(in, arrays);
     int rc = parameters_load(t->parameters, in->weights, err);
 
-    if (rc == 0)
-        rc = state_write(t->state, UPDATE_EMA, 0, in->ema, err);
-    if (rc == 0)
-        rc = state_write(t->state, UPDATE_M, 0, in->m, err);
-    return rc < 0 ? rc : state_write(t->state, UPDATE_V, 0, in->v, err);
+    for (int i = 1; i < n && rc == 0; i++)
+        rc = state_write(t->state, arrays[i].state_name, 0, arrays[i].values, err);
+    return rc;
 }
 
 int trainer_read_ema(struct trainer *t, float *out, struct error *err)
@@ -377,41 +379,40 @@ int trainer_read_ema(struct trainer *t, float *out, struct error *err)
     return state_read(t->state, UPDATE_EMA, 0, out, err);
 }
 
+int trainer_read_average(struct trainer *t, int i, float *out, struct error *err)
+{
+    return state_read(t->state, update_average_names[i], 0, out, err);
+}
+
 int trainer_begin_with(struct trainer *t, const float *weights, struct error *err)
 {
     int rc = parameters_load(t->parameters, weights, err);
 
-    return rc < 0 ? rc : state_write(t->state, UPDATE_EMA, 0, weights, err);
-}
-
-/* Rank 0's array becomes that of all. */
-static int share_array(struct trainer *t, float *values, struct error *err)
-{
-    return communicator_broadcast(t->communicator, values, trainer_count(t) * sizeof(float), err);
+    if (rc == 0)
+        rc = state_write(t->state, UPDATE_EMA, 0, weights, err);
+    for (int i = 0; i < t->options.n_averages && rc == 0; i++)
+        rc = state_write(t->state, update_average_names[i], 0, weights, err);
+    return rc;
 }
 
 int trainer_share(struct trainer *t, struct error *err)
 {
     struct communicator *c = t->communicator;
-    struct optimizer_state s = {0};
-    int rc;
+    struct optimizer_array arrays[OPTIMIZER_ARRAYS_MAX];
+    struct optimizer_state s;
+    int n, rc;
 
     if (c->n_ranks == 1)
         return 0;
-    rc = optimizer_state_init(&s, trainer_count(t));
+    rc = optimizer_state_init(&s, trainer_count(t), t->options.n_averages);
+    n = optimizer_state_list(&s, arrays);
     if (rc < 0)
         error_set(err, rc, "out of memory for the weights of a network");
     if (rc == 0 && c->rank == 0)
         rc = trainer_read(t, &s, err);
     rc = communicator_agree(c, rc, err);
-    if (rc == 0)
-        rc = share_array(t, s.weights, err);
-    if (rc == 0)
-        rc = share_array(t, s.ema, err);
-    if (rc == 0)
-        rc = share_array(t, s.m, err);
-    if (rc == 0)
-        rc = share_array(t, s.v, err);
+    for (int i = 0; i < n && rc == 0; i++)
+        rc = communicator_broadcast(c, arrays[i].values, s.n * sizeof(float), err);
     if (rc == 0)
         rc = communicator_broadcast(c, t->balance, sizeof(t->balance), err);
     if (rc == 0 && c->rank != 0)

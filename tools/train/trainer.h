@@ -76,7 +76,8 @@ int trainer_balance(struct trainer *t, const struct dataset *d, uint64_t seed,
 int trainer_read(struct trainer *t, const struct optimizer_state *out, struct error *err);
 int trainer_write(struct trainer *t, const struct optimizer_state *in, struct error *err);
 int trainer_read_ema(struct trainer *t, float *out, struct error *err);
-/* Begins with these weights: they are the average, too. */
+int trainer_read_average(struct trainer *t, int i, float *out, struct error *err);
+/* Begins with these weights: they are the averages, too. */
 int trainer_begin_with(struct trainer *t, const float *weights, struct error *err);
 
 /* Of all ranks together: rank 0's arrays and balance become those of the others. 0, -ENOMEM or -EIO. */

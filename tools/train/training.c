@@ -222,7 +222,8 @@ static void tell_other_arithmetic(const struct training *t)
 static int take_state(struct training *t, struct error *err)
 {
     struct optimizer_state state;
-    int rc = optimizer_state_init(&state, trainer_count(t->trainer));
+    int rc =
+        optimizer_state_init(&state, trainer_count(t->trainer), t->recipe.optimizer.n_averages);
 
     rc = rc < 0 ? session_no_memory(err) : resume_read(t->resume, &state, err);
     if (rc == 0)

@@ -22,7 +22,7 @@ static const struct update_numbers plain =
 
 static const char *const names[] = {UPDATE_WEIGHTS, UPDATE_EMA, UPDATE_M, UPDATE_V,
                                     UPDATE_GRADIENT};
-enum { WEIGHTS, EMA, M, V, GRADIENT, ARRAYS };
+enum { WEIGHTS, EMA, M, V, GRADIENT, ARRAYS, AVERAGES = 2 };
 
 struct rig {
     size_t n;
@@ -42,7 +42,7 @@ static void rig_init(struct rig *rig, const char *device, int n_threads, size_t 
     if (device_open(device, n_threads, NULL, &rig->device, &err) < 0)
         fail_msg("%s", err.text);
     assert_int_equal(program_create(&rig->p, NULL), 0);
-    assert_int_equal(update_append(rig->p, n, &rig->update, NULL), 0);
+    assert_int_equal(update_append(rig->p, n, AVERAGES, &rig->update, NULL), 0);
     options.outputs = &rig->update.norm;
     assert_int_equal(parameters_create(rig->device, rig->p, &rig->parameters, NULL), 0);
     if (planned_create(rig->device, rig->p, rig->parameters, &options, &rig->plan, &err) < 0)
@@ -107,6 +107,43 @@ static void test_constant_gradient(void **state)
                 average[i] += 0.5 * ((double)weights[i] - average[i]);
                 assert_float_equal(ema[i], average[i], 2e-6);
                 assert_true(left[i] == 0);
+            }
+        }
+        rig_fini(&rig);
+    }
+}
+
+/* Each with a decay of its own, and the same weights. */
+static void test_averages(void **state)
+{
+    for (int d = 0; test_device_at(d); d++) {
+        const float gradient[3] = {0.5f, -2, 1e-3f}, start[3] = {1, 2, 3};
+        double averages[AVERAGES][3];
+        float weights[3], got[3];
+        struct rig rig;
+
+        rig_init(&rig, test_device_at(d), 1, 3);
+        put(&rig, WEIGHTS, start);
+        for (int step = 0; step < 5; step++) {
+            struct update_numbers numbers = plain;
+
+            numbers.t = step + 1;
+            for (int k = 0; k < AVERAGES; k++) /* the first step's decay is 0, whatever was there */
+                numbers.decays[k] = step == 0 ? 0 : 0.3 + 0.6 * k;
+            put(&rig, GRADIENT, gradient);
+            run(&rig, &numbers);
+            get(&rig, WEIGHTS, weights);
+            for (int k = 0; k < AVERAGES; k++) {
+                assert_int_equal(state_read(rig.plan->state, update_average_names[k], 0, got, NULL),
+                                 0);
+                for (int i = 0; i < 3; i++) {
+                    double decay = numbers.decays[k];
+
+                    if (step == 0)
+                        averages[k][i] = (double)weights[i];
+                    averages[k][i] = decay * averages[k][i] + (1 - decay) * (double)weights[i];
+                    assert_float_equal(got[i], averages[k][i], 2e-6);
+                }
             }
         }
         rig_fini(&rig);
@@ -231,6 +268,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_constant_gradient),
+        cmocka_unit_test(test_averages),
         cmocka_unit_test(test_clip),
         cmocka_unit_test(test_not_finite),
         cmocka_unit_test(test_threads_and_devices_agree),

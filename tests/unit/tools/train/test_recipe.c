@@ -96,6 +96,12 @@ static void test_mistakes(void **state)
         {"", "", ", \"decay\": \"steep\"", "decay"},
         {"", "", ", \"warmup\": 1.5", "warmup"},
         {"", "", ", \"seed\": -1", "seed"},
+        {"", "", ", \"averages\": 0.1", "averages"},
+        {"", "", ", \"averages\": [0.1, 0.05]", "averages"},
+        {"", "", ", \"averages\": [0.1, \"0.2\"]", "averages"},
+        {"", "", ", \"averages\": [0.001]", "averages"},
+        {"", "", ", \"averages\": [0.01, 0.02, 0.03, 0.04, 0.05]", "averages"},
+        {", \"progress\": {\"averages_every\": 0}", "", "", "averages_every"},
     };
     struct recipe r;
     struct error err;
@@ -130,6 +136,7 @@ static void test_what_a_resume_may_change(void **state)
         /* What is left out is its default. */
         {", \"data\": {\"flip\": true}, \"loss\": \"soft\"", "",
          ", \"ema\": 0.999, \"weight\": \"sigma\", \"stratified\": false, \"warmup\": 0", "", NULL},
+        {"", "", ", \"averages\": [0.05]", "", "training.averages"},
         {", \"progress\": {\"log_every\": 7}", "", ", \"ema\": 0.9, \"clip\": 2.5",
          "training.clip 1.0 2.5; training.ema 0.999 0.9; progress.log_every 50 7; ", NULL},
         {"", "", ", \"decay\": \"cosine\", \"beta2\": 0.99",

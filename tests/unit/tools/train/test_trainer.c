@@ -102,7 +102,7 @@ static struct optimizer_state arrays_of(struct trainer *t)
     struct optimizer_state s;
     struct error err;
 
-    assert_int_equal(optimizer_state_init(&s, trainer_count(t)), 0);
+    assert_int_equal(optimizer_state_init(&s, trainer_count(t), 0), 0);
     if (trainer_read(t, &s, &err) < 0)
         fail_msg("%s", err.text);
     return s;
