@@ -581,10 +581,21 @@ def test_one_process_per_run(trainer):
         process.wait()
 
 
-def test_dry_run_writes_nothing(trainer):
+def test_dry_run_writes_nothing(trainer, program):
     done = trainer("run", "--dry-run")
     assert done.returncode == 0, done.stderr
-    assert "parameters" in done.stdout and "images/s" in done.stdout
+    assert [line.split()[0] for line in done.stdout.splitlines()] == [
+        "parameters", "memory", "operations", "step", "training"
+    ]  # fmt: skip
+    assert float(re.search(r"([0-9.]+) images/s", done.stdout)[1]) > 0
+    assert re.search(r"6 steps, 24 images, [0-9.e-]+ PFLOP, about [0-9.e-]+ hours", done.stdout)
+    flops = float(re.search(r"operations  ([0-9.]+) GFLOP an image", done.stdout)[1])
+    assert trainer("other", "--steps", 1).returncode == 0
+    bench = subprocess.run(
+        [program("softdiff-bench"), trainer.folder / "other" / "model.safetensors", "--train", "--plan"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert flops == pytest.approx(float(re.search(r"\(([0-9.]+) GFLOP, ", bench.stdout)[1]), abs=0.006)
     assert not (trainer.folder / "run").exists()
 
 

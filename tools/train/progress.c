@@ -1,7 +1,9 @@
 #include "tools/train/progress.h"
 #include "engine/base/clock.h"
 #include "engine/base/error.h"
+#include "engine/base/whole_file.h"
 #include "tools/line_file.h"
+#include "tools/train/event_file.h"
 #include "tools/train/examples.h"
 #include "tools/train/trainer.h"
 
@@ -16,7 +18,7 @@
 
 /* No number of a line is longer than 24 digits: LINE_BYTES is ample. RECENT: steps whose mean time
  * is the rate, so that it follows a machine that others use. */
-enum { BINS = 10, BAR = 24, LINE_BYTES = 1024, RECENT = 32 };
+enum { BINS = 10, BAR = 24, LINE_BYTES = 1024, RECENT = 32, PICTURE_BYTES_MAX = 1 << 30 };
 
 /* Seconds from one line on the terminal to the next, and where there is none. */
 #define TERMINAL_SECONDS 0.2
@@ -25,8 +27,9 @@ enum { BINS = 10, BAR = 24, LINE_BYTES = 1024, RECENT = 32 };
 struct progress {
     struct progress_options options;
     struct line_file *log;
-    uint64_t logged; /* step of the log's last line; 0: none */
-    bool terminal;   /* standard error is one */
+    struct event_file *events; /* NULL: none */
+    uint64_t logged;           /* step of the log's last line; 0: none */
+    bool terminal;             /* standard error is one */
     bool open_line;
     double start;             /* monotonic seconds when this was opened */
     double drawn;             /* the same, of the last line on standard error */
@@ -67,8 +70,10 @@ int progress_open(const char *path, const struct progress_options *options, stru
     p->terminal = isatty(STDERR_FILENO);
     p->start = clock_seconds();
     rc = line_file_open(path, judge_line, p, &p->log, err);
+    if (rc == 0 && options->events)
+        rc = event_file_create(options->events, options->first_step, &p->events, err);
     if (rc < 0) {
-        free(p);
+        progress_close(p);
         return rc;
     }
     *out = p;
@@ -80,7 +85,9 @@ void progress_close(struct progress *p)
     if (!p)
         return;
     progress_break(p);
-    line_file_close(p->log);
+    if (p->log)
+        line_file_close(p->log);
+    event_file_close(p->events);
     free(p);
 }
 
@@ -167,12 +174,16 @@ static int put_bins(const struct progress *p, char *line, size_t room)
     return used;
 }
 
+/* Of the interval's steps alone: checkpoints and grids in between are not the trainer's speed. */
+static double images_per_second(const struct progress *p)
+{
+    return 1e3 * p->n_steps * p->options.batch / (p->batch_ms + p->run_ms + p->update_ms);
+}
+
 static int write_line(struct progress *p, uint64_t done, double lr, uint64_t n_skipped,
                       struct error *err)
 {
     double n = p->n_steps, n_good = p->n_steps - p->n_skipped;
-    /* Of the steps alone: checkpoints and grids in between are not the trainer's speed. */
-    double rate = 1e3 * n * p->options.batch / (p->batch_ms + p->run_ms + p->update_ms);
     char line[LINE_BYTES];
     size_t used;
 
@@ -187,11 +198,35 @@ static int write_line(struct progress *p, uint64_t done, double lr, uint64_t n_s
         snprintf(line + used, sizeof(line) - used,
                  "\"skipped\":%llu,\"lr\":%.6g,\"images_per_s\":%.2f,\"ms\":{\"batch\":%.2f,"
                  "\"run\":%.2f,\"update\":%.2f},\"seconds\":%.1f,\"loss_t\":[",
-                 (unsigned long long)n_skipped, lr, rate, p->batch_ms / n, p->run_ms / n,
-                 p->update_ms / n, progress_seconds(p));
+                 (unsigned long long)n_skipped, lr, images_per_second(p), p->batch_ms / n,
+                 p->run_ms / n, p->update_ms / n, progress_seconds(p));
     used += (size_t)put_bins(p, line + used, sizeof(line) - used);
     snprintf(line + used, sizeof(line) - used, "]}");
     return line_file_add(p->log, line, err);
+}
+
+/* The same for TensorBoard. */
+static int write_events(struct progress *p, uint64_t done, double lr, uint64_t n_skipped,
+                        struct error *err)
+{
+    static const char *const bins[BINS] = {"loss_t/0.0", "loss_t/0.1", "loss_t/0.2", "loss_t/0.3",
+                                           "loss_t/0.4", "loss_t/0.5", "loss_t/0.6", "loss_t/0.7",
+                                           "loss_t/0.8", "loss_t/0.9"};
+    double n_good = p->n_steps - p->n_skipped;
+    struct event_number numbers[BINS + 6] = {
+        {"loss", p->loss / n_good},
+        {"grad_norm", p->norm / n_good},
+        {"grad_norm_max", n_good > 0 ? p->norm_max : NAN},
+        {"lr", lr},
+        {"images_per_s", images_per_second(p)},
+        {"skipped", (double)n_skipped},
+    };
+
+    for (int i = 0; i < BINS; i++)
+        numbers[6 + i] =
+            (struct event_number){bins[i],
+                                  p->bin_loss[i] != 0 ? p->bin_loss[i] / p->bin_n[i] : NAN};
+    return event_file_add_numbers(p->events, done, BINS + 6, numbers, err);
 }
 
 static void start_interval(struct progress *p)
@@ -242,6 +277,24 @@ int progress_step(struct progress *p, uint64_t step, const struct example *examp
     if (!last)
         return 0;
     rc = write_line(p, done, report->lr, n_skipped, err);
+    if (rc == 0 && p->events)
+        rc = write_events(p, done, report->lr, n_skipped, err);
     start_interval(p);
+    return rc;
+}
+
+int progress_picture(struct progress *p, uint64_t done, const char *path, struct error *err)
+{
+    unsigned char *png;
+    size_t size;
+    int rc;
+
+    if (!p->events)
+        return 0;
+    rc = whole_file_read(path, PICTURE_BYTES_MAX, &png, &size, err);
+    if (rc < 0)
+        return rc;
+    rc = event_file_add_picture(p->events, done, "grid", png, size, err);
+    free(png);
     return rc;
 }

@@ -10,6 +10,8 @@
  *   images_per_s        of the steps alone, without what happens between them
  *   ms                  mean times of a step's parts: batch, run, update
  *   seconds             spent training so far
+ * The same numbers, and the grids, go into an event file of TensorBoard (event_file.h) where that is
+ * wanted.
  * Every step has one line: those of steps that were lost with a crash, and half lines that it or a
  * full disk left, are taken out when a training goes on.
  */
@@ -30,9 +32,10 @@ struct progress_options {
     uint64_t steps;      /* at the end */
     double seconds;      /* spent training before */
     double minutes;      /* wall time at which the training stops; 0: none */
+    const char *events;  /* folder of the event file; NULL: none */
 };
 
-/* path: the log, created or appended to. 0, -ENOMEM or -errno. */
+/* path: the log, created or appended to. 0, -ENOMEM or -errno of it or of the event file. */
 int progress_open(const char *path, const struct progress_options *options, struct progress **out,
                   struct error *err);
 void progress_close(struct progress *p);
@@ -41,6 +44,9 @@ void progress_close(struct progress *p);
  * written. */
 int progress_step(struct progress *p, uint64_t step, const struct example *examples,
                   const struct trainer_report *report, uint64_t n_skipped, struct error *err);
+
+/* A picture of what the model draws after so many steps, a PNG file, for the event file. 0, or as above. */
+int progress_picture(struct progress *p, uint64_t done, const char *path, struct error *err);
 
 /* Ends the terminal's line, so that another may be printed. */
 void progress_break(struct progress *p);

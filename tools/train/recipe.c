@@ -185,6 +185,7 @@ static int read_progress(const json_t *json, struct recipe *r, struct error *err
     json_fields_int(&f, "averages_every", JSON_OPTIONAL, 1, INT_MAX, &r->averages_every);
     json_fields_number(&f, "checkpoint_minutes", JSON_OPTIONAL, 0.01, 1e5, &r->checkpoint_minutes);
     json_fields_bool(&f, "bf16", JSON_OPTIONAL, &r->bf16);
+    json_fields_bool(&f, "tensorboard", JSON_OPTIONAL, &r->tensorboard);
     return json_fields_end(&f);
 }
 
@@ -385,7 +386,7 @@ static json_t *free_values(const struct recipe *r)
 
     /* clang-format off */
     return json_pack("{s:s, s:s, s:I, s:f, s:I, s:s, s:f, s:f, s:f, s:f, s:f, s:f,"
-                     " s:i, s:i, s:i, s:f, s:b}",
+                     " s:i, s:i, s:i, s:f, s:b, s:b}",
                      "name", r->name,
                      "licence", r->licence,
                      "training.steps", (json_int_t)o->steps,
@@ -402,7 +403,8 @@ static json_t *free_values(const struct recipe *r)
                      "progress.grid_every", r->grid_every,
                      "progress.averages_every", r->averages_every,
                      "progress.checkpoint_minutes", r->checkpoint_minutes,
-                     "progress.bf16", r->bf16);
+                     "progress.bf16", r->bf16,
+                     "progress.tensorboard", r->tensorboard);
     /* clang-format on */
 }
 

@@ -62,6 +62,7 @@ struct recipe {
     int grid_every;            /* steps; 0: never */
     int averages_every;        /* steps from one file of averages to the next */
     double checkpoint_minutes; /* > 0 */
+    bool tensorboard;          /* its event files, too */
     bool bf16;                 /* round the weights of model.safetensors */
     char licence[256];         /* what the weights may be used for; "" if nothing is said */
 

@@ -124,6 +124,8 @@ static int draw_grid(struct training *t, uint64_t step, const struct watch *watc
         rc = session_view(t, step, ema, &view, err);
     if (rc == 0) {
         rc = grid_draw(t->device, &view, trainer_precision(t->trainer), path, watch, err);
+        if (rc == 0)
+            rc = progress_picture(t->progress, step, path, err);
         session_view_fini(&view);
     }
     free(path);
@@ -176,7 +178,7 @@ static int one_step(struct training *t, uint64_t step, struct trainer_report *re
 int steps_dry_run(struct training *t, struct error *err)
 {
     struct trainer_report report = {0};
-    double seconds = 0, total;
+    double seconds = 0, total, rate, flops;
     int rc;
 
     for (uint64_t step = 0; step < DRY_STEPS; step++) {
@@ -188,16 +190,21 @@ int steps_dry_run(struct training *t, struct error *err)
     }
     seconds /= DRY_STEPS - 1;
     total = seconds * (double)t->recipe.optimizer.steps;
+    rate = t->recipe.batch / seconds;
+    flops = 2 * trainer_products(t->trainer);
     printf("parameters  %zu\n", trainer_count(t->trainer));
     printf("memory      %zu MiB for the trainer, %zu MiB for %d images\n",
            trainer_memory_bytes(t->trainer) >> 20,
            (size_t)t->dataset->n * (size_t)t->dataset->side * (size_t)t->dataset->side * 3 >> 20,
            t->dataset->n);
+    printf("operations  %.3g GFLOP an image, forward and backward, %.3g GFLOP/s\n", flops / 1e9,
+           flops * rate / 1e9);
     printf("step        %.0f ms (batch %.1f, run %.1f, update %.1f), %.1f images/s\n",
-           seconds * 1e3, report.batch_ms, report.run_ms, report.update_ms,
-           t->recipe.batch / seconds);
-    printf("training    %llu steps, about %.1f hours\n",
-           (unsigned long long)t->recipe.optimizer.steps, total / 3600);
+           seconds * 1e3, report.batch_ms, report.run_ms, report.update_ms, rate);
+    printf("training    %llu steps, %.3g images, %.3g PFLOP, about %.2g hours\n",
+           (unsigned long long)t->recipe.optimizer.steps,
+           (double)t->recipe.optimizer.steps * t->recipe.batch,
+           flops * (double)t->recipe.optimizer.steps * t->recipe.batch / 1e15, total / 3600);
     return 0;
 }
 

@@ -441,3 +441,12 @@ size_t trainer_memory_bytes(const struct trainer *t)
     return executor_memory_bytes(t->executor) + executor_memory_bytes(t->update_executor) +
            state_memory_bytes(t->state) + parameters_memory_bytes(t->parameters);
 }
+
+double trainer_products(const struct trainer *t)
+{
+    double products = 0;
+
+    for (int i = 0; i < plan_n_steps(t->plan); i++)
+        products += plan_step(t->plan, i).products;
+    return products;
+}

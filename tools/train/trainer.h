@@ -87,5 +87,7 @@ size_t trainer_count(const struct trainer *t);
 const struct parameters *trainer_parameters(const struct trainer *t);
 enum precision trainer_precision(const struct trainer *t); /* never PRECISION_AUTO */
 size_t trainer_memory_bytes(const struct trainer *t);      /* on the device */
+/* Multiply-adds of one image's loss and gradients, of convolutions, matrices and the like. */
+double trainer_products(const struct trainer *t);
 
 #endif

@@ -298,7 +298,9 @@ static int open_progress(struct training *t, struct error *err)
                                                   .first_step = t->counters.step,
                                                   .steps = t->recipe.optimizer.steps,
                                                   .seconds = t->counters.seconds,
-                                                  .minutes = t->options->minutes},
+                                                  .minutes = t->options->minutes,
+                                                  .events = t->recipe.tensorboard ? t->options->out
+                                                                                  : NULL},
                        &t->progress, err);
     free(path);
     return rc;

@@ -7,6 +7,7 @@
  *     model.safetensors   checkpoint of the averaged weights, to be served
  *     log.jsonl           progress.h
  *     grid-<step>.png     grid.h; also where the training stops
+ *     events.out.tfevents.<time>.<process>  event_file.h, where the recipe asks for it
  *     average-<step>.safetensors  tools/average_file.h, where the recipe asks for averages
  * A training is resumed when there is a state; whatever the number of threads, it goes on bit for
  * bit. Of several ranks (engine/communicator) rank 0 has the folder, and all read the pictures; they may
