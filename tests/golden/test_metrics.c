@@ -6,6 +6,7 @@
 #include "model/safetensors.h"
 #include "tests/golden/golden.h"
 #include "tools/eval/distance.h"
+#include "tools/eval/sliced.h"
 
 #include <errno.h>
 #include <math.h>
@@ -172,6 +173,36 @@ static void test_kernel_error(void **state)
     assert_true(errors > 0.85 * deviation && errors < 1.2 * deviation);
 }
 
+static double sliced(const double *x, int n, const double *y, int m, int d)
+{
+    double out;
+
+    assert_int_equal(sliced_distance(f.pool, NULL, x, n, y, m, d, &out, NULL), 0);
+    return out;
+}
+
+/* A set that is moved by v is as far away in every direction as v is long there: |v| / sqrt(d) on the
+ * mean. Repeating all vectors changes no law, and twice as wide is as far from it as its centre is. */
+static void test_sliced(void **state)
+{
+    enum { N = 60, D = 8 };
+    double x[N * D], moved[N * D], twice[2 * N * D], wide[N * D], origin[D] = {0}, square = 0;
+
+    draw_normals(0, 0, N, D, x);
+    for (int i = 0; i < N * D; i++) {
+        moved[i] = x[i] + (i % D == 2 ? 3 : i % D == 5 ? -4 : 0);
+        wide[i] = 2 * x[i];
+        twice[i] = twice[N * D + i] = x[i];
+        square += x[i] * x[i] / N;
+    }
+    assert_float_equal(sliced(x, N, x, N, D), 0, 1e-12);
+    assert_float_equal(sliced(x, N, twice, 2 * N, D), 0, 1e-12);
+    assert_float_equal(sliced(x, N, moved, N, D), 5 / sqrt(D), 0.1);
+    assert_float_equal(sliced(twice, 2 * N, moved, N, D), sliced(x, N, moved, N, D), 1e-12);
+    assert_float_equal(sliced(x, N, wide, N, D), sliced(x, N, origin, 1, D), 1e-12);
+    assert_float_equal(sliced(x, N, origin, 1, D), sqrt(square / D), 0.05);
+}
+
 static double coverage(const struct set *x, const struct set *y)
 {
     double part;
@@ -222,10 +253,15 @@ static void test_stop(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_frechet),          cmocka_unit_test(test_frechet_to_itself),
-        cmocka_unit_test(test_frechet_singular), cmocka_unit_test(test_kernel),
-        cmocka_unit_test(test_kernel_error),     cmocka_unit_test(test_precision_and_recall),
-        cmocka_unit_test(test_refusals),         cmocka_unit_test(test_stop),
+        cmocka_unit_test(test_frechet),
+        cmocka_unit_test(test_frechet_to_itself),
+        cmocka_unit_test(test_frechet_singular),
+        cmocka_unit_test(test_kernel),
+        cmocka_unit_test(test_kernel_error),
+        cmocka_unit_test(test_sliced),
+        cmocka_unit_test(test_precision_and_recall),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_stop),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -43,12 +43,12 @@ def numbers(done):
     """The numbers of `distance`, by their names; of the last reference."""
     assert done.returncode == 0, done.stderr
     words = [line.split() for line in done.stdout.splitlines()]
-    return {w[0]: float(w[1]) for w in words if w[0] in ("FD", "KID", "precision", "recall", "floor")}
+    return {w[0]: float(w[1]) for w in words if w[0] in ("FD", "KID", "sliced", "precision", "recall", "floor")}
 
 
 def test_a_set_is_no_distance_from_itself(evaluate, folders):
     got = numbers(evaluate("distance", "a", "a"))
-    assert abs(got["FD"]) < 0.01
+    assert abs(got["FD"]) < 0.01 and got["sliced"] == 0
     assert got["precision"] == got["recall"] == 1
 
 
@@ -61,8 +61,8 @@ def test_different_sets(evaluate, folders):
     value, low, high = map(
         float, re.search(r"^KID +(\S+)  \(95 %: (\S+) \.\. (\S+)\)$", done.stdout, re.M).groups()
     )
-    assert low < value < high and low + high == pytest.approx(2 * value, rel=1e-2)
-    assert re.search(r"^floor .* KID \S+  \(95 %: \S+ \.\. \S+; 10 of the latter", done.stdout, re.M)
+    assert got["sliced"] > 0 and low < value < high and low + high == pytest.approx(2 * value, rel=1e-2)
+    assert re.search(r"^floor .* KID \S+ .*\)  sliced \S+  \(10 of the latter", done.stdout, re.M)
     assert "10 pictures of a against 24 of b at 32 px" in done.stdout
     assert "10 of the latter against the other 14" in done.stdout
     assert '"a" has 10 pictures for 512 features' in done.stderr

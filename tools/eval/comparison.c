@@ -2,6 +2,7 @@
 #include "engine/base/error.h"
 #include "tools/eval/distance.h"
 #include "tools/eval/feature_network.h"
+#include "tools/eval/sliced.h"
 #include "tools/eval/statistics.h"
 #include "tools/pictures/order.h"
 
@@ -87,14 +88,22 @@ int comparison_make(struct pool *pool, const struct watch *watch, const struct s
     return rc;
 }
 
-int comparison_kernel(struct pool *pool, const struct watch *watch,
-                      const struct statistics *samples, const struct statistics *reference,
-                      double *out, double *error, struct error *err)
+static int more_of(struct pool *pool, const struct watch *watch, const double *x, int n,
+                   const double *y, int m, int d, struct comparison_more *out, struct error *err)
+{
+    int rc = distance_kernel(pool, watch, x, n, y, m, d, &out->kernel, &out->kernel_error, err);
+
+    return rc < 0 ? rc : sliced_distance(pool, watch, x, n, y, m, d, &out->sliced, err);
+}
+
+int comparison_make_more(struct pool *pool, const struct watch *watch,
+                         const struct statistics *samples, const struct statistics *reference,
+                         struct comparison_more *out, struct error *err)
 {
     if (!samples->features || !reference->features)
         return error_set(err, -EINVAL, "statistics without features have no kernel distance");
-    return distance_kernel(pool, watch, samples->features, samples->n, reference->features,
-                           reference->n, samples->network->n_features, out, error, err);
+    return more_of(pool, watch, samples->features, samples->n, reference->features, reference->n,
+                   samples->network->n_features, out, err);
 }
 
 int comparison_floor(struct pool *pool, const struct watch *watch,
@@ -125,8 +134,8 @@ int comparison_floor(struct pool *pool, const struct watch *watch,
         rc = distance_frechet(pool, watch, d, means, covariances, means + width,
                               covariances + cells, &out->frechet, err);
     if (rc == 0)
-        rc = distance_kernel(pool, watch, shuffled, n, shuffled + (size_t)n * width,
-                             reference->n - n, d, &out->kernel, &out->kernel_error, err);
+        rc = more_of(pool, watch, shuffled, n, shuffled + (size_t)n * width, reference->n - n, d,
+                     &out->more, err);
     free(shuffled);
     free(means);
     free(covariances);

@@ -15,18 +15,24 @@ struct comparison {
                                  same one; 0 where features are missing */
 };
 
+struct comparison_more {
+    double kernel, kernel_error; /* distance_kernel() */
+    double sliced;               /* sliced_distance() */
+};
+
 /* watch may be NULL, also below. 0, -ECANCELED, -EINVAL (brought to different sizes), -ERANGE, -ENOMEM or -EIO. */
 int comparison_make(struct pool *pool, const struct watch *watch, const struct statistics *samples,
                     const struct statistics *reference, struct comparison *out, struct error *err);
 
-/* The kernel distance with its standard error, which takes several times as long. 0, -ECANCELED, -EINVAL
+/* The kernel distance with its standard error, and sliced.h: what takes longer. 0, -ECANCELED, -EINVAL
  * (features are missing) or -ENOMEM. */
-int comparison_kernel(struct pool *pool, const struct watch *watch,
-                      const struct statistics *samples, const struct statistics *reference,
-                      double *out, double *error, struct error *err);
+int comparison_make_more(struct pool *pool, const struct watch *watch,
+                         const struct statistics *samples, const struct statistics *reference,
+                         struct comparison_more *out, struct error *err);
 
 struct comparison_least {
-    double frechet, kernel, kernel_error; /* the last: distance_kernel() */
+    double frechet;
+    struct comparison_more more;
 };
 
 /* How far n random pictures of a set are from its others: what is left for samples of the real law.

@@ -474,7 +474,7 @@ int curve_run(const struct curve_options *o, struct sets *sets, const struct sta
         if (rc == 0) {
             c.floor = least.frechet;
             printf("%-22s  FD %.5g  KID %.5g  (%d against the other %d)\n", "real pictures",
-                   least.frechet, least.kernel, o->n, reference->n - o->n);
+                   least.frechet, least.more.kernel, o->n, reference->n - o->n);
         }
     }
     if (rc == 0)

@@ -138,16 +138,25 @@ static int stats_main(int argc, char **argv)
                   &err);
 }
 
-/* error: of the kernel distance. */
-static void print_comparison(const struct comparison *c, double error)
+static void print_comparison(const struct comparison *c, const struct comparison_more *more)
 {
     printf("FD         %.5g\n", c->frechet);
     if (c->n_compared == 0)
         return;
-    printf("KID        %.6g  (95 %%: %.4g .. %.4g)\n", c->kernel, c->kernel - normal_95 * error,
-           c->kernel + normal_95 * error);
+    printf("KID        %.6g  (95 %%: %.4g .. %.4g)\nsliced     %.5g\n", more->kernel,
+           more->kernel - normal_95 * more->kernel_error,
+           more->kernel + normal_95 * more->kernel_error, more->sliced);
     if (isfinite(c->precision))
         printf("precision  %.3f\nrecall     %.3f\n", c->precision, c->recall);
+}
+
+static void print_floor(const struct comparison_least *least)
+{
+    const struct comparison_more *more = &least->more;
+
+    printf("floor      %.5g  KID %.4g  (95 %%: %.4g .. %.4g)  sliced %.5g", least->frechet,
+           more->kernel, more->kernel - normal_95 * more->kernel_error,
+           more->kernel + normal_95 * more->kernel_error, more->sliced);
 }
 
 /* sets[0] against each of the others. */
@@ -159,16 +168,16 @@ static int compare_sets(struct sets *sets, int n, const char *const *paths,
         warn_of_few(s[i], paths[i]);
     for (int i = 1; i < n; i++) {
         struct comparison c;
-        double error = NAN;
+        struct comparison_more more;
         int rc = comparison_make(sets_pool(sets), watch, s[0], s[i], &c, err);
 
         if (rc == 0 && c.n_compared > 0)
-            rc = comparison_kernel(sets_pool(sets), watch, s[0], s[i], &c.kernel, &error, err);
+            rc = comparison_make_more(sets_pool(sets), watch, s[0], s[i], &more, err);
         if (rc < 0)
             return rc;
         printf("%d pictures of %s against %d of %s at %d px\n", s[0]->n, paths[0], s[i]->n,
                paths[i], sets_side(sets));
-        print_comparison(&c, error);
+        print_comparison(&c, &more);
         if (with_floor) {
             struct comparison_least least;
 
@@ -177,10 +186,8 @@ static int compare_sets(struct sets *sets, int n, const char *const *paths,
                 error_prefix(err, "floor of \"%s\": ", paths[i]);
                 return rc;
             }
-            printf("floor      %.5g  KID %.4g  (95 %%: %.4g .. %.4g; %d of the latter against the "
-                   "other %d)\n",
-                   least.frechet, least.kernel, least.kernel - normal_95 * least.kernel_error,
-                   least.kernel + normal_95 * least.kernel_error, s[0]->n, s[i]->n - s[0]->n);
+            print_floor(&least);
+            printf("  (%d of the latter against the other %d)\n", s[0]->n, s[i]->n - s[0]->n);
         }
     }
     return 0;
@@ -212,7 +219,8 @@ static int distance_main(int argc, char **argv)
         .program = "softdiff-eval distance",
         .usage = "SAMPLES REFERENCE... [options]",
         .about = "Tells how far pictures are from others: Frechet distance (FD), kernel distance "
-                 "(KID),\nprecision and recall. Each is a folder of pictures or a file of "
+                 "(KID),\nsliced distance, precision and recall. Each is a folder of pictures or a "
+                 "file of "
                  "`softdiff-eval stats`.\nCompare with nothing but distances of this program, by "
                  "the same features and with\nas many samples.",
         .n = sizeof(table) / sizeof(table[0]),
