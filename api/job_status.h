@@ -3,7 +3,7 @@
  *     {"id": "9f..", "status": "in_progress", "durable": false, "created": 1764330000, "model": ..,
  *      "checkpoint": .., "sampler": .., "nfe": 20, "determinism": .., "seed": 7, "n": 100,
  *      "images_done": 32, "step": 680, "steps": 2000, "eta_ms": 1900,
- *      "images": "/v1/jobs/9f../images/{index}.png"}
+ *      "images": "/v1/jobs/9f../images/{index}.png", "archive": "/v1/jobs/9f../images.zip"}
  *
  * "error" is the problem document of one that failed.
  *

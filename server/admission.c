@@ -95,6 +95,13 @@ int admission_check(const struct admission *a, const struct engine_model *model,
                        n, room);
 }
 
+bool admission_has_spare(const struct admission *a, const struct engine_model *model, int n)
+{
+    int places = a->settings->slots + a->settings->max_queue;
+
+    return model->n_images == 0 || model->n_images + n <= places / 2;
+}
+
 void admission_enter(struct admission *a, const struct job *job)
 {
     job->model->n_images += job->n;

@@ -10,6 +10,8 @@
 
 #include "api/limits.h"
 
+#include <stdbool.h>
+
 struct admission;
 struct engine_model;
 struct engine_thread;
@@ -29,6 +31,10 @@ const struct samples_limits *admission_limits(const struct admission *a);
 /* Whether a model takes on n more images. 0, or -EINVAL with a 503 in the problem. */
 int admission_check(const struct admission *a, const struct engine_model *model, int n,
                     struct problem *problem);
+
+/* Whether n more images for which nobody waits leave half of the places to those who do; where nobody has
+ * one there is room for them. */
+bool admission_has_spare(const struct admission *a, const struct engine_model *model, int n);
 
 /* Counts a job that was let in, and out again once it holds no lane and no place in the queue. */
 void admission_enter(struct admission *a, const struct job *job);

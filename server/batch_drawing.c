@@ -2,7 +2,6 @@
 #include "server/batch_parts.h"
 
 #include "api/permalink.h"
-#include "config/settings.h"
 #include "engine/base/error.h"
 #include "server/admission.h"
 #include "server/daemon.h"
@@ -100,15 +99,6 @@ static const struct drawing_client client = {.encode = encode,
                                              .done = done,
                                              .release = release};
 
-/* Half of the places stay for those who wait; where nobody has one there is room for a piece. */
-static bool has_room(const struct batch *b, int n)
-{
-    const struct settings *settings = b->all->daemon->settings;
-    int n_images = b->model->n_images;
-
-    return n_images == 0 || n_images + n <= (settings->slots + settings->max_queue) / 2;
-}
-
 /* Where there is no room for it now, it is tried again with the next look. */
 static void begin_piece(struct batch *b)
 {
@@ -132,7 +122,7 @@ static void begin_piece(struct batch *b)
     p->n = order.n = left < most ? left : most;
     p->all = b->all;
     p->batch = b;
-    if (!has_room(b, p->n) ||
+    if (!admission_has_spare(b->all->daemon->admission, b->model, p->n) ||
         drawings_begin(b->all->daemon->drawings, &order, &p->drawing, &problem) < 0) {
         free(p);
         return;

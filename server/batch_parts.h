@@ -1,4 +1,4 @@
-/* What batches are made of: for batches.c, batch_drawing.c and batch_waiters.c alone.
+/* What batches are made of: for batches.c and batch_*.c alone.
  *
  * Thread: loop.
  */
@@ -23,7 +23,7 @@ struct batch {
     struct samples_response order; /* its strings are the record's, or constant */
     struct sampling_choice sampling;
     struct engine_model *model; /* held until it ends; NULL: it has */
-    struct key *key;            /* for which it counts until then; NULL: none, or it is from the disk */
+    struct key *key; /* for which it counts until then; NULL: none, or it is from the disk */
     struct problem problem;
     bool stored;            /* taken on */
     bool ending;            /* its end is decided, and perhaps on its way to the disk */
@@ -49,6 +49,12 @@ struct batches {
 void batch_end(struct batch *b, enum job_state state, const struct problem *problem);
 /* Writes how far it is, whenever that succeeds. */
 void batch_write(struct batch *b);
+
+/* All but the pixels; strings are those of the record. */
+void batch_describe_record(const struct job_record *r, struct samples_response *out);
+/* The model that draws what the record says, by its digest; NULL: there is none here. */
+struct engine_model *batch_find_model(const struct batches *all, const struct job_record *r,
+                                      struct sampling_choice *sampling);
 
 /* batch_drawing.c: the next piece, or its end; nothing where a piece is drawn. */
 void batch_go_on(struct batch *b);

@@ -202,11 +202,9 @@ static void enter(struct batches *all, struct batch *b)
     uv_timer_start(all->timer, on_look, LOOK_MS, LOOK_MS);
 }
 
-static void describe_order(struct batch *b)
+void batch_describe_record(const struct job_record *r, struct samples_response *out)
 {
-    const struct job_record *r = &b->record;
-
-    b->order = (struct samples_response){
+    *out = (struct samples_response){
         .model = r->model,
         .checkpoint = r->checkpoint,
         .corruption = r->corruption,
@@ -245,7 +243,7 @@ static struct batch *create(struct batches *all, const struct selection *chosen,
     r->n = wanted->n;
     r->seed = wanted->has_seed ? wanted->seed : drawing_random_seed();
     r->created_s = (int64_t)time(NULL);
-    describe_order(b);
+    batch_describe_record(&b->record, &b->order);
     return b;
 }
 
@@ -349,9 +347,8 @@ void batches_count(const struct batches *all, int *waiting, int *ended)
 
 /* Beginning and end */
 
-/* One that has not ended needs its model, by its digest, and its sampler. */
-static struct engine_model *find_model(const struct batches *all, const struct job_record *r,
-                                       struct sampling_choice *sampling)
+struct engine_model *batch_find_model(const struct batches *all, const struct job_record *r,
+                                      struct sampling_choice *sampling)
 {
     const struct models *models = all->daemon->models;
     struct engine_model *m, *found = NULL;
@@ -375,7 +372,7 @@ static void resume(struct batch *b)
     const char *id = models_determinism(b->all->daemon->models);
     struct job_record *r = &b->record;
 
-    b->model = find_model(b->all, r, &b->sampling);
+    b->model = batch_find_model(b->all, r, &b->sampling);
     if (!b->model) {
         batch_end(b, JOB_FAILED, &problem);
         return;
@@ -410,7 +407,7 @@ static void on_record(void *arg, const struct job_record *record)
         b->ended_ns = uv_hrtime();
     if (record->problem_status)
         problem_set(&b->problem, record->problem_status, "%s", record->problem);
-    describe_order(b);
+    batch_describe_record(&b->record, &b->order);
     enter(all, b);
 }
 

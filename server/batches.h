@@ -62,6 +62,10 @@ void batch_cancel(struct batch *b, struct exchange *x);
  * what a client knows by the step in Last-Event-ID, or NULL, is told again. */
 void batch_watch(struct batch *b, struct exchange *x, const char *last_event_id);
 
+/* Answers with a ZIP of all images that were drawn, or says why not: 404, 422, 503 as long as it has not
+ * ended. */
+void batch_archive(struct batch *b, struct exchange *x);
+
 /* The daemon drains: what has not ended ends with its present piece, or waits for the next start. */
 void batches_stop(struct batches *all);
 bool batches_idle(const struct batches *all); /* all is written */

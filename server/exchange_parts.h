@@ -19,7 +19,8 @@ enum stage { STAGE_HEAD, STAGE_BODY, STAGE_COMPLETE };
 struct exchange_stream {
     char *data; /* owned */
     size_t start, size, capacity;
-    bool ended;
+    bool ended, broken;
+    void (*sent)(void *arg); /* NULL: nobody asks; its argument is that of on_gone */
 };
 
 struct exchange {

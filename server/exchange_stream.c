@@ -15,7 +15,9 @@ static ssize_t read_pending(void *cls, uint64_t position, char *buffer, size_t s
     struct exchange *x = cls;
     struct exchange_stream *s = &x->stream;
 
-    if (x->gone)
+    if (s->size == 0 && !s->ended && s->sent && !x->gone && !s->broken)
+        s->sent(x->on_gone_arg);
+    if (x->gone || s->broken)
         return MHD_CONTENT_READER_END_WITH_ERROR;
     if (s->size == 0 && s->ended)
         return MHD_CONTENT_READER_END_OF_STREAM;
@@ -78,10 +80,21 @@ size_t exchange_stream_pending(const struct exchange *x)
     return x->stream.size;
 }
 
+void exchange_stream_on_sent(struct exchange *x, void (*sent)(void *arg))
+{
+    x->stream.sent = sent;
+}
+
 void exchange_stream_end(struct exchange *x)
 {
     x->stream.ended = true;
     x->on_gone = NULL;
     if (x->suspended)
         exchange_wake(x);
+}
+
+void exchange_stream_break(struct exchange *x)
+{
+    x->stream.broken = true;
+    exchange_stream_end(x);
 }

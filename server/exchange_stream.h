@@ -26,7 +26,15 @@ bool exchange_stream_write(struct exchange *x, const char *data, size_t size);
 /* Bytes that are not yet sent. */
 size_t exchange_stream_pending(const struct exchange *x);
 
+/* sent(arg), with the argument of gone(), is called whenever all that was written is sent, from now on:
+ * a writer that waits for it holds no more than one piece in memory. */
+void exchange_stream_on_sent(struct exchange *x, void (*sent)(void *arg));
+
 /* All is written. The exchange is not to be used afterwards. */
 void exchange_stream_end(struct exchange *x);
+
+/* The rest cannot be written: cuts the connection, so that nobody takes a part for the whole. The exchange
+ * is not to be used afterwards. */
+void exchange_stream_break(struct exchange *x);
 
 #endif

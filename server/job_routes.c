@@ -79,6 +79,14 @@ void job_routes_watch(struct daemon *d, struct exchange *x)
         batch_watch(b, x, exchange_header(x, "Last-Event-ID"));
 }
 
+void job_routes_archive(struct daemon *d, struct exchange *x)
+{
+    struct batch *b = find(d, x);
+
+    if (b)
+        batch_archive(b, x);
+}
+
 /* Images have one address, whoever asked for them first. */
 void job_routes_image(struct daemon *d, struct exchange *x)
 {

@@ -143,6 +143,7 @@ static const struct route public_routes[] = {
     {"DELETE", "/v1/jobs/{job}", ENGINE, NULL, job_routes_cancel, NULL},
     {"GET", "/v1/jobs/{job}/events", ENGINE, NULL, job_routes_watch, NULL},
     {"GET", "/v1/jobs/{job}/images/{index}.png", ENGINE, NULL, job_routes_image, NULL},
+    {"GET", "/v1/jobs/{job}/images.zip", ENGINE | DRAWS, NULL, job_routes_archive, NULL},
     {"POST", "/v1/verify", ENGINE | DRAWS, verify_begin, verify_handle, NULL},
     {"POST", "/v1/images/generations", ENGINE | DRAWS, begin_json, images_handle, &images_problems},
     {NULL, NULL, 0, NULL, NULL, NULL},

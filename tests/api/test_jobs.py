@@ -1,6 +1,9 @@
 """Jobs: many images that nobody waits for, their states, events, and what they leave to others."""
 import concurrent.futures
+import io
 import re
+import subprocess
+import zipfile
 
 import pytest
 import requests
@@ -270,3 +273,63 @@ def test_a_refusal_applies_no_preference(daemon):
     for body in ({"nfe": 3}, {"nfe": 0}):
         answer = daemon.post(body, **key)
         assert answer.status_code == 422 and "Preference-Applied" not in answer.headers
+
+
+def archive(daemon, job):
+    return requests.get(daemon.url + job["archive"], timeout=60)
+
+
+def test_all_images_as_a_file(daemon, tmp_path):
+    body = {"seed": 11, "n": 37, "nfe": 3, "model": "blurred"}
+    job = wait_for(daemon, begin(daemon, body), "completed")
+    answer = archive(daemon, job)
+    assert answer.status_code == 200 and answer.headers["Content-Type"] == "application/zip"
+    assert job["id"] in answer.headers["Content-Disposition"]
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as file:
+        assert file.testzip() is None
+        assert file.namelist() == [f"{i:05}.png" for i in range(37)]
+        assert all(entry.compress_type == zipfile.ZIP_STORED for entry in file.infolist())
+        assert [file.read(name) for name in file.namelist()] == daemon.pngs(**body)
+    (tmp_path / "all.zip").write_bytes(answer.content)
+    subprocess.run(["unzip", "-tq", tmp_path / "all.zip"], check=True, timeout=60)
+    head = requests.head(daemon.url + job["archive"], timeout=60)
+    assert head.status_code == 200 and head.headers["Content-Type"] == "application/zip"
+
+
+def test_a_file_of_images_that_are_drawn_again(start):
+    """The cache has none: the same bytes all the same, and others are served meanwhile."""
+    daemon = start("--response-cache", "0", "--slots", "4", "--max-queue", "20", "--max-images", "4")
+    body = {"seed": 2**64 - 3, "n": 50, "nfe": 3}
+    job = wait_for(daemon, begin(daemon, body), "completed")
+    first, second = archive(daemon, job).content, archive(daemon, job).content
+    assert first == second
+    with zipfile.ZipFile(io.BytesIO(first)) as file:
+        assert file.read("00049.png") == daemon.png(seed=46, nfe=3)
+        assert file.read("00001.png") == daemon.png(seed=2**64 - 2, nfe=3)
+        assert len(file.namelist()) == 50
+
+
+def test_what_is_there_of_a_job_that_was_cancelled(small):
+    job = begin(small, {"n": 200, "nfe": 300})
+    answer = archive(small, job)
+    assert answer.status_code == 503 and answer.headers["Retry-After"] == "1"
+    wait_until(lambda: look(small, job)["images_done"] > 0, "a piece")
+    assert cancel(small, job).status_code == 200
+    done = look(small, job)["images_done"]
+    with zipfile.ZipFile(io.BytesIO(archive(small, job).content)) as file:
+        assert len(file.namelist()) == done
+    nothing = begin(small, {"nfe": 10000})
+    cancel(small, nothing)
+    assert archive(small, nothing).status_code == 404
+    assert small.get("/v1/jobs/" + 32 * "0" + "/images.zip").status_code == 404
+
+
+def test_a_file_is_cut_where_the_daemon_ends(start):
+    daemon = start("--response-cache", "0", "--max-nfe", "10000", "--drain-timeout", "0s")
+    job = wait_for(daemon, begin(daemon, {"n": 4, "nfe": 3000}), "completed")
+    answer = requests.get(daemon.url + job["archive"], stream=True, timeout=60)
+    daemon.wait_for_queue(lambda queue: queue["requests"], "its drawing")
+    daemon.signal()
+    with pytest.raises(requests.exceptions.RequestException):
+        assert answer.content  # never a part of it as if it were all
+    assert daemon.wait_for_exit() == 0

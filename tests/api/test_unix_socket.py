@@ -1,11 +1,14 @@
 """A socket in the file system instead of a port."""
 import http.client
+import io
 import json
 import os
 import signal
 import socket
 import stat
 import subprocess
+import time
+import zipfile
 
 import pytest
 import requests
@@ -75,6 +78,33 @@ def test_whoever_goes_frees_the_device(local, path):
     local.wait_for_queue(lambda queue: queue["requests"], "the request")
     client.close()
     local.wait_for_queue(lambda queue: not queue["requests"], "its end")
+
+
+def test_whoever_takes_nothing_holds_no_more_than_an_image(start, path):
+    """A reader of many images that stops, here where the system keeps little for it: nothing is drawn
+    for it, and when it goes others are served."""
+    daemon = start("--listen", f"unix:{path}", "--response-cache", "0", "--slots", "4",
+                   "--drain-timeout", "0s")  # fmt: skip
+    connection = Connection(path)
+    connection.request("POST", "/v1/jobs", '{"n": 800, "nfe": 1}', {"Content-Type": "application/json"})
+    job = json.load(connection.getresponse())
+    wait_until(lambda: json.loads(get(path, f"/v1/jobs/{job['id']}")[1])["status"] == "completed", "the job")
+
+    def settled():
+        before = daemon.queue()["evaluations"]
+        time.sleep(0.5)
+        return daemon.queue()["evaluations"] == before > 800 and before
+
+    stopped = Connection(path)
+    stopped.request("GET", job["archive"])
+    assert wait_until(settled, "the stop") < 1300
+    stopped.close()
+    status, file = get(path, job["archive"])
+    assert status == 200 and len(zipfile.ZipFile(io.BytesIO(file)).namelist()) == 800
+    stopped = Connection(path)
+    stopped.request("GET", job["archive"])
+    wait_until(settled, "the stop")
+    daemon.stop()  # it does not wait for ever
 
 
 def test_the_file_goes_with_the_daemon(local, path):
