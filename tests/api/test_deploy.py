@@ -4,6 +4,7 @@ import pathlib
 import re
 import shutil
 import subprocess
+import sys
 
 import prometheus
 import pytest
@@ -28,6 +29,8 @@ def expressions():
     rules = (DEPLOY / "prometheus/alerts.yml").read_text()
     for name, text in re.findall(r"- (?:alert|record): (\S+)\n(.*?)(?=\n      - |\Z)", rules, re.DOTALL):
         yield name, text.split("annotations:")[0].split("runbook:")[0]
+    scaling = (DEPLOY / "kubernetes/scaling.yaml").read_text()
+    yield "scaling", re.search(r"query: >-\n(.*?)threshold", scaling, re.DOTALL)[1]
 
 
 def alerts():
@@ -100,3 +103,33 @@ def test_the_unit_is_hardened(program, tmp_path):
     assert "softdiffd" not in said, said
     said = run("systemd-analyze", "security", "--offline=true", "--threshold=20", unit)
     assert float(re.search(r"exposure level for softdiffd.service: ([\d.]+)", said)[1]) <= 1.8
+
+
+def tool(name):
+    """A program of the Python packages of tests/requirements.txt."""
+    path = pathlib.Path(sys.executable).with_name(name)
+    if not path.exists():
+        pytest.skip(f"no {name} in this environment")
+    return path
+
+
+def test_compose_is_what_docker_reads():
+    said = run(tool("check-jsonschema"), "--builtin-schema", "vendor.compose-spec", DEPLOY / "compose.yaml")
+    assert "ok" in said
+
+
+def test_kubernetes_takes_the_manifests():
+    said = run(tool("kubernetes-validate"), DEPLOY / "kubernetes/softdiff.yaml")
+    assert said.count(" passed ") == 4, said
+
+
+def test_the_manifests_keep_the_daemon_small():
+    """What the operator's guide says of them."""
+    text = (DEPLOY / "kubernetes/softdiff.yaml").read_text()
+    for line in ("runAsNonRoot: true", "readOnlyRootFilesystem: true", "allowPrivilegeEscalation: false",
+                 "capabilities: {drop: [ALL]}", "seccompProfile: {type: RuntimeDefault}",
+                 "automountServiceAccountToken: false", "policyTypes: [Ingress, Egress]"):  # fmt: skip
+        assert line in text
+    grace = int(re.search(r"terminationGracePeriodSeconds: (\d+)", text)[1])
+    delay = int(re.search(r"SOFTDIFF_DRAIN_DELAY, value: (\d+)s", text)[1])
+    assert grace > delay + 25 + 5  # the default of --drain-timeout

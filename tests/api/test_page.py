@@ -1,5 +1,6 @@
 """The page at "/" in a browser: what a visit costs, drawing, the gallery, the way back from a picture."""
 import base64
+import hashlib
 import os
 import pathlib
 import re
@@ -322,6 +323,26 @@ def test_code_that_draws_it_again(start, visit, tmp_path):
                        env={k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")})
         assert (tmp_path / "faces-9.png").read_bytes() == png
         (tmp_path / "faces-9.png").unlink()
+
+
+def test_a_server_that_wants_a_key(start, visit, tmp_path):
+    """It is asked for, kept for the tab, and goes along with every request."""
+    file = tmp_path / "keys"
+    file.write_text(f"alice {hashlib.sha256(b'secret-of-alice').hexdigest()}\n")
+    visitor = visit(start("--api-key-file", str(file)))
+    visitor.expected = ["401"]
+    visitor.see("#trouble", "key")
+    visitor.page.fill("#key", "wrong")
+    visitor.page.keyboard.press("Enter")
+    visitor.see("#trouble", "key")
+    visitor.page.fill("#key", "secret-of-alice")
+    visitor.page.keyboard.press("Enter")
+    visitor.wait_for_set()
+    visitor.draw(seed=3, nfe=2)
+    visitor.drawn()
+    visitor.see("#trouble", "^$")
+    visitor.page.reload()
+    visitor.wait_for_set()
 
 
 NAME = """element => {
