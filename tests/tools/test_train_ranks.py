@@ -139,16 +139,17 @@ def test_ranks_that_cannot_agree(trainer):
     other = trainer.folder / "other"
     shutil.copytree(trainer.data, other)
     pictures.write(other / "0.png", 16, 1000)
-    first = command(trainer, 1, "run", "--steps", 1)
-    for arguments, text in (
-        (["--data", other], "rank 1: the pictures in"),
-        (["--device", "reference"], "rank 1: computes other bytes than rank 0: here in "),
+    # Not two programs with ":" between them, of which mpirun of Open MPI 5.0.7 dies itself.
+    script = 'test "$OMPI_COMM_WORLD_RANK" = 0 || set -- "$@" $MORE; exec "$@"'
+    for more, text in (
+        (f"--data {other}", "rank 1: the pictures in"),
+        ("--device reference", "rank 1: computes other bytes than rank 0: here in "),
     ):
-        second = command(trainer, 1, "run", "--steps", 1, *arguments)
-        second = second[second.index("-n"):]
+        program = trainer.command("run", "--threads", "1", "--steps", "1")
         done = subprocess.run(
-            [*first, ":", *second], capture_output=True, text=True, check=False, env=mpi.environment()
-        )
+            mpi.command(2, ["sh", "-c", script, "sh", *program]),
+            capture_output=True, text=True, check=False, env=mpi.environment() | {"MORE": more},
+        )  # fmt: skip
         assert done.returncode == 1 and done.stderr.count(text) == 1, done.stderr
 
 
