@@ -229,7 +229,8 @@ void keys_write_metrics(const struct keys *all, FILE *out)
     if (!*all->path)
         return;
     fputs("# HELP softdiff_key_requests_total Requests by key: admitted, or refused by its "
-          "limits, of which the rate is looked at last.\n# TYPE softdiff_key_requests_total counter\n",
+          "limits, of which the rate is looked at last.\n# TYPE softdiff_key_requests_total "
+          "counter\n",
           out);
     for (const struct key *key = all->first; key; key = key->next) {
         const char *name = key->entry.name;
