@@ -9,6 +9,7 @@ enum {
     LIMITS_BODY_BYTES = 64 * 1024,
     LIMITS_UPLOAD_BYTES = 12 << 20,                 /* of a body that is a picture ... */
     LIMITS_UPLOADS = 4,                             /* ... and how many of these at a time */
+    LIMITS_UPLOAD_PIXELS = 24000000,                /* of such a picture */
     LIMITS_IMAGES_MAX = 64,                         /* per request */
     LIMITS_JOB_IMAGES = 10000,                      /* per job */
     LIMITS_NAME_BYTES = 64,                         /* of a model, sampler or corruption */

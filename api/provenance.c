@@ -68,7 +68,11 @@ int provenance_read(const uint8_t *png, size_t size, struct provenance *out,
                            "something has rewritten it");
     root = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
     rc = root ? read_all(root, out) : -EINVAL;
+    if (json_object_get(root, "restoration"))
+        problem_set(problem, 422, "the PNG was restored from a picture, which is not in it");
     json_decref(root);
+    if (problem->status)
+        return -EINVAL;
     if (rc < 0)
         return problem_set(problem, 422,
                            "the text \"softdiff:params\" of the PNG is not as ours are");

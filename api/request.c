@@ -12,7 +12,8 @@
 #include <string.h>
 
 enum {
-    WAITING = REQUEST_SAMPLES | REQUEST_IMAGES, /* clients that wait for their images */
+    NATIVE = REQUEST_SAMPLES | REQUEST_RESTORATION,
+    WAITING = NATIVE | REQUEST_IMAGES, /* clients that wait for their images */
     BODIES = WAITING | REQUEST_JOB,
     ALL = BODIES | REQUEST_PERMALINK,
 };
@@ -81,14 +82,9 @@ static const struct field {
     {"sampler", FIELD_NAME, ALL, FIELD(sampler), LIMITS_NAME_BYTES, {NULL}},
     {"corruption", FIELD_NAME, ALL, FIELD(corruption), LIMITS_NAME_BYTES, {NULL}},
     {"model", FIELD_NAME, BODIES, FIELD(model), LIMITS_MODEL_BYTES, {NULL}},
-    {"preview_every", FIELD_COUNT, REQUEST_SAMPLES, FIELD(preview_every), LIMIT(nfe_max), {NULL}},
-    {"deadline_ms",
-     FIELD_COUNT,
-     REQUEST_SAMPLES,
-     FIELD(deadline_ms),
-     LIMIT(timeout_max_ms),
-     {NULL}},
-    {"on_deadline", FIELD_CHOICE, REQUEST_SAMPLES, FIELD(best), 0, {"fail", "best"}},
+    {"preview_every", FIELD_COUNT, NATIVE, FIELD(preview_every), LIMIT(nfe_max), {NULL}},
+    {"deadline_ms", FIELD_COUNT, NATIVE, FIELD(deadline_ms), LIMIT(timeout_max_ms), {NULL}},
+    {"on_deadline", FIELD_CHOICE, NATIVE, FIELD(best), 0, {"fail", "best"}},
     {"on_disconnect", FIELD_CHOICE, WAITING, FIELD(finish), 0, {"cancel", "finish"}},
     {"determinism", FIELD_NAME, REQUEST_PERMALINK, FIELD(determinism), LIMITS_NAME_BYTES, {NULL}},
     {"size", FIELD_NAME, REQUEST_IMAGES, FIELD(size), LIMITS_NAME_BYTES, {NULL}},

@@ -67,7 +67,8 @@ enum request_form {
     REQUEST_SAMPLES = 1,
     REQUEST_PERMALINK = 2,
     REQUEST_IMAGES = 4,
-    REQUEST_JOB = 8
+    REQUEST_JOB = 8,
+    REQUEST_RESTORATION = 16, /* but for the picture: api/upload.h */
 };
 
 /* Parses and checks everything that needs no knowledge of models and samplers.

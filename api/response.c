@@ -30,6 +30,22 @@ static bool is_partial(const struct samples_response *r, int i)
     return r->nfe_done && r->nfe_done[i] < r->nfe;
 }
 
+/* NULL without memory. */
+static json_t *restoration_to_json(const struct response_restoration *r)
+{
+    json_t *json =
+        json_pack("{s:s, s:f, s:f, s:s}", "degradation", r->degradation, "strength", r->strength,
+                  "consistency", r->consistency, "image_sha256", r->image_sha256);
+
+    if (json && r->std > 0) {
+        json_object_set_new(json, "std", json_real(r->std));
+        json_object_set_new(json, "estimated", json_boolean(r->estimated));
+    }
+    if (json && *r->mask_sha256)
+        json_object_set_new(json, "mask_sha256", json_string(r->mask_sha256));
+    return json;
+}
+
 /* What image i follows from; of all images with i < 0. */
 static json_t *params(const struct samples_response *r, int i)
 {
@@ -42,6 +58,8 @@ static json_t *params(const struct samples_response *r, int i)
 
     if (json && i >= 0 && is_partial(r, i))
         json_object_set_new(json, "nfe_done", json_integer(r->nfe_done[i]));
+    if (json && r->restoration)
+        json_object_set_new(json, "restoration", restoration_to_json(r->restoration));
     return json;
 }
 
@@ -90,9 +108,10 @@ static json_t *image_to_json(const struct samples_response *r, int i, const uint
     int rc = json ? 0 : -1;
 
     permalink_write(r, i, url);
-    if (rc == 0)
-        rc = is_partial(r, i) ? json_object_set_new(json, "nfe_done", json_integer(r->nfe_done[i]))
-                              : json_object_set_new(json, "url", json_string(url));
+    if (rc == 0 && is_partial(r, i))
+        rc = json_object_set_new(json, "nfe_done", json_integer(r->nfe_done[i]));
+    else if (rc == 0 && !r->restoration)
+        rc = json_object_set_new(json, "url", json_string(url));
     if (rc == 0)
         rc = json_object_set_new(json, "png", png ? base64_to_json(png, size) : json_null());
     if (rc == 0)

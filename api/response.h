@@ -21,6 +21,16 @@
 
 struct error;
 
+/* What was restored: {"degradation": "blur", "std": 2.5, "estimated": true, "strength": 0.5,
+ * "consistency": 1, "image_sha256": "<64 digits>"}, in "restoration" of answers and PNGs. */
+struct response_restoration {
+    const char *degradation;
+    double std;     /* 0: it has none */
+    bool estimated; /* std was */
+    double strength, consistency;
+    char image_sha256[65], mask_sha256[65]; /* empty: there was none */
+};
+
 struct samples_response {
     const char *model;
     const char *checkpoint; /* digest of the checkpoint; RESPONSE_DIGEST_CHARS of it are sent */
@@ -33,7 +43,8 @@ struct samples_response {
     int n;
     int side_px, channels;
     const int *nfe_done; /* [n] evaluations that an image had, where it ended before nfe; or NULL */
-    const uint8_t *pixels; /* [n, side_px, side_px, channels] */
+    const struct response_restoration *restoration; /* NULL: it is none; these have no address */
+    const uint8_t *pixels;                          /* [n, side_px, side_px, channels] */
 };
 
 enum { RESPONSE_DIGEST_CHARS = 12 };

@@ -73,10 +73,10 @@ static struct grid_step step_between(const struct schedule *schedule, double fro
     return s;
 }
 
-static struct grid_step step_at(const struct schedule *schedule, int i, int n_steps)
+static struct grid_step step_at(const struct schedule *schedule, double begin, int i, int n_steps)
 {
-    return step_between(schedule, 1 - (double)i / n_steps,
-                        i == n_steps - 1 ? 0 : 1 - (double)(i + 1) / n_steps);
+    return step_between(schedule, begin * (1 - (double)i / n_steps),
+                        i == n_steps - 1 ? 0 : begin * (1 - (double)(i + 1) / n_steps));
 }
 
 /* x' = C' h + a (x - C h) + c eta: every one-evaluation sampler is a choice of a and c. */
@@ -128,13 +128,14 @@ static struct sampler_row row_heun_correct(const struct grid_step *s)
     return row;
 }
 
-static void table_heun(const struct schedule *schedule, int nfe, struct sampler_row *rows)
+static void table_heun(const struct schedule *schedule, double begin, int nfe,
+                       struct sampler_row *rows)
 {
     int n_steps = nfe / 2 + 1; /* the last costs one evaluation; if nfe is even so does the first */
     int n = 0;
 
     for (int i = 0; i < n_steps; i++) {
-        struct grid_step s = step_at(schedule, i, n_steps);
+        struct grid_step s = step_at(schedule, begin, i, n_steps);
         int single = i == n_steps - 1 || (i == 0 && nfe % 2 == 0);
 
         rows[n] = row_single(SAMPLER_PF_SIGMA, &s);
@@ -145,10 +146,11 @@ static void table_heun(const struct schedule *schedule, int nfe, struct sampler_
 }
 
 /* row_toward() on h + (h - m) / 2. */
-static void table_two_step(const struct schedule *schedule, int nfe, struct sampler_row *rows)
+static void table_two_step(const struct schedule *schedule, double begin, int nfe,
+                           struct sampler_row *rows)
 {
     for (int i = 0; i < nfe; i++) {
-        struct grid_step s = step_at(schedule, i, nfe);
+        struct grid_step s = step_at(schedule, begin, i, nfe);
 
         rows[i] = row_single(SAMPLER_PF_SIGMA, &s);
         rows[i].keep_h = 1;
@@ -185,14 +187,14 @@ static struct sampler_row row_sde(const struct grid_step *s, double rate, double
     return row;
 }
 
-static void table_sde(const struct formulation *f, int nfe, struct sampler_row *rows)
+static void table_sde(const struct formulation *f, double begin, int nfe, struct sampler_row *rows)
 {
     double rate = fmin(SDE_RATE * nfe, SDE_RATE_MAX), before = INFINITY;
     bool refining = f->sampling.refining_grid;
 
     for (int i = 0; i < nfe; i++) {
-        struct grid_step s =
-            step_between(&f->schedule, sde_time(refining, i, nfe), sde_time(refining, i + 1, nfe));
+        struct grid_step s = step_between(&f->schedule, begin * sde_time(refining, i, nfe),
+                                          begin * sde_time(refining, i + 1, nfe));
         double length = s.from - s.to;
 
         rows[i] = row_sde(&s, rate, length / before); /* the first has no trend */
@@ -215,11 +217,11 @@ static void table_tuned(const struct formulation *f, const struct solver *solver
     }
 }
 
-static void table_single(enum sampler s, const struct schedule *schedule, int nfe,
+static void table_single(enum sampler s, const struct schedule *schedule, double begin, int nfe,
                          struct sampler_row *rows)
 {
     for (int i = 0; i < nfe; i++) {
-        struct grid_step step = step_at(schedule, i, nfe);
+        struct grid_step step = step_at(schedule, begin, i, nfe);
 
         rows[i] = row_single(s, &step);
     }
@@ -241,6 +243,12 @@ static void enlarge_noise(double excess, int nfe, struct sampler_row *rows)
 int sampler_table(enum sampler s, const struct formulation *f, int nfe, struct sampler_row *rows,
                   struct error *err)
 {
+    return sampler_table_from(s, f, 1, nfe, rows, err);
+}
+
+int sampler_table_from(enum sampler s, const struct formulation *f, double begin, int nfe,
+                       struct sampler_row *rows, struct error *err)
+{
     struct sampling_choice choice;
     int rc;
 
@@ -248,22 +256,24 @@ int sampler_table(enum sampler s, const struct formulation *f, int nfe, struct s
         return error_set(err, -EINVAL, "nfe %d is not within 1 .. %d", nfe, SAMPLER_NFE_MAX);
     switch (s) {
     case SAMPLER_SDE_2M:
-        table_sde(f, nfe, rows);
+        table_sde(f, begin, nfe, rows);
         break;
     case SAMPLER_PF_2M:
-        table_two_step(&f->schedule, nfe, rows);
+        table_two_step(&f->schedule, begin, nfe, rows);
         break;
     case SAMPLER_PF_HEUN:
-        table_heun(&f->schedule, nfe, rows);
+        table_heun(&f->schedule, begin, nfe, rows);
         break;
     case SAMPLER_TUNED:
+        if (begin != 1)
+            return error_set(err, -EINVAL, "the sampler \"tuned\" begins at time 1 only");
         rc = sampling_choose(&f->sampling, &s, nfe, nfe, &choice, err);
         if (rc < 0)
             return -EINVAL;
         table_tuned(f, sampling_solver(&f->sampling, nfe), rows);
         break;
     default:
-        table_single(s, &f->schedule, nfe, rows);
+        table_single(s, &f->schedule, begin, nfe, rows);
     }
     for (int i = 0; i < nfe; i++)
         rows[i].step = i;

@@ -80,4 +80,9 @@ bool sampler_renews_noise(enum sampler s);
 int sampler_table(enum sampler s, const struct formulation *f, int nfe, struct sampler_row *rows,
                   struct error *err);
 
+/* The same for an image that starts at the time `begin`, (0, 1]: all times of the grid are multiplied
+ * by it. Also -EINVAL: s is tuned and begin not 1. */
+int sampler_table_from(enum sampler s, const struct formulation *f, double begin, int nfe,
+                       struct sampler_row *rows, struct error *err);
+
 #endif

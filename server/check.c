@@ -81,7 +81,9 @@ static int check_model(struct device *device, const struct settings_model *setti
 
 int check_settings(const struct settings *s, FILE *file, struct error *err)
 {
-    struct generator_options options = {.lanes = s->slots, .nfe_max = s->max_nfe};
+    struct generator_options options = {.lanes = s->slots,
+                                        .nfe_max = s->max_nfe,
+                                        .restoration = true};
     struct settings_model models[SETTINGS_MODELS_MAX];
     struct device *device = NULL;
     int n_models = 0, rc;

@@ -147,7 +147,8 @@ static void on_drain_look(uv_timer_t *timer)
         end_loading(d);
         return;
     }
-    draws = drawings_in_progress(d->drawings) > 0 || !batches_idle(d->batches);
+    draws =
+        drawings_in_progress(d->drawings) > 0 || d->n_preparing > 0 || !batches_idle(d->batches);
     changes = !models_idle(d->models);
     if (changes && !draws) {
         end_loading(d);

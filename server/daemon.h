@@ -59,7 +59,8 @@ struct daemon {
     struct models *models;
     int n_models; /* that it is told to begin with */
     struct drawings *drawings;
-    int n_uploads; /* pictures that come in, server/exchange.h */
+    int n_uploads;   /* pictures that come in, server/exchange.h */
+    int n_preparing; /* of these, those that the pool has: server/restorations.h */
     struct batches *batches;
     struct picture_cache *cache;
     struct permalinks *permalinks;

@@ -8,6 +8,7 @@
 #include "api/response.h"
 #include "engine/base/error.h"
 #include "engine/base/log.h"
+#include "model/restoration.h"
 #include "server/admission.h"
 #include "server/engine_model.h"
 #include "server/engine_thread.h"
@@ -52,6 +53,7 @@ struct drawing {
     int status; /* what the client was told; 499: it went, 0: it waits */
     uint64_t admitted_ns, encoded_ns;
     uv_timer_t deadline;
+    struct response_restoration restored; /* where the job has one */
     int timeout_ms, best_ms;
     int seen;      /* evaluations of the progress that its client knows of */
     int place;     /* that its client knows of */
@@ -108,6 +110,7 @@ static void count_drawing(struct drawings *all, const struct drawing *d)
 static void destroy(struct drawing *d)
 {
     progress_destroy(d->job.progress);
+    restoration_destroy(d->job.restoration);
     free(d->nfe_done);
     free(d->job.pixels);
     free(d);
@@ -260,6 +263,7 @@ void drawings_describe(const struct drawings *all, const struct drawing_order *o
                        struct samples_response *out)
 {
     describe(all->engine, order->model, &order->sampling, order->seed, order->n, out);
+    out->restoration = order->restored;
 }
 
 static void encode(uv_work_t *work)
@@ -271,6 +275,7 @@ static void encode(uv_work_t *work)
     describe(d->all->engine, d->model, &sampling, d->job.seed, d->job.n, &images);
     images.pixels = d->job.pixels;
     images.nfe_done = d->nfe_done;
+    images.restoration = d->job.restoration ? &d->restored : NULL;
     d->encoded = d->client->encode(d->owner, &images, &d->error);
 }
 
@@ -413,6 +418,9 @@ int drawings_begin(struct drawings *all, const struct drawing_order *order, stru
     all->first = d;
     all->n++;
     models_hold(d->model);
+    d->job.restoration = order->restoration;
+    if (order->restoration)
+        d->restored = *order->restored;
     admission_enter(all->admission, &d->job);
     uv_timer_init(all->loop, &d->deadline);
     d->deadline.data = d;

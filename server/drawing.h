@@ -29,6 +29,8 @@ struct key;
 struct models;
 struct problem;
 struct progress;
+struct response_restoration;
+struct restoration;
 struct samples_response;
 
 /* Whoever wants the images; owner is the argument of each. */
@@ -53,7 +55,9 @@ struct drawing_order {
     int n;
     int timeout_ms;
     int stop_after; /* evaluations after which its one image ends, as with best_ms; 0: it does not */
-    int best_ms;    /* after which it ends with the best images so far; 0: it does not */
+    struct restoration *restoration;             /* NULL: none; taken once it has begun */
+    const struct response_restoration *restored; /* of it, copied */
+    int best_ms; /* after which it ends with the best images so far; 0: it does not */
     const struct drawing_client *client; /* static */
     void *owner;
 };

@@ -19,6 +19,7 @@ static void describe(struct engine_model *m, const char *name)
     m->loaded_s = (int64_t)time(NULL);
     m->licence = m->checkpoint->licence;
     m->labels = m->checkpoint->labels;
+    m->formulation = f;
     m->sampling = &f->sampling;
     m->corruption = corruption_name(f->corruption);
     m->output = output_name(f->output);

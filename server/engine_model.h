@@ -13,6 +13,7 @@
 
 struct checkpoint;
 struct device;
+struct formulation;
 struct generator;
 struct generator_options;
 struct json_t;
@@ -28,7 +29,8 @@ struct engine_model {
     int64_t loaded_s; /* seconds since 1970 */
     /* Borrowed from the checkpoint: */
     const char *corruption, *output, *time_embed;
-    const char *licence;             /* NULL: none is stated */
+    const char *licence; /* NULL: none is stated */
+    const struct formulation *formulation;
     const struct sampling *sampling; /* what is meant where a request does not say it */
     struct json_t *labels;           /* array of names, or NULL */
 

@@ -16,7 +16,9 @@ enum { TRACE_SPANS = 1 << 16 }; /* of each thread and of each model's ticks */
 static int options_of(const struct settings *settings, struct generator_options *out,
                       struct error *err)
 {
-    *out = (struct generator_options){.lanes = settings->slots, .nfe_max = settings->max_nfe};
+    *out = (struct generator_options){.lanes = settings->slots,
+                                      .nfe_max = settings->max_nfe,
+                                      .restoration = true};
     return precision_parse(settings->precision, &out->precision, err);
 }
 

@@ -3,6 +3,7 @@
 #include "config/model_folder.h"
 #include "engine/base/log.h"
 #include "model/generator.h"
+#include "model/restoration.h"
 #include "server/engine_model.h"
 #include "server/engine_shelf.h"
 #include "server/job.h"
@@ -179,6 +180,8 @@ static void start_image(struct engine_thread *e, struct shelf_model *m, struct j
             job->started_ns = uv_hrtime();
             atomic_store(&job->begun, true);
         }
+        if (job->restoration)
+            restoration_lead(job->restoration, &task);
         rc = generator_submit(m->loaded.generator, &task, &error);
     }
     if (rc < 0) {

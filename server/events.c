@@ -257,6 +257,7 @@ int events_start(struct daemon *d, struct exchange *x, const struct selection *c
     drawings_describe(d->drawings, &order, &s->images);
     s->form = form;
     s->wanted = chosen->request;
+    s->images.restoration = NULL; /* the drawing's, which may end before a preview is encoded */
     snprintf(s->request_id, sizeof(s->request_id), "%s", exchange_id(x));
     if (allocate(s) < 0)
         rc = problem_set(problem, 503, "out of memory");

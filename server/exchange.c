@@ -123,8 +123,7 @@ void exchange_on_completed(void *cls, struct MHD_Connection *mhd, void **context
         connection_set_deadline(x->connection, all->options.idle_timeout_ms);
     if (x->stage != STAGE_HEAD)
         all->n--;
-    if (x->n_uploads)
-        --*x->n_uploads;
+    exchange_end_upload(x);
     if (x->response)
         MHD_destroy_response(x->response);
     free(x->stream.data);
@@ -402,6 +401,19 @@ const void *exchange_context(const struct exchange *x)
 void exchange_expect_half_close(struct exchange *x)
 {
     x->half_close = true;
+}
+
+void exchange_watch(struct exchange *x)
+{
+    x->half_close = false;
+    connection_watch(x->connection, on_gone, x);
+}
+
+void exchange_end_upload(struct exchange *x)
+{
+    if (x->n_uploads)
+        --*x->n_uploads;
+    x->n_uploads = NULL;
 }
 
 void exchange_on_gone(struct exchange *x, void (*gone)(void *arg), void *arg)

@@ -59,6 +59,8 @@ uint8_t *exchange_take_body(struct exchange *x, size_t *size);
 /* In begin(): the body may have so many bytes, of another type than usual. Counts the exchange in *n
  * until it has ended; false: there are n_max already. */
 bool exchange_expect_upload(struct exchange *x, size_t bytes_max, int *n, int n_max);
+/* What came has been dealt with: others may come. */
+void exchange_end_upload(struct exchange *x);
 uint64_t exchange_started_ns(const struct exchange *x); /* uv_hrtime() at its head */
 
 /* The name of the route, static, for the log. */
@@ -119,6 +121,8 @@ void exchange_respond_problem(struct exchange *x, const struct problem *problem)
 /* Called by complete(): the client may close its sending side and is answered all the same. That it
  * has gone is then noticed when the answer is sent. */
 void exchange_expect_half_close(struct exchange *x);
+/* After complete() and that: one that closes its sending side has gone all the same. */
+void exchange_watch(struct exchange *x);
 
 /* Set by complete() when the answer comes later: called when the client went away, after which the
  * exchange is not to be used. Not called after exchange_respond(). */

@@ -16,6 +16,7 @@
 
 struct engine_model;
 struct progress;
+struct restoration;
 
 struct job {
     /* By the loop, before it is submitted. */
@@ -27,7 +28,8 @@ struct job {
     int n;
     uint8_t *pixels; /* [n, side, side, channels], written by the engine's thread; owned */
     int stop_after; /* evaluations after which its one image ends before its time; 0: it does not */
-    struct progress *progress; /* told of every evaluation; NULL: nobody looks */
+    struct restoration *restoration; /* NULL: none; owned */
+    struct progress *progress;       /* told of every evaluation; NULL: nobody looks */
     void *owner;
 
     /* By the loop, at any time. */

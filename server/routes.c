@@ -15,6 +15,7 @@
 #include "server/metrics.h"
 #include "server/model_routes.h"
 #include "server/permalinks.h"
+#include "server/restorations.h"
 #include "server/samples.h"
 #include "server/verify.h"
 
@@ -138,6 +139,7 @@ static const struct route public_routes[] = {
     {"GET", "/v1/models/{model}/samples/{seed}.png", ENGINE | DRAWS, NULL, permalinks_handle, NULL},
     {"GET", "/v1/capabilities", ENGINE, NULL, get_capabilities, NULL},
     {"POST", "/v1/samples", ENGINE | DRAWS, samples_begin, samples_handle, NULL},
+    {"POST", "/v1/restorations", ENGINE | DRAWS, restorations_begin, restorations_handle, NULL},
     {"POST", "/v1/jobs", ENGINE | DRAWS, begin_json, job_routes_add, NULL},
     {"GET", "/v1/jobs/{job}", ENGINE, NULL, job_routes_get, NULL},
     {"DELETE", "/v1/jobs/{job}", ENGINE, NULL, job_routes_cancel, NULL},

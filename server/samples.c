@@ -89,16 +89,22 @@ static void on_gone(void *arg)
     drawing_cancel(s->drawing);
 }
 
-void samples_begin(struct daemon *d, struct exchange *x)
+int samples_check_accept(const struct exchange *x, struct problem *problem)
 {
     const char *accept = exchange_header(x, "Accept");
+
+    if (accept_weight(accept, "application/json") || accept_weight(accept, "image/png") ||
+        accept_weight(accept, "text/event-stream"))
+        return 0;
+    return problem_set(problem, 406,
+                       "the answer can be application/json, image/png or text/event-stream");
+}
+
+void samples_begin(struct daemon *d, struct exchange *x)
+{
     struct problem problem = {0};
 
-    if (exchange_has_json(x, &problem) == 0 && !accept_weight(accept, "application/json") &&
-        !accept_weight(accept, "image/png") && !accept_weight(accept, "text/event-stream"))
-        problem_set(&problem, 406,
-                    "the answer can be application/json, image/png or text/event-stream");
-    if (problem.status)
+    if (exchange_has_json(x, &problem) < 0 || samples_check_accept(x, &problem) < 0)
         exchange_respond_problem(x, &problem);
 }
 
@@ -126,6 +132,8 @@ struct drawing_order samples_order(const struct selection *chosen, const struct 
         .seed = wanted->has_seed ? wanted->seed : drawing_random_seed(),
         .n = wanted->n,
         .timeout_ms = wanted->timeout_ms,
+        .restoration = chosen->restoration,
+        .restored = chosen->restored,
         .best_ms = wanted->best ? wanted->deadline_ms : 0,
     };
 
@@ -178,9 +186,8 @@ static const struct events_form events = {.accepted = events_of_acceptance,
                                           .completed = events_of_images,
                                           .n_previews = n_previews};
 
-/* As the client wants it by its Accept header. 0, or -EINVAL with the problem filled in. */
-static int answer_as_wanted(struct daemon *d, struct exchange *x, const struct selection *chosen,
-                            struct problem *problem)
+int samples_answer(struct daemon *d, struct exchange *x, const struct selection *chosen,
+                   struct problem *problem)
 {
     const char *accept = exchange_header(x, "Accept");
     bool bare_png = false;
@@ -224,7 +231,7 @@ void samples_handle(struct daemon *d, struct exchange *x)
         return;
     }
     if (rc == 0)
-        rc = answer_as_wanted(d, x, &chosen, &problem);
+        rc = samples_answer(d, x, &chosen, &problem);
     if (rc < 0)
         exchange_respond_problem(x, &problem);
 }

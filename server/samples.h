@@ -11,6 +11,7 @@
 
 struct daemon;
 struct exchange;
+struct problem;
 struct selection;
 
 /* Refuses by the head alone what cannot become a sample: 415, 406. */
@@ -18,6 +19,14 @@ void samples_begin(struct daemon *d, struct exchange *x);
 
 /* Serves a request; only while the engine is ready. */
 void samples_handle(struct daemon *d, struct exchange *x);
+
+/* Whether the client accepts one of the types that there are. 0, or -EINVAL with a 406. */
+int samples_check_accept(const struct exchange *x, struct problem *problem);
+
+/* Draws what was chosen, and answers as the client wants it by its Accept header. 0, or -EINVAL with
+ * the problem filled in; a restoration is taken with 0 only. */
+int samples_answer(struct daemon *d, struct exchange *x, const struct selection *chosen,
+                   struct problem *problem);
 
 /* What a request orders; client and owner are to be filled in. */
 struct drawing_order samples_order(const struct selection *chosen, const struct exchange *x);

@@ -12,6 +12,8 @@
 #include <stddef.h>
 
 struct engine_model;
+struct response_restoration;
+struct restoration;
 struct models;
 struct permalink;
 struct problem;
@@ -20,6 +22,8 @@ struct selection {
     struct samples_request request;
     struct engine_model *model;      /* until the loop goes on */
     struct sampling_choice sampling; /* as asked for, or the model's own */
+    struct restoration *restoration; /* NULL: none is asked for */
+    const struct response_restoration *restored;
 };
 
 /* body as the client sent it. 0, or -EINVAL with the problem filled in: 400, 404 or 422. */
