@@ -171,9 +171,11 @@ enum op_kind {
     /* x, weight, dy:E [n,1] -> dx:E = weight dy x */
     OP_HALF_SQUARE_GRAD,
 
-    /* state:S, slot:K [n,1] -> y:E, the tensor in the slot of each image. Not differentiated. */
+    /* state:S, slot:K [n,1] -> y:E, the tensor in the slot of each image; 0 where that is SLOT_NONE. Not
+     * differentiated. */
     OP_LOAD,
-    /* x:E, slot:K [n,1] -> state:S, in which the slot of each image then holds its x */
+    /* x:E, slot:K [n,1] -> state:S, in which the slot of each image then holds its x; the x of SLOT_NONE
+     * goes nowhere */
     OP_STORE,
     /* dx: a parameter's gradient, of the images of a chunk -> sum [k], to whose elements from
      * slice.first on it is added: an unbatched state, or what an executor clears before a run */

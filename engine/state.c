@@ -66,8 +66,7 @@ static int add(struct state *s, const char *name, struct shape shape, void *boun
         return error_set(err, -ENOMEM, "out of memory for state \"%s\"", name);
     }
     entry.bound = bound != NULL;
-    /* One slot more, for rows of a run that hold no image. */
-    bytes = entry.bytes * (shape.batched ? (size_t)s->n_slots + 1 : 1);
+    bytes = entry.bytes * (shape.batched ? (size_t)s->n_slots : 1);
     if (!bound) {
         rc = device_base(s->device)->ops->memory_create(s->device, bytes, &entry.memory, err);
         if (rc == 0)
@@ -112,11 +111,6 @@ int state_bind(struct state *s, const char *name, struct shape shape, void *memo
     return add(s, name, shape, memory, err);
 }
 
-int state_n_slots(const struct state *s)
-{
-    return s->n_slots;
-}
-
 int state_find(const struct state *s, const char *name)
 {
     for (int i = 0; i < s->n; i++) {
@@ -158,7 +152,7 @@ static char *find_slot(struct state *s, const char *name, int slot, size_t *byte
 int state_clear(struct state *s, const char *name, struct error *err)
 {
     int i = state_find(s, name);
-    size_t n_slots = i >= 0 && s->entries[i].shape.batched ? (size_t)s->n_slots + 1 : 1;
+    size_t n_slots = i >= 0 && s->entries[i].shape.batched ? (size_t)s->n_slots : 1;
 
     if (i < 0)
         return error_set(err, -EINVAL, "there is no state \"%s\"", name);

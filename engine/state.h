@@ -30,7 +30,6 @@ int state_declare(struct state *s, const struct program *p, struct error *err);
 int state_bind(struct state *s, const char *name, struct shape shape, void *memory,
                struct error *err);
 
-int state_n_slots(const struct state *s);
 int state_find(const struct state *s, const char *name); /* -1: none */
 const struct shape *state_shape(const struct state *s, int i);
 void *state_memory(struct state *s, int i); /* on the device, all slots; for executors */

@@ -8,6 +8,9 @@
 
 enum dtype { DTYPE_F32, DTYPE_BF16, DTYPE_F16, DTYPE_U32, DTYPE_U8 };
 
+/* In a tensor of slots: the row has no image, as rows of runs on a GPU may. */
+#define SLOT_NONE UINT32_MAX
+
 size_t dtype_size(enum dtype dtype);     /* bytes */
 bool dtype_is_rounded(enum dtype dtype); /* of 16 bits: DTYPE_BF16, DTYPE_F16 */
 

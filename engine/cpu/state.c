@@ -21,9 +21,14 @@ static int load_run(const struct kernel *kernel, int stage, int part,
     const uint32_t *slots = args->in[1];
     const float *state = args->in[0];
 
-    for (size_t i = 0; i < k->n; i++)
-        memcpy((float *)args->out[0] + i * k->count, state + slots[i] * k->count,
-               k->count * sizeof(*state));
+    for (size_t i = 0; i < k->n; i++) {
+        float *y = (float *)args->out[0] + i * k->count;
+
+        if (slots[i] == SLOT_NONE)
+            memset(y, 0, k->count * sizeof(*y));
+        else
+            memcpy(y, state + slots[i] * k->count, k->count * sizeof(*y));
+    }
     return 0;
 }
 
@@ -34,9 +39,11 @@ static int store_run(const struct kernel *kernel, int stage, int part,
     const uint32_t *slots = args->in[1];
     float *state = args->out[0];
 
-    for (size_t i = 0; i < k->n; i++)
-        memcpy(state + slots[i] * k->count, (const float *)args->in[0] + i * k->count,
-               k->count * sizeof(*state));
+    for (size_t i = 0; i < k->n; i++) {
+        if (slots[i] != SLOT_NONE)
+            memcpy(state + slots[i] * k->count, (const float *)args->in[0] + i * k->count,
+                   k->count * sizeof(*state));
+    }
     return 0;
 }
 

@@ -23,7 +23,6 @@ void cuda_executor_destroy(struct executor *executor)
     marks_destroy(&e->marks);
     for (int i = 0; e->apart && i < e->plan->n_values; i++)
         cuda_memory_destroy(device, e->apart[i]);
-    cuda_memory_destroy(device, e->idle_slots);
     cuda_memory_destroy(device, e->memory.inbox);
     cuda_memory_destroy(device, e->memory.outbox);
     cuda_memory_destroy(device, e->memory.arena);
@@ -157,25 +156,7 @@ static int find_states(struct cuda_executor *e, struct state *state, struct erro
             e->is_slot[op->inputs[1]] = true;
     }
     e->memory.states = e->states;
-    e->n_slots = state ? state_n_slots(state) : 0;
     return 0;
-}
-
-static int fill_idle_slots(struct cuda_executor *e, struct error *err)
-{
-    size_t n = (size_t)e->plan->batch_max;
-    uint32_t *slots = malloc(n * sizeof(*slots));
-    int rc;
-
-    if (!slots)
-        return error_set(err, -ENOMEM, "out of memory for the slots of a plan");
-    for (size_t i = 0; i < n; i++)
-        slots[i] = (uint32_t)e->n_slots;
-    rc = allocate(e, n * sizeof(*slots), &e->idle_slots, err);
-    if (rc == 0)
-        rc = cuda_memory_upload(device_of(e), e->idle_slots, slots, n * sizeof(*slots), err);
-    free(slots);
-    return rc;
 }
 
 /* All chunks that runs of any number of images consist of. */
@@ -193,18 +174,17 @@ static int list_chunks(struct cuda_executor *e, struct error *err)
     return 0;
 }
 
-/* Bytes of the largest state that the plan writes. */
+/* Bytes of the largest state that the plan writes, but for the slots of images, of which there are none. */
 static size_t largest_state(const struct cuda_executor *e)
 {
     const struct plan *plan = e->plan;
     size_t largest = 0;
 
     for (int i = 0; i < plan->n_values; i++) {
-        bool batched = program_value(plan->program, i)->shape.batched;
-        size_t bytes =
-            plan->locations[i].count * sizeof(float) * (batched ? (size_t)e->n_slots + 1 : 1);
+        size_t bytes = plan->locations[i].count * sizeof(float);
 
-        if (plan->locations[i].memory == MEMORY_STATE && bytes > largest)
+        if (plan->locations[i].memory == MEMORY_STATE &&
+            !program_value(plan->program, i)->shape.batched && bytes > largest)
             largest = bytes;
     }
     return largest;
@@ -248,8 +228,6 @@ int cuda_executor_create(const struct plan *plan, struct state *state, struct ex
         rc = allocate_apart(e, err);
     if (rc == 0)
         rc = find_states(e, state, err);
-    if (rc == 0)
-        rc = fill_idle_slots(e, err);
     if (rc == 0)
         rc = list_chunks(e, err);
     if (rc == 0)

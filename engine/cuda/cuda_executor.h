@@ -24,12 +24,8 @@ struct cuda_executor {
     struct chunk_memory memory;
     void **states, **apart;  /* what memory reads ... */
     size_t *staging_offsets; /* ... too */
-    /* For rows without an image: the slot of the state that is kept for them, on the device as often as
-     * there are rows, and the inputs that it is an element of. */
-    char *idle_slots;
-    bool *is_slot; /* [n_values] */
-    int n_slots;
-    int n_chunks; /* all that a run may consist of */
+    bool *is_slot;           /* [n_values] the inputs that hold slots */
+    int n_chunks;            /* all that a run may consist of */
     struct chunk *chunks;
     int n_run; /* chunks of the run in progress ... */
     int *run;  /* [batch_max] ... and which */

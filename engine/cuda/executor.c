@@ -2,7 +2,8 @@
  * of what is fetched, in one stream; the other inbox is filled meanwhile.
  *
  * A chunk for which there is no cut of just its size takes the next larger one. Its rows that have no
- * image are what they were before, but in the slot that is kept for them.
+ * image are what they were before, but for their slot: they load nothing, and what they make is stored
+ * nowhere. (One slot for all of them would be written by all at a time.)
  */
 #include "engine/executor.h"
 #include "engine/base/error.h"
@@ -12,6 +13,8 @@
 
 #include <errno.h>
 #include <stdlib.h>
+
+enum { BYTE_NONE = 0xFF }; /* of SLOT_NONE, all four */
 
 /* Of the chunks that begin with an image, the one for all that are left, or the largest of those that
  * fit; NULL: images [first, batch_max) are fewer than n. */
@@ -52,8 +55,8 @@ void cuda_executor_list(struct cuda_executor *e, int n)
     }
 }
 
-/* Puts rows [n, end) into the slot that no image has. */
-static int send_idle_slots(struct cuda_executor *e, int n, int end, struct error *err)
+/* Tells rows [n, end) that they have no image. */
+static int clear_slots(struct cuda_executor *e, int n, int end, struct error *err)
 {
     const struct plan *plan = e->plan;
     size_t first = (size_t)n * sizeof(uint32_t), bytes = (size_t)(end - n) * sizeof(uint32_t);
@@ -61,10 +64,9 @@ static int send_idle_slots(struct cuda_executor *e, int n, int end, struct error
 
     for (int i = 0; i < plan->n_values && end > n && rc == 0; i++) {
         if (e->is_slot[i] && plan->locations[i].memory == MEMORY_INBOX)
-            rc = cuda_check(cudaMemcpyAsync(e->memory.inbox + plan->locations[i].offset + first,
-                                            e->idle_slots, bytes, cudaMemcpyDeviceToDevice,
-                                            e->cuda->stream),
-                            "send slots to the GPU", err);
+            rc = cuda_check(cudaMemsetAsync(e->memory.inbox + plan->locations[i].offset + first,
+                                            BYTE_NONE, bytes, e->cuda->stream),
+                            "clear slots", err);
     }
     return rc;
 }
@@ -78,7 +80,7 @@ int cuda_executor_send(struct cuda_executor *e, const char *inbox, int n, int en
         rc = cuda_check(cudaMemcpyAsync(e->memory.inbox, inbox, e->plan->inbox_bytes,
                                         cudaMemcpyHostToDevice, e->cuda->stream),
                         "send the inbox to the GPU", err);
-    return rc < 0 ? rc : send_idle_slots(e, n, end, err);
+    return rc < 0 ? rc : clear_slots(e, n, end, err);
 }
 
 static void *cuda_row(struct executor *executor, size_t offset, bool other)

@@ -15,9 +15,10 @@ static __global__ void SDK_BOUNDS(THREADS)
                float *__restrict__ y, unsigned count)
 {
     const unsigned i = blockIdx.x * THREADS + threadIdx.x;
+    const uint32_t slot = slots[blockIdx.y];
 
     if (i < count)
-        y[(size_t)blockIdx.y * count + i] = state[(size_t)slots[blockIdx.y] * count + i];
+        y[(size_t)blockIdx.y * count + i] = slot == SLOT_NONE ? 0 : state[(size_t)slot * count + i];
 }
 
 extern "C" cudaError_t launch_load(const float *state, const uint32_t *slots, float *y, int n,
@@ -32,9 +33,10 @@ static __global__ void SDK_BOUNDS(THREADS)
                 float *__restrict__ state, unsigned count)
 {
     const unsigned i = blockIdx.x * THREADS + threadIdx.x;
+    const uint32_t slot = slots[blockIdx.y];
 
-    if (i < count)
-        state[(size_t)slots[blockIdx.y] * count + i] = x[(size_t)blockIdx.y * count + i];
+    if (i < count && slot != SLOT_NONE)
+        state[(size_t)slot * count + i] = x[(size_t)blockIdx.y * count + i];
 }
 
 extern "C" cudaError_t launch_store(const float *x, const uint32_t *slots, float *state, int n,

@@ -9,9 +9,14 @@ static void load_run(const struct kernel_spec *spec, const void *const *in, void
     const size_t count = shape_count(&spec->outputs[0].shape);
     const uint32_t *slots = in[1];
 
-    for (size_t n = 0; n < (size_t)spec->outputs[0].n; n++)
-        memcpy((float *)out[0] + n * count, (const float *)in[0] + slots[n] * count,
-               count * sizeof(float));
+    for (size_t n = 0; n < (size_t)spec->outputs[0].n; n++) {
+        float *y = (float *)out[0] + n * count;
+
+        if (slots[n] == SLOT_NONE)
+            memset(y, 0, count * sizeof(float));
+        else
+            memcpy(y, (const float *)in[0] + slots[n] * count, count * sizeof(float));
+    }
 }
 
 static void store_run(const struct kernel_spec *spec, const void *const *in, void *const *out,
@@ -20,9 +25,11 @@ static void store_run(const struct kernel_spec *spec, const void *const *in, voi
     const size_t count = shape_count(&spec->inputs[0].shape);
     const uint32_t *slots = in[1];
 
-    for (size_t n = 0; n < (size_t)spec->inputs[0].n; n++)
-        memcpy((float *)out[0] + slots[n] * count, (const float *)in[0] + n * count,
-               count * sizeof(float));
+    for (size_t n = 0; n < (size_t)spec->inputs[0].n; n++) {
+        if (slots[n] != SLOT_NONE)
+            memcpy((float *)out[0] + slots[n] * count, (const float *)in[0] + n * count,
+                   count * sizeof(float));
+    }
 }
 
 static void sum_run(const struct kernel_spec *spec, const void *const *in, void *const *out,

@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { N = 3, SLOTS = 5, ROOM = 256, TENSORS_MAX = 3 };
+enum { N = 4, SLOTS = 5, ROOM = 256, TENSORS_MAX = 3 };
 
-static const uint32_t slots[N] = {3, 0, 4};
+static const uint32_t slots[N] = {3, 0, SLOT_NONE, 4};
 
 /* A kernel with its tensors: inputs, then outputs. A tensor that is state is both. */
 struct rig {
@@ -116,8 +116,11 @@ static void slots_check(const struct subject *s, bool store)
     for (int n = 0; n < N; n++) {
         int in_slot = (int)slots[n] * count, in_batch = n * count;
 
-        memcpy(contents[2] + (store ? in_slot : in_batch),
-               contents[0] + (store ? in_batch : in_slot), (size_t)count * sizeof(uint32_t));
+        if (slots[n] != SLOT_NONE)
+            memcpy(contents[2] + (store ? in_slot : in_batch),
+                   contents[0] + (store ? in_batch : in_slot), (size_t)count * sizeof(uint32_t));
+        else if (!store)
+            memset(contents[2] + in_batch, 0, (size_t)count * sizeof(uint32_t));
     }
     ok = rc == 0 && memcmp(out, contents[2], sizeof(out)) == 0;
     tap_result(ok, "%s %s %s: slots of a state%s%s", device_base(s->device)->ops->name,

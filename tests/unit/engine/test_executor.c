@@ -573,7 +573,6 @@ static void test_refusals(void **state)
     assert_int_equal(state_read(wrong, "t", 0, got, NULL), -EINVAL);
     assert_int_equal(state_clear(wrong, "t", NULL), -EINVAL);
     assert_int_equal(state_read(wrong, "s", 1, got, NULL), 0);
-    assert_int_equal(state_n_slots(wrong), 2);
     state_destroy(empty);
     state_destroy(wrong); /* leaves memory alone */
     program_destroy(other);
