@@ -139,6 +139,8 @@ struct device_ops {
     int (*size)(struct device *device, const struct plan_outline *outline);
     /* Whether smaller cuts are wanted too, each half of the one before, down to 1. */
     bool halves;
+    /* Test equipment, whose times mean nothing and are told to nobody. */
+    bool simulated;
     const struct executor_ops *executor;
     /* Calls task(arg, i) for every i in [0, n), side by side where it can, and returns when all have
      * returned. For packing. */
@@ -172,6 +174,10 @@ int device_open(const char *name, int n_threads, const char *choices, struct dev
 void device_close(struct device *device);
 /* 0 for a name that may be a device's on some machine, else -EINVAL; the text lists the known. */
 int device_name_check(const char *name, struct error *err);
+
+/* Why "auto" opened this device and not a faster one, for which a module is installed: -ENOTSUP with the
+ * text, or what else opening that returns; 0 where there is nothing to say. */
+int device_passed_over(const struct device *device, struct error *err);
 
 /* Names of the devices that every machine has; NULL past the end. */
 const char *device_name_at(int i);

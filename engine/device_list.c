@@ -83,6 +83,22 @@ static int open_first(int n_threads, struct device **out, struct error *err)
     return rc;
 }
 
+int device_passed_over(const struct device *device, struct error *err)
+{
+    const struct device_ops *chosen = device_base(device)->ops;
+    int rc = 0;
+
+    for (int i = 0; i < N_KINDS && strcmp(kinds[i].name, chosen->name) != 0 && rc == 0; i++) {
+        struct device *faster = NULL;
+
+        if (!kinds[i].hidden && !kinds[i].ops && module_exists(kinds[i].name))
+            rc = open_kind(&kinds[i], 0, 1, &faster, err);
+        if (faster)
+            device_base(faster)->ops->close(faster);
+    }
+    return rc;
+}
+
 /* What follows the name of a kind: nothing, or ":" and which of several; -1: something else. */
 static int parse_ordinal(const char *text)
 {

@@ -52,6 +52,13 @@ static bool find(const char *name, char path[PATH_MAX])
     return !built && find_in(MODULE_INSTALLED_FOLDER, name, path);
 }
 
+bool module_exists(const char *name)
+{
+    char path[PATH_MAX];
+
+    return find(name, path);
+}
+
 int module_load(const char *name, const struct module **out, struct error *err)
 {
     const struct module *module;

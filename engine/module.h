@@ -5,6 +5,8 @@
 #ifndef ENGINE_MODULE_H
 #define ENGINE_MODULE_H
 
+#include <stdbool.h>
+
 struct communicator;
 struct device_ops;
 struct error;
@@ -21,6 +23,9 @@ struct module {
     /* Opens the ranks that this process was started with; NULL: it knows of none. 0, -ENOMEM or -EIO. */
     int (*communicator)(struct communicator **out, struct error *err);
 };
+
+/* Whether there is a softdiff-NAME.so where module_load() looks. */
+bool module_exists(const char *name);
 
 /* Loads softdiff-NAME.so from SOFTDIFF_MODULE_DIR or, where that is not set, from the build folder of the
  * running program, the folder it lies in, or that where modules are installed. It stays loaded.

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <uv.h>
 
 enum { TRACE_SPANS = 1 << 16 }; /* of each thread and of each model's ticks */
@@ -20,6 +21,16 @@ static int options_of(const struct settings *settings, struct generator_options 
                                       .nfe_max = settings->max_nfe,
                                       .restoration = true};
     return precision_parse(settings->precision, &out->precision, err);
+}
+
+/* That there is no GPU is no error where nobody asked for one, but whoever installed the module for GPUs
+ * wants to know. */
+static void tell_passed_over(const struct engine_shelf *s)
+{
+    struct error reason;
+
+    if (strcmp(s->settings->device, "auto") == 0 && device_passed_over(s->device, &reason) < 0)
+        log_write(LOG_INFO, "event=device_passed_over error=%s", LOG_TEXT(reason.text));
 }
 
 int engine_shelf_open(struct engine_shelf *s, const struct settings *settings, struct error *err)
@@ -37,6 +48,8 @@ int engine_shelf_open(struct engine_shelf *s, const struct settings *settings, s
         rc = trace_create(TRACE_SPANS, &s->trace, err);
     if (rc == 0)
         device_base(s->device)->ops->describe(s->device, s->device_text, sizeof(s->device_text));
+    if (rc == 0)
+        tell_passed_over(s);
     return rc;
 }
 

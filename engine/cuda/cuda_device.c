@@ -227,6 +227,7 @@ const struct device_ops cuda_device_ops = {
     .kernel_run = run_kernel,
     .size = cuda_size,
     .halves = true,
+    .simulated = CUDA_SIMULATED,
     .executor = &cuda_executor_ops,
     .tasks = cuda_tasks,
     .memory_create = cuda_memory_create,

@@ -377,3 +377,16 @@ def test_shipped_examples_are_settings(run):
         assert result.returncode == 0, result.stderr
         for path in json.loads(example.read_text()).get("model", {}).values():
             assert path.startswith("/") or (example.parent / path).is_file(), path
+
+
+def test_a_gpu_that_is_passed_over_is_told(start, program, build_dir):
+    """Where the module is there and nobody asked for another device."""
+    if not (build_dir / "engine/cuda/softdiff-cuda.so").exists():
+        pytest.skip("built without CUDA")
+    listed = subprocess.run([program("softdiffd"), "--list-devices"], capture_output=True, text=True,
+                            check=True).stdout
+    if "cannot be used" not in listed.splitlines()[0]:
+        pytest.skip("this machine has a GPU")
+    auto, named = start(), start("--device", "cpu")
+    auto.wait_for_log(r'event=device_passed_over error=.*device .*cuda')
+    assert not any("passed_over" in line for line in named.log)

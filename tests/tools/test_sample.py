@@ -36,6 +36,24 @@ def test_files_depend_on_their_seed_alone(sample, tmp_path):
     assert (tmp_path / "many/6.png").read_bytes() != (tmp_path / "many/7.png").read_bytes()
 
 
+def test_lanes_are_no_part_of_an_image(sample, tmp_path):
+    for lanes in (1, 3, 40):
+        done = sample("--out", f"by{lanes}", "-n", 4, "--lanes", lanes, "--nfe", 2)
+        assert done.returncode == 0, done.stderr
+        for seed in range(4):
+            assert ((tmp_path / f"by{lanes}/{seed}.png").read_bytes()
+                    == (tmp_path / f"by1/{seed}.png").read_bytes())
+    assert "--lanes takes" in sample("--out", "by0", "--lanes", 0).stderr
+
+
+def test_a_simulated_gpu_has_no_times(sample, build_dir):
+    if not (build_dir / "tests/cudasim/softdiff-cudasim.so").exists():
+        pytest.skip("built without CUDA")
+    done = sample("--grid", "grid.png", "--nfe", 1, "--device", "cudasim")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("fp16: on a simulated GPU\n") and "images/s" not in done.stdout
+
+
 @pytest.mark.sanitizers
 def test_grid(sample, tmp_path):
     done = sample("--grid", "grid.png", "-n", 5, "--columns", 3, "--nfe", 2)

@@ -21,15 +21,12 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* Lanes: enough that threads do not wait for each other at the end of a tick. */
-enum { LANES = 16 };
-
-enum { FORWARD_TIMES = 8 };
+enum { FORWARD_TIMES = 8, LANES_MAX = 4096 };
 
 struct options {
     const char *model, *sampler, *out, *grid, *forward, *device, *choices, *precision;
     uint64_t seed;
-    int n, nfe, columns, n_threads;
+    int n, nfe, columns, n_threads, lanes;
 };
 
 /* Whether images can be written, before they are made. */
@@ -138,12 +135,25 @@ static int draw_grid(const struct options *o, struct generator *g, const struct 
     return rc;
 }
 
+/* What was drawn, and how fast where that means something. */
+static void print_summary(const struct options *o, struct device *device, struct generator *g,
+                          const struct sampling_choice *choice, double seconds)
+{
+    printf("%d images of %dx%d, %s at %d evaluations, %s: ", o->n, generator_side(g),
+           generator_side(g), sampler_name(choice->sampler), choice->nfe,
+           precision_name(generator_precision(g)));
+    if (device_base(device)->ops->simulated)
+        puts("on a simulated GPU");
+    else
+        printf("%.2f s, %.2f images/s\n", seconds, o->n / seconds);
+}
+
 /* sampler: NULL, the model's. */
 static int sample(const struct options *o, const enum sampler *sampler, enum precision precision,
                   struct error *err)
 {
     struct generator_options options = {.precision = precision,
-                                        .lanes = o->n < LANES ? o->n : LANES};
+                                        .lanes = o->n < o->lanes ? o->n : o->lanes};
     struct generate_task task = {.n = o->n, .first_seed = o->seed};
     struct sampling_choice choice;
     struct device *device = NULL;
@@ -177,9 +187,7 @@ static int sample(const struct options *o, const enum sampler *sampler, enum pre
                  : draw_files(o, g, &task, &activity.watch, err);
     seconds = clock_seconds() - seconds;
     if (rc == 0)
-        printf("%d images of %dx%d, %s at %d evaluations, %s: %.2f s, %.2f images/s\n", o->n,
-               generator_side(g), generator_side(g), sampler_name(choice.sampler), choice.nfe,
-               precision_name(generator_precision(g)), seconds, o->n / seconds);
+        print_summary(o, device, g, &choice, seconds);
 
 out:
     generator_destroy(g);
@@ -207,6 +215,7 @@ int main(int argc, char **argv)
     struct options o = {.device = "auto",
                         .choices = arguments_choices(),
                         .precision = "auto",
+                        .lanes = 16,
                         .columns = 8};
     const struct argument table[] = {
         {"out", 'o', ARGUMENT_TEXT, &o.out, 0, 0, "FOLDER", "a PNG per image, named by its seed"},
@@ -221,6 +230,8 @@ int main(int argc, char **argv)
          "model's"},
         {"nfe", 0, ARGUMENT_INT, &o.nfe, 1, SAMPLER_NFE_MAX, "N",
          "network evaluations per image; default: the model's"},
+        {"lanes", 0, ARGUMENT_INT, &o.lanes, 1, LANES_MAX, "N",
+         "images that are drawn at a time; default 16, more for a large GPU"},
         ARGUMENTS_THREADS(&o.n_threads),
         ARGUMENTS_DEVICE(&o.device),
         ARGUMENTS_CHOICES(&o.choices),
