@@ -158,6 +158,23 @@ def test_roofline(bench):
     assert train[0] == "bf16" and 2.8 < float(train[3]) / float(sums[1][3]) < 3.1
 
 
+def test_roofline_beside_what_is_measured(bench):
+    lines = bench("--roofline", "T4", "--plan", "--batch", "2", "--rounds", "3", "--device", "cpu",
+                  "--precision", "fp32").stdout.splitlines()
+    assert lines[0].startswith("T4") and lines[0].endswith("measured step by step, in us")
+    rows = [line.split() for line in lines[2:-2]]
+    measured, least = (sum(float(row[i]) for row in rows) for i in (0, 1))
+    n = sum(int(row[3]) for row in rows)
+    told = re.fullmatch(r"(\d+) kernels, (\S+) us measured, (\S+) at best: (\d+) % of what can be had",
+                        lines[-1])
+    assert int(told[1]) == n > 10
+    assert float(told[2]) == pytest.approx(measured, abs=0.1 * n)
+    assert float(told[3]) == pytest.approx(least, abs=0.1 * n)
+    assert int(told[4]) == pytest.approx(100 * least / measured, abs=1)
+    times = [float(row[0]) for row in rows]
+    assert times == sorted(times, reverse=True) and times[-1] > 0
+
+
 def test_tune_on_a_gpu(bench, build_dir, tmp_path):
     """A table names configurations of cuDNN or own kernels, and is followed (simulated)."""
     if not (build_dir / "tests/cudasim/softdiff-cudasim.so").exists():
@@ -218,7 +235,7 @@ def test_mistakes(bench, tmp_path):
     done = bench("--tune", tmp_path / "none" / "table", "--rounds", "1", code=1)
     assert "none/table" in done.stderr
     for flags in [("--ticks", "1", "--train"), ("--trace", "x", "--plan"),
-                  ("--roofline", "H200", "--plan")]:
+                  ("--roofline", "H200", "--ticks", "1")]:
         assert "goes with" in bench(*flags, code=2).stderr
     assert "not a list" in bench("--ticks", "0", code=2).stderr
     assert 'unknown GPU "H300"' in bench("--roofline", "H300", code=2).stderr

@@ -57,6 +57,8 @@ static int bench_cases(struct bench *b, struct error *err)
         return rc;
     if (o->tune)
         rc = tune(b, cases, n, err);
+    else if (o->plan && o->roofline)
+        rc = roofline_print_plan(b, cases[0].plan, cases[0].executor, err);
     else if (o->plan)
         rc = plan_table_print(cases[0].plan, cases[0].executor, o->rounds, err);
     else
@@ -71,7 +73,7 @@ static int bench(struct bench *b, struct error *err)
     const struct bench_options *o = b->options;
     int rc = 0;
 
-    if (o->roofline)
+    if (o->roofline && !o->plan)
         return roofline_print(b, err);
     if (o->tune) /* before anything is measured */
         rc = whole_file_try(o->tune, err);
@@ -115,7 +117,7 @@ int main(int argc, char **argv)
          "time the algorithms of every step and add the fastest to a table for --choices"},
         {"roofline", 0, ARGUMENT_TEXT, &o.roofline, 0, 0, "GPU",
          "print what the operations would take at best on H200, H100, B200, A100, L4 or T4, "
-         "without one"},
+         "without one; with --plan beside what they take"},
         {"trace", 0, ARGUMENT_TEXT, &o.trace, 0, 0, "FILE",
          "write what every thread did when, for chrome://tracing or Perfetto"},
         {"json", 'j', ARGUMENT_FLAG, &o.json, 0, 0, NULL, "one JSON document"},
@@ -142,9 +144,9 @@ int main(int argc, char **argv)
                                 "--ticks goes with none of --train, --plan and --tune");
     if (o.trace && (o.plan || o.tune))
         return arguments_refuse(arguments.program, "--trace goes with neither --plan nor --tune");
-    if (o.roofline && (o.ticks || o.plan || o.tune || o.trace || o.json))
+    if (o.roofline && (o.ticks || o.tune || o.trace || o.json))
         return arguments_refuse(arguments.program,
-                                "--roofline goes with --batch, --precision and --train only");
+                                "--roofline goes with --batch, --precision, --train and --plan");
     if (bench_parse(&b, &o, &activity.watch, &err) < 0 ||
         (o.roofline && roofline_find(o.roofline, &err) < 0))
         return arguments_refuse(arguments.program, err.text);

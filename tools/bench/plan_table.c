@@ -9,9 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Seconds [n_steps]: the medians of n_runs. */
-static int time_steps(const struct plan *plan, struct executor *executor, int n_runs,
-                      double *seconds, struct error *err)
+int plan_table_measure(const struct plan *plan, struct executor *executor, int n_runs,
+                       double *seconds, struct error *err)
 {
     int n_steps = plan_n_steps(plan), rc = 0;
     double *runs = malloc((size_t)n_runs * (size_t)n_steps * sizeof(*runs));
@@ -85,7 +84,7 @@ int plan_table_print(const struct plan *plan, struct executor *executor, int n_r
 
     if (!seconds)
         return error_set(err, -ENOMEM, "out of memory for the times of a plan");
-    rc = time_steps(plan, executor, n_runs, seconds, err);
+    rc = plan_table_measure(plan, executor, n_runs, seconds, err);
     if (rc == 0) {
         print_steps(plan, seconds);
         print_sums(plan, seconds);

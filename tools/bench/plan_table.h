@@ -9,6 +9,10 @@ struct error;
 struct executor;
 struct plan;
 
+/* Times every step n_runs times on one thread. seconds: [plan_n_steps()] medians. 0, -ENOMEM or -EIO. */
+int plan_table_measure(const struct plan *plan, struct executor *executor, int n_runs,
+                       double *seconds, struct error *err);
+
 /* Times every step n_runs times on one thread and prints medians, in the order of running, with what
  * the passes did and the sum per operation. 0, -ENOMEM or -EIO. */
 int plan_table_print(const struct plan *plan, struct executor *executor, int n_runs,

@@ -3,8 +3,10 @@
 #include "engine/base/error.h"
 #include "engine/choices.h"
 #include "engine/device.h"
+#include "engine/plan.h"
 #include "model/checkpoint.h"
 #include "tools/bench/bench.h"
+#include "tools/bench/plan_table.h"
 #include "tools/network.h"
 #include "tools/network_specs.h"
 
@@ -35,7 +37,8 @@ static const double launch_s = 2e-6;
 /* Of an operation, or of several. */
 struct cost {
     int n;
-    double flops, bytes, seconds;
+    double flops, bytes, seconds; /* at best */
+    double measured;              /* seconds, 0: nothing was */
     int n_launch, n_memory; /* those that are bound by launching and by memory; the rest compute */
 };
 
@@ -92,6 +95,7 @@ static void cost_add(struct cost *sum, const struct cost *one)
     sum->flops += one->flops;
     sum->bytes += one->bytes;
     sum->seconds += one->seconds;
+    sum->measured += one->measured;
     sum->n_launch += one->n_launch;
     sum->n_memory += one->n_memory;
 }
@@ -117,24 +121,37 @@ static void row_add(struct row *rows, int *n_rows, const struct kernel_spec *spe
     cost_add(&rows[i].cost, cost);
 }
 
+/* What is told of first: what takes longest, or would. */
+static double weight_of(const struct cost *cost)
+{
+    return cost->measured > 0 ? cost->measured : cost->seconds;
+}
+
 static int by_time(const void *a, const void *b)
 {
-    double x = ((const struct row *)a)->cost.seconds, y = ((const struct row *)b)->cost.seconds;
+    double x = weight_of(&((const struct row *)a)->cost);
+    double y = weight_of(&((const struct row *)b)->cost);
 
     return (x < y) - (x > y);
 }
 
 static void print_rows(struct row *rows, int n_rows, const struct cost *all)
 {
+    const bool measured = all->measured > 0;
+
     qsort(rows, (size_t)n_rows, sizeof(*rows), by_time);
-    printf("%9s %6s %5s %9s %9s  %-9s %s\n", "us", "share", "times", "GFLOP", "MB", "bound by",
-           "operation");
+    if (measured)
+        printf("%9s ", "measured");
+    printf("%9s %6s %5s %9s %9s  %-9s %s\n", measured ? "at best" : "us", "share", "times", "GFLOP",
+           "MB", "bound by", "operation");
     for (int i = 0; i < n_rows; i++) {
         const struct cost *cost = &rows[i].cost;
 
+        if (measured)
+            printf("%9.1f ", 1e6 * cost->measured);
         printf("%9.1f %5.1f%% %5d %9.2f %9.2f  %-9s %s\n", 1e6 * cost->seconds,
-               100 * cost->seconds / all->seconds, cost->n, 1e-9 * cost->flops, 1e-6 * cost->bytes,
-               bound_of(cost), rows[i].key);
+               100 * weight_of(cost) / weight_of(all), cost->n, 1e-9 * cost->flops,
+               1e-6 * cost->bytes, bound_of(cost), rows[i].key);
     }
     printf("\n");
 }
@@ -165,6 +182,13 @@ static int sum_specs(const struct gpu *gpu, const struct architecture *a, bool t
     return rc;
 }
 
+static void print_head(const struct gpu *gpu, const char *what)
+{
+    printf("%s, %g TFLOP/s, %g TB/s, %s: at best, from the operations of %s; ", gpu->name,
+           gpu->rounded, gpu->memory,
+           gpu->measured ? "as reached by a product and a copy" : "from its data sheet", what);
+}
+
 static int print_table(const struct gpu *gpu, const struct bench *b, const struct architecture *a,
                        struct error *err)
 {
@@ -173,11 +197,8 @@ static int print_table(const struct gpu *gpu, const struct bench *b, const struc
     enum precision precisions[LIST_MAX];
     int rc = 0;
 
-    printf("%s, %g TFLOP/s, %g TB/s, %s: at best, from the operations of %s; nothing was "
-           "measured\n",
-           gpu->name, gpu->rounded, gpu->memory,
-           gpu->measured ? "as reached by a product and a copy" : "from its data sheet",
-           train ? "loss and gradients" : "an evaluation");
+    print_head(gpu, train ? "loss and gradients" : "an evaluation");
+    puts("nothing was measured");
     for (int i = 0; i < b->n_precisions && rc == 0; i++) {
         precisions[i] = b->precisions[i];
         if (precisions[i] == PRECISION_AUTO)
@@ -220,5 +241,41 @@ int roofline_print(const struct bench *b, struct error *err)
         return rc;
     rc = print_table(&gpus[gpu], b, &checkpoint->formulation.architecture, err);
     checkpoint_destroy(checkpoint);
+    return rc;
+}
+
+int roofline_print_plan(const struct bench *b, const struct plan *plan, struct executor *executor,
+                        struct error *err)
+{
+    const struct gpu *gpu = &gpus[roofline_find(b->options->roofline, NULL)];
+    enum dtype compute = precision_dtype(plan_precision(plan));
+    int n = plan_n_steps(plan), n_rows = 0, rc = 0;
+    struct row *rows = calloc((size_t)n + 1, sizeof(*rows));
+    double *seconds = calloc((size_t)n + 1, sizeof(*seconds));
+    struct cost all = {0};
+
+    if (!rows || !seconds)
+        rc = error_set(err, -ENOMEM, "out of memory for %d operations", n);
+    if (rc == 0)
+        rc = plan_table_measure(plan, executor, b->options->rounds, seconds, err);
+    for (int i = 0; i < n && rc == 0; i++) {
+        struct kernel_spec spec;
+        struct cost cost;
+
+        plan_step_spec(plan, i, &spec);
+        cost = cost_of(gpu, &spec, compute);
+        cost.measured = seconds[i];
+        cost_add(&all, &cost);
+        row_add(rows, &n_rows, &spec, &cost);
+    }
+    if (rc == 0) {
+        print_head(gpu, "a plan");
+        puts("measured step by step, in us");
+        print_rows(rows, n_rows, &all);
+        printf("%d kernels, %.1f us measured, %.1f at best: %.0f %% of what can be had\n", all.n,
+               1e6 * all.measured, 1e6 * all.seconds, 100 * all.seconds / all.measured);
+    }
+    free(rows);
+    free(seconds);
     return rc;
 }

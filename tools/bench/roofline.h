@@ -1,4 +1,5 @@
-/* What a network would take on a GPU at best, from its operations alone: nothing is run, no GPU need be there.
+/* What a network would take on a GPU at best, from its operations alone: nothing is run, no GPU need be
+ * there; or beside what its operations take where one is.
  *
  * Of each operation: its products at the rate of the tensor cores where values are rounded, else at that of
  * float32; its operands and results once over the memory, as if nothing stayed in a cache; and what no
@@ -10,6 +11,8 @@
 
 struct bench;
 struct error;
+struct executor;
+struct plan;
 
 /* Which GPU is meant; -EINVAL with a text that lists those that are known. */
 int roofline_find(const char *name, struct error *err);
@@ -17,5 +20,10 @@ int roofline_find(const char *name, struct error *err);
 /* Prints the operations of the first batch and precision, alike ones together, and the sums of all batches
  * and precisions. b: parsed, its options name a GPU. 0, -ENOMEM, or what reading the model returns. */
 int roofline_print(const struct bench *b, struct error *err);
+
+/* Prints the steps of a plan, alike ones together, beside the times that they take, step by step, where the
+ * executor runs them; the last line has the sums. 0, -ENOMEM or -EIO. */
+int roofline_print_plan(const struct bench *b, const struct plan *plan, struct executor *executor,
+                        struct error *err);
 
 #endif
