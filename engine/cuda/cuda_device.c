@@ -14,8 +14,6 @@ enum {
      * multiplies bfloat16. */
     SM_MIN = 75,
     SM_BF16 = 80,
-    /* Images that a graph has at once. */
-    SIZE_MAX_IMAGES = 256,
     /* Of a run with sums, which keeps all activations until they have been differentiated. */
     SUMS_MAX_IMAGES = 128,
 };
@@ -193,12 +191,16 @@ static int run_kernel(struct device *device, const struct kernel *kernel,
     return rc < 0 ? rc : cuda_check(cudaStreamSynchronize(cuda->stream), "run a kernel", err);
 }
 
+/* A power of 2, as are its halves: for such sizes proof.h has looked at the bits of products. */
 static int cuda_size(struct device *device, const struct plan_outline *outline)
 {
-    int batch = outline->batch_max, size = SUMS_MAX_IMAGES;
+    int batch = outline->batch_max, size = outline->sums ? SUMS_MAX_IMAGES : CUDA_SIZE_MAX;
 
-    if (!outline->sums)
-        return batch < SIZE_MAX_IMAGES ? batch : SIZE_MAX_IMAGES;
+    if (!outline->sums) {
+        while (size > batch)
+            size /= 2;
+        return size;
+    }
     if (size > batch)
         size = batch;
     while (batch % size != 0)

@@ -22,6 +22,9 @@
 struct cudnn_device;
 struct nccl;
 
+/* Images of the largest cut, a power of 2. */
+enum { CUDA_SIZE_MAX = 256 };
+
 struct cuda_device {
     struct device_base base; /* first: engine/ reads it */
     int ordinal;

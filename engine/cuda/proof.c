@@ -9,7 +9,7 @@
 #include <string.h>
 
 enum {
-    /* The largest graph has 256 images; the double of cuDNN takes a second for a few of them. */
+    /* 1, 2, ... CUDA_SIZE_MAX images; the double of cuDNN takes a second for a few of them. */
     SIZES_MAX = CUDA_SIMULATED ? 2 : 9,
     /* Of x, y and a residual: larger products are put to the proof with fewer images. */
     ACTIVATIONS_BYTES_MAX = 512 << 20,
@@ -57,16 +57,18 @@ static void draw(enum dtype type, uint16_t *numbers)
     }
 }
 
-/* Memory of the device with the numbers over and over. */
+/* Memory of the device with the numbers over and over: sent once, and then doubled there. */
 static int fill(struct proof *p, size_t bytes, void **out, struct error *err)
 {
     struct device *device = (struct device *)p->device;
     const size_t block = NUMBERS * sizeof(*p->numbers);
     int rc = cuda_memory_create(device, bytes, out, err);
 
-    for (size_t at = 0; rc == 0 && at < bytes; at += block)
-        rc = cuda_memory_upload(device, (char *)*out + at, p->numbers,
-                                bytes - at < block ? bytes - at : block, err);
+    if (rc == 0)
+        rc = cuda_memory_upload(device, *out, p->numbers, bytes < block ? bytes : block, err);
+    for (size_t at = block; rc == 0 && at < bytes; at *= 2)
+        rc = cuda_memory_copy(device, (char *)*out + at, *out, bytes - at < at ? bytes - at : at,
+                              err);
     return rc;
 }
 
@@ -154,6 +156,21 @@ static int compare(struct proof *p, const char *name, bool *kept, struct error *
     return rc;
 }
 
+/* Whether there are plans for the larger numbers of images, too, which were not run. 0 or -ENOTSUP, ... */
+static int try_larger(struct proof *p, const char *name, struct error *err)
+{
+    struct product product = p->product;
+    int rc = 0;
+
+    for (product.n = 1 << p->n_sizes; rc == 0 && product.n <= CUDA_SIZE_MAX; product.n *= 2) {
+        struct cudnn_convolution *c = NULL;
+
+        rc = cudnn_convolution_create(p->device->cudnn, &product, name, &c, err);
+        cudnn_convolution_destroy(c);
+    }
+    return rc;
+}
+
 int proof_run(struct cuda_device *device, const struct product *product, const char *name,
               bool *kept, struct error *err)
 {
@@ -168,6 +185,8 @@ int proof_run(struct cuda_device *device, const struct product *product, const c
         rc = proof_init(&p, device, product, err);
         if (rc == 0)
             rc = compare(&p, name, kept, err);
+        if (rc == 0 && *kept)
+            rc = try_larger(&p, name, err);
         proof_fini(&p);
         if (rc == -ENOTSUP) /* not for so many images */
             *kept = false;

@@ -1,5 +1,6 @@
 /* The proof that a configuration of cuDNN gives an image the same bits in whatever company: it is run for
- * 1, 2, 4, ... images on the same random ones, and the results are compared.
+ * 1, 2, 4, ... images on the same random ones, and the results are compared; and that it can be had for
+ * as many images as a cut may have.
  *
  * Only forward products are put to it: gradients are summed over the images anyway.
  */

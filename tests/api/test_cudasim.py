@@ -1,5 +1,6 @@
 """The daemon on the simulated GPU: what it serves, and how it ends when the GPU is lost or too small."""
 import os
+import subprocess
 
 import pytest
 import requests
@@ -41,3 +42,21 @@ def test_a_gpu_that_is_too_small_says_what_is_missing(start):
     failed = daemon.wait_for_log("event=load_failed error=(.*)")[1]
     assert "out of memory of the GPU: " in failed and " MiB more are needed, " in failed
     assert daemon.wait_for_exit() == 1
+
+
+def test_images_are_the_same_where_no_plan_of_cudnn_keeps_its_bits(start):
+    """Own kernels draw them then, alone and in company."""
+    daemon = start(*DEVICE, env=os.environ | {"CUDASIM_CUDNN_FAULT": "unsteady"})
+    assert daemon.png(seed=6, nfe=2) == daemon.pngs(seed=4, nfe=2, n=4)[2]
+    daemon.stop()
+
+
+def test_sums_of_16_bits_do_not_conform(build_dir):
+    """An engine of cuDNN that added so would be found."""
+    done = subprocess.run(
+        [build_dir / "tests/conformance/conformance", "--device", "cudasim", "--precision", "fp16",
+         "--op", "convolution", "--case", "0"], env=os.environ | {"CUDASIM_CUDNN_FAULT": "half-sums"},
+        capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    bad = [line for line in done.stdout.splitlines() if line.startswith("not ok")]
+    assert len(bad) == 1 and "cudasim fp16 convolution 0" in bad[0], done.stdout

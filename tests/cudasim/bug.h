@@ -1,5 +1,5 @@
 /* Planted bugs: each is a program that is wrong, and must be found. Those of kernels are in faulty.cu,
- * those of the host's code in bugs_host.c. */
+ * those of the host's code in bugs_host.c, those of plans of cuDNN in bugs_cudnn.c. */
 #ifndef TESTS_CUDASIM_BUG_H
 #define TESTS_CUDASIM_BUG_H
 
@@ -25,7 +25,9 @@ struct bug {
     const char *text; /* what is said of it; NULL: it is legal, and must be clean in every build */
 };
 
-extern const struct bug bugs_host[]; /* ends with a name of NULL */
+/* Each ends with a name of NULL. */
+extern const struct bug bugs_host[];
+extern const struct bug bugs_cudnn[];
 
 /* Ends the program with a text if a call fails. */
 #define BUG_TRY(call) bug_try((call), #call)

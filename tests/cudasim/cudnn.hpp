@@ -4,8 +4,11 @@
  * real. Only the arithmetic is ours: a plan is interpreted with loops over floats, when its stream runs.
  *
  * CUDASIM_CUDNN=none goes without the real library; CUDASIM_DEVICE=FILE is a description (JSON, as cuDNN
- * writes it) of another device than an H100. CUDASIM_CUDNN_UNSTEADY=1 makes the bits of an image depend on
- * how many there are, which engine/cuda/proof.h has to find out. */
+ * writes it) of another device than an H100. CUDASIM_CUDNN_FAULT is something that is wrong with all engines,
+ * and has to be found out:
+ *     unsteady    the bits of an image depend on how many there are
+ *     half-sums   sums are rounded to float16 term by term
+ *     refuse:N    no plan for N images */
 #ifndef TESTS_CUDASIM_CUDNN_HPP
 #define TESTS_CUDASIM_CUDNN_HPP
 
@@ -55,6 +58,7 @@ struct real_cudnn {
 };
 const real_cudnn *cudnn_real();
 const char *cudnn_device(); /* the description of the device that is simulated */
+const char *cudnn_fault();  /* "": none */
 
 /* Keeps a text for cudnnGetLastErrorString(), returns the status. */
 cudnnStatus_t cudnn_refuse(cudnnStatus_t status, const std::string &text);

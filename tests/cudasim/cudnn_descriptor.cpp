@@ -1,6 +1,8 @@
 /* Descriptors, kept here and mirrored in the real library. */
 #include "tests/cudasim/cudnn.hpp"
 
+#include <stdlib.h>
+
 namespace cudasim
 {
 
@@ -169,6 +171,23 @@ static descriptor *graph_of_plan(const descriptor *plan)
     return descriptor_at(engine, CUDNN_ATTR_ENGINE_OPERATION_GRAPH);
 }
 
+/* Whether a plan is one that there is not, by CUDASIM_CUDNN_FAULT=refuse:N. */
+static bool is_refused(const descriptor *plan)
+{
+    static const char refuse[] = "refuse:";
+    const char *fault = cudnn_fault();
+
+    if (strncmp(fault, refuse, strlen(refuse)) != 0)
+        return false;
+    for (const descriptor *operation : descriptors_of(plan->graph, CUDNN_ATTR_OPERATIONGRAPH_OPS)) {
+        const descriptor *x = descriptor_at(operation, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X);
+
+        if (x && tensor_of(x).dims[0] == atoi(fault + strlen(refuse)))
+            return true;
+    }
+    return false;
+}
+
 static cudnnStatus_t finalize_mirror(descriptor *d)
 {
     const real_cudnn *real = cudnn_real();
@@ -311,6 +330,10 @@ cudnnStatus_t cudnnBackendFinalize(cudnnBackendDescriptor_t handle)
         d->graph = graph_of_plan(d);
         if (!d->graph)
             return cudnn_refuse(CUDNN_STATUS_BAD_PARAM, "a plan for no graph");
+        if (is_refused(d)) {
+            d->graph = nullptr;
+            return cudnn_refuse(CUDNN_STATUS_NOT_SUPPORTED, "no plan for so many images");
+        }
     }
     if (d->graph)
         d->graph->references++;

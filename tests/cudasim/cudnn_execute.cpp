@@ -38,6 +38,13 @@ const char *cudnn_device()
     return json.c_str();
 }
 
+const char *cudnn_fault()
+{
+    const char *fault = getenv("CUDASIM_CUDNN_FAULT");
+
+    return fault ? fault : "";
+}
+
 template <class F> static void find(void *library, const char *name, F *out)
 {
     *out = (F)dlsym(library, name);

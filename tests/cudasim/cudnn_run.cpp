@@ -180,20 +180,35 @@ static values transpose(const float *m, size_t rows, size_t columns)
     return t;
 }
 
-static values forward(const convolution &v, const values &x, const values &w)
+/* matrix_multiply_add() with sums that are rounded after every term. */
+static void multiply_add_half(size_t m, size_t n, size_t k, const float *a, const float *b,
+                              float *c)
 {
+    for (size_t row = 0; row < m; row++)
+        for (size_t column = 0; column < n; column++) {
+            float sum = c[row * n + column];
+
+            for (size_t i = 0; i < k; i++)
+                sum = __half2float(__float2half_rn(sum + a[row * k + i] * b[i * n + column]));
+            c[row * n + column] = sum;
+        }
+}
+
+static values forward(const convolution &v, const values &x, const values &w, bool half_sums)
+{
+    const auto multiply_add = half_sums ? multiply_add_half : matrix_multiply_add;
     const size_t k = (size_t)v.w.dims[0], n = (size_t)v.x.dims[0];
     values filters = transpose(w.data(), k, v.taps());
     values y(v.y.count);
 
     /* An engine that rounds otherwise for several images, as some real ones do. */
-    if (n > 1 && getenv("CUDASIM_CUDNN_UNSTEADY"))
+    if (n > 1 && strcmp(cudnn_fault(), "unsteady") == 0)
         for (float &filter : filters)
             filter *= 1 + 0x1p-10f;
 
     for (size_t i = 0; i < n; i++)
-        matrix_multiply_add(v.pixels(), k, v.taps(), gather(v, &x[i * (x.size() / n)]).data(),
-                            filters.data(), &y[i * (y.size() / n)]);
+        multiply_add(v.pixels(), k, v.taps(), gather(v, &x[i * (x.size() / n)]).data(),
+                     filters.data(), &y[i * (y.size() / n)]);
     return y;
 }
 
@@ -262,12 +277,15 @@ static void run_convolution(running *r, const descriptor *operation, const names
                            numbers_of(description, CUDNN_ATTR_CONVOLUTION_PRE_PADDINGS),
                            numbers_of(description, CUDNN_ATTR_CONVOLUTION_FILTER_STRIDES),
                            attribute_of(operation, names.alpha, 1.0f)};
+    const bool half_sums = strcmp(cudnn_fault(), "half-sums") == 0 ||
+                           attribute_of(description, CUDNN_ATTR_CONVOLUTION_COMP_TYPE,
+                                        CUDNN_DATA_FLOAT) == CUDNN_DATA_HALF;
     values result;
 
     if (attribute_of(operation, names.beta, 0.0f) != 0)
         fail("cuDNN: a convolution that adds to what is there is not simulated");
     if (names.type == CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR)
-        result = forward(v, r->read(v.x), r->read(v.w));
+        result = forward(v, r->read(v.x), r->read(v.w), half_sums);
     else if (names.type == CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_DATA_DESCRIPTOR)
         result = backward_data(v, r->read(v.w), r->read(v.y));
     else

@@ -180,7 +180,7 @@ static int count(const struct bug *bugs)
 
 int main(int argc, char **argv)
 {
-    static const struct bug *const lists[] = {bugs_host};
+    static const struct bug *const lists[] = {bugs_host, bugs_cudnn};
     enum { N_LISTS = sizeof(lists) / sizeof(lists[0]) };
     int n = 0;
     bool good = true;
