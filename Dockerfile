@@ -1,20 +1,17 @@
 # Images of softdiffd, the daemon, and the other programs.
 #
 #   docker build --target cpu  -t softdiff:cpu .
-#   docker build --target cuda -t softdiff:cuda --build-arg CUDA_BASE=IMAGE .
+#   docker build --target cuda -t softdiff:cuda .
 #
 # The stage build types what a developer types; an image exists only if the tests pass.
 ARG DEBIAN_BASE=debian:13-slim
-# A Debian 13 with the CUDA 12 runtime and cuDNN. The default is one without them, since there is
-# no such image that everybody can fetch.
-ARG CUDA_BASE=debian:13-slim
 
 FROM ${DEBIAN_BASE} AS build
 WORKDIR /src
 COPY tools/packages tools/packages-build.txt tools/packages-test.txt tools/
 RUN tools/packages --yes build test
 COPY . .
-RUN meson setup build --prefix /usr && meson compile -C build
+RUN meson setup build --prefix /usr --libdir lib && meson compile -C build
 RUN meson test -C build --print-errorlogs
 RUN meson install -C build --no-rebuild --destdir /out
 
@@ -34,13 +31,23 @@ STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s CMD ["/usr/bin/softdiffd", "--healthcheck"]
 ENTRYPOINT ["/usr/bin/softdiffd"]
 
-# The same programs on a base with CUDA. The module of the CUDA engine is not in this image yet, so that
-# they compute on the CPU: this target gives the base and the settings of the container runtime.
-FROM ${CUDA_BASE} AS cuda
+# The module of the CUDA engine for all GPUs that are supported, by NVIDIA's compiler from the wheels that
+# tests/cuda-requirements.txt pins, and the libraries that it loads; tested on the simulated device.
+FROM build AS build-cuda
+RUN tools/cuda
+RUN meson configure build -Dcuda=enabled -Dgpu_targets=75,80,86,89,90,100,120 && meson compile -C build
+RUN meson test -C build --print-errorlogs --suite cuda
+RUN meson install -C build --no-rebuild --destdir /out
+RUN mkdir /out/cuda && cp /out/usr/lib/softdiff/softdiff-cuda.so .cuda/lib/libcudart.so.13 \
+    .cuda/lib/libcublas.so.13 .cuda/lib/libcublasLt.so.13 .cuda/lib/libcudnn*.so.9 /out/cuda/
+
+# For machines with an NVIDIA GPU: docker run --gpus all. Without one it says so and computes on the CPU.
+FROM ${DEBIAN_BASE} AS cuda
 COPY tools/packages tools/packages-run.txt /tmp/tools/
 RUN /tmp/tools/packages --yes run && rm -rf /tmp/tools /var/lib/apt/lists/*
-COPY --from=build /out/usr/bin/ /usr/bin/
-COPY --from=build /out/usr/share/softdiff/choices/ /usr/share/softdiff/choices/
+COPY --from=build-cuda /out/usr/bin/ /usr/bin/
+COPY --from=build-cuda /out/cuda/ /usr/lib/softdiff/
+COPY --from=build-cuda /out/usr/share/softdiff/choices/ /usr/share/softdiff/choices/
 COPY model/zoo/ /usr/share/softdiff/zoo/
 ENV SOFTDIFF_LISTEN=0.0.0.0:8080 \
     SOFTDIFF_ADMIN_LISTEN=0.0.0.0:9090 \

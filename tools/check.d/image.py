@@ -29,17 +29,18 @@ NETWORK = re.compile(r"PIP_.*|.*_proxy|SSL_CERT_(FILE|DIR)", re.IGNORECASE)
 
 
 class Stage:
-    """A root folder, and what the instructions set."""
+    """A root folder, and what the instructions set. It begins as another stage, or as the base."""
 
-    def __init__(self, folder, name):
+    def __init__(self, folder, name, parent=None):
         self.root = folder / name
-        subprocess.run(["cp", "-a", folder / "base", self.root], check=True)
+        subprocess.run(["cp", "-a", "--one-file-system", parent.root if parent else folder / "base",
+                        self.root], check=True)
         mount("-t", "proc", "proc", self.root / "proc")
         mount("--rbind", "/sys", self.root / "sys")
         mount("--rbind", "/dev", self.root / "dev")
-        self.variables = {"PATH": PATH, "HOME": "/root"}
-        self.workdir = "/"
-        self.user = None
+        self.variables = dict(parent.variables) if parent else {"PATH": PATH, "HOME": "/root"}
+        self.workdir = parent.workdir if parent else "/"
+        self.user = parent.user if parent else None
         self.commands = {}  # ENTRYPOINT and HEALTHCHECK
 
     def command(self, words):
@@ -103,12 +104,25 @@ def leave_the_network():
         fcntl.ioctl(any_socket, 0x8914, up)  # SIOCSIFFLAGS
 
 
-def run(stage):
-    """docker run --read-only; the daemon is healthy, draws and stops."""
+def check_libraries(stage, folder):
+    """That every library of a folder can be loaded, with all that it needs."""
+    names = sorted(path.name for path in stage.path(folder).iterdir())
+    assert names, f"{folder} is empty"
+    for name in names:
+        done = subprocess.run(stage.command(["ldd", "-r", f"{folder}/{name}"]), env=stage.variables,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True)
+        assert not re.search("not found|undefined symbol", done.stdout), done.stdout
+    print("can be loaded:", *names)
+
+
+def run(stage, log):
+    """docker run --read-only; the daemon is healthy, draws and stops. log: a file for what it says."""
     mount("--rbind", stage.root, stage.root)
     mount("-o", "remount,bind,ro", stage.root)
     leave_the_network()
-    daemon = subprocess.Popen(stage.command(stage.commands["ENTRYPOINT"]), env=stage.variables)
+    with log.open("w") as said:
+        daemon = subprocess.Popen(stage.command(stage.commands["ENTRYPOINT"]), env=stage.variables,
+                                  stderr=said)
     check = stage.command(stage.commands["HEALTHCHECK"])
     end = time.monotonic() + 60
     while subprocess.run(check, env=stage.variables, check=False).returncode != 0:
@@ -122,21 +136,43 @@ def run(stage):
     print(f"the daemon answered with a PNG of {len(png)} bytes")
     daemon.send_signal(signal.SIGTERM)
     assert daemon.wait(60) == 0, "the daemon did not stop well"
+    print(log.read_text())
+
+
+def needed(stages, name):
+    """The stages that one is made with, itself last."""
+    base, steps = stages[name]
+    sources = [base] + [value.split()[0].removeprefix("--from=") for _, value in steps]
+    found = [other for source in sources if source in stages for other in needed(stages, source)]
+    return list(dict.fromkeys([*found, name]))
+
+
+def make(folder, arguments, stages, name, made):
+    base, steps = stages[name]
+    if base not in stages:
+        assert arguments[base[2:-1]] == arguments["DEBIAN_BASE"], f"{name} has another base"
+    stage = Stage(folder, name, made.get(base))
+    made[name] = stage
+    roots = {"context": folder / "context"} | {other: of.root for other, of in made.items()}
+    for step in steps:
+        apply(stage, *step, roots)
+    return stage
 
 
 def main():
     target, folder = sys.argv[1], pathlib.Path(sys.argv[2])
     text = (folder / "context/Dockerfile").read_text()
     arguments, stages = dockerfile_text.stages(dockerfile_text.instructions(text))
-    roots = {"context": folder / "context"}
-    for name in ("build", target):
-        base, steps = stages[name]
-        assert arguments[base[2:-1]] == arguments["DEBIAN_BASE"], f"{name} has another base"
-        stage = Stage(folder, name)
-        roots[name] = stage.root
-        for step in steps:
-            apply(stage, *step, roots)
-    run(stage)
+    made = {}
+    for name in needed(stages, target):
+        stage = make(folder, arguments, stages, name, made)
+    if target == "cuda":
+        check_libraries(stage, "/usr/lib/softdiff")
+    run(stage, folder / "log")
+    if target == "cuda" and not os.path.exists("/dev/nvidiactl"):
+        log = (folder / "log").read_text()
+        assert re.search('event=device_passed_over error="?device ..cuda', log), "it does not say why"
+        assert "event=ready device=\"oneDNN" in log, "it does not compute on the CPU"
 
 
 main()
