@@ -10,7 +10,6 @@ own, and nothing forces a memory format or, but for the time embedding, a precis
 import math
 from typing import NamedTuple
 
-import safetensors.torch
 import torch
 from torch import nn
 from torch.nn import functional
@@ -227,12 +226,12 @@ class Ncsnpp(nn.Module):
         temb = self.ends.linear_0(self.ends.features(time_cond))
         return functional.silu(self.ends.linear_1(functional.silu(temb)))
 
-    def to_bfloat16(self):
+    def to_16_bits(self, dtype):
         """Everything but the time embedding, whose angles are hundreds of radians."""
         embedding = (self.ends.features, self.ends.linear_0, self.ends.linear_1)
         for module in self.all_modules:
             if module not in embedding:
-                module.bfloat16()
+                module.to(dtype)
         return self
 
     def forward(self, x, time_cond):
@@ -266,6 +265,8 @@ class Ncsnpp(nn.Module):
 
 def load(architecture, path):
     """The network with the weights of a file, ready to evaluate."""
+    import safetensors.torch  # which not everybody has who times a network without weights
+
     network = Ncsnpp(architecture)
     network.load_state_dict(safetensors.torch.load_file(path))
     return network.eval().requires_grad_(False)

@@ -30,7 +30,7 @@ WARM_UP_S = 5
 def torch_network(job, bf16):
     """In channels last, which is the faster format of every convolution here."""
     network = ncsnpp.load(job.architecture, job.weights).to(memory_format=torch.channels_last)
-    return network.to_bfloat16() if bf16 else network
+    return network.to_16_bits(torch.bfloat16) if bf16 else network
 
 
 def torch_inputs(job, memory_format=torch.channels_last):

@@ -1,0 +1,195 @@
+"""A session of checks on a machine that is lent for minutes: what is known is told at once, nothing runs
+for longer than it may, and however the session ends, its report is there."""
+
+import concurrent.futures
+import contextlib
+import os
+import signal
+import subprocess
+import tarfile
+import threading
+import time
+
+
+class Failed(Exception):
+    """A check found something wrong."""
+
+
+class Skipped(Exception):
+    """A check cannot be made here."""
+
+
+class NothingToCheck(Exception):
+    """There is no device; ends the session."""
+
+
+class TimeUp(Exception):
+    """The session's time ended before the check did."""
+
+
+class Session:
+    """The checks of a session, their output in a folder, and what they came to."""
+
+    def __init__(self, folder, minutes, report):
+        self.folder = folder / "report"
+        self.scratch = folder / "scratch"
+        self.report = report  # an archive of the folder, or None
+        self.end = time.monotonic() + 60 * minutes
+        self.counts = dict.fromkeys(("passed", "failed", "skipped", "not run"), 0)
+        self.children = set()
+        self.lock = threading.Lock()
+        self.folder.mkdir(parents=True)
+
+    def say(self, text):
+        with self.lock:
+            print(text, flush=True)
+            with (self.folder / "summary.txt").open("a") as summary:
+                print(text, file=summary)
+
+    def check(self, name, limit_s, function):
+        """Makes one check: function(Check) returns what it found, or raises one of the above."""
+        begin = time.monotonic()
+        check = Check(self, name, min(begin + limit_s, self.end))
+        try:
+            if begin >= self.end:
+                raise TimeUp
+            outcome, text = "passed", function(check)
+        except Failed as failure:
+            outcome, text = "failed", str(failure)
+        except Skipped as reason:
+            outcome, text = "skipped", str(reason)
+        except TimeUp:
+            outcome, text = "not run", "the time is up"
+        except NothingToCheck:
+            raise
+        except Exception as error:  # noqa: BLE001 a mistake in a check must not cost the others
+            outcome, text = "failed", f"the check itself: {type(error).__name__}: {error}"
+        finally:
+            self.stop_children()
+        self.counts[outcome] += 1
+        self.say(f"{outcome:8} {name:12} {text} ({time.monotonic() - begin:.0f} s)")
+        self.write_report()
+        return outcome
+
+    def end_now(self):
+        """From a signal's handler: what runs ends as if the time were up."""
+        self.end = time.monotonic()
+        self.stop_children()
+
+    def write_report(self):
+        """Anew after every check: nobody knows which is the last."""
+        if not self.report:
+            return
+        new = self.report.with_name(self.report.name + ".new")
+        with tarfile.open(new, "w:xz") as archive:
+            archive.add(self.folder, arcname="gpu-check")
+        new.replace(self.report)
+
+    def stop_children(self):
+        for child in list(self.children):
+            stop(child)
+
+    def finish(self):
+        """The last two lines; returns the status to exit with."""
+        n = self.counts
+        self.say(f"{n['skipped']} skipped, {n['not run']} not run")
+        self.say(f"{n['passed']} passed, {n['failed']} failed")
+        self.write_report()
+        return 1 if n["failed"] else 3 if n["not run"] else 0
+
+
+def stop(child):
+    """Ends a process and those that it started."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(5)
+
+
+class Done:
+    """A program that ended."""
+
+    def __init__(self, status, out, log):
+        self.status, self.out, self.log = status, out, log
+
+    def reason(self):
+        """The last line that it said, for a person."""
+        lines = (self.log.strip() or self.out.strip() or "it said nothing").splitlines()
+        return f"exit code {self.status}: {lines[-1]}"
+
+
+class Check:
+    """What a check may do: run programs until its time ends."""
+
+    def __init__(self, session, name, end):
+        self.session, self.name, self.end = session, name, end
+
+    def left_s(self):
+        return self.end - time.monotonic()
+
+    def tell(self, text):
+        self.session.say(f"         {self.name}: {text}")
+
+    def folder(self):
+        """Of the report."""
+        path = self.session.folder / self.name
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def scratch(self, name):
+        """A folder for what is too large for the report."""
+        path = self.session.scratch / self.name / name
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def start(self, words, label="run", **options):
+        """A program in the background, its output in the report; it ends with the check at latest."""
+        folder = self.folder()
+        with (folder / f"{label}.out").open("wb") as out, \
+                (folder / f"{label}.log").open("wb") as log:
+            child = subprocess.Popen(list(map(str, words)), stdin=subprocess.DEVNULL, stdout=out,
+                                     stderr=log, start_new_session=True, **options)
+        self.session.children.add(child)
+        return child
+
+    def run(self, words, label="run", limit_s=None, fails=True, **options):
+        """Runs a program; Failed if it takes too long, or, with fails, does not end with 0."""
+        child = self.start(words, label, **options)
+        end = min(self.end, time.monotonic() + (limit_s or self.left_s()))
+        try:
+            child.wait(max(0, end - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            stop(child)
+            if time.monotonic() >= self.session.end:
+                raise TimeUp from None
+            raise Failed(f"{label} took too long, and was stopped") from None
+        finally:
+            self.session.children.discard(child)
+        done = Done(child.returncode, self.read(label, "out"), self.read(label, "log"))
+        if done.status != 0 and time.monotonic() >= self.session.end:
+            raise TimeUp
+        if fails and done.status != 0:
+            raise Failed(f"{label}: {done.reason()}")
+        return done
+
+    def read(self, label, kind):
+        return (self.folder() / f"{label}.{kind}").read_text(errors="replace")
+
+    def each(self, jobs, work, n_workers):
+        """work(label, job) of every item, side by side; the first of what they raised, after all."""
+        raised = []
+        with concurrent.futures.ThreadPoolExecutor(n_workers) as pool:
+            futures = {pool.submit(work, label, job): label for label, job in jobs.items()}
+            results = {}
+            for future in concurrent.futures.as_completed(futures):
+                label = futures[future]
+                try:
+                    results[label] = future.result()
+                    self.tell(f"{label}: {results[label]}")
+                except Exception as error:  # noqa: BLE001 the others go on
+                    raised.append(error)
+                    self.tell(f"{label}: {error or 'the time is up'}")
+        if raised:
+            raise next((e for e in raised if isinstance(e, Failed)), raised[0])
+        return [results[label] for label in jobs]
