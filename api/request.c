@@ -211,7 +211,7 @@ int samples_request_parse(const char *body, size_t size, enum request_form form,
     if (size == 0)
         return 0;
 
-    if (seed_quote_large(body, size, &quoted, &quoted_size) < 0)
+    if (seed_quote_large(body, size, false, &quoted, &quoted_size) < 0)
         return problem_set(problem, 503, "out of memory");
     root = json_loadb(quoted ? quoted : body, quoted ? quoted_size : size, JSON_REJECT_DUPLICATES,
                       &error);

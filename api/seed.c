@@ -73,36 +73,59 @@ static const char *skip_space(const char *p, const char *end)
     return p;
 }
 
-/* The next number of LARGE_DIGITS or more digits and nothing else that is the outermost object's
- * value of "seed", after *p with its depth; its digits, 0: there is none. */
-static size_t find_large(const char **at, const char *end, int *depth)
+/* The end of the digits at p; *large: they are a number of LARGE_DIGITS or more, and nothing else. */
+static const char *skip_digits(const char *p, const char *end, bool *large)
+{
+    const char *value = p;
+
+    while (p < end && *p >= '0' && *p <= '9')
+        p++;
+    *large = p - value >= LARGE_DIGITS && *value != '0' && (p == end || !strchr(".eE+-", *p));
+    return p;
+}
+
+/* What follows the colon behind the key that ends at p, NULL: it is none. */
+static const char *value_of_key(const char *p, const char *end)
+{
+    p = skip_space(p, end);
+    return p < end && *p == ':' ? skip_space(p + 1, end) : NULL;
+}
+
+/* The next large number after *p with its depth that is the outermost object's value of "seed", or that
+ * stands anywhere; its digits, 0: there is none. */
+static size_t find_large(const char **at, const char *end, bool everywhere, int *depth)
 {
     const char *p = *at, *value, *start;
+    bool large = false;
 
     while (p < end) {
         start = p;
+        value = NULL;
         if (*p == '"') {
             p = skip_string(p, end);
-            value = skip_space(p, end);
-            if (*depth != 1 || p - start != 6 || memcmp(start, "\"seed\"", 6) != 0 ||
-                value == end || *value != ':')
-                continue;
-            value = skip_space(value + 1, end);
-            for (p = value; p < end && *p >= '0' && *p <= '9'; p++)
-                ;
-            if (p - value >= LARGE_DIGITS && *value != '0' && (p == end || !strchr(".eE+-", *p))) {
-                *at = value;
-                return (size_t)(p - value);
-            }
-            continue;
+            if (!everywhere && *depth == 1 && p - start == 6 && memcmp(start, "\"seed\"", 6) == 0)
+                value = value_of_key(p, end);
+        } else if (*p >= '0' && *p <= '9') {
+            if (everywhere && (p == *at || !strchr(".eE+-", p[-1])))
+                value = p;
+            else
+                p = skip_digits(p, end, &large);
+        } else {
+            *depth += *p == '{' || *p == '[' ? 1 : *p == '}' || *p == ']' ? -1 : 0;
+            p++;
         }
-        *depth += *p == '{' || *p == '[' ? 1 : *p == '}' || *p == ']' ? -1 : 0;
-        p++;
+        if (!value)
+            continue;
+        p = skip_digits(value, end, &large);
+        if (large) {
+            *at = value;
+            return (size_t)(p - value);
+        }
     }
     return 0;
 }
 
-int seed_quote_large(const char *text, size_t size, char **out, size_t *out_size)
+int seed_quote_large(const char *text, size_t size, bool everywhere, char **out, size_t *out_size)
 {
     const char *end = text + size, *copied = text, *at = text;
     char *quoted = NULL;
@@ -110,7 +133,7 @@ int seed_quote_large(const char *text, size_t size, char **out, size_t *out_size
     int depth = 0;
 
     *out = NULL;
-    while ((digits = find_large(&at, end, &depth)) > 0) {
+    while ((digits = find_large(&at, end, everywhere, &depth)) > 0) {
         if (!quoted) /* a quote more before and behind each: they are LARGE_DIGITS apart */
             quoted = malloc(size + 2 * (size / LARGE_DIGITS + 1));
         if (!quoted)

@@ -104,7 +104,7 @@ static int read_json(const char *body, size_t size, struct upload *out, struct p
     json_t *root;
     int rc;
 
-    if (seed_quote_large(body, size, &quoted, &quoted_size) < 0)
+    if (seed_quote_large(body, size, false, &quoted, &quoted_size) < 0)
         return problem_set(problem, 503, "out of memory");
     root = json_loadb(quoted ? quoted : body, quoted ? quoted_size : size, JSON_REJECT_DUPLICATES,
                       &error);

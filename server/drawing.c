@@ -25,6 +25,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <time.h>
 
 enum {
     STATUS_GONE = 499,
@@ -94,6 +95,25 @@ static void log_drawing(const struct drawing *d)
               d->status, job->n_finished, ms.queue, ms.engine, ms.encode);
 }
 
+static void count_for_model(struct engine_model_counts *c, const struct drawing *d,
+                            const struct drawing_times *ms)
+{
+    double all_ms = ms_between(d->admitted_ns, uv_hrtime());
+
+    c->last_s = (int64_t)time(NULL);
+    if (d->status != 200) {
+        c->n_failed++;
+        c->failed_ms += all_ms;
+        return;
+    }
+    c->n_ok++;
+    c->n_images += (uint64_t)d->job.n;
+    c->ok_ms += all_ms;
+    c->queue_ms += ms->queue;
+    c->engine_ms += ms->engine;
+    c->encode_ms += ms->encode;
+}
+
 /* Who went or was refused while waiting has waited, too; of the rest only whole images count. */
 static void count_drawing(struct drawings *all, const struct drawing *d)
 {
@@ -105,6 +125,7 @@ static void count_drawing(struct drawings *all, const struct drawing *d)
         histogram_add(&all->stats.engine, &histogram_seconds, 1e-3 * ms.engine);
     if (d->encoded_ns)
         histogram_add(&all->stats.encode, &histogram_seconds, 1e-3 * ms.encode);
+    count_for_model(&d->model->counts, d, &ms);
 }
 
 static void destroy(struct drawing *d)

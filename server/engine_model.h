@@ -20,6 +20,14 @@ struct json_t;
 struct sampling;
 struct settings_model;
 
+/* Requests for images of a model that have ended, and where their time went; for the loop. */
+struct engine_model_counts {
+    uint64_t n_ok, n_failed; /* those whose client went are failed, too */
+    uint64_t n_images;       /* of the good ones, as are the times but for failed_ms */
+    double ok_ms, failed_ms, queue_ms, engine_ms, encode_ms;
+    int64_t last_s; /* seconds since 1970; 0: there was none */
+};
+
 /* All zero: nothing is loaded. Constant once loaded and tested, but for what is the loop's. */
 struct engine_model {
     struct checkpoint *checkpoint; /* owned; the engine's thread's */
@@ -46,6 +54,7 @@ struct engine_model {
     int n_not_finite; /* of these images; the engine's thread's */
 
     /* The loop's. */
+    struct engine_model_counts counts;
     int n_images; /* admitted and not yet taken back: server/admission.h */
     int n_users;  /* drawings that name it */
     bool retired; /* to be dropped with the last of them: server/models.h */

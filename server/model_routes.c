@@ -56,10 +56,11 @@ static struct waiting *wait(struct exchange *x)
     return w;
 }
 
-/* The name of /v1/models/NAME/.., cut where it is longer than any. */
+/* The name of ../models/NAME/.., cut where it is longer than any. */
 static void name_of(const struct exchange *x, char out[SETTINGS_NAME_BYTES + 2])
 {
-    const char *name = exchange_path(x) + strlen("/v1/models/");
+    static const char before[] = "/models/";
+    const char *name = strstr(exchange_path(x), before) + sizeof(before) - 1;
 
     snprintf(out, SETTINGS_NAME_BYTES + 2, "%.*s", (int)strcspn(name, "/"), name);
 }

@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 /* More than there are of routes, methods and statuses that go together, and of routes. */
-enum { REQUEST_COUNTS_MAX = 256, REQUEST_ROUTES_MAX = 32 };
+enum { REQUEST_COUNTS_MAX = 512, REQUEST_ROUTES_MAX = 64 };
 
 struct request_count {
     const char *route; /* static */

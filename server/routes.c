@@ -1,6 +1,7 @@
 #include "server/routes.h"
 
 #include "api/images.h"
+#include "api/kserve_response.h"
 #include "api/permalink.h"
 #include "api/problem.h"
 #include "server/admission.h"
@@ -12,6 +13,8 @@
 #include "server/images.h"
 #include "server/job_routes.h"
 #include "server/keys.h"
+#include "server/kserve.h"
+#include "server/kserve_infer.h"
 #include "server/metrics.h"
 #include "server/model_routes.h"
 #include "server/permalinks.h"
@@ -44,6 +47,10 @@ static const struct exchange_problem_form images_problems = {"application/json",
                                                              images_problem_status};
 static const struct exchange_problem_form both_problems = {PROBLEM_CONTENT_TYPE,
                                                            images_problem_to_both, NULL};
+
+static const struct exchange_problem_form kserve_problems = {"application/json",
+                                                             kserve_problem_to_json,
+                                                             kserve_problem_status};
 
 /* For routes that take JSON and nothing else. */
 static void begin_json(struct daemon *d, struct exchange *x)
@@ -148,6 +155,22 @@ static const struct route public_routes[] = {
     {"GET", "/v1/jobs/{job}/images.zip", ENGINE | DRAWS, NULL, job_routes_archive, NULL},
     {"POST", "/v1/verify", ENGINE | DRAWS, verify_begin, verify_handle, NULL},
     {"POST", "/v1/images/generations", ENGINE | DRAWS, begin_json, images_handle, &images_problems},
+    {"GET", "/v2", 0, NULL, kserve_server, &kserve_problems},
+    {"GET", "/v2/health/live", OPEN, NULL, kserve_live, &kserve_problems},
+    {"GET", "/v2/health/ready", OPEN, NULL, kserve_ready, &kserve_problems},
+    {"GET", "/v2/models/stats", ENGINE, NULL, kserve_stats, &kserve_problems},
+    {"GET", "/v2/models/{model}", ENGINE, NULL, kserve_model, &kserve_problems},
+    {"GET", "/v2/models/{model}/ready", ENGINE, NULL, kserve_model_ready, &kserve_problems},
+    {"GET", "/v2/models/{model}/stats", ENGINE, NULL, kserve_model_stats, &kserve_problems},
+    {"POST", "/v2/models/{model}/infer", ENGINE | DRAWS, NULL, kserve_infer, &kserve_problems},
+    {"GET", "/v2/models/{model}/versions/{version}", ENGINE, NULL, kserve_model, &kserve_problems},
+    {"GET", "/v2/models/{model}/versions/{version}/ready", ENGINE, NULL, kserve_model_ready,
+     &kserve_problems},
+    {"GET", "/v2/models/{model}/versions/{version}/stats", ENGINE, NULL, kserve_model_stats,
+     &kserve_problems},
+    {"POST", "/v2/models/{model}/versions/{version}/infer", ENGINE | DRAWS, NULL, kserve_infer,
+     &kserve_problems},
+    {"POST", "/v2/repository/index", ENGINE, NULL, kserve_index, &kserve_problems},
     {NULL, NULL, 0, NULL, NULL, NULL},
 };
 
@@ -162,6 +185,11 @@ static const struct route admin_routes[] = {
     {"POST", "/v1/models/{model}/load", ENGINE, NULL, model_routes_load, NULL},
     {"POST", "/v1/models/{model}/unload", ENGINE, NULL, model_routes_unload, NULL},
     {"POST", "/-/reload", ENGINE, NULL, model_routes_reload, NULL},
+    {"POST", "/v2/repository/index", ENGINE, NULL, kserve_index, &kserve_problems},
+    {"POST", "/v2/repository/models/{model}/load", ENGINE, NULL, model_routes_load,
+     &kserve_problems},
+    {"POST", "/v2/repository/models/{model}/unload", ENGINE, NULL, model_routes_unload,
+     &kserve_problems},
     {NULL, NULL, 0, NULL, NULL, NULL},
 };
 

@@ -139,12 +139,18 @@ int selection_read(const struct models *models, enum request_form form,
                    const struct samples_limits *limits, const char *body, size_t size,
                    struct selection *out, struct problem *problem)
 {
-    struct samples_request *wanted = &out->request;
-    const struct engine_model *model = NULL;
-
-    samples_request_parse(body, size, form, limits, wanted, problem);
+    samples_request_parse(body, size, form, limits, &out->request, problem);
     if (problem->status && problem->status != 422)
         return -EINVAL;
+    return selection_choose(models, limits, out, problem);
+}
+
+int selection_choose(const struct models *models, const struct samples_limits *limits,
+                     struct selection *out, struct problem *problem)
+{
+    const struct samples_request *wanted = &out->request;
+    const struct engine_model *model = NULL;
+
     if (find_model(models, wanted, &out->model, problem) == 0)
         model = out->model;
     choose_sampling(models, model, limits, wanted, &out->sampling, problem);

@@ -255,7 +255,7 @@ def test_place_in_the_queue(start):
         others.append(daemon.connect_and_send({"seed": seed, "nfe": 10000}))
         daemon.wait_for_queue(lambda queue, n=seed + 1: len(queue["requests"]) == n, "a request")
     daemon.wait_for_queue(lambda queue: queue["slots_busy"] == 1, "a busy lane")
-    answer = open_stream(daemon, {"seed": 7, "nfe": 2})
+    answer = open_stream(daemon, {"seed": 7, "nfe": 60})
     stream = parse(answer.iter_lines(decode_unicode=True))
     assert next(stream)[0] == "accepted"
     name, number, data = next(stream)
@@ -267,4 +267,4 @@ def test_place_in_the_queue(start):
     assert places == sorted(set(places), reverse=True) and set(places) <= {1, 2, 3}
     names = [name for name, _, _ in rest]
     assert names[-1] == "completed" and "queued" not in names[names.index("progress"):]
-    assert rest[-1][2] == daemon.post({"seed": 7, "nfe": 2}).json()
+    assert rest[-1][2] == daemon.post({"seed": 7, "nfe": 60}).json()

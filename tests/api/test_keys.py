@@ -10,7 +10,7 @@ from softdiffd import wait_until
 
 pytestmark = pytest.mark.sanitizers
 
-OPEN = {"/", "/openapi.json", "/version", "/livez", "/readyz"}
+OPEN = {"/", "/openapi.json", "/version", "/livez", "/readyz", "/v2/health/live", "/v2/health/ready"}
 
 
 def line(name, key, *limits):

@@ -119,7 +119,7 @@ static void large_numbers_are_quoted_where_they_are_seeds(void **state)
         char *exact = malloc(size + 1), *quoted = NULL; /* no NUL behind it: sanitizers see more */
 
         memcpy(exact, rows[i].text, size);
-        assert_int_equal(seed_quote_large(exact, size, &quoted, &quoted_size), 0);
+        assert_int_equal(seed_quote_large(exact, size, false, &quoted, &quoted_size), 0);
         if ((quoted != NULL) != (rows[i].quoted != NULL))
             fail_msg("%s: %.*s", rows[i].text, (int)quoted_size, quoted ? quoted : "");
         if (quoted) {
@@ -142,7 +142,7 @@ static void many_large_numbers_fit(void **state)
     text[0] = '{';
     for (int i = 0; i < TIMES; i++, size += n)
         memcpy(text + size, one, n);
-    assert_int_equal(seed_quote_large(text, size, &quoted, &quoted_size), 0);
+    assert_int_equal(seed_quote_large(text, size, false, &quoted, &quoted_size), 0);
     assert_int_equal(quoted_size, size + 2 * TIMES);
     free(quoted);
     free(text);
