@@ -17,11 +17,11 @@
 
 static const struct setting table[] = {
     {"listen", SETTING_ADDRESS, FIELD(listen), "127.0.0.1:8080", 0, 0, NULL,
-     "address of the API; port 0: any free one; unix:PATH: a socket in the file system"},
+     "address of the API; port 0: any free one; unix:PATH: a socket there"},
     {"admin-listen", SETTING_ADDRESS, FIELD(admin_listen), "127.0.0.1:9090", 0, 0, NULL,
      "address of probes and the view of the queue"},
     {"socket-mode", SETTING_CHOICE, FIELD(socket_mode), "660", 0, 0, "600|660|666",
-     "who may connect to unix:PATH: its owner, its group, or everybody"},
+     "who may connect to unix:PATH: owner, group, all"},
     {"model", SETTING_MODELS, FIELD(models), NULL, 0, 0, NULL,
      "NAME=PATH of a checkpoint; repeat for more, the first is the default"},
     {"model-dir", SETTING_FILE, FIELD(model_dir), "", 0, 0, NULL,

@@ -138,14 +138,17 @@ def test_contracts(daemon):
         assert "127.0.0.1" not in json.dumps(contract) and "localhost" not in json.dumps(contract)
         for path, item in contract["paths"].items():
             assert "servers" not in item
-            if "{job}" in path:  # in test_jobs.py
+            if "{job}" in path or "{version}" in path:  # in test_jobs.py, test_kserve.py
                 continue
             for method in item:
                 for parameter in item[method].get("parameters", []):
                     if "$ref" in parameter:
                         parameter = contract["components"]["parameters"][parameter["$ref"].split("/")[-1]]
                     path = path.replace("{%s}" % parameter["name"], str(parameter.get("example")))
-                kinds = item[method].get("requestBody", {}).get("content", {})
+                asked = item[method].get("requestBody", {})
+                kinds = asked.get("content", {})
+                if asked.get("required") and "image/png" not in kinds:  # in test_restorations.py, test_kserve.py
+                    continue
                 body = daemon.png(seed=1, nfe=1) if "image/png" in kinds else b""
                 headers = {"Content-Type": "image/png"} if body else {}
                 answer = requests.request(method, base + path, data=body, headers=headers)

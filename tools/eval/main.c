@@ -220,9 +220,9 @@ static int distance_main(int argc, char **argv)
         .usage = "SAMPLES REFERENCE... [options]",
         .about = "Tells how far pictures are from others: Frechet distance (FD), kernel distance "
                  "(KID),\nsliced distance, precision and recall. Each is a folder of pictures or a "
-                 "file of "
-                 "`softdiff-eval stats`.\nCompare with nothing but distances of this program, by "
-                 "the same features and with\nas many samples.",
+                 "file of\n`softdiff-eval stats`. Compare with nothing but distances of this "
+                 "program, by "
+                 "the same\nfeatures and with as many samples.",
         .n = sizeof(table) / sizeof(table[0]),
         .table = table,
         .n_operands_min = 2,
