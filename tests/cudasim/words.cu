@@ -85,17 +85,28 @@ static __global__ void SDK_BOUNDS(WORDS_THREADS) atomic(int *out)
         out[threadIdx.x] = counts[threadIdx.x];
 }
 
+/* The compiler has bfloat16 on tensor cores only from 8.0 on. */
+template <class T> struct factor {
+    using type = T;
+};
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
+template <> struct factor<__nv_bfloat16> {
+    using type = __half;
+};
+#endif
+
 template <class T> static __global__ void SDK_BOUNDS(32) product(const float *in, float *out)
 {
     using namespace nvcuda;
-    SDK_SHARED_ALIGNED(32, T, a, [256]);
+    using F = typename factor<T>::type;
+    SDK_SHARED_ALIGNED(32, F, a, [256]);
     SDK_SHARED_ALIGNED(32, float, c, [256]);
-    wmma::fragment<wmma::matrix_a, 16, 16, 16, T, wmma::row_major> left;
-    wmma::fragment<wmma::matrix_b, 16, 16, 16, T, wmma::col_major> right;
+    wmma::fragment<wmma::matrix_a, 16, 16, 16, F, wmma::row_major> left;
+    wmma::fragment<wmma::matrix_b, 16, 16, 16, F, wmma::col_major> right;
     wmma::fragment<wmma::accumulator, 16, 16, 16, float> sums;
 
     for (int i = threadIdx.x; i < 256; i += 32)
-        a[i] = (T)in[i];
+        a[i] = (F)in[i];
     __syncwarp();
     wmma::load_matrix_sync(left, a, 16);
     wmma::load_matrix_sync(right, a, 16);
