@@ -46,7 +46,7 @@ class Daemon:
         begin = time.monotonic()
 
         def ask():
-            while time.monotonic() < begin + seconds:
+            while time.monotonic() < begin + seconds and self.check.left_s() > 0:
                 with lock:
                     seed = next(seeds)
                 try:

@@ -11,6 +11,9 @@ import threading
 import time
 
 
+LOOK_S = 0.5  # from one look at the time to the next
+
+
 class Failed(Exception):
     """A check found something wrong."""
 
@@ -72,9 +75,8 @@ class Session:
         return outcome
 
     def end_now(self):
-        """From a signal's handler: what runs ends as if the time were up."""
+        """From a signal's handler: what runs ends as if the time were up, when it next looks."""
         self.end = time.monotonic()
-        self.stop_children()
 
     def write_report(self):
         """Anew after every check: nobody knows which is the last."""
@@ -126,7 +128,7 @@ class Check:
         self.session, self.name, self.end = session, name, end
 
     def left_s(self):
-        return self.end - time.monotonic()
+        return min(self.end, self.session.end) - time.monotonic()
 
     def tell(self, text):
         self.session.say(f"         {self.name}: {text}")
@@ -153,21 +155,26 @@ class Check:
         self.session.children.add(child)
         return child
 
-    def run(self, words, label="run", limit_s=None, fails=True, **options):
+    def wait(self, child, limit_s):
+        """Whether a program ended within that time and the check's."""
+        end = time.monotonic() + limit_s
+        while (left := min(self.left_s(), end - time.monotonic())) > 0:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(min(left, LOOK_S))
+                return True
+        return False
+
+    def run(self, words, label="run", limit_s=float("inf"), fails=True, **options):
         """Runs a program; Failed if it takes too long, or, with fails, does not end with 0."""
         child = self.start(words, label, **options)
-        end = min(self.end, time.monotonic() + (limit_s or self.left_s()))
-        try:
-            child.wait(max(0, end - time.monotonic()))
-        except subprocess.TimeoutExpired:
+        ended = self.wait(child, limit_s)
+        if not ended:
             stop(child)
-            if time.monotonic() >= self.session.end:
-                raise TimeUp from None
-            raise Failed(f"{label} took too long, and was stopped") from None
-        finally:
-            self.session.children.discard(child)
+        self.session.children.discard(child)
+        if not ended and time.monotonic() < self.session.end:
+            raise Failed(f"{label} took too long, and was stopped")
         done = Done(child.returncode, self.read(label, "out"), self.read(label, "log"))
-        if done.status != 0 and time.monotonic() >= self.session.end:
+        if not ended or (done.status != 0 and time.monotonic() >= self.session.end):
             raise TimeUp
         if fails and done.status != 0:
             raise Failed(f"{label}: {done.reason()}")
