@@ -62,7 +62,6 @@ def test_a_restart(run):
     assert image(daemon, done, 1).content == daemon.png(seed=6, nfe=3)
 
 
-@pytest.mark.sanitizers
 def test_kill(run, state):
     """kill -9 as soon as a job is taken on, and at random moments later: none is lost, none ends twice."""
     chance = random.Random(1)

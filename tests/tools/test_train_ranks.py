@@ -122,7 +122,6 @@ def test_a_batch_in_parts_is_the_batch(trainer):
     assert "a batch of 32 cannot be divided among 1 ranks with 5 runs each" in done.stderr
 
 
-@pytest.mark.sanitizers
 def test_errors_are_told_once(trainer):
     done = ranks(trainer, 3, "three")
     assert done.returncode == 1
@@ -134,6 +133,7 @@ def test_errors_are_told_once(trainer):
     assert done.returncode == 1 and done.stderr.count("recipe.json") == 1
 
 
+@pytest.mark.slow
 def test_ranks_that_cannot_agree(trainer):
     """Other pictures, or another arithmetic, on one of the machines."""
     other = trainer.folder / "other"
