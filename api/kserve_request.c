@@ -1,5 +1,6 @@
 #include "api/kserve_request.h"
 
+#include "api/json_body.h"
 #include "api/problem.h"
 #include "api/seed.h"
 
@@ -311,32 +312,13 @@ static int split(const char *header_length, size_t size, size_t *json_size, stru
     return 0;
 }
 
-/* Numbers that jansson does not hold are put into quotes. NULL: problem says why. */
-static json_t *read_json(const char *text, size_t size, struct problem *problem)
+json_t *kserve_json_read(const char *text, size_t size, struct problem *problem)
 {
-    size_t quoted_size = 0;
-    json_error_t error;
-    char *quoted;
-    json_t *root;
+    json_t *root = json_body_read(text, size, true, problem);
 
-    if (seed_quote_large(text, size, true, &quoted, &quoted_size) < 0) {
-        problem_set(problem, 503, "out of memory");
-        return NULL;
-    }
-    root = json_loadb(quoted ? quoted : text, quoted ? quoted_size : size, JSON_REJECT_DUPLICATES,
-                      &error);
-    free(quoted);
-    if (!root && !*error.text) /* jansson has words for everything but this */
-        problem_set(problem, 503, "out of memory");
-    else if (!root)
-        problem_set(problem, 400, "the body is not JSON: %s at line %d, column %d", error.text,
-                    error.line, error.column);
-    else if (!json_is_object(root))
-        problem_set(problem, 400, "the body must be a JSON object");
-    else
-        return root;
-    json_decref(root);
-    return NULL;
+    if (!root && problem->status == 422) /* which this protocol does not have */
+        problem->status = 400;
+    return root;
 }
 
 int kserve_request_parse(const char *header_length, const char *body, size_t size,
@@ -352,7 +334,7 @@ int kserve_request_parse(const char *header_length, const char *body, size_t siz
     rc = split(header_length, size, &json_size, problem);
     if (rc < 0)
         return rc;
-    root = read_json(body ? body : "", json_size, problem);
+    root = kserve_json_read(body ? body : "", json_size, problem);
     if (!root)
         return -EINVAL;
     tail = (struct tail){(const uint8_t *)body + json_size, size - json_size};

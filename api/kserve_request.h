@@ -24,6 +24,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct json_t;
 struct problem;
 
 enum kserve_output { KSERVE_IMAGE, KSERVE_PNG, KSERVE_OUTPUTS };
@@ -41,6 +42,9 @@ struct kserve_request {
         bool binary;
     } outputs[KSERVE_OUTPUTS];
 };
+
+/* A body that is a JSON object, a new reference; NULL: the problem is filled in, 400 or 503. */
+struct json_t *kserve_json_read(const char *text, size_t size, struct problem *problem);
 
 /* header_length: the value of Inference-Header-Content-Length, NULL: absent. 0, or -EINVAL with the problem
  * filled in: 400, or 503 without memory. */

@@ -1,5 +1,6 @@
 #include "api/request.h"
 
+#include "api/json_body.h"
 #include "api/problem.h"
 #include "api/query.h"
 #include "api/seed.h"
@@ -201,32 +202,16 @@ int samples_request_parse(const char *body, size_t size, enum request_form form,
                           const struct samples_limits *limits, struct samples_request *out,
                           struct problem *problem)
 {
-    size_t quoted_size = 0;
-    json_error_t error;
     json_t *root, *value;
     const char *key;
-    char *quoted;
 
     set_defaults(limits, out);
     if (size == 0)
         return 0;
 
-    if (seed_quote_large(body, size, false, &quoted, &quoted_size) < 0)
-        return problem_set(problem, 503, "out of memory");
-    root = json_loadb(quoted ? quoted : body, quoted ? quoted_size : size, JSON_REJECT_DUPLICATES,
-                      &error);
-    free(quoted);
-    if (!root && json_error_code(&error) == json_error_numeric_overflow)
-        return problem_set(problem, 422, "a number at line %d, column %d is out of range",
-                           error.line, error.column);
-    if (!root && !*error.text) /* jansson has words for everything but this */
-        return problem_set(problem, 503, "out of memory");
+    root = json_body_read(body, size, false, problem);
     if (!root)
-        return problem_set(problem, 400, "the body is not JSON: %s at line %d, column %d",
-                           error.text, error.line, error.column);
-    if (!json_is_object(root))
-        problem_set(problem, 422, "the body must be a JSON object");
-
+        return -EINVAL;
     json_object_foreach(root, key, value) read_field(key, value, form, limits, out, problem);
     json_decref(root);
     if (out->best && out->deadline_ms == 0)

@@ -1,8 +1,8 @@
 #include "api/upload.h"
 
+#include "api/json_body.h"
 #include "api/multipart.h"
 #include "api/problem.h"
-#include "api/seed.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -98,29 +98,11 @@ static void take_file(json_t *root, const char *key, struct upload_file *out,
 
 static int read_json(const char *body, size_t size, struct upload *out, struct problem *problem)
 {
-    size_t quoted_size = 0;
-    json_error_t error;
-    char *quoted;
-    json_t *root;
+    json_t *root = json_body_read(body, size, false, problem);
     int rc;
 
-    if (seed_quote_large(body, size, false, &quoted, &quoted_size) < 0)
-        return problem_set(problem, 503, "out of memory");
-    root = json_loadb(quoted ? quoted : body, quoted ? quoted_size : size, JSON_REJECT_DUPLICATES,
-                      &error);
-    free(quoted);
-    if (!root && json_error_code(&error) == json_error_numeric_overflow)
-        return problem_set(problem, 422, "a number at line %d, column %d is out of range",
-                           error.line, error.column);
-    if (!root && (!*error.text || json_error_code(&error) == json_error_out_of_memory))
-        return problem_set(problem, 503, "out of memory");
     if (!root)
-        return problem_set(problem, 400, "the body is not JSON: %s at line %d, column %d",
-                           error.text, error.line, error.column);
-    if (!json_is_object(root)) {
-        json_decref(root);
-        return problem_set(problem, 422, "the body must be a JSON object");
-    }
+        return -EINVAL;
     take_file(root, "image", &out->image, problem);
     take_file(root, "mask", &out->mask, problem);
     rc = problem->status == 503 ? -EINVAL : take_fields(root, out, problem);

@@ -1,5 +1,6 @@
 #include "server/kserve.h"
 
+#include "api/kserve_request.h"
 #include "api/limits.h"
 #include "api/problem.h"
 #include "api/response.h"
@@ -9,6 +10,7 @@
 #include "server/models.h"
 #include "server/selection.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -156,24 +158,41 @@ static json_t *row_of(const json_t *model)
                      error ? error : "");
 }
 
-/* {"ready": true}: those alone that are served. */
-static bool wants_ready(const struct exchange *x)
+/* {"ready": true}: those alone that are served. Other members are passed over, as Triton does. */
+static int read_ready(const struct exchange *x, bool *out, struct problem *problem)
 {
     size_t size;
     const char *body = exchange_body(x, &size);
-    json_t *root = size > 0 ? json_loadb(body, size, 0, NULL) : NULL;
-    bool ready = json_is_true(json_object_get(root, "ready"));
+    const json_t *value;
+    json_t *root;
 
+    *out = false;
+    if (size == 0)
+        return 0;
+    root = kserve_json_read(body, size, problem);
+    if (!root)
+        return -EINVAL;
+    value = json_object_get(root, "ready");
+    *out = json_is_true(value);
+    if (value && !json_is_boolean(value))
+        problem_set(problem, 400, "ready must be true or false");
     json_decref(root);
-    return ready;
+    return problem->status ? -EINVAL : 0;
 }
 
 void kserve_index(struct daemon *d, struct exchange *x)
 {
-    json_t *models = models_to_json(d->models), *list = json_array(), *model;
-    bool ready = wants_ready(x);
+    json_t *models, *list, *model;
+    struct problem problem = {0};
+    bool ready;
     size_t i;
 
+    if (read_ready(x, &ready, &problem) < 0) {
+        exchange_respond_problem(x, &problem);
+        return;
+    }
+    models = models_to_json(d->models);
+    list = json_array();
     json_array_foreach(models, i, model)
     {
         const char *state = json_string_value(json_object_get(model, "state"));

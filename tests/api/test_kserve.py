@@ -223,6 +223,8 @@ def test_repository(start):
         assert [(row["name"], row["state"]) for row in rows] == [("faces", "READY"), ("blurred", "UNAVAILABLE")]
         ready = daemon.post({"ready": True}, path="/v2/repository/index").json()
         assert [row["name"] for row in ready] == ["faces"]
+        for bad in (b"{", b"[]", b'{"ready": 1}', b'{"ready": true, "ready": true}', b'{"ready": 1e999}'):
+            assert daemon.post(bad, path="/v2/repository/index").status_code == 400, bad
         operator.load_model("blurred")
         assert client.is_model_ready("blurred")
         with pytest.raises(triton.InferenceServerException, match="nobody"):
