@@ -135,6 +135,8 @@ static void add_tables(struct layout *l, struct formulation *f, enum prior_tenso
                   (size_t[]){WIENER_TIMES, side, side, channels});
         add_table(l, "wiener.scale", &f->wiener.scale, 2, (size_t[]){WIENER_TIMES, 2});
     }
+    if (f->output == OUTPUT_SCALED)
+        add_table(l, "scaling.moments", &f->scaling.moments, 2, (size_t[]){SCALING_TIMES, 2});
 }
 
 static int layout_init(struct layout *l, struct formulation *f, enum prior_tensors prior,
@@ -223,7 +225,7 @@ static int read_tensors(const struct safetensors *file, const struct layout *l,
     return 0;
 }
 
-/* The numbers of prior and wiener that are no tensors; and c_in, c_out must be usable. */
+/* The numbers of prior and wiener that are no tensors; and scales must be usable. */
 static int complete_tables(struct formulation *f, enum prior_tensors prior, struct error *err)
 {
     int side = f->architecture.image_size, channels = f->architecture.num_channels;
@@ -237,6 +239,10 @@ static int complete_tables(struct formulation *f, enum prior_tensors prior, stru
     for (int i = 0; f->output == OUTPUT_WIENER && i < 2 * WIENER_TIMES; i++) {
         if (!(f->wiener.scale[i] > 0))
             return error_set(err, -EINVAL, "tensor \"wiener.scale\": element %d is not above 0", i);
+    }
+    for (int i = 0; f->output == OUTPUT_SCALED && i < 2 * SCALING_TIMES; i++) {
+        if (!(f->scaling.moments[i] >= 0))
+            return error_set(err, -EINVAL, "tensor \"scaling.moments\": element %d is below 0", i);
     }
     return 0;
 }

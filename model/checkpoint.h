@@ -2,7 +2,7 @@
  *
  * Metadata key "softdiff" holds one JSON document:
  *   {"format": 2, "architecture": {..}, "corruption": {..}, "schedule": {..},
- *    "output": "residual" | "wiener", "time_embed": "fourier_t" | "positional_999t" |
+ *    "output": "residual" | "wiener" | "scaled", "time_embed": "fourier_t" | "positional_999t" |
  *    "fourier_log_sigma", "provenance": {..}, "licence": "...",
  *    "defaults": {..}, "solvers": [..], "labels": ["..", ..], "evidence": {..}}
  * of which those from provenance on are optional, defaults and solvers are of model/sampling.h,
@@ -10,7 +10,7 @@
  * Tensors: "net.<reference name>" (the EMA weights that serve; F32 or BF16), "prior.basis",
  * "prior.mean", "prior.chol" where the prior has modes, "prior.start" where it has none and does
  * not start at 0, and with output wiener "wiener.mean", "wiener.colors", "wiener.gain",
- * "wiener.scale". Tables are F32.
+ * "wiener.scale", with output scaled "scaling.moments". Tables are F32.
  *
  * Format 1 has neither the last four members nor prior.start, and the step grids that
  * formulation.sampling.refining_grid turns off. What a file draws depends on its format, so a

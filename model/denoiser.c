@@ -9,8 +9,10 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* Positions in `scales`: the coefficients of the mixes of wiener(). */
+/* Positions in `scales`: the coefficients of the mixes of append_wiener() ... */
 enum { SCALE_IN, SCALE_MEAN, SCALE_LINEAR, SCALE_OUT, SCALES };
+/* ... and of append_scaled(). */
+enum { SCALED_IN, SCALED_X, SCALED_OUT, SCALED };
 
 static int table(struct program *p, const char *name, int n_dims, const int *dims)
 {
@@ -49,6 +51,24 @@ static int append_wiener(struct program *p, const struct formulation *f, int x, 
     return program_check(p, err);
 }
 
+/* h = x + c_out F(c_in x); model/scaling.h. */
+static int append_scaled(struct program *p, const struct formulation *f, int x, int label, int key,
+                         struct denoiser *d, struct error *err)
+{
+    struct architecture inner = f->architecture;
+    int in, rc;
+
+    d->scales = program_input(p, "scales", shape_vectors(SCALED), VALUE_EXACT);
+    in = inner.centered ? x : program_affine(p, x, 2.0f, -1.0f, VALUE_EXACT);
+    in = program_mix(p, d->scales, SCALED_IN, 1, &in, VALUE_EXACT);
+    inner.centered = true;
+    rc = ncsnpp_append(p, &inner, in, d->time_cond, label, key, NULL, &d->phi, err);
+    if (rc < 0)
+        return rc;
+    d->h = program_mix(p, d->scales, SCALED_X, 2, (const int[]){x, d->phi}, VALUE_EXACT);
+    return program_check(p, err);
+}
+
 int denoiser_append(struct program *p, const struct formulation *f, int x,
                     const struct operator_values *c_t, int label, int key, struct denoiser *out,
                     struct error *err)
@@ -59,6 +79,8 @@ int denoiser_append(struct program *p, const struct formulation *f, int x,
     d.time_cond = program_input(p, "time_cond", shape_vectors(1), VALUE_EXACT);
     if (f->output == OUTPUT_WIENER) {
         rc = append_wiener(p, f, x, label, key, &d, err);
+    } else if (f->output == OUTPUT_SCALED) {
+        rc = append_scaled(p, f, x, label, key, &d, err);
     } else {
         rc = ncsnpp_append(p, &f->architecture, x, d.time_cond, label, key, NULL, &d.phi, err);
         if (rc == 0) {
@@ -113,6 +135,13 @@ void denoiser_write_time(const struct denoiser *d, const struct formulation *f,
         scales[SCALE_LINEAR] = 1;
         wiener_place(&f->wiener, t, executor_row(executor, d->place, i), &scales[SCALE_IN],
                      &scales[SCALE_OUT]);
+    }
+    if (f->output == OUTPUT_SCALED) {
+        float *scales = executor_row(executor, d->scales, i);
+
+        scales[SCALED_X] = 1;
+        scaling_at(&f->scaling, t, schedule_sigma(&f->schedule, t), f->architecture.centered,
+                   &scales[SCALED_IN], &scales[SCALED_OUT]);
     }
 }
 

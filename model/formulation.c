@@ -10,11 +10,12 @@
 #include "model/corruption.h"
 #include "model/json_fields.h"
 
-enum { OUTPUTS = 2, TIME_EMBEDS = 3 };
+enum { OUTPUTS = 3, TIME_EMBEDS = 3 };
 
 static const char *const output_names[OUTPUTS] = {
     [OUTPUT_RESIDUAL] = "residual",
     [OUTPUT_WIENER] = "wiener",
+    [OUTPUT_SCALED] = "scaled",
 };
 
 static const char *const time_embed_names[TIME_EMBEDS] = {
@@ -60,6 +61,7 @@ void formulation_fini(struct formulation *f)
     sampling_fini(&f->sampling);
     prior_fini(&f->prior);
     wiener_fini(&f->wiener);
+    scaling_fini(&f->scaling);
     *f = (struct formulation){0};
 }
 

@@ -6,6 +6,7 @@
 #include "model/architecture.h"
 #include "model/prior.h"
 #include "model/sampling.h"
+#include "model/scaling.h"
 #include "model/schedule.h"
 #include "model/wiener.h"
 
@@ -17,6 +18,7 @@ struct json_t;
 enum output {
     OUTPUT_RESIDUAL, /* h = x_t + F(x_t, t): the paper, Eq. 10 */
     OUTPUT_WIENER,   /* model/wiener.h */
+    OUTPUT_SCALED,   /* model/scaling.h */
 };
 
 /* What the network is told about time. */
@@ -34,7 +36,8 @@ struct formulation {
     enum time_embed time_embed;
     struct sampling sampling;
     struct prior prior;
-    struct wiener wiener; /* empty unless OUTPUT_WIENER */
+    struct wiener wiener;   /* empty unless OUTPUT_WIENER */
+    struct scaling scaling; /* empty unless OUTPUT_SCALED */
 };
 
 void formulation_fini(struct formulation *f);
@@ -43,7 +46,7 @@ void formulation_fini(struct formulation *f);
 float formulation_time_cond(const struct formulation *f, double t);
 
 /* The part of a checkpoint's JSON document that describes the formulation: architecture,
- * corruption, schedule, output, time_embed. Reading leaves sampling, prior and wiener empty, and refuses a
+ * corruption, schedule, output, time_embed. Reading leaves sampling, prior, wiener and scaling empty, and refuses a
  * time_embed that does not go with the architecture's embedding_type. 0, -EINVAL, -ENOMEM. */
 struct json_fields;
 int formulation_from_fields(struct json_fields *fields, struct formulation *out, struct error *err);

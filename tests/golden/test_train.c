@@ -82,12 +82,14 @@ static void write_step(struct planned *plan, const struct objective *o, const st
 {
     float *x0 = read_step(file, step, "x0"), *eta = read_step(file, step, "eta");
     float *t = read_step(file, step, "t");
-    struct philox_key key = philox_key(0, 0, 0);
 
     golden_write(plan, o->x0, BATCH, x0);
     golden_write(plan, o->eta, BATCH, eta);
     for (int i = 0; i < BATCH; i++)
-        objective_write_time(o, f, plan->executor, i, t[i], 1.0 / BATCH, &key);
+        objective_write_row(o, f, plan->executor, i,
+                            &(struct objective_row){.t = t[i],
+                                                    .dloss = 1.0 / BATCH,
+                                                    .key = philox_key(0, 0, 0)});
     free(x0);
     free(eta);
     free(t);

@@ -11,10 +11,12 @@ def chunk(kind, data):
     )
 
 
-def write(path, side, seed):
+def write(path, side, seed, grey=False):
     """A smooth picture: one colour at the left that becomes another at the right."""
     source = random.Random(seed)
     left, right = ([source.randrange(256) for _ in range(3)] for _ in range(2))
+    if grey:
+        left, right = [left[0]] * 3, [right[0]] * 3
     row = b"\0"
     for x in range(side):
         part = x / (side - 1)

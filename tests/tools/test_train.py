@@ -102,6 +102,52 @@ def test_a_balanced_training_resumes_exactly(trainer):
     assert lines[1]["loss"] == pytest.approx(lines[0]["loss"], rel=0.5)
 
 
+OBJECTIVE = {"look_ahead": 0.1, "residual": 0.1, "perturbation": 0.1, "colors": "alike"}
+
+
+def test_every_objective_resumes_exactly(trainer, program):
+    """All that a recipe can ask of the network at once, with a crash in between, and then drawn with."""
+    trainer.recipe |= {"output": "scaled", "objective": OBJECTIVE}
+    trainer.recipe["training"]["weight"] = "balanced"
+    through = trainer("through")
+    assert through.returncode == 0, through.stderr
+    for steps in (3, 6):
+        assert trainer("parts", "--steps", steps).returncode == 0
+    states = [
+        safetensors_file.read(trainer.folder / run / "state.safetensors")[0]
+        for run in ("through", "parts")
+    ]
+    assert states[0] == states[1]
+    done = subprocess.run(
+        [
+            program("softdiff-sample"),
+            trainer.folder / "through" / "model.safetensors",
+            "--grid",
+            trainer.folder / "drawn.png",
+            "-n",
+            "2",
+            "--nfe",
+            "4",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    trainer.recipe["objective"] = OBJECTIVE | {"look_ahead": 0.2}
+    done = trainer("parts", "--steps", 8)
+    assert done.returncode == 1 and '"objective.look_ahead" of the recipe' in done.stderr
+
+
+def test_colours_need_pictures_with_colours(trainer):
+    for i in range(12):
+        pictures.write(trainer.data / f"{i}.png", 16, i, grey=True)
+    trainer.recipe |= {"output": "residual", "objective": {"colors": "alike"}}
+    done = trainer("run")
+    assert done.returncode == 1, done.stderr
+    assert '"objective.colors": the pictures have no or hardly any colour' in done.stderr
+
+
 def test_beginning_with_another_model(trainer):
     assert trainer("first").returncode == 0
     first = trainer.folder / "first" / "model.safetensors"

@@ -108,7 +108,10 @@ static int build_training(const struct bench *b, struct bench_case *c, struct er
             rc = executor_run(c->executor, c->batch, err);
         if (rc == 0)
             rc = executor_write(c->executor, o.x0, row, 1, image, err);
-        objective_write_time(&o, f, c->executor, row, (row + 0.5) / c->batch, 1.0 / c->batch, &key);
+        objective_write_row(&o, f, c->executor, row,
+                            &(struct objective_row){.t = (row + 0.5) / c->batch,
+                                                    .dloss = 1.0 / c->batch,
+                                                    .key = key});
     }
 
 out:

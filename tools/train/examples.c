@@ -53,7 +53,7 @@ void examples_of_step(struct examples *e, uint64_t step, struct example *out)
     for (int i = 0; i < o->batch; i++) {
         uint64_t number = first + (uint64_t)i;
         uint32_t epoch = (uint32_t)(number / (uint64_t)o->n_images);
-        float u, coin;
+        float u[2], coin; /* of the time, and of how far ahead of it */
         double t;
 
         if (!e->ready || e->epoch != epoch) {
@@ -62,12 +62,13 @@ void examples_of_step(struct examples *e, uint64_t step, struct example *out)
             e->ready = true;
         }
         key = philox_key(o->seed, (uint32_t)number, (uint32_t)step);
-        philox_uniforms(&key, PHILOX_STREAM_TIME, 1, &u);
+        philox_uniforms(&key, PHILOX_STREAM_TIME, 2, u);
         philox_uniforms(&key, PHILOX_STREAM_DATA, 1, &coin);
-        t = o->stratified ? fmod(shared + (double)i / o->batch, 1) : u;
+        t = o->stratified ? fmod(shared + (double)i / o->batch, 1) : u[0];
         out[i].image = e->order[number % (uint64_t)o->n_images];
         out[i].mirrored = o->flip && coin < 0.5f;
         out[i].t = fmin(fmax(t, T_MIN), 1);
+        out[i].ahead = o->look_ahead * u[1];
         out[i].key = key;
     }
 }

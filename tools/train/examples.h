@@ -16,17 +16,19 @@ struct error;
 
 struct examples_options {
     uint64_t seed;
-    int n_images;    /* of the data set */
-    int batch;       /* examples per step */
-    bool flip;       /* mirror every other example, at random */
-    bool stratified; /* t_i = (u + i / batch) mod 1 with one u per step, instead of a u for each:
+    int n_images;      /* of the data set */
+    int batch;         /* examples per step */
+    bool flip;         /* mirror every other example, at random */
+    bool stratified;   /* t_i = (u + i / batch) mod 1 with one u per step, instead of a u for each:
                         the same law for each example, less variance of the batch */
+    double look_ahead; /* largest of the examples' */
 };
 
 struct example {
     int image; /* in [0, n_images) */
     bool mirrored;
     double t;              /* [1e-5, 1] */
+    double ahead;          /* [0, look_ahead], uniform */
     struct philox_key key; /* of its noise and dropout */
 };
 

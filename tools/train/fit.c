@@ -3,7 +3,9 @@
 #include "engine/base/error.h"
 #include "engine/base/log.h"
 #include "model/corruption.h"
+#include "model/fit/color_fit.h"
 #include "model/fit/prior_fit.h"
+#include "model/fit/scaling_fit.h"
 #include "model/fit/schedule_path.h"
 #include "model/fit/wiener_fit.h"
 #include "tools/pictures/dataset.h"
@@ -20,6 +22,8 @@
 enum {
     PRIOR_IMAGES = 20000,
     WIENER_IMAGES = 1000,
+    SCALING_IMAGES = 64,
+    COLOR_IMAGES = 1000,
     DISTANCE_IMAGES = 300,
     FLOATS_MAX = 1 << 28, /* of images held for a fit: 1 GiB */
 };
@@ -202,6 +206,40 @@ static int fit_wiener(const struct recipe *r, const struct dataset *d, const str
     return 0;
 }
 
+static int fit_scaling(const struct recipe *r, const struct dataset *d, const struct watch *watch,
+                       struct formulation *f, struct error *err)
+{
+    int n = SCALING_IMAGES, rc;
+    float *images = sample_images(d, r->seed, &n);
+    double start = clock_seconds();
+
+    if (!images)
+        return error_set(err, -ENOMEM, "out of memory for %d images", n);
+    tell_beginning("scales", n);
+    rc = scaling_fit(f->corruption, &f->schedule, f->architecture.centered, d->side, 3, n, images,
+                     watch, &f->scaling, err);
+    free(images);
+    if (rc == 0)
+        log_write(LOG_INFO, "event=fitted what=scales images=%d seconds=%.1f", n,
+                  clock_seconds() - start);
+    return rc;
+}
+
+int fit_color_weights(const struct recipe *r, const struct dataset *d, float out[9],
+                      struct error *err)
+{
+    int n = COLOR_IMAGES, rc;
+    float *images = sample_images(d, r->seed, &n);
+
+    if (!images)
+        return error_set(err, -ENOMEM, "out of memory for %d images", n);
+    rc = color_weights_fit(n, d->side * d->side, 3, images, out, err);
+    free(images);
+    if (rc < 0)
+        error_prefix(err, "\"objective.colors\": ");
+    return rc;
+}
+
 /* How far two of so many images [n,count] are from each other, root mean square; 0 without memory. */
 static double typical_distance(const float *images, int n, size_t count)
 {
@@ -266,6 +304,8 @@ int fit_formulation(const struct recipe *r, const struct dataset *d, const struc
         rc = fit_prior(r, d, watch, &f, err);
     if (rc == 0 && r->output == OUTPUT_WIENER)
         rc = fit_wiener(r, d, watch, &f, err);
+    if (rc == 0 && r->output == OUTPUT_SCALED)
+        rc = fit_scaling(r, d, watch, &f, err);
     if (rc < 0) {
         formulation_fini(&f);
         return rc;

@@ -1,5 +1,5 @@
 /* What a training takes from its data before the first step: the schedule's levels, the prior and,
- * with output wiener, the tables of the linear estimate. */
+ * by the output, the tables of the linear estimate or the scales. */
 #ifndef TOOLS_TRAIN_FIT_H
 #define TOOLS_TRAIN_FIT_H
 
@@ -15,5 +15,10 @@ struct watch;
  * 0, -EINVAL (too few images), -ENOENT (no path of that length), -ENOMEM, -EIO, -ECANCELED. */
 int fit_formulation(const struct recipe *r, const struct dataset *d, const struct watch *watch,
                     struct formulation *out, struct error *err);
+
+/* How errors in colour are made to count alike on this data, model/fit/color_fit.h; the same for the
+ * same data and recipe. 0, -EINVAL (grey pictures), -ENOMEM, -EIO. */
+int fit_color_weights(const struct recipe *r, const struct dataset *d, float out[9],
+                      struct error *err);
 
 #endif

@@ -3,6 +3,7 @@
 #include "model/fit/average_fit.h"
 #include "model/json_fields.h"
 #include "tools/json_file.h"
+#include "tools/train/recipe_parts.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -11,9 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const decay_names[] = {"none", "linear", "cosine"}; /* by enum decay */
-static const char *const loss_names[] = {"soft", "plain"};             /* by enum loss */
-static const char *const weight_names[] = {"sigma", "balanced"};       /* by recipe.balanced */
+const char *const recipe_decay_names[] = {"none", "linear", "cosine"};
 
 static int wrong(struct error *err, const char *key, const char *what)
 {
@@ -142,7 +141,7 @@ static int read_lengths(const json_t *list, struct optimizer_options *o, struct 
 static int read_training(const json_t *json, struct recipe *r, struct error *err)
 {
     struct optimizer_options *o = &r->optimizer;
-    int steps = 0, warmup = 0, decay = DECAY_NONE, weight = 0, seed = 0, rc;
+    int steps = 0, warmup = 0, decay = DECAY_NONE, weight = RECIPE_WEIGHT_SIGMA, seed = 0, rc;
     const json_t *lengths = NULL;
     struct json_fields f;
 
@@ -151,7 +150,7 @@ static int read_training(const json_t *json, struct recipe *r, struct error *err
     json_fields_int(&f, "steps", JSON_REQUIRED, 1, INT_MAX, &steps);
     json_fields_number(&f, "lr", JSON_REQUIRED, 1e-9, 10, &o->lr);
     json_fields_int(&f, "warmup", JSON_OPTIONAL, 0, INT_MAX, &warmup);
-    json_fields_choice(&f, "decay", JSON_OPTIONAL, 3, decay_names, &decay);
+    json_fields_choice(&f, "decay", JSON_OPTIONAL, 3, recipe_decay_names, &decay);
     json_fields_number(&f, "decay_from", JSON_OPTIONAL, 0, 0.999, &o->decay_from);
     json_fields_number(&f, "beta1", JSON_OPTIONAL, 0, 0.9999, &o->beta1);
     json_fields_number(&f, "beta2", JSON_OPTIONAL, 0, 0.999999, &o->beta2);
@@ -160,7 +159,7 @@ static int read_training(const json_t *json, struct recipe *r, struct error *err
     json_fields_number(&f, "ema", JSON_OPTIONAL, 0, 0.9999999, &o->ema);
     json_fields_value(&f, "averages", JSON_OPTIONAL, &lengths);
     json_fields_bool(&f, "stratified", JSON_OPTIONAL, &r->stratified);
-    json_fields_choice(&f, "weight", JSON_OPTIONAL, 2, weight_names, &weight);
+    json_fields_choice(&f, "weight", JSON_OPTIONAL, 3, recipe_weight_names, &weight);
     json_fields_int(&f, "seed", JSON_OPTIONAL, 0, INT_MAX, &seed);
     rc = json_fields_end(&f);
     if (rc < 0)
@@ -168,7 +167,7 @@ static int read_training(const json_t *json, struct recipe *r, struct error *err
     o->steps = (uint64_t)steps;
     o->warmup = (uint64_t)warmup;
     o->decay = (enum decay)decay;
-    r->balanced = weight == 1;
+    r->objective.weight = (enum recipe_weight)weight;
     r->seed = (uint64_t)seed;
     return read_lengths(lengths, o, err);
 }
@@ -202,7 +201,6 @@ static void set_defaults(struct recipe *r)
                      .images = 500,
                      .beta_min = 0.1,
                      .beta_max = 20},
-        .loss = LOSS_SOFT,
         .flip = true,
         .optimizer = {.decay_from = 0.667,
                       .beta1 = 0.9,
@@ -220,7 +218,7 @@ static void set_defaults(struct recipe *r)
 /* The members of the document; those that are objects are taken apart by other readers. */
 struct document {
     const char *name, *output, *time_embed, *licence;
-    const json_t *architecture, *corruption, *schedule, *data, *training, *progress;
+    const json_t *architecture, *corruption, *schedule, *objective, *data, *training, *progress;
     int loss;
 };
 
@@ -236,7 +234,8 @@ static int read_document(const json_t *json, struct document *d, struct error *e
     json_fields_value(&f, "schedule", JSON_REQUIRED, &d->schedule);
     json_fields_string(&f, "output", JSON_REQUIRED, &d->output);
     json_fields_string(&f, "time_embed", JSON_REQUIRED, &d->time_embed);
-    json_fields_choice(&f, "loss", JSON_OPTIONAL, 2, loss_names, &d->loss);
+    json_fields_choice(&f, "loss", JSON_OPTIONAL, 2, recipe_loss_names, &d->loss);
+    json_fields_value(&f, "objective", JSON_OPTIONAL, &d->objective);
     json_fields_value(&f, "data", JSON_OPTIONAL, &d->data);
     json_fields_value(&f, "training", JSON_REQUIRED, &d->training);
     json_fields_value(&f, "progress", JSON_OPTIONAL, &d->progress);
@@ -286,11 +285,13 @@ static int read_recipe(json_t *json, struct recipe *r, struct error *err)
     if ((r->time_embed == TIME_POSITIONAL_999T) !=
         (r->architecture.embedding_type == EMBEDDING_POSITIONAL))
         return wrong(err, "time_embed", "does not fit the architecture's embedding_type");
-    r->loss = (enum loss)d.loss;
+    r->objective.loss = (enum loss)d.loss;
     r->corruption = json_deep_copy(d.corruption);
     if (!r->corruption)
         return error_set(err, -ENOMEM, "out of memory for a recipe");
     rc = read_schedule(d.schedule, r, err);
+    if (rc == 0)
+        rc = recipe_read_objective(d.objective, r, err);
     if (rc == 0)
         rc = read_data(d.data, r, err);
     if (rc == 0)
@@ -355,113 +356,4 @@ int recipe_set_steps(struct recipe *r, uint64_t steps, struct error *err)
         return error_set(err, -ENOMEM, "out of memory for a recipe");
     r->optimizer.steps = steps;
     return 0;
-}
-
-/* Values that must stay, with defaults where the document says nothing; NULL without memory. */
-static json_t *fixed_values(const struct recipe *r)
-{
-    /* clang-format off */
-    return json_pack("{s:o, s:O, s:O, s:s, s:s, s:s, s:i, s:b, s:i, s:I, s:b, s:s, s:o}",
-                     "architecture", architecture_to_json(&r->architecture),
-                     "corruption", r->corruption,
-                     "schedule", json_object_get(r->json, "schedule"),
-                     "output", output_name(r->output),
-                     "time_embed", time_embed_name(r->time_embed),
-                     "loss", loss_names[r->loss],
-                     "data.crop", r->crop,
-                     "data.flip", r->flip,
-                     "training.batch", r->batch,
-                     "training.seed", (json_int_t)r->seed,
-                     "training.stratified", r->stratified,
-                     "training.weight", weight_names[r->balanced],
-                     "training.averages", json_from_doubles(r->optimizer.lengths,
-                                                            r->optimizer.n_averages));
-    /* clang-format on */
-}
-
-/* Values that may change. */
-static json_t *free_values(const struct recipe *r)
-{
-    const struct optimizer_options *o = &r->optimizer;
-
-    /* clang-format off */
-    return json_pack("{s:s, s:s, s:I, s:f, s:I, s:s, s:f, s:f, s:f, s:f, s:f, s:f,"
-                     " s:i, s:i, s:i, s:f, s:b, s:b}",
-                     "name", r->name,
-                     "licence", r->licence,
-                     "training.steps", (json_int_t)o->steps,
-                     "training.lr", o->lr,
-                     "training.warmup", (json_int_t)o->warmup,
-                     "training.decay", decay_names[o->decay],
-                     "training.decay_from", o->decay_from,
-                     "training.beta1", o->beta1,
-                     "training.beta2", o->beta2,
-                     "training.eps", o->eps,
-                     "training.clip", o->clip,
-                     "training.ema", o->ema,
-                     "progress.log_every", r->log_every,
-                     "progress.grid_every", r->grid_every,
-                     "progress.averages_every", r->averages_every,
-                     "progress.checkpoint_minutes", r->checkpoint_minutes,
-                     "progress.bf16", r->bf16,
-                     "progress.tensorboard", r->tensorboard);
-    /* clang-format on */
-}
-
-/* Takes both, also on failure. */
-static int refuse_changes(json_t *before, json_t *after, struct error *err)
-{
-    int rc = before && after ? 0 : error_set(err, -ENOMEM, "out of memory comparing recipes");
-    const char *key;
-    json_t *value;
-
-    json_object_foreach(before, key, value)
-    {
-        if (rc == 0 && !json_equal(value, json_object_get(after, key)))
-            rc = error_set(err, -EINVAL,
-                           "\"%s\" of the recipe is not what this training was begun with", key);
-    }
-    json_decref(before);
-    json_decref(after);
-    return rc;
-}
-
-/* Takes both, also on failure. */
-static int tell_changes(json_t *before, json_t *after, recipe_change *changed, void *arg,
-                        struct error *err)
-{
-    const size_t flags = JSON_ENCODE_ANY | JSON_REAL_PRECISION(6);
-    int rc = before && after ? 0 : error_set(err, -ENOMEM, "out of memory comparing recipes");
-    const char *key;
-    json_t *value;
-
-    json_object_foreach(before, key, value)
-    {
-        json_t *other = json_object_get(after, key);
-        char *x, *y;
-
-        if (rc < 0 || json_equal(value, other))
-            continue;
-        x = json_dumps(value, flags);
-        y = json_dumps(other, flags);
-        if (x && y)
-            changed(arg, key, x, y);
-        else
-            rc = error_set(err, -ENOMEM, "out of memory comparing recipes");
-        free(x);
-        free(y);
-    }
-    json_decref(before);
-    json_decref(after);
-    return rc;
-}
-
-int recipe_continues(const struct recipe *before, const struct recipe *after,
-                     recipe_change *changed, void *arg, struct error *err)
-{
-    int rc = refuse_changes(fixed_values(before), fixed_values(after), err);
-
-    if (rc == 0)
-        rc = tell_changes(free_values(before), free_values(after), changed, arg, err);
-    return rc;
 }

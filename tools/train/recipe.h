@@ -40,6 +40,23 @@ struct recipe_schedule {
     double beta_min, beta_max;   /* VP */
 };
 
+/* How much a time counts. */
+enum recipe_weight {
+    RECIPE_WEIGHT_SIGMA,    /* 1/sigma^2 */
+    RECIPE_WEIGHT_BALANCED, /* trainer_balance() */
+    RECIPE_WEIGHT_ONE,
+};
+
+/* model/objective.h */
+struct recipe_objective {
+    enum loss loss;
+    enum recipe_weight weight;
+    double look_ahead;   /* its largest, [0, 1]; each example's is uniform up to there */
+    double residual;     /* >= 0 */
+    double perturbation; /* gamma, [0, 1] */
+    bool colors;         /* principal directions of colour count alike */
+};
+
 struct recipe {
     char name[64];
     struct architecture architecture;
@@ -47,14 +64,13 @@ struct recipe {
     struct recipe_schedule schedule;
     enum output output;
     enum time_embed time_embed;
-    enum loss loss;
+    struct recipe_objective objective;
 
     int crop;  /* resize_square() */
     bool flip; /* mirror every other image, at random */
 
     int batch;
     bool stratified; /* times of a batch, tools/train/examples.h */
-    bool balanced;   /* every time counts alike, trainer_balance() */
     uint64_t seed;
     struct optimizer_options optimizer; /* with the number of steps */
 
@@ -82,7 +98,7 @@ int recipe_set_steps(struct recipe *r, uint64_t steps, struct error *err);
 typedef void recipe_change(void *arg, const char *key, const char *before, const char *after);
 
 /* Whether a training begun with `before` may go on with `after`: network, corruption, schedule,
- * output, loss and its weight, data, batch and seed must be the same; lengths, rates, the average and
+ * output, loss and all that belongs to it, data, batch and seed must be the same; lengths, rates, the average and
  * intervals may change, and `changed` is told of each. What is left out is its default.
  * 0, -ENOMEM, or -EINVAL naming what differs. */
 int recipe_continues(const struct recipe *before, const struct recipe *after,

@@ -39,6 +39,7 @@ struct trainer {
     struct plan *update_plan;
     struct executor *update_executor;
     float *losses;                 /* [batch] */
+    double look_ahead;             /* largest of the examples */
     double balance[BALANCE_TIMES]; /* losses at equally spaced times; 1: not balanced */
 };
 
@@ -95,7 +96,15 @@ static int make_plans(struct trainer *t, struct device *device, const struct pro
 static int build(struct trainer *t, struct device *device, const struct recipe *r,
                  enum precision precision, struct error *err)
 {
-    struct objective_options objective = {.loss = r->loss,
+    const struct recipe_objective *o = &r->objective;
+    struct objective_options objective = {.loss = o->loss,
+                                          .weight = o->weight == RECIPE_WEIGHT_ONE
+                                                        ? LOSS_WEIGHT_ONE
+                                                        : LOSS_WEIGHT_SIGMA,
+                                          .look_ahead = o->look_ahead > 0,
+                                          .residual = (float)o->residual,
+                                          .perturbation = (float)o->perturbation,
+                                          .colors = o->colors,
                                           .dropout = t->formulation->architecture.dropout > 0};
     struct program *gradients = NULL, *update = NULL;
     int rc = objective_precision(device, precision, &precision, err);
@@ -160,6 +169,7 @@ int trainer_create(struct device *device, const struct formulation *f, const str
     t->formulation = f;
     t->communicator = options->communicator;
     t->options = r->optimizer;
+    t->look_ahead = r->objective.look_ahead;
     for (int i = 0; i < BALANCE_TIMES; i++)
         t->balance[i] = 1;
     t->batch = r->batch;
@@ -212,8 +222,11 @@ static void write_part(struct trainer *t, const struct dataset *d, const struct 
         const struct example *e = &examples[first + i];
 
         dataset_image(d, e->image, e->mirrored, executor_row(t->executor, t->objective.x0, i));
-        objective_write_time(&t->objective, t->formulation, t->executor, i, e->t,
-                             1 / (balance_at(t, e->t) * t->batch), &e->key);
+        objective_write_row(&t->objective, t->formulation, t->executor, i,
+                            &(struct objective_row){.t = e->t,
+                                                    .ahead = e->ahead,
+                                                    .dloss = 1 / (balance_at(t, e->t) * t->batch),
+                                                    .key = e->key});
     }
 }
 
@@ -250,6 +263,7 @@ static int measure_balance(struct trainer *t, const struct dataset *d, uint64_t 
 
             examples[i].image = (int)(number % (uint32_t)d->n);
             examples[i].t = fmax((double)k / (BALANCE_TIMES - 1), 1e-5);
+            examples[i].ahead = t->look_ahead * (i + 0.5) / t->batch;
             examples[i].key = philox_key(seed, number, UINT32_MAX);
         }
         rc = watch_stop(watch) ? error_set(err, -ECANCELED, "stopped balancing the losses") : 0;
@@ -419,6 +433,11 @@ int trainer_share(struct trainer *t, struct error *err)
         rc = trainer_write(t, &s, err);
     optimizer_state_fini(&s);
     return communicator_agree(c, rc, err);
+}
+
+int trainer_weigh_colors(struct trainer *t, const float *weights, struct error *err)
+{
+    return parameters_write_table(t->parameters, OBJECTIVE_COLORS, weights, err);
 }
 
 size_t trainer_count(const struct trainer *t)

@@ -72,6 +72,10 @@ int trainer_step(struct trainer *t, const struct dataset *d, const struct exampl
 int trainer_balance(struct trainer *t, const struct dataset *d, uint64_t seed,
                     const struct watch *watch, struct error *err);
 
+/* How errors in colour count, where the recipe has them count alike: weights [channels,channels] of
+ * color_weights_fit(), before the first step and before they are balanced. 0 or -EIO. */
+int trainer_weigh_colors(struct trainer *t, const float *weights, struct error *err);
+
 /* The arrays, e.g. to save them, each of trainer_count() floats. 0 or -EIO. */
 int trainer_read(struct trainer *t, const struct optimizer_state *out, struct error *err);
 int trainer_write(struct trainer *t, const struct optimizer_state *in, struct error *err);

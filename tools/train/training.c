@@ -154,13 +154,20 @@ static int create_trainer(struct training *t, struct error *err)
                                         .n_images = t->dataset->n,
                                         .batch = t->recipe.batch,
                                         .flip = t->recipe.flip,
-                                        .stratified = t->recipe.stratified};
+                                        .stratified = t->recipe.stratified,
+                                        .look_ahead = t->recipe.objective.look_ahead};
+    float colors[9];
     char name[128];
     int rc;
 
     log_write(LOG_INFO, "event=preparing what=trainer");
     rc = trainer_create(t->device, t->formulation, &t->recipe, &options, &t->trainer, err);
-    if (rc == 0 && t->recipe.balanced && session_is_first(t)) {
+    if (rc == 0 && t->recipe.objective.colors) {
+        rc = fit_color_weights(&t->recipe, t->dataset, colors, err);
+        if (rc == 0)
+            rc = trainer_weigh_colors(t->trainer, colors, err);
+    }
+    if (rc == 0 && t->recipe.objective.weight == RECIPE_WEIGHT_BALANCED && session_is_first(t)) {
         log_write(LOG_INFO, "event=preparing what=balance");
         rc = trainer_balance(t->trainer, t->dataset, t->recipe.seed, t->options->watch, err);
     }

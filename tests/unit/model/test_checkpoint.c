@@ -8,6 +8,7 @@
 #include "model/corruption.h"
 #include "model/document.h"
 #include "model/fit/prior_fit.h"
+#include "model/fit/scaling_fit.h"
 #include "model/fit/wiener_fit.h"
 #include "model/ncsnpp.h"
 #include "model/safetensors.h"
@@ -77,6 +78,10 @@ static struct checkpoint *make_labelled(enum output output, const char *corrupti
     if (output == OUTPUT_WIENER)
         assert_int_equal(wiener_fit(f->corruption, &f->schedule, SIDE, CHANNELS, IMAGES, images,
                                     NULL, &f->wiener, NULL),
+                         0);
+    if (output == OUTPUT_SCALED)
+        assert_int_equal(scaling_fit(f->corruption, &f->schedule, false, SIDE, CHANNELS, IMAGES,
+                                     images, NULL, &f->scaling, NULL),
                          0);
     c->licence = strdup("for tests");
     c->provenance = json_pack("{s:s, s:i}", "dataset", "random", "steps", 7);
@@ -154,6 +159,8 @@ static void same_formulations(const struct formulation *a, const struct formulat
         same_floats(a->wiener.gain, b->wiener.gain, WIENER_TIMES * pixels * CHANNELS);
         same_floats(a->wiener.scale, b->wiener.scale, WIENER_TIMES * 2);
     }
+    if (a->output == OUTPUT_SCALED)
+        same_floats(a->scaling.moments, b->scaling.moments, SCALING_TIMES * 2);
 }
 
 static void a_round_trip_changes_nothing(void **state)
@@ -165,6 +172,7 @@ static void a_round_trip_changes_nothing(void **state)
         {OUTPUT_RESIDUAL, blur},
         {OUTPUT_WIENER, blur},
         {OUTPUT_RESIDUAL, noise},
+        {OUTPUT_SCALED, blur},
         {OUTPUT_WIENER, "{\"name\": \"mask\", \"order\": \"random\", \"seed\": 3}"},
     };
 

@@ -50,10 +50,13 @@ static void test_defaults(void **state)
 
     assert_int_equal(parse("", "", "", &r, &err), 0);
     assert_int_equal(r.schedule.kind, RECIPE_SCHEDULE_LEVELS);
-    assert_int_equal(r.loss, LOSS_SOFT);
+    assert_int_equal(r.objective.loss, LOSS_SOFT);
+    assert_true(r.objective.look_ahead == 0 && r.objective.residual == 0);
+    assert_true(r.objective.perturbation == 0);
+    assert_false(r.objective.colors);
     assert_true(r.flip);
     assert_false(r.stratified);
-    assert_false(r.balanced);
+    assert_int_equal(r.objective.weight, RECIPE_WEIGHT_SIGMA);
     assert_int_equal(r.optimizer.decay, DECAY_NONE);
     assert_true(r.optimizer.beta2 == 0.999);
     recipe_fini(&r);
@@ -83,6 +86,16 @@ static void test_mistakes(void **state)
         {", \"colour\": 1", "", "", "colour"},
         {", \"loss\": \"hard\"", "", "", "loss"},
         {", \"data\": {\"flip\": 1}", "", "", "flip"},
+        {", \"objective\": {\"lookahead\": 0.1}", "", "", "lookahead"},
+        {", \"objective\": {\"look_ahead\": 1.5}", "", "", "look_ahead"},
+        {", \"objective\": {\"look_ahead\": \"far\"}", "", "", "look_ahead"},
+        {", \"objective\": {\"residual\": -1}", "", "", "residual"},
+        {", \"objective\": {\"perturbation\": true}", "", "", "perturbation"},
+        {", \"objective\": {\"colors\": \"grey\"}", "", "", "colors"},
+        {", \"loss\": \"plain\", \"objective\": {\"look_ahead\": 0.1}", "", "", "has no C_t"},
+        {", \"loss\": \"plain\", \"objective\": {\"residual\": 1}", "", "", "has no C_t"},
+        {"", "", ", \"weight\": \"two\"", "weight"},
+        {", \"output\": \"scaling\"", "", "", "output"},
         {", \"progress\": {\"log_every\": 0}", "", "", "log_every"},
         {", \"progress\": {\"log_evry\": 5}", "", "", "log_evry"},
         {"", "\"sigma_max\": 0.001", "", "sigma_max"},
@@ -116,6 +129,30 @@ static void test_mistakes(void **state)
     assert_int_equal(recipe_parse("[]", &r, &err), -EINVAL);
 }
 
+/* Where C_t leaves pictures as they are, nothing is hidden from the loss. */
+static void test_noise_hides_nothing(void **state)
+{
+    static const char *const keys[] = {"look_ahead", "residual", "perturbation"};
+    struct recipe r;
+    struct error err;
+    char text[512];
+
+    for (int i = 0; i < 3; i++) {
+        snprintf(
+            text, sizeof(text),
+            "{\"name\": \"x\", \"architecture\": {\"image_size\": 16, \"nf\": 16, \"ch_mult\": [1],"
+            " \"num_res_blocks\": 1}, \"corruption\": {\"name\": \"noise\"}, \"schedule\": {},"
+            " \"output\": \"scaled\", \"time_embed\": \"fourier_t\", \"objective\": {\"%s\": 0.1},"
+            " \"training\": {\"batch\": 4, \"steps\": 10, \"lr\": 1e-3}}",
+            keys[i]);
+        assert_int_equal(recipe_parse(text, &r, &err), i < 2 ? -EINVAL : 0);
+        if (i < 2 && !strstr(err.text, keys[i]))
+            fail_msg("\"%s\" does not name \"%s\"", err.text, keys[i]);
+        if (i == 2)
+            recipe_fini(&r);
+    }
+}
+
 /* Appends "key before after; " to a text. */
 static void note_change(void *arg, const char *key, const char *before, const char *after)
 {
@@ -147,6 +184,14 @@ static void test_what_a_resume_may_change(void **state)
         {"", "", ", \"seed\": 2", "", "training.seed"},
         {"", "", ", \"stratified\": true", "", "training.stratified"},
         {"", "", ", \"weight\": \"balanced\"", "", "training.weight"},
+        {"", "", ", \"weight\": \"one\"", "", "training.weight"},
+        {", \"objective\": {\"look_ahead\": 0, \"residual\": 0, \"perturbation\": 0, "
+         "\"colors\": \"rgb\"}",
+         "", "", "", NULL},
+        {", \"objective\": {\"look_ahead\": 0.1}", "", "", "", "objective.look_ahead"},
+        {", \"objective\": {\"residual\": 0.1}", "", "", "", "objective.residual"},
+        {", \"objective\": {\"perturbation\": 0.1}", "", "", "", "objective.perturbation"},
+        {", \"objective\": {\"colors\": \"alike\"}", "", "", "", "objective.colors"},
     };
     struct recipe before, after;
 
@@ -235,6 +280,7 @@ int main(void)
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_levels),
         cmocka_unit_test(test_mistakes),
+        cmocka_unit_test(test_noise_hides_nothing),
         cmocka_unit_test(test_what_a_resume_may_change),
         cmocka_unit_test(test_another_number_of_steps),
         cmocka_unit_test(test_shipped),
