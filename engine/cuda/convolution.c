@@ -62,6 +62,10 @@ static int forward_run(const struct kernel *kernel, int stage, int part,
     if (c->plan)
         return cudnn_convolution_run(c->plan, args->queue, args->in[0], args->in[1], args->out[0],
                                      bias, residual, scratch_of(args), err);
+    if (c->product.groups > 1)
+        return cuda_check_launch(launch_grouped(&c->product, args->in[0], args->in[1], bias,
+                                                args->out[0], args->queue),
+                                 c->kind, err);
     return cuda_check_launch(launch_direct(&c->product, &c->layout, args->in[0], args->in[1], bias,
                                            residual, args->out[0], args->queue),
                              c->kind, err);
@@ -147,16 +151,17 @@ static const struct kernel_ops ops[PRODUCT_KINDS] = {
     [PRODUCT_GRAD_WEIGHT] = {.run = grad_weight_run, .destroy = convolution_destroy},
 };
 
-/* Of the plain weight: [o,i,k,k], or of a linear operation [o,i] or [i,o]. */
+/* Of the plain weight: [o,i/groups,kh,kw], or of a linear operation [o,i] or [i,o]. */
 static struct weight_layout layout_of(const struct kernel_spec *spec, const struct product *p)
 {
+    const int n_taps = p->window_h * p->window_w, n_ins = p->x_c / p->groups;
     struct weight_layout layout = {
-        .out = p->x_c * p->side * p->side,
-        .in = p->side * p->side,
+        .out = n_ins * n_taps,
+        .in = n_taps,
         .tap = 1,
         .n_outs = p->y_c,
-        .n_ins = p->x_c,
-        .n_taps = p->side * p->side,
+        .n_ins = n_ins,
+        .n_taps = n_taps,
     };
     bool linear = spec->kind == OP_LINEAR || spec->kind == OP_LINEAR_GRAD_DATA ||
                   spec->kind == OP_LINEAR_GRAD_WEIGHT;

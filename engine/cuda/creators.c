@@ -6,6 +6,7 @@
 static cuda_create_fn *const creators[OP_KINDS] = {
     [OP_CONVOLUTION] = cuda_convolution_create,
     [OP_CONVOLUTION_ADD] = cuda_convolution_create,
+    [OP_CONVOLUTION_GENERAL] = cuda_convolution_create,
     [OP_CONVOLUTION_GRAD_DATA] = cuda_convolution_create,
     [OP_CONVOLUTION_GRAD_WEIGHT] = cuda_convolution_create,
     [OP_LINEAR] = cuda_convolution_create,

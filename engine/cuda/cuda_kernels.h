@@ -41,7 +41,7 @@ typedef int cuda_create_fn(struct cuda_device *device, const struct kernel_spec 
                            struct kernel **out, struct error *err);
 
 /* Products, through cuDNN or own kernels. */
-cuda_create_fn cuda_convolution_create;    /* OP_CONVOLUTION, OP_LINEAR and what goes with them */
+cuda_create_fn cuda_convolution_create;    /* OP_CONVOLUTION.., OP_LINEAR.. */
 cuda_create_fn cuda_attention_create;      /* OP_ATTENTION */
 cuda_create_fn cuda_attention_grad_create; /* OP_ATTENTION_GRAD */
 

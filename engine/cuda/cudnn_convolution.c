@@ -48,10 +48,11 @@ void cudnn_choices_destroy(struct cudnn_choice *choices)
 static bool same_product(const struct product *a, const struct product *b)
 {
     return a->kind == b->kind && a->x_h == b->x_h && a->x_w == b->x_w && a->x_c == b->x_c &&
-           a->y_h == b->y_h && a->y_w == b->y_w && a->y_c == b->y_c && a->side == b->side &&
-           a->stride == b->stride && a->pad == b->pad && a->x_type == b->x_type &&
-           a->y_type == b->y_type && a->bias == b->bias && a->residual == b->residual &&
-           a->scale == b->scale;
+           a->y_h == b->y_h && a->y_w == b->y_w && a->y_c == b->y_c && a->window_h == b->window_h &&
+           a->window_w == b->window_w && a->stride == b->stride &&
+           memcmp(a->pad, b->pad, sizeof(a->pad)) == 0 && a->groups == b->groups &&
+           a->x_type == b->x_type && a->y_type == b->y_type && a->bias == b->bias &&
+           a->residual == b->residual && a->scale == b->scale;
 }
 
 /* Whether there is a plan for n images, which needs no more workspace than that. */
@@ -138,7 +139,8 @@ static int choice_of(struct cudnn_device *device, const struct product *product,
         return error_set(err, -ENOMEM, "out of memory for the choices of cuDNN");
     choice->product = *product;
     choice->product.n = 0;
-    if (dtype_is_rounded(product->x_type) && product->x_type == product->y_type) {
+    if (dtype_is_rounded(product->x_type) && product->x_type == product->y_type &&
+        product->groups == 1) {
         rc = find(device, choice, err);
         if (rc < 0) {
             free(choice);

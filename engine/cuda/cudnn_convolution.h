@@ -25,7 +25,7 @@ enum { CUDNN_CONFIGURATIONS_MAX = 7 };
 
 /* The names of the configurations for a product, whatever its n, in the order of cuDNN's preference for
  * many images; they live as long as the device. Returns how many, 0 where cuDNN has nothing for it
- * (float32, a 16-bit x with a float32 y, ...), or -ENOMEM, -EIO. */
+ * (float32, a 16-bit x with a float32 y, groups of channels, ...), or -ENOMEM, -EIO. */
 int cudnn_convolution_names(struct cudnn_device *device, const struct product *product,
                             const char *names[CUDNN_CONFIGURATIONS_MAX], struct error *err);
 

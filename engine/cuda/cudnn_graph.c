@@ -58,7 +58,8 @@ static cudnnBackendDescriptor_t like_y(struct cudnn_builder *b, const struct pro
 
 static cudnnBackendDescriptor_t window(struct cudnn_builder *b, const struct product *p)
 {
-    const int64_t n_dims = 2, pads[2] = {p->pad, p->pad}, ones[2] = {1, 1};
+    const int64_t n_dims = 2, ones[2] = {1, 1};
+    const int64_t before[2] = {p->pad[0], p->pad[2]}, after[2] = {p->pad[1], p->pad[3]};
     const int64_t strides[2] = {p->stride, p->stride};
     const cudnnDataType_t sums = CUDNN_DATA_FLOAT;
     const cudnnConvolutionMode_t mode = CUDNN_CROSS_CORRELATION;
@@ -67,8 +68,8 @@ static cudnnBackendDescriptor_t window(struct cudnn_builder *b, const struct pro
     cudnn_give(b, d, CUDNN_ATTR_CONVOLUTION_SPATIAL_DIMS, CUDNN_TYPE_INT64, 1, &n_dims);
     cudnn_give(b, d, CUDNN_ATTR_CONVOLUTION_COMP_TYPE, CUDNN_TYPE_DATA_TYPE, 1, &sums);
     cudnn_give(b, d, CUDNN_ATTR_CONVOLUTION_CONV_MODE, CUDNN_TYPE_CONVOLUTION_MODE, 1, &mode);
-    cudnn_give(b, d, CUDNN_ATTR_CONVOLUTION_PRE_PADDINGS, CUDNN_TYPE_INT64, 2, pads);
-    cudnn_give(b, d, CUDNN_ATTR_CONVOLUTION_POST_PADDINGS, CUDNN_TYPE_INT64, 2, pads);
+    cudnn_give(b, d, CUDNN_ATTR_CONVOLUTION_PRE_PADDINGS, CUDNN_TYPE_INT64, 2, before);
+    cudnn_give(b, d, CUDNN_ATTR_CONVOLUTION_POST_PADDINGS, CUDNN_TYPE_INT64, 2, after);
     cudnn_give(b, d, CUDNN_ATTR_CONVOLUTION_FILTER_STRIDES, CUDNN_TYPE_INT64, 2, strides);
     cudnn_give(b, d, CUDNN_ATTR_CONVOLUTION_DILATIONS, CUDNN_TYPE_INT64, 2, ones);
     cudnn_finish(b, d);
@@ -86,7 +87,8 @@ static cudnnBackendDescriptor_t product_operation(struct cudnn_builder *b, const
     cudnn_give_descriptor(b, d, operations[p->kind].x,
                           tensor(b, CUDNN_TENSOR_X, type, n, p->x_h, p->x_w, p->x_c));
     cudnn_give_descriptor(b, d, operations[p->kind].weight,
-                          tensor(b, CUDNN_TENSOR_WEIGHT, type, p->y_c, p->side, p->side, p->x_c));
+                          tensor(b, CUDNN_TENSOR_WEIGHT, type, p->y_c, p->window_h, p->window_w,
+                                 p->x_c));
     cudnn_give_descriptor(b, d, operations[p->kind].y, y);
     cudnn_give(b, d, operations[p->kind].alpha, CUDNN_TYPE_FLOAT, 1, &one);
     cudnn_give(b, d, operations[p->kind].beta, CUDNN_TYPE_FLOAT, 1, &zero);

@@ -49,8 +49,8 @@ template <class T> struct window_of_x {
 
     __device__ float at(struct place to, int k) const
     {
-        const int tap = k / p.x_c, h = to.h * p.stride + tap / p.side - p.pad;
-        const int w = to.w * p.stride + tap % p.side - p.pad;
+        const int tap = k / p.x_c, h = to.h * p.stride + tap / p.window_w - p.pad[0];
+        const int w = to.w * p.stride + tap % p.window_w - p.pad[2];
 
         if (h < 0 || h >= p.x_h || w < 0 || w >= p.x_w)
             return 0;
@@ -85,8 +85,9 @@ template <class T> struct window_of_dy {
     __device__ float operator()(int row, int k) const
     {
         const struct place from = place_of(row, p.x_h, p.x_w);
-        const int tap = k / p.y_c, h = from.h + p.pad - tap / p.side;
-        const int w = from.w + p.pad - tap % p.side, to_h = h / p.stride, to_w = w / p.stride;
+        const int tap = k / p.y_c, h = from.h + p.pad[0] - tap / p.window_w;
+        const int w = from.w + p.pad[2] - tap % p.window_w, to_h = h / p.stride,
+                  to_w = w / p.stride;
 
         if (h < 0 || w < 0 || h % p.stride != 0 || w % p.stride != 0 || to_h >= p.y_h ||
             to_w >= p.y_w)
@@ -244,7 +245,7 @@ static __global__ void SDK_BOUNDS(THREADS)
     SDK_SHARED_DYNAMIC(float, weights);
     const struct product p = window.p;
     const int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
-    const int depth = p.side * p.side * p.x_c, positions = p.y_h * p.y_w;
+    const int depth = p.window_h * p.window_w * p.x_c, positions = p.y_h * p.y_w;
     const int first = blockIdx.x * FEW_POSITIONS;
 
     for (int i = threadIdx.x; i < p.y_c * depth; i += THREADS)
@@ -257,8 +258,8 @@ static __global__ void SDK_BOUNDS(THREADS)
         float sums[FEW] = {};
 
         for (int k = 4 * lane; k < depth; k += 4 * WARP) {
-            const int tap = k / p.x_c, h = to.h * p.stride + tap / p.side - p.pad;
-            const int w = to.w * p.stride + tap % p.side - p.pad;
+            const int tap = k / p.x_c, h = to.h * p.stride + tap / p.window_w - p.pad[0];
+            const int w = to.w * p.stride + tap % p.window_w - p.pad[2];
             float x[4];
 
             if (h < 0 || h >= p.x_h || w < 0 || w >= p.x_w)
@@ -326,7 +327,7 @@ static cudaError_t forward(const struct product *p, const struct weight_layout *
     const struct result<Y> c = {
         static_cast<Y *>(y), bias, static_cast<const Y *>(residual), p->y_c, p->scale
     };
-    const int depth = p->side * p->side * p->x_c, positions = p->y_h * p->y_w;
+    const int depth = p->window_h * p->window_w * p->x_c, positions = p->y_h * p->y_w;
     const int n_weights = depth * p->y_c;
 
     if (p->y_c <= FEW && p->x_c % 4 == 0 && n_weights <= FEW_WEIGHTS_MAX) {
@@ -342,7 +343,7 @@ cudaError_t launch_direct(const struct product *p, const struct weight_layout *l
                           const void *x, const float *weight, const float *bias,
                           const void *residual, void *y, cudaStream_t stream)
 {
-    if (p->x_h * p->x_w == 1 && p->side == 1 && p->stride == 1 && !p->residual &&
+    if (p->x_h * p->x_w == 1 && p->window_h * p->window_w == 1 && p->stride == 1 && !p->residual &&
         p->x_type == DTYPE_F32 && p->y_type == DTYPE_F32 && layout->in == 1 &&
         layout->out == layout->n_ins) {
         const dim3 grid(blocks_of(p->y_c, THREADS / WARP), blocks_of(p->n, VECTORS));
@@ -373,8 +374,8 @@ cudaError_t launch_direct_grad_data(const struct product *p, const struct weight
             static_cast<T *>(dx), NULL, NULL, p->x_c, 1
         };
 
-        return tile_launch(a, b, c, p->n * p->x_h * p->x_w, p->x_c, p->side * p->side * p->y_c, 1,
-                           stream);
+        return tile_launch(a, b, c, p->n * p->x_h * p->x_w, p->x_c,
+                           p->window_h * p->window_w * p->y_c, 1, stream);
     });
 }
 
@@ -388,7 +389,7 @@ static int pieces_of(const struct product *p)
 
 size_t direct_grad_weight_bytes(const struct product *p)
 {
-    return (size_t)pieces_of(p) * p->y_c * p->side * p->side * p->x_c * sizeof(float);
+    return (size_t)pieces_of(p) * p->y_c * p->window_h * p->window_w * p->x_c * sizeof(float);
 }
 
 /* dweight = the sum of its pieces, in their order. */
@@ -412,7 +413,7 @@ cudaError_t launch_direct_grad_weight(const struct product *p, const struct weig
                                       const void *x, const void *dy, float *dweight, float *pieces,
                                       cudaStream_t stream)
 {
-    const int columns = p->side * p->side * p->x_c, n_pieces = pieces_of(p);
+    const int columns = p->window_h * p->window_w * p->x_c, n_pieces = pieces_of(p);
     const struct piece c = {pieces, p->y_c, columns};
     const cudaError_t status = with_type(p->x_type, [&](auto from) {
         typedef decltype(from) T;

@@ -23,10 +23,13 @@ struct weight_layout {
     int n_outs, n_ins, n_taps; /* all of them: the size of the weight */
 };
 
-/* y = (x * weight + bias + residual) scale; bias and residual may be NULL. */
+/* y = (x * weight + bias + residual) scale; bias and residual may be NULL. Channels are one group. */
 cudaError_t launch_direct(const struct product *p, const struct weight_layout *layout,
                           const void *x, const float *weight, const float *bias,
                           const void *residual, void *y, cudaStream_t stream);
+/* The same where channels are in groups: without a residual, from a plain weight [o,i/groups,kh,kw]. */
+cudaError_t launch_grouped(const struct product *p, const void *x, const float *weight,
+                           const float *bias, void *y, cudaStream_t stream);
 cudaError_t launch_direct_grad_data(const struct product *p, const struct weight_layout *layout,
                                     const void *dy, const float *weight, void *dx,
                                     cudaStream_t stream);

@@ -31,19 +31,29 @@ static void set_tensors(struct product *p, const struct tensor_desc *x, const st
 static void set_window(struct product *p, const struct kernel_spec *spec,
                        const struct tensor_desc *weight)
 {
-    p->side = weight->shape.dims[2];
-    p->stride = spec->attributes.window.stride;
-    p->pad = spec->attributes.window.pad;
+    const int *pad = spec->attributes.general.pad;
+
+    p->window_h = weight->shape.dims[2];
+    p->window_w = weight->shape.dims[3];
+    if (spec->kind == OP_CONVOLUTION_GENERAL) {
+        p->stride = spec->attributes.general.stride;
+        p->groups = spec->attributes.general.groups;
+    } else {
+        p->stride = spec->attributes.window.stride;
+    }
+    for (int i = 0; i < 4; i++)
+        p->pad[i] = spec->kind == OP_CONVOLUTION_GENERAL ? pad[i] : spec->attributes.window.pad;
 }
 
 bool product_of(const struct kernel_spec *spec, struct product *out)
 {
     const struct tensor_desc *in = spec->inputs, *to = spec->outputs;
-    struct product p = {.side = 1, .stride = 1, .scale = 1};
+    struct product p = {.window_h = 1, .window_w = 1, .stride = 1, .groups = 1, .scale = 1};
 
     switch (spec->kind) {
     case OP_CONVOLUTION:
     case OP_CONVOLUTION_ADD:
+    case OP_CONVOLUTION_GENERAL:
     case OP_LINEAR:
         p.kind = PRODUCT_FORWARD;
         set_tensors(&p, &in[0], &to[0]);
@@ -66,7 +76,7 @@ bool product_of(const struct kernel_spec *spec, struct product *out)
     if (spec->kind == OP_CONVOLUTION_GRAD_WEIGHT)
         set_window(&p, spec, &to[0]);
     else if (spec->kind == OP_CONVOLUTION || spec->kind == OP_CONVOLUTION_ADD ||
-             spec->kind == OP_CONVOLUTION_GRAD_DATA)
+             spec->kind == OP_CONVOLUTION_GENERAL || spec->kind == OP_CONVOLUTION_GRAD_DATA)
         set_window(&p, spec, &in[1]);
     if (spec->kind == OP_CONVOLUTION_ADD) {
         p.residual = true;

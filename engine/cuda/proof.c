@@ -96,9 +96,10 @@ static int proof_init(struct proof *p, struct cuda_device *device, const struct 
     if (rc == 0)
         rc = fill(p, n * p->y_bytes, &p->y, err);
     if (rc == 0)
-        rc =
-            fill(p, image_bytes(product, product->side, product->side * product->y_c, product->x_c),
-                 &p->weight, err);
+        rc = fill(p,
+                  image_bytes(product, product->window_h, product->window_w * product->y_c,
+                              product->x_c),
+                  &p->weight, err);
     if (rc == 0 && product->bias)
         rc = fill(p, image_bytes(product, 1, 1, product->y_c), &p->bias, err);
     if (rc == 0 && product->residual)

@@ -39,10 +39,6 @@ void contract_check(enum op_kind kind);
 /* A device of fp32 alone refuses bf16, naming the operation: one line, none if it has no bf16. */
 void refusal_check(const struct subject *s, enum op_kind kind);
 
-/* An operation that the device does without is refused with its name: one line. False, and none, if it
- * has to be there. */
-bool absence_check(const struct subject *s, enum op_kind kind);
-
 /* Prints the median time of a case. */
 void bench_run(const struct subject *s, enum op_kind kind, int index);
 

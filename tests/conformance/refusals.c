@@ -281,25 +281,6 @@ static void refusal_check_in(const struct subject *s, enum op_kind kind, enum pr
                op_name(kind), precision_name(precision));
 }
 
-bool absence_check(const struct subject *s, enum op_kind kind)
-{
-    const char *name = device_base(s->device)->ops->name;
-    struct kernel *kernel = NULL;
-    struct error err = {""};
-    struct op_case c;
-    int rc;
-
-    if (kind != OP_CONVOLUTION_GENERAL || strncmp(name, "cuda", strlen("cuda")) != 0)
-        return false;
-    subject_case(s, kind, 0, &c);
-    rc = kernel_create(s->device, &c.spec, &kernel, &err);
-    if (rc == 0)
-        kernel->ops->destroy(kernel);
-    tap_result(rc == -ENOTSUP && strstr(err.text, op_name(kind)), "%s %s refuses %s by name", name,
-               precision_name(s->precision), op_name(kind));
-    return true;
-}
-
 void refusal_check(const struct subject *s, enum op_kind kind)
 {
     refusal_check_in(s, kind, PRECISION_BF16);

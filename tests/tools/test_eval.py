@@ -9,6 +9,7 @@ import subprocess
 import numpy
 import pictures
 import pytest
+import safetensors_file
 from PIL import Image
 
 
@@ -383,3 +384,15 @@ def test_features_must_agree(evaluate, folders):
         done = evaluate("distance", *arguments)
         assert done.returncode == 1
         assert '"face": of features of "face-dlib", not "squeezenet11"' in done.stderr
+
+
+@pytest.mark.slow
+def test_features_on_a_gpu_are_those_of_a_processor(evaluate, folders, build_dir):
+    if not (build_dir / "tests/cudasim/softdiff-cudasim.so").exists():
+        pytest.skip("built without CUDA")
+    for device in ("cpu", "cudasim"):
+        done = evaluate("stats", "a", "-o", device, "--features", "face-dlib", "--device", device)
+        assert done.returncode == 0, done.stderr
+    got, _ = safetensors_file.read(folders / "cudasim")
+    for name, wanted in safetensors_file.read(folders / "cpu")[0].items():
+        assert numpy.allclose(got[name], wanted, rtol=1e-4, atol=1e-6), name
