@@ -174,6 +174,7 @@ static bool run_op(const struct subject *s, const struct options *options, enum 
     int n = list_algorithms(s, kind, algorithms);
     bool ran = false;
 
+    /* What works on state is looked at by its memory; every other operation a device has to have. */
     if (!options->bench && memory_check(s, kind))
         return true;
     if (!options->algorithm)

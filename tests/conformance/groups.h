@@ -36,7 +36,8 @@ void gradient_check(const struct subject *s, enum op_kind kind, int index);
  * one line. */
 void contract_check(enum op_kind kind);
 
-/* A device of fp32 alone refuses bf16, naming the operation: one line, none if it has no bf16. */
+/* A device of fp32 alone refuses 16 bits, naming the operation: a line for each type that the operation
+ * has. */
 void refusal_check(const struct subject *s, enum op_kind kind);
 
 /* Prints the median time of a case. */

@@ -387,6 +387,7 @@ def test_features_must_agree(evaluate, folders):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_features_on_a_gpu_are_those_of_a_processor(evaluate, folders, build_dir):
     if not (build_dir / "tests/cudasim/softdiff-cudasim.so").exists():
         pytest.skip("built without CUDA")
