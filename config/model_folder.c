@@ -49,6 +49,7 @@ static int add(const char *folder, const char *file, struct settings_model *out,
         return error_set(err, -EINVAL, "more than %d models with those of \"%s\"",
                          SETTINGS_MODELS_MAX, folder);
     m = &out[*n];
+    *m = (struct settings_model){.found = true};
     snprintf(m->name, sizeof(m->name), "%.*s", SETTINGS_NAME_BYTES, name);
     if (snprintf(m->path, sizeof(m->path), "%s/%s", folder, file) >= (int)sizeof(m->path))
         return error_set(err, -EINVAL, "the path of \"%s\" in \"%s\" has %d bytes and more", file,

@@ -16,6 +16,7 @@
 
 #include "config/address.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 
 struct error;
@@ -25,6 +26,7 @@ enum { SETTINGS_MODELS_MAX = 16, SETTINGS_NAME_BYTES = 64, SETTINGS_PATH_BYTES =
 struct settings_model {
     char name[SETTINGS_NAME_BYTES + 1]; /* [A-Za-z0-9._-], starts with a letter or digit */
     char path[SETTINGS_PATH_BYTES];
+    bool found; /* in the folder of models, not named: it need not be one */
 };
 
 /* What to do, from flags only. */

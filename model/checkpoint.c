@@ -258,6 +258,17 @@ static enum prior_tensors prior_tensors_of_file(const struct safetensors *file,
                                                                               : PRIOR_NONE;
 }
 
+/* Whether it never was a checkpoint: what lost its metadata alone still has a network. */
+static bool is_something_else(const struct safetensors *file)
+{
+    static const char net[] = "net.";
+
+    for (int i = 0; i < safetensors_n(file); i++)
+        if (strncmp(safetensors_at(file, i)->name, net, sizeof(net) - 1) == 0)
+            return false;
+    return !safetensors_metadata(file, document_key);
+}
+
 int checkpoint_load(const char *path, struct checkpoint **out, struct error *err)
 {
     struct safetensors *file = NULL;
@@ -275,7 +286,12 @@ int checkpoint_load(const char *path, struct checkpoint **out, struct error *err
         safetensors_close(file);
         return error_set(err, -ENOMEM, "out of memory for checkpoint \"%s\"", path);
     }
-    rc = document_read(safetensors_metadata(file, document_key), c, err);
+    if (is_something_else(file))
+        rc = error_set(err, -EMEDIUMTYPE,
+                       "there is no \"softdiff\" in its metadata and no network that draws: it is "
+                       "something else");
+    else
+        rc = document_read(safetensors_metadata(file, document_key), c, err);
     prior = prior_tensors_of_file(file, &c->formulation);
     if (rc == 0)
         rc = layout_init(&layout, &c->formulation, prior, err);

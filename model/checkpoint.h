@@ -18,6 +18,8 @@
  * are of format 2, and only softdiff-convert makes a new one from an old one.
  *
  * Loading is strict: an unknown, missing, misshapen or non-finite tensor is an error that names it.
+ * A whole safetensors file with neither this metadata nor a tensor "net.*" is something else, such as
+ * a feature network, and not a broken checkpoint.
  */
 #ifndef MODEL_CHECKPOINT_H
 #define MODEL_CHECKPOINT_H
@@ -42,7 +44,8 @@ struct checkpoint {
     size_t n_weights;
 };
 
-/* 0, -errno of the system, -EINVAL (what is wrong, and with which tensor), -ENOMEM. */
+/* 0, -errno of the system, -EINVAL (what is wrong, and with which tensor), -EMEDIUMTYPE (something
+ * else), -ENOMEM. */
 int checkpoint_load(const char *path, struct checkpoint **out, struct error *err);
 void checkpoint_destroy(struct checkpoint *c);
 /* Frees the weights alone, once all generators have them. */

@@ -57,15 +57,20 @@ static int check_device(struct device *device, enum precision wanted, FILE *file
     return 0;
 }
 
-/* As the daemon does before it is ready. */
+/* As the daemon does before it is ready. n_good grows by a model that can be served. */
 static int check_model(struct device *device, const struct settings_model *setting,
-                       const struct generator_options *options, FILE *file, struct error *err)
+                       const struct generator_options *options, FILE *file, int *n_good,
+                       struct error *err)
 {
     struct engine_model m = {.checkpoint = NULL};
     struct checkpoint *checkpoint;
     int rc;
 
     rc = engine_model_read(setting, &checkpoint, err);
+    if (engine_model_passes_over(setting, rc)) {
+        fprintf(file, "%s: passed over, it is no model that draws\n", setting->path);
+        return 0;
+    }
     if (rc == 0)
         rc = engine_model_load(device, setting->name, checkpoint, options, &m, err);
     if (rc == 0)
@@ -75,6 +80,7 @@ static int check_model(struct device *device, const struct settings_model *setti
                 m.corruption, m.side_px, m.side_px, m.checkpoint->n_weights, m.digest,
                 m.batch_invariant ? "images generated, the same alone and in a batch"
                                   : m.self_test.text);
+    *n_good += rc == 0;
     engine_model_unload(&m);
     return rc;
 }
@@ -86,7 +92,7 @@ int check_settings(const struct settings *s, FILE *file, struct error *err)
                                         .restoration = true};
     struct settings_model models[SETTINGS_MODELS_MAX];
     struct device *device = NULL;
-    int n_models = 0, rc;
+    int n_models = 0, n_good = 0, rc;
 
     rc = check_addresses(s, file, err);
     if (rc == 0)
@@ -98,7 +104,9 @@ int check_settings(const struct settings *s, FILE *file, struct error *err)
     if (rc == 0)
         rc = model_folder_list(s, models, &n_models, err);
     for (int i = 0; i < n_models && rc == 0; i++)
-        rc = check_model(device, &models[i], &options, file, err);
+        rc = check_model(device, &models[i], &options, file, &n_good, err);
+    if (rc == 0 && n_good == 0)
+        rc = error_set(err, -EINVAL, ENGINE_MODEL_NONE, s->model_dir);
     device_close(device);
     return rc;
 }

@@ -40,6 +40,11 @@ int engine_model_read(const struct settings_model *setting, struct checkpoint **
     return rc;
 }
 
+bool engine_model_passes_over(const struct settings_model *setting, int code)
+{
+    return code == -EMEDIUMTYPE && setting->found;
+}
+
 int engine_model_load(struct device *device, const char *name, struct checkpoint *checkpoint,
                       const struct generator_options *options, struct engine_model *out,
                       struct error *err)

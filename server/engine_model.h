@@ -60,9 +60,16 @@ struct engine_model {
     bool retired; /* to be dropped with the last of them: server/models.h */
 };
 
+/* What is told of a folder in which all files are passed over. */
+#define ENGINE_MODEL_NONE "none of the files in \"%s\" is a model that draws"
+
 /* Reads a checkpoint. Thread: any. 0, or the code of checkpoint_load(); the text names the model. */
 int engine_model_read(const struct settings_model *setting, struct checkpoint **out,
                       struct error *err);
+
+/* Whether the code of engine_model_read() means that the file is passed over: it was found in a folder
+ * and is something else than a model. */
+bool engine_model_passes_over(const struct settings_model *setting, int code);
 
 /* Makes the generator of a checkpoint, which is taken in any case. out, all zero, is to be unloaded in
  * any case. 0, or the code of generator_create(); the text names the model. */

@@ -81,12 +81,19 @@ static int load(struct engine_thread *e, struct error *err)
         return error_set(err, -ENOMEM, "out of memory for %d slots", e->settings->slots);
     for (int i = 0; i < n_models && rc == 0 && !is_stopped(e); i++) {
         rc = engine_model_read(&models[i], &checkpoint, err);
+        if (engine_model_passes_over(&models[i], rc)) {
+            log_write(LOG_INFO, "event=model_passed_over path=%s", LOG_TEXT(models[i].path));
+            rc = 0;
+            continue;
+        }
         if (rc == 0)
             rc = engine_shelf_add(&e->shelf, models[i].name, checkpoint, is_stopped, e, &loaded,
                                   err);
         if (rc == 0)
             publish_state(e, ENGINE_LOADING, NULL);
     }
+    if (rc == 0 && e->shelf.n_models == 0 && !is_stopped(e))
+        rc = error_set(err, -EINVAL, ENGINE_MODEL_NONE, e->settings->model_dir);
     return rc;
 }
 

@@ -25,7 +25,7 @@ struct known {
     struct settings_model setting;
     struct engine_model *served; /* NULL: it is not */
     struct error error;          /* why its last loading failed; "": it did not */
-    bool gone;                   /* from the list: served until the others are there */
+    bool gone;                   /* from the folder: served until the others are there */
 };
 
 enum wish_kind { WISH_LOAD, WISH_UNLOAD, WISH_RELOAD };
@@ -57,6 +57,7 @@ struct models {
     uv_work_t reading;
     struct settings_model setting; /* of it */
     struct checkpoint *checkpoint;
+    int read; /* 0, or why it could not be, with the text */
     struct error error;
     bool on_pool, with_engine;
     struct engine_change change;
@@ -189,8 +190,7 @@ static void read_checkpoint(uv_work_t *work)
 {
     struct models *m = work->data;
 
-    if (engine_model_read(&m->setting, &m->checkpoint, &m->error) < 0)
-        m->checkpoint = NULL;
+    m->read = engine_model_read(&m->setting, &m->checkpoint, &m->error);
 }
 
 static void on_read(uv_work_t *work, int status)
@@ -199,7 +199,13 @@ static void on_read(uv_work_t *work, int status)
     struct known *k = find(m, m->setting.name);
 
     m->on_pool = false;
-    if (!m->checkpoint) {
+    if (m->first->kind == WISH_RELOAD && engine_model_passes_over(&m->setting, m->read)) {
+        k->gone = true;
+        note(m, k->setting.name, "passed_over", NULL);
+        go_on(m);
+        return;
+    }
+    if (m->read < 0) {
         fail(m, &m->error);
         return;
     }
@@ -292,9 +298,11 @@ static void drop_gone(struct models *m)
     struct known *k;
 
     for (int i = 0; i < m->n_known; i++)
-        n_served -= m->known[i].gone;
+        n_served -= m->known[i].gone && m->known[i].served;
     for (int i = 0; i < m->n_known; i++) {
         k = &m->known[i];
+        if (k->gone && !k->served)
+            continue;
         if (k->gone && n_served > 0) {
             note(m, k->setting.name, "unloaded", NULL);
             retire(m, k);

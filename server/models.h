@@ -41,7 +41,7 @@ void models_release(struct models *m, struct engine_model *model);
 
 /* Called once, later: problem NULL, or why not: 404, 409, 422 with a field for every model that could
  * not be served, 503. result: a new array of {"name", "outcome": "loaded", "replaced", "unchanged",
- * "unloaded" or "failed"}, borrowed; NULL without memory. */
+ * "passed_over", "unloaded" or "failed"}, borrowed; NULL without memory. */
 typedef void models_done(void *arg, const struct problem *problem, const struct json_t *result);
 
 /* Reads a model again, or for the first time. */

@@ -1,5 +1,6 @@
 """Models that come, change and go while requests are served."""
 import concurrent.futures
+import pathlib
 import shutil
 import signal
 import socket
@@ -75,6 +76,43 @@ def test_a_folder(begin, folder, checkpoints):
     daemon = begin("--model", f"c={checkpoints['faces']}", "--model", f"a={checkpoints['minutes']}")
     assert served(daemon) == ["c", "a", "b"]
     assert [model["side_px"] for model in daemon.get("/v1/models").json()["models"]] == [16, 64, 16]
+
+
+def test_what_draws_nothing_is_passed_over(program, begin, folder, make):
+    """Feature networks lie in the zoo, too. What is broken is told all the same."""
+    networks = [pathlib.Path(__file__).parents[2] / "model/zoo" / f"{name}.safetensors" for name in ("squeezenet11", "face-dlib")]
+    for network in networks:
+        (folder / network.name).symlink_to(network)
+    daemon = begin()
+    assert served(daemon) == ["a", "b"]
+    assert sum("event=model_passed_over" in line for line in daemon.log) == 2
+    known = {"a": "unchanged", "b": "unchanged", "squeezenet11": "passed_over", "face-dlib": "passed_over"}
+    assert outcomes(admin(daemon, "POST", "/-/reload")) == known
+    assert [row["name"] for row in admin(daemon, "GET", "/v1/models").json()["models"]] == ["a", "b"]
+    # A model whose file becomes something else is gone; asked for by name, it is told why.
+    shutil.copy(networks[0], folder / "b.safetensors")
+    answer = admin(daemon, "POST", "/v1/models/b/load")
+    assert answer.status_code == 422 and "something else" in answer.json()["errors"][0]["detail"]
+    answer = admin(daemon, "POST", "/-/reload").json()["models"]
+    assert [row["outcome"] for row in answer if row["name"] == "b"] == ["passed_over", "unloaded"]
+    # The last one stays, whatever its file has become.
+    shutil.copy(networks[0], folder / "a.safetensors")
+    assert outcomes(admin(daemon, "POST", "/-/reload"))["a"] == "passed_over"
+    assert served(daemon) == ["a"] and daemon.post({"nfe": 1}).status_code == 200
+    make(folder / "b.safetensors", 4)
+    assert outcomes(admin(daemon, "POST", "/-/reload"))["b"] == "loaded" and served(daemon) == ["b"]
+    daemon.stop()
+    command = [program("softdiffd"), "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]
+    for flags, words in [
+        (["--model-dir", folder, "--check"], "a.safetensors: passed over"),
+        (["--model", f"b={folder}/a.safetensors", "--check"], "something else"),
+    ]:
+        done = subprocess.run([*command, *flags], capture_output=True, text=True, timeout=60)
+        assert words in done.stdout + done.stderr and done.returncode == ("--model" in flags)
+    (folder / "b.safetensors").unlink()
+    for flags in (["--check"], []):
+        done = subprocess.run([*command, "--model-dir", folder, *flags], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 1 and "is a model that draws" in done.stderr
 
 
 @pytest.mark.parametrize(

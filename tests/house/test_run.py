@@ -48,7 +48,7 @@ def test_builds_and_serves(place):
     assert done.returncode == 0, done.stderr
     assert calls[0] == "packages build readme"
     assert calls[1].startswith("meson setup build")
-    assert calls[-1] == "softdiffd --model faces=model/zoo/faces32.safetensors"
+    assert calls[-1] == "softdiffd --model faces32=model/zoo/faces32.safetensors --model-dir model/zoo"
     assert "Open http://127.0.0.1:8080 once" in done.stdout
 
 
@@ -92,7 +92,7 @@ def test_yes_stands_anywhere(place, arguments):
     done, calls = run(place, *arguments)
     assert done.returncode == 0, done.stderr
     assert calls[0] == "packages --yes build readme"
-    assert calls[-1].endswith("faces32.safetensors --slots 4 --threads=2")
+    assert calls[-1].endswith("--model-dir model/zoo --slots 4 --threads=2")
 
 
 def test_arguments_keep_their_words(place):
