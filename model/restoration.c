@@ -88,25 +88,35 @@ static double strength_at(const struct formulation *f, enum degradation d, doubl
     return is_scalar_at(f, t, &a) ? schedule_sigma(&f->schedule, t) / a : -1;
 }
 
+double restoration_std_max(const struct formulation *f, enum degradation d)
+{
+    double most = 0;
+
+    if (d == DEGRADATION_MASK || (d == DEGRADATION_BLUR && !is_blur(f->corruption)))
+        return -1;
+    for (int i = 0; i <= SEARCH_STEPS; i++)
+        most = fmax(most, strength_at(f, d, (double)i / SEARCH_STEPS));
+    return most;
+}
+
 int restoration_time(const struct formulation *f, enum degradation d, double std, double *out,
                      struct error *err)
 {
-    double low = 0, high = -1, last = 0, t, middle;
+    double most = restoration_std_max(f, d), low = 0, high = -1, t, middle;
 
     *out = 1;
-    if (d == DEGRADATION_MASK || (d == DEGRADATION_BLUR && !is_blur(f->corruption)))
+    if (most < 0)
         return 0;
+    if (std > most)
+        return error_set(err, -EDOM, "this model undoes a %s with a std of up to %.4g, not %.4g",
+                         names[d], most, std);
     for (int i = 0; i <= SEARCH_STEPS && high < 0; i++) {
         t = (double)i / SEARCH_STEPS;
-        last = fmax(last, strength_at(f, d, t));
         if (strength_at(f, d, t) >= std)
             high = t;
         else
             low = t;
     }
-    if (high < 0)
-        return error_set(err, -EDOM, "this model undoes a %s with a std of up to %.4g, not %.4g",
-                         names[d], last, std);
     for (int i = 0; i < HALVINGS && high > 0; i++) {
         middle = 0.5 * (low + high);
         *(strength_at(f, d, middle) >= std ? &high : &low) = middle;

@@ -39,6 +39,9 @@ enum degradation { DEGRADATION_BLUR, DEGRADATION_NOISE, DEGRADATION_MASK, DEGRAD
 const char *degradation_name(enum degradation d); /* "blur", "noise", "mask" */
 int degradation_parse(const char *name, enum degradation *out, struct error *err); /* or -EINVAL */
 
+/* The largest std that has a time t* above, 0: none has; negative: there is no t*, and any std will do. */
+double restoration_std_max(const struct formulation *f, enum degradation d);
+
 /* The time t* above, else 1. 0, or -EDOM: the model undoes no blur or noise of this std; the text says
  * up to which. */
 int restoration_time(const struct formulation *f, enum degradation d, double std, double *out,

@@ -15,6 +15,7 @@
 #include "server/selection.h"
 
 #include <jansson.h>
+#include <math.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <string.h>
@@ -80,17 +81,35 @@ static json_t *tuned_nfe_to_json(const struct sampling *s)
     return list;
 }
 
+/* The degradations that a model restores: with std_max, rounded down, where generation begins at the
+ * time at which its own corruption is alike, without where it begins with noise and is led. */
+static json_t *restorations_to_json(const struct engine_model *m)
+{
+    json_t *list = json_array(), *item;
+
+    for (int i = 0; i < DEGRADATIONS; i++) {
+        item = json_pack("{s:s}", "degradation", degradation_name((enum degradation)i));
+        if (m->restores[i] >= 0)
+            json_object_set_new(item, "std_max", json_real(floor(1e4 * m->restores[i]) / 1e4));
+        if (m->restores[i] != 0)
+            json_array_append(list, item);
+        json_decref(item);
+    }
+    return list;
+}
+
 static json_t *model_to_json(const struct daemon *d, const struct engine_model *m, bool is_default)
 {
     return json_pack("{s:s, s:s, s:I, s:s, s:s, s:b, s:s, s:s, s:i, s:i, s:s, s:s, s:s, s:s*, s:b, "
-                     "s:b, s:o, s:o*, s:O*}",
+                     "s:b, s:o, s:o*, s:O*, s:o}",
                      "id", m->name, "object", "model", "created", (json_int_t)m->loaded_s,
                      "owned_by", "softdiff", "name", m->name, "default", is_default, "checkpoint",
                      m->digest, "corruption", m->corruption, "side_px", m->side_px, "channels",
                      m->channels, "precision", m->precision, "output", m->output, "time_embed",
                      m->time_embed, "licence", m->licence, "batch_invariant", m->batch_invariant,
                      "healthy", !atomic_load(&m->unhealthy), "defaults", defaults_to_json(d, m),
-                     "tuned_nfe", tuned_nfe_to_json(m->sampling), "labels", m->labels);
+                     "tuned_nfe", tuned_nfe_to_json(m->sampling), "labels", m->labels,
+                     "restorations", restorations_to_json(m));
 }
 
 static json_t *list_models(const struct daemon *d)
@@ -189,16 +208,18 @@ char *describe_capabilities(const struct daemon *d)
 
     engine_thread_stats(d->engine, &stats);
     json = json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:{s:s, s:s, s:i, s:i, s:i}, "
-                     "s:{s:i, s:i, s:i, s:i, s:i, s:i}, s:o, s:f}",
+                     "s:{s:i, s:i, s:i, s:i, s:i, s:i, s:[s, s], s:i, s:i}, s:o, s:f}",
                      "version", SOFTDIFF_VERSION, "device", engine_thread_device(d->engine),
                      "models", list_models(d), "samplers", samplers_to_json(d), "sampler_notes",
                      notes_to_json(d), "corruptions", corruptions_to_json(d), "defaults", "model",
                      models_at(d->models, 0)->name, "sampler", sampler_name(choice.sampler), "nfe",
                      choice.nfe, "n", 1, "timeout_ms", limits->timeout_max_ms, "limits", "n",
                      limits->n_max, "nfe", limits->nfe_max, "timeout_ms", limits->timeout_max_ms,
-                     "body_bytes", (int)LIMITS_BODY_BYTES, "slots", d->settings->slots, "queue",
-                     d->settings->max_queue, "determinism", determinism_to_json(d),
-                     "evaluations_per_s", stats.evaluations_per_s);
+                     "body_bytes", (int)LIMITS_BODY_BYTES, "upload_bytes", (int)LIMITS_UPLOAD_BYTES,
+                     "upload_pixels", (int)LIMITS_UPLOAD_PIXELS, "upload_types", "image/png",
+                     "image/jpeg", "slots", d->settings->slots, "queue", d->settings->max_queue,
+                     "determinism", determinism_to_json(d), "evaluations_per_s",
+                     stats.evaluations_per_s);
     return to_text(json);
 }
 

@@ -21,6 +21,8 @@ static void describe(struct engine_model *m, const char *name)
     m->labels = m->checkpoint->labels;
     m->formulation = f;
     m->sampling = &f->sampling;
+    for (int i = 0; i < DEGRADATIONS; i++)
+        m->restores[i] = restoration_std_max(f, (enum degradation)i);
     m->corruption = corruption_name(f->corruption);
     m->output = output_name(f->output);
     m->time_embed = time_embed_name(f->time_embed);

@@ -5,6 +5,7 @@
 #define SERVER_ENGINE_MODEL_H
 
 #include "engine/base/error.h"
+#include "model/restoration.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -41,6 +42,7 @@ struct engine_model {
     const struct formulation *formulation;
     const struct sampling *sampling; /* what is meant where a request does not say it */
     struct json_t *labels;           /* array of names, or NULL */
+    double restores[DEGRADATIONS];   /* restoration_std_max() */
 
     const char *precision;
     int side_px, channels;

@@ -184,6 +184,22 @@ def test_what_is_wrong_is_told(daemon, picture):
     assert daemon.post(good, path="/v1/restorations", accept="text/html").status_code == 406
 
 
+def test_capabilities_tell_what_is_taken(daemon, picture):
+    told = daemon.get("/v1/capabilities").json()
+    assert told["limits"]["upload_bytes"] == 12 << 20 and told["limits"]["upload_types"] == ["image/png", "image/jpeg"]
+    for model in told["models"]:
+        most = {row["degradation"]: row.get("std_max") for row in model["restorations"]}
+        assert list(most) == ["blur", "noise", "mask"] and most["mask"] is None
+        assert (most["blur"] is None) == (model["corruption"] == "noise") and most["noise"] > 0
+        for degradation, std in most.items():
+            body = {"image": text(png(picture)), "degradation": degradation, "model": model["name"], "nfe": 1}
+            if std:
+                assert restore(daemon, **body, std=std).status_code == 200
+                assert restore(daemon, **body, std=1.01 * std).status_code == 422
+            elif degradation == "blur":
+                assert restore(daemon, **body, std=500).status_code == 200
+
+
 def test_a_bomb_is_refused(daemon):
     head = struct.pack(">IIBBBBB", 16000, 16000, 8, 2, 0, 0, 0)
     chunks = b"".join(struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d))

@@ -103,6 +103,8 @@ static void test_the_time_of_a_std(void **state)
     assert_true(fabs(schedule_sigma(&f->schedule, t) - 0.04) < 1e-6);
     assert_int_equal(restoration_time(f, DEGRADATION_MASK, 0, &t, NULL), 0);
     assert_true(t == 1);
+    assert_true(restoration_std_max(f, DEGRADATION_MASK) < 0);
+    assert_true(fabs(restoration_std_max(f, DEGRADATION_BLUR) - most) < 1e-6 * most);
     assert_int_equal(restoration_time(f, DEGRADATION_BLUR, most + 1, &t, &err), -EDOM);
     assert_non_null(strstr(err.text, "up to"));
     assert_int_equal(restoration_time(f, DEGRADATION_NOISE, 5, &t, &err), -EDOM);
