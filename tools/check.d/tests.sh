@@ -55,11 +55,13 @@ meson_tests() {
     return $rc
 }
 
-# python_tests FOLDER [MARK]: those with the mark, or all; the slow ones with --slow only.
+# python_tests FOLDER [MARK]: those with the mark, or all; the slow ones with --slow only. Two at a
+# time, since they wait more than they compute, but one where there are slow ones, which measure.
 python_tests() {
-    local marks=${2-} patience=1
+    local marks=${2-} patience=1 workers=2
     [ "$1" = build ] || patience=8
+    [ -z "$slow" ] || workers=0
     [ -n "$slow" ] || marks="not slow${marks:+ and $marks}"
     PATIENCE=$patience .venv/bin/python -m pytest tests --build-dir "$1" --junitxml "$results" \
-        --timeout $((120 * patience)) -m "$marks"
+        --timeout $((120 * patience)) -m "$marks" --numprocesses $workers --dist worksteal
 }
