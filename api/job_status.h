@@ -39,4 +39,7 @@ const char *job_state_name(enum job_state state);
 /* Malloc'ed; NULL without memory. */
 char *job_status_to_json(const struct job_status *s);
 
+/* {"jobs": [n of them], "has_more": more}, likewise. */
+char *job_list_to_json(const struct job_status *jobs, int n, bool more);
+
 #endif

@@ -8,4 +8,10 @@
  * there is no header. What is not as the RFC has it names nothing. Thread: any. */
 bool prefer_has(const char *prefer, const char *name);
 
+/* The whole number, 0 to PREFER_NUMBER_MAX, that the first preference of this name has as its value, as in
+ * "wait=10"; what is more counts as the most. -1: there is none, or it is no number. */
+int prefer_number(const char *prefer, const char *name);
+
+enum { PREFER_NUMBER_MAX = 1000000 };
+
 #endif

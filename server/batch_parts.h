@@ -23,7 +23,7 @@ struct batch {
     struct samples_response order; /* its strings are the record's, or constant */
     struct sampling_choice sampling;
     struct engine_model *model; /* held until it ends; NULL: it has */
-    struct key *key; /* for which it counts until then; NULL: none, or it is from the disk */
+    struct key *key;            /* for which it counts until then; NULL: none */
     struct problem problem;
     bool stored;            /* taken on */
     bool ending;            /* its end is decided, and perhaps on its way to the disk */
@@ -33,12 +33,17 @@ struct batch {
     struct waiter *waiters;
 };
 
+/* One that is forgotten. */
+struct batch_gone {
+    char id[JOB_ID_BYTES], owner[SETTINGS_NAME_BYTES + 1];
+};
+
 struct batches {
     struct daemon *daemon;
     struct job_store *store; /* NULL: nothing outlives the daemon */
     struct batch *first;
     int n_waiting, n_ended; /* not ended, and ended */
-    char gone[BATCHES_KEPT_MAX][JOB_ID_BYTES];
+    struct batch_gone gone[BATCHES_KEPT_MAX];
     int n_gone;
     int looks;
     bool stopped;
@@ -55,6 +60,11 @@ void batch_describe_record(const struct job_record *r, struct samples_response *
 /* The model that draws what the record says, by its digest; NULL: there is none here. */
 struct engine_model *batch_find_model(const struct batches *all, const struct job_record *r,
                                       struct sampling_choice *sampling);
+
+/* batch_finding.c: the one that a client began with the same Idempotency-Key; NULL: none, or key is. */
+struct batch *batch_find_again(const struct batches *all, const char *key, const struct key *owner);
+/* It is forgotten, but that it was there. */
+void batch_remember(struct batches *all, const struct job_record *r);
 
 /* batch_drawing.c: the next piece, or its end; nothing where a piece is drawn. */
 void batch_go_on(struct batch *b);

@@ -116,7 +116,7 @@ static void forget(struct batches *all, struct batch **link)
 {
     struct batch *b = *link;
 
-    memcpy(all->gone[all->n_gone++ % BATCHES_KEPT_MAX], b->record.id, JOB_ID_BYTES);
+    batch_remember(all, &b->record);
     if (all->store)
         job_store_drop(all->store, b->record.id);
     *link = b->next;
@@ -181,14 +181,6 @@ static void make_id(char id[JOB_ID_BYTES])
         snprintf(id + 2 * i, 3, "%02x", bytes[i]);
 }
 
-static struct batch *find_key(const struct batches *all, const char *key)
-{
-    for (struct batch *b = all->first; b && key; b = b->next)
-        if (strcmp(b->record.key, key) == 0)
-            return b;
-    return NULL;
-}
-
 /* Puts it into the table. */
 static void enter(struct batches *all, struct batch *b)
 {
@@ -217,7 +209,7 @@ void batch_describe_record(const struct job_record *r, struct samples_response *
 }
 
 static struct batch *create(struct batches *all, const struct selection *chosen, const char *key,
-                            const char *body)
+                            const char *body, struct key *owner)
 {
     const struct samples_request *wanted = &chosen->request;
     const struct engine_model *m = chosen->model;
@@ -232,6 +224,7 @@ static struct batch *create(struct batches *all, const struct selection *chosen,
     models_hold(b->model);
     r = &b->record;
     make_id(r->id);
+    snprintf(r->owner, sizeof(r->owner), "%s", owner ? key_name(owner) : "");
     snprintf(r->key, sizeof(r->key), "%s", key ? key : "");
     snprintf(r->body, sizeof(r->body), "%s", body);
     snprintf(r->model, sizeof(r->model), "%s", m->name);
@@ -290,14 +283,14 @@ static int check_new(const struct batches *all, const char *key, const struct ba
 void batches_add(struct batches *all, const struct selection *chosen, const char *key,
                  const char *body, size_t body_size, struct exchange *x)
 {
-    struct batch *b = find_key(all, key);
+    struct batch *b = batch_find_again(all, key, exchange_key(x));
     struct problem problem = {0};
     char digest[DIGEST_TEXT];
     bool found = b != NULL;
 
     digest_of(body, body_size, digest);
     if (check_new(all, key, b, digest, &problem) == 0 && !b) {
-        b = create(all, chosen, key, digest);
+        b = create(all, chosen, key, digest, exchange_key(x));
         if (!b)
             problem_set(&problem, 503, "out of memory");
     }
@@ -320,29 +313,6 @@ void batches_add(struct batches *all, const struct selection *chosen, const char
         batch_tell_beginning(b);
     else if (!found && (!all->store || job_store_write(all->store, &b->record, on_taken_on, b) < 0))
         on_taken_on(b, all->store ? -ENOMEM : 0);
-}
-
-struct batch *batches_find(struct batches *all, const char *id, struct problem *problem)
-{
-    struct batch *b = all->first;
-
-    while (b && strcmp(b->record.id, id) != 0)
-        b = b->next;
-    if (b && (b->stored || b->state >= JOB_COMPLETED))
-        return b;
-    for (int i = 0; i < BATCHES_KEPT_MAX && i < all->n_gone; i++)
-        if (strcmp(all->gone[i], id) == 0) {
-            problem_set(problem, 410, "this job has ended long ago");
-            return NULL;
-        }
-    problem_set(problem, 404, "there is no such job");
-    return NULL;
-}
-
-void batches_count(const struct batches *all, int *waiting, int *ended)
-{
-    *waiting = all->n_waiting;
-    *ended = all->n_ended;
 }
 
 /* Beginning and end */
@@ -378,6 +348,8 @@ static void resume(struct batch *b)
         return;
     }
     models_hold(b->model);
+    b->key = keys_find(b->all->daemon->keys, r->owner);
+    keys_stay(b->key);
     if (strcmp(r->determinism, id) != 0) { /* one set of bytes: from the beginning */
         snprintf(r->determinism, sizeof(r->determinism), "%s", id);
         r->n_done = 0;

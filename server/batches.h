@@ -28,6 +28,7 @@ struct batches;
 struct daemon;
 struct error;
 struct exchange;
+struct key;
 struct problem;
 struct selection;
 
@@ -50,8 +51,15 @@ int batches_begin(struct batches *all, struct error *err);
 void batches_add(struct batches *all, const struct selection *chosen, const char *key,
                  const char *body, size_t body_size, struct exchange *x);
 
-/* NULL, with a 404 or, where there was one, a 410. */
-struct batch *batches_find(struct batches *all, const char *id, struct problem *problem);
+/* Of those that reader (server/keys.h) began; NULL: there are no keys, and it may see all. NULL, with a
+ * 404 or, where there was one, a 410. */
+struct batch *batches_find(struct batches *all, const char *id, const struct key *reader,
+                           struct problem *problem);
+
+/* The newest of those, limit of them at most, newest first; after: an id, those that are older than it;
+ * NULL: all. more: there are older ones. out: limit of them. The number, or -EINVAL with a 422. */
+int batches_list(const struct batches *all, const struct key *reader, const char *after, int limit,
+                 struct job_status *out, bool *more, struct problem *problem);
 
 void batch_describe(const struct batch *b, struct job_status *out);
 

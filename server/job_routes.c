@@ -3,6 +3,7 @@
 #include "api/job_status.h"
 #include "api/permalink.h"
 #include "api/problem.h"
+#include "api/query.h"
 #include "api/seed.h"
 #include "server/admission.h"
 #include "server/batches.h"
@@ -15,6 +16,8 @@
 
 static const char before[] = "/v1/jobs/";
 
+enum { LIST_MAX = 100, LIST_DEFAULT = 20 };
+
 /* The batch that an address is about; NULL: answered. */
 static struct batch *find(struct daemon *d, struct exchange *x)
 {
@@ -24,7 +27,7 @@ static struct batch *find(struct daemon *d, struct exchange *x)
     char text[64];
 
     snprintf(text, sizeof(text), "%.*s", (int)strcspn(id, "/"), id);
-    b = batches_find(d->batches, text, &problem);
+    b = batches_find(d->batches, text, exchange_key(x), &problem);
     if (!b)
         exchange_respond_problem(x, &problem);
     return b;
@@ -51,6 +54,54 @@ void job_routes_add(struct daemon *d, struct exchange *x)
         exchange_respond_problem(x, &problem);
     else
         batches_add(d->batches, &chosen, exchange_header(x, "Idempotency-Key"), body, size, x);
+}
+
+/* What a query asks for; "": from the newest. 0, or -EINVAL: 400 or 422. */
+static int read_page(const char *query, char after[JOB_ID_BYTES], int *limit,
+                     struct problem *problem)
+{
+    struct query_pair pair;
+    uint64_t number;
+    int rc;
+
+    while ((rc = query_next(&query, &pair)) > 0) {
+        if (strcmp(pair.name, "limit") == 0) {
+            if (seed_from_text(pair.value, strlen(pair.value), &number) < 0 || number < 1 ||
+                number > LIST_MAX)
+                problem_add_field(problem, "limit", "is 1 to %d", LIST_MAX);
+            else
+                *limit = (int)number;
+        } else if (strcmp(pair.name, "after") == 0) {
+            if (strlen(pair.value) != JOB_ID_BYTES - 1)
+                problem_add_field(problem, "after", "there is no such job");
+            else
+                memcpy(after, pair.value, JOB_ID_BYTES);
+        } else {
+            problem_add_field(problem, pair.name, "is not known");
+        }
+    }
+    if (rc < 0)
+        return problem_set(problem, 400, "the query is not URL-encoded text");
+    return problem->status ? -EINVAL : 0;
+}
+
+void job_routes_list(struct daemon *d, struct exchange *x)
+{
+    struct job_status jobs[LIST_MAX];
+    char after[JOB_ID_BYTES] = "";
+    struct problem problem = {0};
+    int n, limit = LIST_DEFAULT;
+    bool more = false;
+
+    if (read_page(exchange_query(x), after, &limit, &problem) == 0) {
+        n = batches_list(d->batches, exchange_key(x), *after ? after : NULL, limit, jobs, &more,
+                         &problem);
+        if (n >= 0) {
+            exchange_respond_json(x, 200, job_list_to_json(jobs, n, more));
+            return;
+        }
+    }
+    exchange_respond_problem(x, &problem);
 }
 
 void job_routes_get(struct daemon *d, struct exchange *x)

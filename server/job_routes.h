@@ -8,6 +8,7 @@
 struct daemon;
 struct exchange;
 
+void job_routes_list(struct daemon *d, struct exchange *x);
 void job_routes_add(struct daemon *d, struct exchange *x); /* POST /v1/jobs */
 void job_routes_get(struct daemon *d, struct exchange *x); /* GET /v1/jobs/{job} */
 void job_routes_cancel(struct daemon *d, struct exchange *x);

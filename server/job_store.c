@@ -14,32 +14,39 @@ static const char schema[] = "CREATE TABLE IF NOT EXISTS jobs ("
                              "checkpoint TEXT, corruption TEXT, sampler TEXT, determinism TEXT, "
                              "state INTEGER, nfe INTEGER, n INTEGER, n_done INTEGER, seed INTEGER, "
                              "created_s INTEGER, ended_s INTEGER, problem_status INTEGER, "
-                             "problem TEXT)";
+                             "problem TEXT, owner TEXT)";
 
-static const char upsert[] = "INSERT INTO jobs VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,"
-                             "?14,?15,?16,?17) ON CONFLICT(id) DO UPDATE SET state=?9, n_done=?12, "
-                             "determinism=?8, ended_s=?15, problem_status=?16, problem=?17";
+/* What files of softdiff before it had owners lack. */
+static const char new_column[] = "ALTER TABLE jobs ADD COLUMN owner TEXT";
+
+static const char upsert[] =
+    "INSERT INTO jobs VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,"
+    "?14,?15,?16,?17,?18) ON CONFLICT(id) DO UPDATE SET state=?9, n_done=?12, "
+    "determinism=?8, ended_s=?15, problem_status=?16, problem=?17";
 
 static const char erase[] = "DELETE FROM jobs WHERE id=?1";
 
 static const char list[] =
     "SELECT id, key, body, model, checkpoint, corruption, sampler, determinism, state, nfe, n, "
-    "n_done, seed, created_s, ended_s, problem_status, problem FROM jobs ORDER BY created_s, rowid";
+    "n_done, seed, created_s, ended_s, problem_status, problem, owner FROM jobs "
+    "ORDER BY created_s, rowid";
 
-/* Where the texts of a record lie, in the order of the columns; problem is the last one. */
+/* Where the texts of a record lie, by column; numbers are in those between. */
 static const struct {
+    int column;
     size_t offset, size;
 } texts[] = {
-#define TEXT(name)                                                                \
-    {                                                                             \
-        offsetof(struct job_record, name), sizeof(((struct job_record *)0)->name) \
+#define TEXT(column, name)                                                                \
+    {                                                                                     \
+        column, offsetof(struct job_record, name), sizeof(((struct job_record *)0)->name) \
     }
-    TEXT(id),         TEXT(key),     TEXT(body),        TEXT(model),   TEXT(checkpoint),
-    TEXT(corruption), TEXT(sampler), TEXT(determinism), TEXT(problem),
+    TEXT(0, id),         TEXT(1, key),        TEXT(2, body),    TEXT(3, model),
+    TEXT(4, checkpoint), TEXT(5, corruption), TEXT(6, sampler), TEXT(7, determinism),
+    TEXT(16, problem),   TEXT(17, owner),
 #undef TEXT
 };
 
-enum { N_TEXTS = sizeof(texts) / sizeof(texts[0]), PROBLEM_COLUMN = 16 };
+enum { N_TEXTS = sizeof(texts) / sizeof(texts[0]), NUMBER_COLUMN = 8 };
 
 /* A record to be written, or to be dropped. */
 struct change {
@@ -75,10 +82,10 @@ static void bind_record(sqlite3_stmt *statement, const struct job_record *r)
          r->ended_s, r->problem_status};
 
     for (int i = 0; i < N_TEXTS; i++)
-        sqlite3_bind_text(statement, i == N_TEXTS - 1 ? PROBLEM_COLUMN + 1 : i + 1,
-                          (const char *)r + texts[i].offset, -1, SQLITE_STATIC);
+        sqlite3_bind_text(statement, texts[i].column + 1, (const char *)r + texts[i].offset, -1,
+                          SQLITE_STATIC);
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
-        sqlite3_bind_int64(statement, (int)(N_TEXTS + i), numbers[i]);
+        sqlite3_bind_int64(statement, NUMBER_COLUMN + 1 + (int)i, numbers[i]);
 }
 
 static int write_one(struct job_store *s, const struct change *c)
@@ -186,7 +193,7 @@ static void read_row(sqlite3_stmt *row, struct job_record *out)
 
     memset(out, 0, sizeof(*out));
     for (int i = 0; i < N_TEXTS; i++) {
-        text = sqlite3_column_text(row, i == N_TEXTS - 1 ? PROBLEM_COLUMN : i);
+        text = sqlite3_column_text(row, texts[i].column);
         snprintf((char *)out + texts[i].offset, texts[i].size, "%s",
                  text ? (const char *)text : "");
     }
@@ -221,15 +228,17 @@ int job_store_read(struct job_store *s, void (*each)(void *arg, const struct job
 static int prepare(struct job_store *s, struct error *err)
 {
     static const char *const commands[] = {"PRAGMA locking_mode=EXCLUSIVE",
-                                           "PRAGMA journal_mode=WAL",
-                                           "PRAGMA synchronous=FULL",
-                                           "BEGIN IMMEDIATE",
-                                           schema,
-                                           "COMMIT"};
+                                           "PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL",
+                                           "BEGIN IMMEDIATE", schema};
     int rc = SQLITE_OK;
 
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]) && rc == SQLITE_OK; i++)
         rc = sqlite3_exec(s->db, commands[i], NULL, NULL, NULL);
+    if (rc == SQLITE_OK && sqlite3_table_column_metadata(s->db, NULL, "jobs", "owner", NULL, NULL,
+                                                         NULL, NULL, NULL) != SQLITE_OK)
+        rc = sqlite3_exec(s->db, new_column, NULL, NULL, NULL);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_exec(s->db, "COMMIT", NULL, NULL, NULL);
     if (rc == SQLITE_OK)
         rc = sqlite3_prepare_v2(s->db, upsert, -1, &s->upsert, NULL);
     if (rc == SQLITE_OK)

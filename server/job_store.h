@@ -11,6 +11,7 @@
 
 #include "api/job_status.h"
 #include "api/limits.h"
+#include "config/settings.h"
 #include "model/digest.h"
 
 #include <stdbool.h>
@@ -24,8 +25,9 @@ enum { JOB_RECORD_KEY_BYTES = 129 };
 
 struct job_record {
     char id[JOB_ID_BYTES];
-    char key[JOB_RECORD_KEY_BYTES]; /* Idempotency-Key; "": none */
-    char body[DIGEST_TEXT];         /* digest of the request */
+    char owner[SETTINGS_NAME_BYTES + 1]; /* the key that began it (server/keys.h); "": none */
+    char key[JOB_RECORD_KEY_BYTES];      /* Idempotency-Key; "": none */
+    char body[DIGEST_TEXT];              /* digest of the request */
     char model[LIMITS_NAME_BYTES + 1];
     char checkpoint[DIGEST_TEXT]; /* digest */
     char corruption[LIMITS_NAME_BYTES + 1];

@@ -170,6 +170,12 @@ int keys_charge(struct key *key, int n, uint64_t now_ns, struct problem *problem
     return 0;
 }
 
+void keys_refund(struct key *key, int n)
+{
+    if (key && key->entry.rate > 0)
+        key->left = fmin(key->entry.rate, key->left + n);
+}
+
 int keys_enter(struct keys *all, const char *authorization, bool draws, struct key **out,
                struct problem *problem)
 {
@@ -222,6 +228,13 @@ void keys_leave(struct key *key, bool draws)
 const char *key_name(const struct key *key)
 {
     return key->entry.name;
+}
+
+struct key *keys_find(const struct keys *all, const char *name)
+{
+    struct key *key = find_name(all, name);
+
+    return key && key->listed ? key : NULL;
 }
 
 void keys_write_metrics(const struct keys *all, FILE *out)

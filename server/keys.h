@@ -41,7 +41,13 @@ void keys_leave(struct key *key, bool draws); /* as it entered */
  * tells when one is left again. */
 int keys_charge(struct key *key, int n, uint64_t now_ns, struct problem *problem);
 
+/* Gives them back: they were not drawn for it. key NULL is fine. */
+void keys_refund(struct key *key, int n);
+
 const char *key_name(const struct key *key);
+
+/* The key of a name, where it is in the file; else NULL. */
+struct key *keys_find(const struct keys *all, const char *name);
 
 /* For the metrics. */
 void keys_write_metrics(const struct keys *all, FILE *out);

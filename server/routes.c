@@ -147,6 +147,7 @@ static const struct route public_routes[] = {
     {"GET", "/v1/capabilities", ENGINE, NULL, get_capabilities, NULL},
     {"POST", "/v1/samples", ENGINE | DRAWS, samples_begin, samples_handle, NULL},
     {"POST", "/v1/restorations", ENGINE | DRAWS, restorations_begin, restorations_handle, NULL},
+    {"GET", "/v1/jobs", ENGINE, NULL, job_routes_list, NULL},
     {"POST", "/v1/jobs", ENGINE | DRAWS, begin_json, job_routes_add, NULL},
     {"GET", "/v1/jobs/{job}", ENGINE, NULL, job_routes_get, NULL},
     {"DELETE", "/v1/jobs/{job}", ENGINE, NULL, job_routes_cancel, NULL},
@@ -225,6 +226,8 @@ static const char *allowed_methods(const struct route *routes, const struct exch
             post |= strcmp(r->method, "POST") == 0;
             delete |= strcmp(r->method, "DELETE") == 0;
         }
+    if (get && post)
+        return "GET, HEAD, POST";
     if (get)
         return delete ? "GET, HEAD, DELETE" : "GET, HEAD";
     return post ? "POST" : NULL;

@@ -11,6 +11,7 @@
 #include "server/drawing.h"
 #include "server/events.h"
 #include "server/exchange.h"
+#include "server/keys.h"
 #include "server/selection.h"
 
 #include <errno.h>
@@ -22,8 +23,13 @@
 
 /* An exchange that waits for its images. */
 struct sample {
+    struct daemon *daemon;
     struct exchange *exchange;
-    struct drawing *drawing;
+    struct drawing *drawing; /* NULL: nobody waits for it any more */
+    struct selection
+        chosen; /* for the job that it becomes when its client has waited long enough */
+    uv_timer_t patience;
+    bool with_drawing, with_timer; /* what still holds it */
     uint64_t seed;
     bool bare_png;
     int nfe_done;    /* of the first image, where it ended before its time; 0: it did not */
@@ -40,6 +46,17 @@ static int encode(void *owner, const struct samples_response *images, struct err
     return samples_response_encode(images, s->bare_png, &s->answer, &s->answer_bytes, err);
 }
 
+/* Of the wishes for a job, or to wait no longer than so many seconds. */
+static void tell_preference(struct exchange *x)
+{
+    int wait_s = prefer_number(exchange_header(x, "Prefer"), "wait");
+    char text[32] = "respond-async";
+
+    if (wait_s >= 0)
+        snprintf(text, sizeof(text), "wait=%d", wait_s);
+    exchange_add_header(x, "Preference-Applied", text);
+}
+
 static void answer(struct sample *s)
 {
     struct drawing_times ms;
@@ -53,6 +70,8 @@ static void answer(struct sample *s)
              ms.engine, ms.encode);
     exchange_add_header(s->exchange, "Server-Timing", text);
     exchange_add_header(s->exchange, "Vary", "Accept");
+    if (s->with_timer)
+        tell_preference(s->exchange);
     if (s->bare_png && s->nfe_done > 0) {
         snprintf(text, sizeof(text), "%d", s->nfe_done);
         exchange_add_header(s->exchange, "X-NFE-Done", text);
@@ -60,6 +79,29 @@ static void answer(struct sample *s)
     s->answer = NULL;
     exchange_respond(s->exchange, 200, s->bare_png ? "image/png" : "application/json", body,
                      s->answer_bytes, body);
+}
+
+static void settle(struct sample *s)
+{
+    if (s->with_drawing || s->with_timer)
+        return;
+    free(s->answer);
+    free(s);
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    struct sample *s = handle->data;
+
+    s->with_timer = false;
+    settle(s);
+}
+
+static void stop_waiting(struct sample *s)
+{
+    s->drawing = NULL;
+    if (s->with_timer)
+        uv_close((uv_handle_t *)&s->patience, on_timer_closed);
 }
 
 static void done(void *owner, const struct problem *problem)
@@ -70,14 +112,15 @@ static void done(void *owner, const struct problem *problem)
         exchange_respond_problem(s->exchange, problem);
     else
         answer(s);
+    stop_waiting(s);
 }
 
 static void release(void *owner)
 {
     struct sample *s = owner;
 
-    free(s->answer);
-    free(s);
+    s->with_drawing = false;
+    settle(s);
 }
 
 static const struct drawing_client client = {.encode = encode, .done = done, .release = release};
@@ -87,6 +130,29 @@ static void on_gone(void *arg)
     struct sample *s = arg;
 
     drawing_cancel(s->drawing);
+    stop_waiting(s);
+}
+
+static void begin_job(struct daemon *d, struct exchange *x, const struct selection *chosen)
+{
+    const char *body;
+    size_t size;
+
+    tell_preference(x);
+    body = exchange_body(x, &size);
+    batches_add(d->batches, chosen, exchange_header(x, "Idempotency-Key"), body, size, x);
+}
+
+/* The client has waited as long as it would: what is drawn for it from now on is a job's, from the
+ * beginning. It pays once. */
+static void on_patience_over(uv_timer_t *timer)
+{
+    struct sample *s = timer->data;
+
+    drawing_cancel(s->drawing);
+    stop_waiting(s);
+    keys_refund(exchange_key(s->exchange), s->chosen.request.n);
+    begin_job(s->daemon, s->exchange, &s->chosen);
 }
 
 int samples_check_accept(const struct exchange *x, struct problem *problem)
@@ -142,8 +208,9 @@ struct drawing_order samples_order(const struct selection *chosen, const struct 
     return order;
 }
 
+/* patience_s: after which it becomes a job; -1: it does not. */
 static int start(struct daemon *d, struct exchange *x, const struct selection *chosen,
-                 bool bare_png, struct problem *problem)
+                 bool bare_png, int patience_s, struct problem *problem)
 {
     struct sample *s = calloc(1, sizeof(*s));
     struct drawing_order order = samples_order(chosen, x);
@@ -153,6 +220,7 @@ static int start(struct daemon *d, struct exchange *x, const struct selection *c
         return problem_set(problem, 503, "out of memory");
     order.client = &client;
     order.owner = s;
+    s->daemon = d;
     s->exchange = x;
     s->seed = order.seed;
     s->bare_png = bare_png;
@@ -161,9 +229,19 @@ static int start(struct daemon *d, struct exchange *x, const struct selection *c
         free(s);
         return rc;
     }
+    s->with_drawing = true;
     exchange_on_gone(x, on_gone, s);
     if (chosen->request.finish)
         exchange_expect_half_close(x);
+    if (patience_s >= 0) {
+        s->chosen = *chosen;
+        s->chosen.request.has_seed = true;
+        s->chosen.request.seed = s->seed;
+        uv_timer_init(&d->loop, &s->patience);
+        s->patience.data = s;
+        s->with_timer = true;
+        uv_timer_start(&s->patience, on_patience_over, 1000 * (uint64_t)patience_s, 0);
+    }
     return 0;
 }
 
@@ -186,8 +264,8 @@ static const struct events_form events = {.accepted = events_of_acceptance,
                                           .completed = events_of_images,
                                           .n_previews = n_previews};
 
-int samples_answer(struct daemon *d, struct exchange *x, const struct selection *chosen,
-                   struct problem *problem)
+static int answer_in_time(struct daemon *d, struct exchange *x, const struct selection *chosen,
+                          int patience_s, struct problem *problem)
 {
     const char *accept = exchange_header(x, "Accept");
     bool bare_png = false;
@@ -200,38 +278,47 @@ int samples_answer(struct daemon *d, struct exchange *x, const struct selection 
     }
     if (choose_type(accept, chosen->request.n, &bare_png, problem) < 0)
         return -EINVAL;
-    return start(d, x, chosen, bare_png, problem);
+    return start(d, x, chosen, bare_png, patience_s, problem);
 }
 
-/* Whether it becomes a job: where the client would rather not wait, and asks for nothing that a job has
- * not. Preferences are never a reason to refuse. */
-static bool is_job(const struct exchange *x, const struct samples_request *wanted)
+int samples_answer(struct daemon *d, struct exchange *x, const struct selection *chosen,
+                   struct problem *problem)
 {
-    const char *accept = exchange_header(x, "Accept");
+    return answer_in_time(d, x, chosen, -1, problem);
+}
 
-    return prefer_has(exchange_header(x, "Prefer"), "respond-async") && wanted->deadline_ms == 0 &&
-           wanted->preview_every == 0 && !events_are_wanted(accept) &&
-           accept_weight(accept, "application/json") > 0;
+/* How many seconds the client would wait before it has a job instead of its images; -1: as long as it
+ * takes. Preferences are never a reason to refuse: what a job cannot be has none. */
+static int find_patience(const struct exchange *x, const struct samples_request *wanted)
+{
+    const char *accept = exchange_header(x, "Accept"), *prefer = exchange_header(x, "Prefer");
+    int wait_s = prefer_number(prefer, "wait");
+
+    if (wanted->deadline_ms > 0 || wanted->preview_every > 0 || events_are_wanted(accept) ||
+        accept_weight(accept, "application/json") == 0)
+        return -1;
+    return wait_s < 0 && prefer_has(prefer, "respond-async") ? 0 : wait_s;
 }
 
 void samples_handle(struct daemon *d, struct exchange *x)
 {
     struct problem problem = {0};
     struct selection chosen = {.model = NULL};
+    int patience_s, rc;
     const char *body;
     size_t size;
-    int rc;
 
     body = exchange_body(x, &size);
     rc = selection_read(d->models, REQUEST_SAMPLES, admission_limits(d->admission), body, size,
                         &chosen, &problem);
-    if (rc == 0 && is_job(x, &chosen.request)) {
-        exchange_add_header(x, "Preference-Applied", "respond-async");
-        batches_add(d->batches, &chosen, exchange_header(x, "Idempotency-Key"), body, size, x);
-        return;
+    if (rc == 0) {
+        patience_s = find_patience(x, &chosen.request);
+        if (patience_s == 0) {
+            begin_job(d, x, &chosen);
+            return;
+        }
+        rc = answer_in_time(d, x, &chosen, patience_s, &problem);
     }
-    if (rc == 0)
-        rc = samples_answer(d, x, &chosen, &problem);
     if (rc < 0)
         exchange_respond_problem(x, &problem);
 }

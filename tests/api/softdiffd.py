@@ -94,10 +94,11 @@ class Daemon:
         address = urllib.parse.urlsplit(self.url)
         return socket.create_connection((address.hostname, address.port), timeout=PATIENCE_S)
 
-    def connect_and_send(self, body):
+    def connect_and_send(self, body, **headers):
         """A request for samples on a raw connection; the caller reads or goes."""
         data = json.dumps(body).encode()
         head = f"POST /v1/samples HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+        head += "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         connection = self.connect()
         connection.sendall(f"{head}Content-Length: {len(data)}\r\n\r\n".encode() + data)
         return connection

@@ -1,4 +1,5 @@
 """Jobs on disk: what was taken on is done once, whatever happens to the daemon."""
+import contextlib
 import os
 import random
 import signal
@@ -103,6 +104,17 @@ def test_keys_are_kept(run):
     assert begin(daemon, {"n": 1, "nfe": 2}, Idempotency_Key="k")["id"] == job["id"]
     answer = daemon.post({"n": 2, "nfe": 2}, path="/v1/jobs", Idempotency_Key="k")
     assert answer.status_code == 422
+
+
+def test_a_file_from_before_there_were_owners(run, state):
+    daemon = run()
+    job = wait_for(daemon, begin(daemon, {"n": 1, "nfe": 2}), "completed")
+    daemon.stop()
+    with contextlib.closing(sqlite3.connect(state / "jobs.sqlite")) as db:
+        db.execute("ALTER TABLE jobs DROP COLUMN owner")
+    daemon = run()
+    assert look(daemon, job) == job
+    wait_for(daemon, begin(daemon, {"n": 1, "nfe": 2}), "completed")
 
 
 @pytest.mark.sanitizers

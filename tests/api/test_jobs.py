@@ -226,7 +226,8 @@ def test_what_is_not_there(daemon):
     for path in ("/v1/jobs/x", "/v1/jobs/" + "0" * 32, "/v1/jobs/x/events", "/v1/jobs/x/images/0.png"):
         assert daemon.get(path).status_code == 404
     assert requests.delete(daemon.url + "/v1/jobs/x").status_code == 404
-    assert daemon.get("/v1/jobs").status_code == 405
+    answer = requests.delete(daemon.url + "/v1/jobs")
+    assert answer.status_code == 405 and answer.headers["Allow"] == "GET, HEAD, POST"
     job = begin(daemon, {"n": 1, "nfe": 1})
     answer = requests.put(f"{daemon.url}/v1/jobs/{job['id']}", data=b"")
     assert answer.status_code == 405 and answer.headers["Allow"] == "GET, HEAD, DELETE"
@@ -247,9 +248,55 @@ def test_the_end(start):
     assert daemon.wait_for_exit() == 0
 
 
+def test_a_list(start):
+    daemon = start("--max-nfe", "10000")
+    assert daemon.get("/v1/jobs").json() == {"jobs": [], "has_more": False}
+    made = [begin(daemon, {"n": 1, "nfe": 1})["id"] for _ in range(25)][::-1]
+
+    def page(query):
+        answer = daemon.get("/v1/jobs" + query)
+        assert answer.status_code == 200, answer.text
+        found = answer.json()
+        return [job["id"] for job in found["jobs"]], found["has_more"]
+
+    assert page("") == (made[:20], True)
+    assert page(f"?after={made[19]}") == (made[20:], False)
+    assert page(f"?limit=3&after={made[0]}") == (made[1:4], True)
+    assert page("?limit=100") == (made, False)
+    assert page(f"?after={made[-1]}") == ([], False)
+    last = wait_for(daemon, {"id": made[0]}, "completed")
+    assert daemon.get("/v1/jobs?limit=1").json()["jobs"] == [last]
+    for query, status in [("limit=0", 422), ("limit=101", 422), ("limit=x", 422), ("after=x", 422),
+                          (f"after={'0' * 32}", 422), ("status=queued", 422), ("limit=%80", 400)]:  # fmt: skip
+        assert daemon.get("/v1/jobs?" + query).status_code == status, query
+
+
+def test_samples_that_are_not_waited_for_long(small):
+    """Prefer: wait. The images where they are there in time, else a job that draws the same."""
+    for prefer in ("wait=60", "respond-async, wait=60"):
+        answer = small.post({"nfe": 2, "seed": 1}, Prefer=prefer)
+        assert answer.status_code == 200 and answer.headers["Preference-Applied"] == "wait=60"
+    body = {"n": 2, "nfe": 9000}
+    answer = small.post(body, Prefer="wait=1", Idempotency_Key="later")
+    assert answer.status_code == 202 and answer.headers["Preference-Applied"] == "wait=1"
+    assert 0.9 < answer.elapsed.total_seconds() < 30
+    job = answer.json()
+    assert job["n"] == 2 and job["nfe"] == 9000 and answer.headers["Location"] == f"/v1/jobs/{job['id']}"
+    assert cancel(small, job).status_code == 200
+    small.wait_for_queue(idle, "nothing else is drawn")
+    # Who goes before has neither images nor a job.
+    with small.connect_and_send(body, Prefer="wait=1"):
+        small.wait_for_queue(lambda queue: queue["requests"], "its images")
+    small.wait_for_queue(idle, "none")
+    assert len(small.get("/v1/jobs").json()["jobs"]) == 1
+    for prefer in ("wait=0", "respond-async, wait=0"):
+        assert small.post(body, Prefer=prefer, Idempotency_Key="later").json()["id"] == job["id"]
+    assert small.post({"nfe": 2}, Prefer="wait=soon").status_code == 200
+
+
 def test_samples_that_nobody_waits_for(daemon):
     body = {"seed": 3, "n": 3, "nfe": 4}
-    headers = {"Prefer": "respond-async, wait=10", "Idempotency-Key": "for-samples"}
+    headers = {"Prefer": "respond-async", "Idempotency-Key": "for-samples"}
     answer = daemon.post(body, **headers)
     assert answer.status_code == 202 and answer.headers["Preference-Applied"] == "respond-async"
     job = answer.json()
@@ -263,7 +310,7 @@ def test_samples_that_nobody_waits_for(daemon):
     ({"deadline_ms": 60000}, None), ({}, "image/png"), ({}, "text/event-stream"),
     ({"preview_every": 1}, "text/event-stream")])  # fmt: skip
 def test_what_no_job_can_is_waited_for(daemon, body, accept):
-    answer = daemon.post({"nfe": 2, **body}, accept=accept, Prefer="respond-async")
+    answer = daemon.post({"nfe": 2, **body}, accept=accept, Prefer="respond-async, wait=0")
     assert answer.status_code == 200 and "Preference-Applied" not in answer.headers
 
 

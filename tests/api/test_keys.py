@@ -125,6 +125,63 @@ def test_concurrency(guarded, keys):
     wait_until(lambda: guarded.post({"nfe": 1}, **bearer("a")).status_code == 200, "her turn")
 
 
+def test_whose_job_it_is(start, keys, tmp_path):
+    """Others can neither see it nor learn that it is there, also after a restart and after its end."""
+    state = tmp_path / "state"
+    state.mkdir()
+    flags = ("--api-key-file", keys, "--max-nfe", "10000", "--state-dir", state)
+
+    def call(method, path, key, **options):
+        return requests.request(method, daemon.url + path, headers={**bearer(key), **options.pop("headers", {})},
+                                timeout=60, **options)  # fmt: skip
+
+    def listed(key):
+        return [job["id"] for job in call("GET", "/v1/jobs", key).json()["jobs"]]
+
+    def begin(key, **body):
+        answer = call("POST", "/v1/jobs", key, json=body, headers={"Idempotency-Key": "same"})
+        assert answer.status_code == 202, answer.text
+        return answer.json()["id"]
+
+    keys.write_text(line("alice", "a", "concurrent=1") + line("bob", "b"))
+    daemon = start(*flags)
+    hers = begin("a", n=1000, nfe=9000)
+    his = begin("b", n=1, nfe=1)
+    assert hers != his, "a key of idempotency is its owner's"
+    for _ in range(2):
+        assert listed("a") == [hers] and listed("b") == [his]
+        assert call("GET", f"/v1/jobs?after={hers}", "b").status_code == 422
+        for path in ("", "/events", "/images.zip", "/images/0.png"):
+            answer = call("GET", f"/v1/jobs/{hers}{path}", "b")
+            assert answer.status_code == 404
+            nobodys = call("GET", f"/v1/jobs/{'0' * 32}{path}", "b")
+            assert {**answer.json(), "request_id": 0} == {**nobodys.json(), "request_id": 0}
+        assert call("DELETE", f"/v1/jobs/{hers}", "b").status_code == 404
+        assert call("GET", f"/v1/jobs/{hers}", "a").json()["status"] in ("queued", "in_progress")
+        # It counts for her, also when it was taken up again.
+        assert call("POST", "/v1/samples", "a", json={"nfe": 1}).status_code == 429
+        daemon.signal(signal.SIGKILL)
+        daemon.process.wait(60)
+        daemon = start(*flags)
+    assert call("DELETE", f"/v1/jobs/{hers}", "a").status_code == 200
+    assert call("POST", "/v1/samples", "a", json={"nfe": 1}).status_code == 200
+    # Without keys there is nobody to hide it from.
+    daemon.stop()
+    daemon = start("--state-dir", state)
+    assert sorted(job["id"] for job in daemon.get("/v1/jobs").json()["jobs"]) == sorted([hers, his])
+
+
+def test_who_waits_pays_once(guarded, keys):
+    """What becomes a job after a while was charged already."""
+    keys.write_text(line("alice", "a", "rate=10/h"))
+    assert requests.post(guarded.admin + "/-/reload").status_code == 200
+    answer = guarded.post({"n": 9, "nfe": 9000}, Prefer="wait=1", **bearer("a"))
+    assert answer.status_code == 202
+    requests.delete(guarded.url + answer.headers["Location"], headers=bearer("a"))
+    assert guarded.post({"nfe": 1}, **bearer("a")).status_code == 200
+    assert guarded.post({"nfe": 1}, **bearer("a")).status_code == 429
+
+
 @pytest.mark.parametrize("how", ["signal", "admin"])
 def test_another_file(guarded, keys, how):
     def reload(good):

@@ -42,9 +42,43 @@ static void test_names(void **state)
     }
 }
 
+static void test_numbers(void **state)
+{
+    static const struct {
+        const char *prefer;
+        int number;
+    } rows[] = {
+        {NULL, -1},
+        {"wait", -1},
+        {"wait=", -1},
+        {"wait=0", 0},
+        {"wait=10", 10},
+        {"Wait = 10", 10},
+        {"respond-async, wait=7;foo", 7},
+        {"wait=3,wait=4", 3}, /* the first one counts */
+        {"wait=\"12\"", 12},
+        {"wait=\"12", -1},
+        {"wait=-1", -1},
+        {"wait=1.5", -1},
+        {"wait=1s", -1},
+        {"wait=10 20", -1},
+        {"wait=1000000", PREFER_NUMBER_MAX},
+        {"wait=99999999999999999999", PREFER_NUMBER_MAX},
+        {"foo=\"wait=5\"", -1},
+        {"foo; wait=5", -1},
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        if (rows[i].prefer)
+            print_message("# prefer \"%s\"\n", rows[i].prefer);
+        assert_int_equal(prefer_number(rows[i].prefer, "wait"), rows[i].number);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_names)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_names),
+                                       cmocka_unit_test(test_numbers)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
