@@ -280,18 +280,33 @@ int parameters_read(struct parameters *ps, float *values, struct error *err)
     return ops_of(ps)->download(ps->device, values, ps->kept, ps->count * sizeof(float), err);
 }
 
-int parameters_write_table(struct parameters *ps, const char *name, const float *values,
-                           struct error *err)
+/* Where a table lies; NULL: no plan has asked for it. There is one copy: tables are not packed. */
+static const struct copy *find_table(const struct parameters *ps, const char *name)
 {
     int table = list_find(&ps->tables, name);
 
     for (int i = 0; i < ps->n_copies; i++) {
-        const struct copy *copy = &ps->copies[i];
-
-        if (copy->table && copy->entry == table)
-            return ops_of(ps)->upload(ps->device, copy->memory, values, copy->bytes, err);
+        if (ps->copies[i].table && ps->copies[i].entry == table)
+            return &ps->copies[i];
     }
-    return 0;
+    return NULL;
+}
+
+int parameters_write_table(struct parameters *ps, const char *name, const float *values,
+                           struct error *err)
+{
+    const struct copy *copy = find_table(ps, name);
+
+    return copy ? ops_of(ps)->upload(ps->device, copy->memory, values, copy->bytes, err) : 0;
+}
+
+int parameters_read_table(struct parameters *ps, const char *name, float *values, struct error *err)
+{
+    const struct copy *copy = find_table(ps, name);
+
+    if (!copy)
+        return error_set(err, -EINVAL, "no plan reads a table \"%s\"", name);
+    return ops_of(ps)->download(ps->device, values, copy->memory, copy->bytes, err);
 }
 
 static int add_user(struct copy *copy, const struct kernel *kernel, int input, struct error *err)

@@ -55,6 +55,10 @@ int parameters_read(struct parameters *parameters, float *values, struct error *
 int parameters_write_table(struct parameters *parameters, const char *name, const float *values,
                            struct error *err);
 
+/* Reads a table that a plan has asked for. 0, -EINVAL (no plan has) or -EIO. */
+int parameters_read_table(struct parameters *parameters, const char *name, float *values,
+                          struct error *err);
+
 size_t parameters_memory_bytes(const struct parameters *parameters);
 
 /* For plans: the memory that a kernel's input reads a parameter or table from, packed as the kernel

@@ -37,8 +37,9 @@ def write(path, tensors):
     path.write_bytes(struct.pack("<Q", len(text)) + text + data)
 
 
-def rewrite(source, path, change, without=(), key="softdiff"):
-    """A copy whose JSON document went through change(); bytes of the tensors stay, or go."""
+def rewrite(source, path, change, without=(), key="softdiff", extra=None):
+    """A copy whose JSON document went through change(); bytes of the tensors stay, or go. extra: tensors
+    more, name to (shape, array of floats)."""
     data = source.read_bytes()
     (length,) = struct.unpack_from("<Q", data)
     old, header, kept = json.loads(data[8 : 8 + length]), {}, b""
@@ -52,6 +53,11 @@ def rewrite(source, path, change, without=(), key="softdiff"):
             raw = data[8 + length + first : 8 + length + last]
             header[name] = entry | {"data_offsets": [len(kept), len(kept) + len(raw)]}
             kept += raw
+    for name, (shape, values) in (extra or {}).items():
+        raw = values.tobytes()
+        offsets = [len(kept), len(kept) + len(raw)]
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": offsets}
+        kept += raw
     text = json.dumps(header).encode()
     path.write_bytes(struct.pack("<Q", len(text)) + text + kept)
 

@@ -106,7 +106,7 @@ static void test_held_once(void **state)
     for (int d = 0; test_device_at(d); d++) {
         struct device *device = open_device(test_device_at(d));
         float *weights = make_numbers(WEIGHTS, 5), *table = make_numbers(IMAGE, 3);
-        static float first[BATCH * IMAGE], second[BATCH * IMAGE];
+        static float first[BATCH * IMAGE], second[BATCH * IMAGE], values[IMAGE];
         struct planned *a, *b, *c;
         struct parameters *parameters;
         size_t alone, before;
@@ -129,6 +129,9 @@ static void test_held_once(void **state)
         assert_int_equal(parameters_memory_bytes(parameters), alone);
         assert_int_equal(parameters_write_table(parameters, "t", table, NULL), 0);
         assert_int_equal(parameters_write_table(parameters, "nobody's", table, NULL), 0);
+        assert_int_equal(parameters_read_table(parameters, "t", values, NULL), 0);
+        assert_memory_equal(values, table, sizeof(values));
+        assert_int_equal(parameters_read_table(parameters, "nobody's", values, NULL), -EINVAL);
         draw(a, &net, first);
         draw(c, &net, second);
         assert_memory_equal(first, second, sizeof(first));

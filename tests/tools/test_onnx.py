@@ -1,0 +1,163 @@
+"""softdiff-convert onnx: what onnxruntime draws with the file is what softdiff draws."""
+
+import array
+import pathlib
+import random
+import subprocess
+
+import numpy
+import onnxruntime
+import pytest
+import safetensors_file
+from PIL import Image
+
+ZOO = pathlib.Path(__file__).resolve().parents[2] / "model" / "zoo" / "faces32.safetensors"
+TOLERANCE = 1e-5  # of the largest number, or of 1
+
+
+@pytest.fixture
+def exported(program, tmp_path):
+    """A session of onnxruntime with a model, drawn with a sampler."""
+
+    def run(model, *arguments):
+        path = tmp_path / "model.onnx"
+        done = subprocess.run(
+            [program("softdiff-convert"), "onnx", model, path, "--force", *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+
+    return run
+
+
+@pytest.fixture
+def same(exported, build_dir):
+    """Holds three images of a model to what softdiff computes."""
+
+    def run(model, sampler, nfe, seed=7, led=(), **inputs):
+        session = exported(model, "--sampler", sampler, "--nfe", nfe)
+        seeds = numpy.arange(seed, seed + 3, dtype=numpy.uint64).view(numpy.int64)
+        images, x = session.run(None, {"seed": seeds, **inputs})
+        done = subprocess.run(
+            [build_dir / "tests/tools/draw_numbers", model, sampler, nfe, str(seed), "3", *led],
+            capture_output=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        n, side, _, channels = images.shape
+        numbers = numpy.frombuffer(done.stdout, "<f4").reshape(n, side, side, channels)
+        scale = max(1, numpy.abs(numbers).max())
+        assert numpy.abs(x.transpose(0, 2, 3, 1) - numbers).max() <= TOLERANCE * scale
+        assert numpy.abs(numbers - numbers[:1]).max() > 0.01  # seeds differ
+        assert (numpy.round(numpy.clip(x, 0, 1) * 255).transpose(0, 2, 3, 1) == images).all()
+        return x
+
+    return run
+
+
+def small(build_dir, tmp_path, corruption):
+    path = tmp_path / "small.safetensors"
+    command = [build_dir / "tests/api/make_checkpoint", path, corruption, "16", "16", "3"]
+    subprocess.run(command, check=True)
+    return path
+
+
+@pytest.mark.parametrize("corruption", ["blur", "blur-dct", "pixelate", "noise"])
+def test_every_kind_of_corruption(same, build_dir, tmp_path, corruption):
+    same(small(build_dir, tmp_path, corruption), "sde-2m", "4")
+
+
+@pytest.mark.sanitizers
+def test_seeds_have_64_bits(same, build_dir, tmp_path):
+    same(small(build_dir, tmp_path, "blur"), "momentum", "2", seed=2**64 - 3)
+
+
+@pytest.mark.parametrize("corruption", ["blur", "noise", "mask"])
+def test_models_that_were_trained(same, trainer, corruption):
+    """With tables of output wiener, the prior of a blur and the start of the others."""
+    if corruption != "blur":
+        trainer.recipe["corruption"] = {"name": corruption}
+    if corruption == "noise":
+        trainer.recipe["schedule"] = {"sigma_max": 20}
+    if corruption == "mask":
+        trainer.recipe["corruption"]["order"] = "spiral"
+        for level in ("level_min", "level_max"):
+            del trainer.recipe["schedule"][level]
+    done = trainer("run", "--steps", 2)
+    assert done.returncode == 0, done.stderr
+    same(trainer.folder / "run" / "model.safetensors", "ancestral", "3")
+
+
+def test_labels_and_guidance(same, build_dir, tmp_path):
+    def label(document):
+        document["architecture"]["n_labels"] = 3
+        document["format"] = 2
+        document["labels"] = ["one", "two", "three"]
+
+    labelled = tmp_path / "labelled.safetensors"
+    generator = random.Random(1)
+    table = array.array("f", [generator.gauss(0, 1) for _ in range(4 * 64)])
+    safetensors_file.rewrite(
+        small(build_dir, tmp_path, "blur"),
+        labelled,
+        label,
+        extra={"net.labels.weight": ([4, 64], table)},
+    )
+    drawn = []
+    for number, weight in ((2, 1), (3, 1.5)):
+        led = [str(number), str(weight)]
+        labels = numpy.full(3, number)
+        weights = numpy.full(3, weight, numpy.float32)
+        drawn.append(same(labelled, "pf-2m", "3", led=led, label=labels, guidance=weights))
+    assert numpy.abs(drawn[0] - drawn[1]).max() > 1e-3
+
+
+def test_the_zoo_draws_its_faces(exported, program, tmp_path):
+    """It draws what softdiff-sample does, byte by byte but for what rounding decides."""
+    session = exported(ZOO, "--nfe", 3)
+    (images,) = session.run(["images"], {"seed": numpy.array([7, 8])})
+    subprocess.run(
+        [program("softdiff-sample"), ZOO, "--out", tmp_path, "--seed", "7", "--number", "2"]
+        + ["--precision", "fp32", "--nfe", "3"],
+        check=True,
+        capture_output=True,
+    )
+    for image, seed in zip(images, (7, 8)):
+        drawn = numpy.array(Image.open(tmp_path / f"{seed}.png"), numpy.int16)
+        difference = numpy.abs(drawn - image)
+        assert difference.max() <= 1 and (difference > 0).mean() < 0.001
+    properties = session.get_modelmeta().custom_metadata_map
+    assert properties["softdiff.sampler"] == "sde-2m" and properties["softdiff.nfe"] == "3"
+    assert "licence" in properties
+
+
+@pytest.mark.parametrize(
+    "arguments, text",
+    [
+        (["--sampler", "tuned"], "no tables of the sampler tuned"),
+        (["--sampler", "euler"], "euler"),
+    ],
+)
+def test_mistakes(program, build_dir, tmp_path, arguments, text):
+    model, out = small(build_dir, tmp_path, "blur"), tmp_path / "out.onnx"
+    done = subprocess.run(
+        [program("softdiff-convert"), "onnx", model, out, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1 and text in done.stderr
+    assert not out.exists()
+
+
+def test_a_file_that_is_there_stays(program, build_dir, tmp_path):
+    model, out = small(build_dir, tmp_path, "blur"), tmp_path / "out.onnx"
+    out.write_bytes(b"mine")
+    done = subprocess.run(
+        [program("softdiff-convert"), "onnx", model, out], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1 and "--force replaces it" in done.stderr
+    assert out.read_bytes() == b"mine"
