@@ -104,6 +104,14 @@ struct plan_outline {
                       batch_max can be divided */
 };
 
+/* What a step of a plan has to do with the one before it, and those that one is joined to. */
+struct step_link {
+    int n;       /* steps that are joined so far, 1: the one before is alone */
+    bool reads;  /* its first input is the first output of the one before */
+    bool shares; /* its first input is the first input of the one before */
+    bool apart;  /* it depends on none of them */
+};
+
 struct device_ops {
     const char *name;
     /* How many of the kind this machine has: 1 or more, -ENOTSUP where it has none. Optional where
@@ -141,6 +149,10 @@ struct device_ops {
     bool halves;
     /* Test equipment, whose times mean nothing and are told to nobody. */
     bool simulated;
+    /* Whether a step of a plan runs in one launch with the one before it. Optional; of devices whose
+     * executors run the steps of a plan in their order. */
+    bool (*joins)(const struct kernel *before, const struct kernel *kernel,
+                  const struct step_link *link);
     const struct executor_ops *executor;
     /* Calls task(arg, i) for every i in [0, n), side by side where it can, and returns when all have
      * returned. For packing. */

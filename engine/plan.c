@@ -116,32 +116,81 @@ static int make_kernel(struct plan *plan, int size, const struct op *op, struct 
     return plan->ops->kernel_create(plan->device, &spec, out, err);
 }
 
+/* Whether an operation is linear on vectors, with weights that are there from the start. */
+static bool is_linear_of_vectors(const struct program *p, const struct op *op)
+{
+    if (op->kind != OP_LINEAR || program_value(p, op->inputs[0])->shape.n_dims != 1)
+        return false;
+    for (int i = 1; i < op->n_inputs; i++) {
+        if (op->inputs[i] >= 0 && program_value(p, op->inputs[i])->role == VALUE_COMPUTED)
+            return false;
+    }
+    return true;
+}
+
+static int append_step(struct plan *plan, struct cut *cut, int op, struct error *err)
+{
+    const struct op *o = program_op(plan->program, op);
+    struct step *step = &cut->steps[cut->n_steps];
+    int rc = make_kernel(plan, cut->size, o, &step->kernel, err);
+
+    if (rc < 0)
+        return rc;
+    step->op = op;
+    step->order = o->kind == OP_SUM ? plan->n_ordered++ : -1;
+    step->n_inputs = o->n_inputs;
+    step->n_outputs = o->n_outputs;
+    cut->n_steps++;
+    return 0;
+}
+
+/* The steps are in the order of the program; but where the device joins steps, the linear operations that
+ * read one vector, which all blocks of a network have, follow the first of them. left [n_ops]: the
+ * operations that are needed, which become none. */
+static int append_steps(struct plan *plan, struct cut *cut, bool *left, struct error *err)
+{
+    const struct program *p = plan->program;
+    int n_ops = program_n_ops(p), rc = 0;
+
+    for (int i = 0; i < n_ops && rc == 0; i++) {
+        const struct op *op = program_op(p, i);
+
+        if (!left[i])
+            continue;
+        rc = append_step(plan, cut, i, err);
+        if (!plan->ops->joins || !is_linear_of_vectors(p, op))
+            continue;
+        for (int j = i + 1; j < n_ops && rc == 0; j++) {
+            const struct op *other = program_op(p, j);
+
+            if (!left[j] || !is_linear_of_vectors(p, other) || other->inputs[0] != op->inputs[0])
+                continue;
+            rc = append_step(plan, cut, j, err);
+            left[j] = false;
+        }
+    }
+    return rc;
+}
+
 static int make_cut(struct plan *plan, int size, const bool *needed_ops, struct error *err)
 {
     struct cut *cut = &plan->cuts[plan->n_cuts++];
-    int n_ops = program_n_ops(plan->program), n_ordered = 0, rc;
+    size_t n_ops = (size_t)program_n_ops(plan->program);
+    bool *left = malloc((n_ops + 1) * sizeof(*left));
+    int rc;
 
     cut->size = size;
-    cut->steps = calloc((size_t)n_ops + 1, sizeof(*cut->steps));
-    if (!cut->steps)
-        return error_set(err, -ENOMEM, "out of memory for the steps of a plan");
-    for (int i = 0; i < n_ops; i++) {
-        const struct op *op = program_op(plan->program, i);
-        struct step *step = &cut->steps[cut->n_steps];
-
-        if (!needed_ops[i])
-            continue;
-        rc = make_kernel(plan, size, op, &step->kernel, err);
-        if (rc < 0)
-            return rc;
-        step->op = i;
-        step->order = op->kind == OP_SUM ? n_ordered++ : -1;
-        step->n_inputs = op->n_inputs;
-        step->n_outputs = op->n_outputs;
-        cut->n_steps++;
+    cut->steps = calloc(n_ops + 1, sizeof(*cut->steps));
+    plan->n_ordered = 0;
+    if (left && cut->steps) {
+        memcpy(left, needed_ops, n_ops * sizeof(*left));
+        rc = append_steps(plan, cut, left, err);
+    } else {
+        rc = error_set(err, -ENOMEM, "out of memory for the steps of a plan");
     }
-    plan->n_ordered = n_ordered;
-    rc = plan_number_rounds(plan, cut, err);
+    free(left);
+    if (rc == 0)
+        rc = plan_number_rounds(plan, cut, err);
     return rc < 0 ? rc : plan_connect(plan, cut, err);
 }
 
@@ -338,6 +387,16 @@ int plan_n_steps(const struct plan *plan)
 int plan_n_rounds(const struct plan *plan)
 {
     return plan->cuts[0].n_rounds;
+}
+
+int plan_n_launches(const struct plan *plan)
+{
+    const struct cut *cut = &plan->cuts[0];
+    int n = 0;
+
+    for (int i = 0; i < cut->n_steps; i++)
+        n += !cut->steps[i].joined;
+    return n;
 }
 
 struct passes plan_passes(const struct plan *plan)

@@ -56,6 +56,8 @@ struct plan_step plan_step(const struct plan *plan, int i); /* op: until plan_de
 /* What a step's kernel was made from; the device chose the algorithm. */
 void plan_step_spec(const struct plan *plan, int i, struct kernel_spec *out);
 int plan_n_rounds(const struct plan *plan);
+/* Of the steps of the largest cut: as many as there are, or fewer where the device joins some. */
+int plan_n_launches(const struct plan *plan);
 struct passes plan_passes(const struct plan *plan); /* what its passes did */
 int plan_size(const struct plan *plan);             /* images of the largest cut */
 int plan_batch_max(const struct plan *plan);

@@ -20,13 +20,33 @@ static void after(int *round, int other)
         *round = other;
 }
 
+/* Whether the device runs step i of a cut in one launch with the one before; `first` is the round that it
+ * would have. */
+static bool is_joined(const struct plan *plan, const struct cut *cut, int i, int first)
+{
+    const struct step *step = &cut->steps[i], *before = step - 1;
+    const struct op *op, *op_before;
+    struct step_link link = {.n = 1};
+
+    if (i == 0 || !plan->ops->joins)
+        return false;
+    op = program_op(plan->program, step->op);
+    op_before = program_op(plan->program, before->op);
+    link.reads = op->inputs[0] == op_before->outputs[0];
+    link.shares = op->inputs[0] == op_before->inputs[0];
+    link.apart = first == before->round;
+    while (before[1 - link.n].joined)
+        link.n++;
+    return plan->ops->joins(before->kernel, step->kernel, &link);
+}
+
 /* Gives every step the first round after those of the steps it reads from, and none before that
  * of the step before it: so the steps stay in the order they were written in. State is memory: who
  * writes it comes after those that read or wrote it before. */
 int plan_number_rounds(const struct plan *plan, struct cut *cut, struct error *err)
 {
     struct hazard *hazards = calloc((size_t)plan->n_values + 1, sizeof(*hazards));
-    int round = 0;
+    int round = 0, last = 0;
 
     if (!hazards)
         return error_set(err, -ENOMEM, "out of memory for the rounds of a plan");
@@ -42,7 +62,10 @@ int plan_number_rounds(const struct plan *plan, struct cut *cut, struct error *e
             after(&round, hazards[op->outputs[j]].written);
             after(&round, hazards[op->outputs[j]].read);
         }
-        step->round = round;
+        step->joined = is_joined(plan, cut, i, round);
+        if (step->joined)
+            round = last;
+        step->round = last = round;
         for (int j = 0; j < op->n_inputs; j++) {
             if (op->inputs[j] >= 0)
                 after(&hazards[op->inputs[j]].read, step_end(step));

@@ -35,6 +35,7 @@ struct step {
     struct kernel *kernel;
     int op;               /* of the program */
     int round;            /* of its first stage */
+    bool joined;          /* the device runs it in one launch with the step before */
     int order;            /* >= 0: chunks run this step one after the other; numbered from 0 */
     size_t cleared_bytes; /* of its first output, made 0 before the first image of a run */
     size_t shared_offset; /* of what its stages share, in the arena */
@@ -44,7 +45,8 @@ struct step {
 };
 
 /* The steps for one size. They have been given rounds: what belongs to one round does not depend on
- * each other, so an executor may run the steps in their order or the rounds in theirs. */
+ * each other, so an executor may run the steps in their order or the rounds in theirs. But a joined step is
+ * of the round of the one before, whatever it reads: all that they read and write is apart for so long. */
 struct cut {
     int size; /* images */
     int n_steps;

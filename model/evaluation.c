@@ -62,12 +62,12 @@ static int append_step(struct evaluation *e, struct program *p, bool restoration
         return rc;
     e->pixels = program_pixels(p, e->step.next_x);
     e->predicted = program_pixels(p, e->step.h);
-    e->one = program_input(p, "one", shape_vectors(1), VALUE_EXACT);
-    e->energy = program_half_square(p, e->step.next_x, e->one);
     program_store(p, x, e->slot, e->step.next_x);
     program_store(p, m, e->slot, e->step.next_m);
     if (u >= 0)
         program_store(p, u, e->slot, e->step.u);
+    e->one = program_input(p, "one", shape_vectors(1), VALUE_EXACT);
+    e->energy = program_half_square(p, e->step.next_x, e->one);
     return program_check(p, err);
 }
 

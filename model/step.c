@@ -52,6 +52,7 @@ int step_append(struct program *p, const struct formulation *f, const struct ste
     struct operator_values c_t = corruption_inputs(f->corruption, p, "c_t", false);
     int parts[3 + SAMPLER_CORRUPTIONS] = {inputs->x, inputs->m, inputs->eta};
     bool labels = f->architecture.n_labels > 0;
+    int g[SAMPLER_CORRUPTIONS];
     struct step s = {.label = -1, .guidance = -1, .a = {-1, -1, -1}, .restoration = -1};
     int rc;
 
@@ -69,12 +70,12 @@ int step_append(struct program *p, const struct formulation *f, const struct ste
         s.h = append_guidance(p, &s, inputs->u);
     if (inputs->y >= 0)
         s.h = append_restoration(p, &s, s.h, inputs);
-    for (int k = 0; k < SAMPLER_CORRUPTIONS; k++) {
-        int g = program_mix(p, s.coefficients, G + 2 * k, 2, (const int[]){s.h, inputs->m},
-                            VALUE_EXACT);
-
-        parts[3 + k] = corruption_apply(f->corruption, p, g, &s.c[k]);
-    }
+    /* What is alike is side by side: devices join it. */
+    for (int k = 0; k < SAMPLER_CORRUPTIONS; k++)
+        g[k] = program_mix(p, s.coefficients, G + 2 * k, 2, (const int[]){s.h, inputs->m},
+                           VALUE_EXACT);
+    for (int k = 0; k < SAMPLER_CORRUPTIONS; k++)
+        parts[3 + k] = corruption_apply(f->corruption, p, g[k], &s.c[k]);
     s.next_x = program_mix(p, s.coefficients, NEXT_X, 3 + SAMPLER_CORRUPTIONS, parts, VALUE_EXACT);
     s.next_m = program_mix(p, s.coefficients, KEEP_X, labels ? 3 : 2,
                            (const int[]){inputs->x, s.h, inputs->m}, VALUE_EXACT);

@@ -1,5 +1,6 @@
 #include "engine/cuda/chunk.h"
 #include "engine/cuda/cuda_device.h"
+#include "engine/cuda/joined.h"
 #include "engine/program.h"
 
 enum { VECTOR_BYTES = 16 };
@@ -53,30 +54,41 @@ static void *place(const struct span *span, const struct chunk_memory *memory,
 }
 
 /* state: where what is written into state goes; NULL: into the state. */
-static int enqueue_step(const struct chunk *chunk, const struct step *step,
-                        const struct chunk_memory *memory, void *state, cudaStream_t stream,
-                        struct error *err)
+static void place_step(const struct chunk *chunk, const struct step *step,
+                       const struct chunk_memory *memory, void *state, cudaStream_t stream,
+                       struct placed_step *out)
 {
-    const void *in[OP_INPUTS_MAX];
-    void *out[OP_OUTPUTS_MAX];
-    const struct kernel_args args = {
-        .in = in,
-        .out = out,
+    out->kernel = step->kernel;
+    for (int i = 0; i < step->n_inputs; i++)
+        out->in[i] = place(&step->inputs[i], memory, chunk);
+    for (int i = 0; i < step->n_outputs; i++)
+        out->out[i] = state && step->outputs[i].memory == MEMORY_STATE
+                          ? state
+                          : place(&step->outputs[i], memory, chunk);
+    out->args = (struct kernel_args){
+        .in = out->in,
+        .out = out->out,
         .scratch = memory->arena + chunk->cut->scratch_offset,
         .queue = stream,
     };
+}
+
+/* A step with those that are joined to it; *n: how many it is. */
+static int enqueue_joined(const struct chunk *chunk, int first, const struct chunk_memory *memory,
+                          void *state, cudaStream_t stream, int *n, struct error *err)
+{
+    const struct step *step = &chunk->cut->steps[first];
+    struct placed_step placed[JOINED_MAX];
     int rc = 0;
 
-    for (int i = 0; i < step->n_inputs; i++)
-        in[i] = place(&step->inputs[i], memory, chunk);
-    for (int i = 0; i < step->n_outputs; i++)
-        out[i] = state && step->outputs[i].memory == MEMORY_STATE
-                     ? state
-                     : place(&step->outputs[i], memory, chunk);
+    for (*n = 0; *n == 0 || (first + *n < chunk->cut->n_steps && step[*n].joined); ++*n)
+        place_step(chunk, &step[*n], memory, state, stream, &placed[*n]);
+    if (*n > 1)
+        return joined_enqueue(placed, *n, stream, err);
     if (step->cleared_bytes && chunk->first == 0)
-        rc =
-            cuda_check(cudaMemsetAsync(out[0], 0, step->cleared_bytes, stream), "clear a sum", err);
-    return rc < 0 ? rc : step->kernel->ops->run(step->kernel, 0, 0, &args, err);
+        rc = cuda_check(cudaMemsetAsync(placed[0].out[0], 0, step->cleared_bytes, stream),
+                        "clear a sum", err);
+    return rc < 0 ? rc : step->kernel->ops->run(step->kernel, 0, 0, &placed[0].args, err);
 }
 
 /* Copies the rows of a staged chunk from the inbox, or to the outbox. */
@@ -110,14 +122,15 @@ static int mark(const cudaEvent_t *marks, int i, cudaStream_t stream, struct err
 int chunk_enqueue(const struct chunk *chunk, const struct chunk_memory *memory, cudaStream_t stream,
                   const cudaEvent_t *marks, struct error *err)
 {
-    int n = chunk->cut->n_steps, rc = stage(chunk, memory, MEMORY_INBOX, stream, err);
+    int n = chunk->cut->n_steps, n_joined;
+    int rc = stage(chunk, memory, MEMORY_INBOX, stream, err);
 
     if (rc == 0)
         rc = mark(marks, 0, stream, err);
-    for (int i = 0; i < n && rc == 0; i++) {
-        rc = enqueue_step(chunk, &chunk->cut->steps[i], memory, NULL, stream, err);
-        if (rc == 0)
-            rc = mark(marks, i + 1, stream, err);
+    for (int i = 0; i < n && rc == 0; i += n_joined) {
+        rc = enqueue_joined(chunk, i, memory, NULL, stream, &n_joined, err);
+        for (int j = 0; j < n_joined && rc == 0; j++) /* the first has all the time */
+            rc = mark(marks, i + j + 1, stream, err);
     }
     return rc < 0 ? rc : stage(chunk, memory, MEMORY_OUTBOX, stream, err);
 }
@@ -125,10 +138,10 @@ int chunk_enqueue(const struct chunk *chunk, const struct chunk_memory *memory, 
 int chunk_rehearse(const struct chunk *chunk, const struct chunk_memory *memory, void *instead,
                    cudaStream_t stream, struct error *err)
 {
-    int rc = 0;
+    int n, rc = 0;
 
-    for (int i = 0; i < chunk->cut->n_steps && rc == 0; i++)
-        rc = enqueue_step(chunk, &chunk->cut->steps[i], memory, instead, stream, err);
+    for (int i = 0; i < chunk->cut->n_steps && rc == 0; i += n)
+        rc = enqueue_joined(chunk, i, memory, instead, stream, &n, err);
     return rc;
 }
 

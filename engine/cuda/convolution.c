@@ -7,6 +7,8 @@
 #include "engine/cuda/cuda_kernels.h"
 #include "engine/cuda/cudnn_convolution.h"
 #include "engine/cuda/direct_launch.h"
+#include "engine/cuda/kernel.h"
+#include "engine/cuda/operands.h"
 #include "engine/cuda/proof.h"
 
 #include <errno.h>
@@ -251,10 +253,34 @@ int cuda_algorithms(struct device *device, const struct kernel_spec *spec,
     return n < 0 ? 0 : n;
 }
 
+struct vector_step cuda_vector_step(const struct kernel_spec *spec, const struct kernel_args *args)
+{
+    return (struct vector_step){
+        .weight = args->in[1],
+        .bias = spec->n_inputs > 2 && !spec->inputs[2].absent ? args->in[2] : NULL,
+        .y = args->out[0],
+        .n_outs = (int)shape_count(&spec->outputs[0].shape),
+    };
+}
+
+static cudaError_t vectors_launch(const struct kernel_spec *spec, const struct kernel_args *args,
+                                  cudaStream_t stream)
+{
+    const struct vector_steps steps = {
+        .x = args->in[0],
+        .n_ins = (int)shape_count(&spec->inputs[0].shape),
+        .count = 1,
+        .at = {cuda_vector_step(spec, args)},
+    };
+
+    return launch_vectors(&steps, spec->inputs[0].n, stream);
+}
+
 int cuda_convolution_create(struct cuda_device *device, const struct kernel_spec *spec,
                             struct kernel **out, struct error *err)
 {
     const char *names[DEVICE_ALGORITHMS_MAX];
+    struct weight_layout layout;
     struct convolution *c;
     struct product product;
     bool kept = true;
@@ -262,10 +288,13 @@ int cuda_convolution_create(struct cuda_device *device, const struct kernel_spec
 
     if (!product_of(spec, &product))
         return error_set(err, -ENOTSUP, "%s is no product", op_name(spec->kind));
+    layout = layout_of(spec, &product);
     n = names_of(device, spec, &product, false, names, err);
     i = n < 0 ? n : device_algorithm_of((struct device *)device, spec, n, names, err);
     if (i < 0)
         return i;
+    if (i == n - 1 && spec->kind == OP_LINEAR && direct_is_vectors(&product, &layout))
+        return cuda_kernel_create(spec, vectors_launch, 0, out, err);
     if (i < n - 1)
         rc = proof_run(device, &product, names[i], &kept, err);
     if (rc == 0 && !kept)
@@ -280,7 +309,7 @@ int cuda_convolution_create(struct cuda_device *device, const struct kernel_spec
     c->kind = spec->kind;
     c->stream = device->stream;
     c->product = product;
-    c->layout = layout_of(spec, &product);
+    c->layout = layout;
     if (i < n - 1)
         rc = cudnn_convolution_create(device->cudnn, &product, names[i], &c->plan, err);
     if (rc < 0) {

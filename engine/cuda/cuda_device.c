@@ -2,6 +2,7 @@
 #include "engine/base/error.h"
 #include "engine/cuda/convolution.h"
 #include "engine/cuda/cudnn.h"
+#include "engine/cuda/joined.h"
 #include "engine/cuda/nccl.h"
 
 #include <errno.h>
@@ -230,6 +231,7 @@ const struct device_ops cuda_device_ops = {
     .size = cuda_size,
     .halves = true,
     .simulated = CUDA_SIMULATED,
+    .joins = cuda_joins,
     .executor = &cuda_executor_ops,
     .tasks = cuda_tasks,
     .memory_create = cuda_memory_create,

@@ -286,14 +286,26 @@ static __global__ void SDK_BOUNDS(THREADS)
     }
 }
 
+/* The step that a block of a joined launch belongs to. */
+static __device__ __forceinline__ int step_of(const struct vector_steps &s, int block)
+{
+    int i = 0;
+
+    while (i + 1 < s.count && block >= s.at[i + 1].block)
+        i++;
+    return i;
+}
+
 /* Vectors, in float32: a warp to an output of some images, whose lanes share the inputs. */
 static __global__ void SDK_BOUNDS(THREADS)
-    vectors(const float *x, const float *weight, const float *bias, float *y, int n, int n_ins,
-            int n_outs)
+    vectors(const __grid_constant__ struct vector_steps s, int n)
 {
-    const int lane = threadIdx.x % WARP;
-    const int out = blockIdx.x * (THREADS / WARP) + threadIdx.x / WARP;
+    const struct vector_step &step = s.at[step_of(s, blockIdx.x)];
+    const float *x = s.x, *weight = step.weight, *bias = step.bias;
+    const int lane = threadIdx.x % WARP, n_ins = s.n_ins, n_outs = step.n_outs;
+    const int out = (blockIdx.x - step.block) * (THREADS / WARP) + threadIdx.x / WARP;
     const int first = blockIdx.y * VECTORS;
+    float *y = step.y;
     float sums[VECTORS] = {};
 
     if (out >= n_outs)
@@ -339,18 +351,29 @@ static cudaError_t forward(const struct product *p, const struct weight_layout *
     return tile_launch(a, b, c, p->n * positions, p->y_c, depth, 1, stream);
 }
 
+bool direct_is_vectors(const struct product *p, const struct weight_layout *layout)
+{
+    return p->kind == PRODUCT_FORWARD && p->x_h * p->x_w == 1 && p->window_h * p->window_w == 1 &&
+           p->stride == 1 && p->groups == 1 && !p->residual && p->x_type == DTYPE_F32 &&
+           p->y_type == DTYPE_F32 && layout->in == 1 && layout->out == layout->n_ins;
+}
+
+cudaError_t launch_vectors(const struct vector_steps *steps, int n, cudaStream_t stream)
+{
+    struct vector_steps list = *steps;
+    unsigned blocks = 0;
+
+    for (int i = 0; i < list.count; i++) {
+        list.at[i].block = (int)blocks;
+        blocks += blocks_of(list.at[i].n_outs, THREADS / WARP);
+    }
+    return SDK_LAUNCH(vectors, dim3(blocks, blocks_of(n, VECTORS)), THREADS, 0, stream, list, n);
+}
+
 cudaError_t launch_direct(const struct product *p, const struct weight_layout *layout,
                           const void *x, const float *weight, const float *bias,
                           const void *residual, void *y, cudaStream_t stream)
 {
-    if (p->x_h * p->x_w == 1 && p->window_h * p->window_w == 1 && p->stride == 1 && !p->residual &&
-        p->x_type == DTYPE_F32 && p->y_type == DTYPE_F32 && layout->in == 1 &&
-        layout->out == layout->n_ins) {
-        const dim3 grid(blocks_of(p->y_c, THREADS / WARP), blocks_of(p->n, VECTORS));
-
-        return SDK_LAUNCH(vectors, grid, THREADS, 0, stream, static_cast<const float *>(x), weight,
-                          bias, static_cast<float *>(y), p->n, p->x_c, p->y_c);
-    }
     return with_type(p->x_type, [&](auto from) {
         typedef decltype(from) T;
 

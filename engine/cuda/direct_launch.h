@@ -30,6 +30,26 @@ cudaError_t launch_direct(const struct product *p, const struct weight_layout *l
 /* The same where channels are in groups: without a residual, from a plain weight [o,i/groups,kh,kw]. */
 cudaError_t launch_grouped(const struct product *p, const void *x, const float *weight,
                            const float *bias, void *y, cudaStream_t stream);
+/* Linear operations of one x [n,n_ins] in float32, with plain weights [n_outs,n_ins]. */
+enum { VECTORS_JOINED_MAX = 64 };
+
+struct vector_step {
+    const float *weight, *bias; /* bias may be NULL */
+    float *y;                   /* [n,n_outs] */
+    int n_outs;
+    int block; /* its first, set by the launch */
+};
+
+struct vector_steps {
+    const float *x;
+    int n_ins, count; /* 1 .. VECTORS_JOINED_MAX, which do not depend on each other */
+    struct vector_step at[VECTORS_JOINED_MAX];
+};
+
+/* Whether launch_vectors() is for a product. */
+bool direct_is_vectors(const struct product *p, const struct weight_layout *layout);
+cudaError_t launch_vectors(const struct vector_steps *steps, int n, cudaStream_t stream);
+
 cudaError_t launch_direct_grad_data(const struct product *p, const struct weight_layout *layout,
                                     const void *dy, const float *weight, void *dx,
                                     cudaStream_t stream);

@@ -2,8 +2,9 @@
 #include "engine/cuda/cuda_kernels.h"
 #include "engine/cuda/group_norm_launch.h"
 #include "engine/cuda/kernel.h"
+#include "engine/cuda/operands.h"
 
-static struct group_norm_shape shape_of(const struct kernel_spec *spec)
+struct group_norm_shape cuda_group_norm_shape(const struct kernel_spec *spec)
 {
     const struct tensor_desc *x = &spec->inputs[0];
 
@@ -18,12 +19,12 @@ static struct group_norm_shape shape_of(const struct kernel_spec *spec)
     };
 }
 
-static cudaError_t group_norm_launch(const struct kernel_spec *spec, const struct kernel_args *args,
-                                     cudaStream_t stream)
+struct group_norm_arrays cuda_group_norm_arrays(const struct kernel_spec *spec,
+                                                const struct kernel_args *args)
 {
-    const struct group_norm_shape shape = shape_of(spec);
     const bool shifted = spec->n_inputs > 3 && !spec->inputs[3].absent;
-    const struct group_norm_arrays arrays = {
+
+    return (struct group_norm_arrays){
         .x = args->in[0],
         .gamma = args->in[1],
         .beta = args->in[2],
@@ -31,6 +32,13 @@ static cudaError_t group_norm_launch(const struct kernel_spec *spec, const struc
         .y = args->out[0],
         .stats = args->out[1],
     };
+}
+
+static cudaError_t group_norm_launch(const struct kernel_spec *spec, const struct kernel_args *args,
+                                     cudaStream_t stream)
+{
+    const struct group_norm_shape shape = cuda_group_norm_shape(spec);
+    const struct group_norm_arrays arrays = cuda_group_norm_arrays(spec, args);
 
     return launch_group_norm(&shape, &arrays, args->scratch, stream);
 }
@@ -38,7 +46,7 @@ static cudaError_t group_norm_launch(const struct kernel_spec *spec, const struc
 static cudaError_t group_norm_grad_launch(const struct kernel_spec *spec,
                                           const struct kernel_args *args, cudaStream_t stream)
 {
-    const struct group_norm_shape shape = shape_of(spec);
+    const struct group_norm_shape shape = cuda_group_norm_shape(spec);
     const bool shifted = spec->n_inputs > 5 && !spec->inputs[5].absent;
     const struct group_norm_grad_arrays arrays = {
         .x = args->in[0],
@@ -59,7 +67,7 @@ static cudaError_t group_norm_grad_launch(const struct kernel_spec *spec,
 int cuda_group_norm_create(struct cuda_device *device, const struct kernel_spec *spec,
                            struct kernel **out, struct error *err)
 {
-    const struct group_norm_shape shape = shape_of(spec);
+    const struct group_norm_shape shape = cuda_group_norm_shape(spec);
 
     return cuda_kernel_create(spec, group_norm_launch, group_norm_scratch_bytes(&shape), out, err);
 }
@@ -67,7 +75,7 @@ int cuda_group_norm_create(struct cuda_device *device, const struct kernel_spec 
 int cuda_group_norm_grad_create(struct cuda_device *device, const struct kernel_spec *spec,
                                 struct kernel **out, struct error *err)
 {
-    const struct group_norm_shape shape = shape_of(spec);
+    const struct group_norm_shape shape = cuda_group_norm_shape(spec);
 
     return cuda_kernel_create(spec, group_norm_grad_launch, group_norm_grad_scratch_bytes(&shape),
                               out, err);

@@ -113,18 +113,19 @@ static __device__ void sum_whole(const struct group_norm_shape &s,
 /* Channels blockIdx.x packs N .. of image blockIdx.y. */
 template <class T, int N>
 static __global__ void SDK_BOUNDS(WHOLE_THREADS_MAX)
-    norm_whole(struct group_norm_shape s, struct group_norm_arrays a, const T *__restrict__ x,
-               T *__restrict__ y, int packs)
+    norm_whole(struct group_norm_shape s, struct group_norm_arrays a, T *__restrict__ y, int packs)
 {
     SDK_SHARED_DYNAMIC(T, image);
     SDK_SHARED(struct normed_group, normed, [WHOLE_GROUPS_MAX]);
     const int thread = threadIdx.x, own = thread % packs, step = blockDim.x / packs;
     const int first = blockIdx.x * packs * N + own * N, width = s.c / s.groups;
     const size_t start = (size_t)blockIdx.y * s.positions * s.c + first;
+    const struct channel_source<T> x = source_of<T>(s, a, blockIdx.y, first);
+    T *joined = a.beside ? static_cast<T *>(a.joined) : nullptr;
     struct normed_channel channels[N];
 
     for (int p = thread / packs; p < s.positions; p += step)
-        __pipeline_memcpy_async(image + (p * packs + own) * N, x + start + (size_t)p * s.c, 16);
+        __pipeline_memcpy_async(image + (p * packs + own) * N, x.first + (size_t)p * x.step, 16);
     __pipeline_commit();
     __pipeline_wait_prior(0);
     SDK_SYNC_BLOCK();
@@ -138,6 +139,8 @@ static __global__ void SDK_BOUNDS(WHOLE_THREADS_MAX)
         float values[N];
 
         pack_load<N>(image + (p * packs + own) * N, values);
+        if (joined)
+            pack_store<N>(joined + start + (size_t)p * s.c, values);
 #pragma unroll
         for (int i = 0; i < N; i++)
             values[i] = channel_apply<T>(channels[i], s.silu, values[i]);
@@ -159,7 +162,7 @@ static cudaError_t launch_whole(const struct group_norm_shape *s, const struct g
     }
     return SDK_LAUNCH((norm_whole<T, N>), dim3((unsigned)(s->c / N / packs), (unsigned)s->n),
                       dim3((unsigned)whole_threads(s, packs)), bytes, stream, *s, *a,
-                      static_cast<const T *>(a->x), static_cast<T *>(a->y), packs);
+                      static_cast<T *>(a->y), packs);
 }
 
 /* ---- pieces ---- */
@@ -226,27 +229,27 @@ static size_t sum_piece_bytes(const struct group_norm_shape *s, int n)
 /* Piece blockIdx.x of image blockIdx.y -> sums [n,pieces,groups]. */
 template <class T, int N>
 static __global__ void SDK_BOUNDS(THREADS)
-    sum_pieces(struct group_norm_shape s, const T *__restrict__ x, const float *__restrict__ shift,
-               float2 *__restrict__ sums, int piece)
+    sum_pieces(struct group_norm_shape s, struct group_norm_arrays a, float2 *__restrict__ sums,
+               int piece)
 {
     SDK_SHARED_DYNAMIC(float, shared);
     const int packs = s.c / N, lanes = THREADS / packs, width = s.c / s.groups;
     const int own = threadIdx.x % packs * N, lane = threadIdx.x / packs;
     const int end = min(s.positions, (int)(blockIdx.x + 1) * piece);
     const size_t image = blockIdx.y;
-    const T *start = x + image * s.positions * s.c + own;
+    const struct channel_source<T> x = source_of<T>(s, a, image, own);
     float pivots[N], sum[N] = {}, square[N] = {};
 
 #pragma unroll
     for (int i = 0; i < N; i++)
-        pivots[i] = pivot_of(s, x, shift, image, (own + i) / width) -
-                    (shift ? shift[image * s.c + own + i] : 0);
+        pivots[i] = pivot_of<T>(s, a, image, (own + i) / width) -
+                    (a.shift ? a.shift[image * s.c + own + i] : 0);
     for (int p = blockIdx.x * piece + lane; p < end && lane < lanes; p += lanes * AT_ONCE) {
         float values[AT_ONCE][N];
 
 #pragma unroll
         for (int u = 0; u < AT_ONCE; u++)
-            pack_load<N>(start + (size_t)min(p + u * lanes, end - 1) * s.c, values[u]);
+            pack_load<N>(x.first + (size_t)min(p + u * lanes, end - 1) * x.step, values[u]);
 #pragma unroll
         for (int u = 0; u < AT_ONCE; u++) {
             const bool inside = p + u * lanes < end;
@@ -275,8 +278,9 @@ static __device__ __forceinline__ int lanes_of_group(const struct group_norm_sha
 
 /* The groups of an image from the sums of its pieces, into shared memory. */
 template <class T>
-static __device__ void add_pieces(const struct group_norm_shape &s, const T *x, const float *shift,
-                                  const float2 *sums, struct normed_group *normed, float *stats)
+static __device__ void add_pieces(const struct group_norm_shape &s,
+                                  const struct group_norm_arrays &a, const float2 *sums,
+                                  struct normed_group *normed)
 {
     const int lanes = lanes_of_group(s), lane = threadIdx.x % lanes, at_once = THREADS / lanes;
     const size_t image = blockIdx.y;
@@ -295,9 +299,9 @@ static __device__ void add_pieces(const struct group_norm_shape &s, const T *x, 
         sum = lanes_sum(sum, lanes);
         square = lanes_sum(square, lanes);
         if (lane == 0 && group < s.groups) {
-            normed[group] = group_of_sums(s, pivot_of(s, x, shift, image, group), sum, square);
+            normed[group] = group_of_sums(s, pivot_of<T>(s, a, image, group), sum, square);
             if (blockIdx.x == 0)
-                store_stats(s, stats, image, group, normed[group]);
+                store_stats(s, a.stats, image, group, normed[group]);
         }
     }
     SDK_SYNC_BLOCK();
@@ -306,17 +310,19 @@ static __device__ void add_pieces(const struct group_norm_shape &s, const T *x, 
 /* Piece blockIdx.x of image blockIdx.y. */
 template <class T, int N>
 static __global__ void SDK_BOUNDS(THREADS)
-    norm_pieces(struct group_norm_shape s, struct group_norm_arrays a, const T *__restrict__ x,
-                T *__restrict__ y, const float2 *__restrict__ sums, int piece)
+    norm_pieces(struct group_norm_shape s, struct group_norm_arrays a, T *__restrict__ y,
+                const float2 *__restrict__ sums, int piece)
 {
     SDK_SHARED_DYNAMIC(struct normed_group, normed);
     const int packs = s.c / N, lanes = THREADS / packs, width = s.c / s.groups;
     const int own = threadIdx.x % packs * N, lane = threadIdx.x / packs;
     const int end = min(s.positions, (int)(blockIdx.x + 1) * piece);
     const size_t image = blockIdx.y, start = image * s.positions * s.c + own;
+    const struct channel_source<T> x = source_of<T>(s, a, image, own);
+    T *joined = a.beside ? static_cast<T *>(a.joined) : nullptr;
     struct normed_channel channels[N];
 
-    add_pieces(s, x, a.shift, sums, normed, a.stats);
+    add_pieces<T>(s, a, sums, normed);
 #pragma unroll
     for (int i = 0; i < N; i++)
         channels[i] = channel_of_group(normed[(own + i) / width], a.gamma[own + i], a.beta[own + i],
@@ -326,11 +332,13 @@ static __global__ void SDK_BOUNDS(THREADS)
 
 #pragma unroll
         for (int u = 0; u < AT_ONCE; u++)
-            pack_load<N>(x + start + (size_t)min(p + u * lanes, end - 1) * s.c, values[u]);
+            pack_load<N>(x.first + (size_t)min(p + u * lanes, end - 1) * x.step, values[u]);
 #pragma unroll
         for (int u = 0; u < AT_ONCE; u++) {
             if (p + u * lanes >= end)
                 break;
+            if (joined)
+                pack_store<N>(joined + start + (size_t)(p + u * lanes) * s.c, values[u]);
 #pragma unroll
             for (int i = 0; i < N; i++)
                 values[u][i] = channel_apply<T>(channels[i], s.silu, values[u][i]);
@@ -346,14 +354,13 @@ static cudaError_t launch_pieces(const struct group_norm_shape *s,
 {
     const int piece = piece_positions(s, N);
     const dim3 grid((unsigned)n_pieces(s, N), (unsigned)s->n);
-    const T *x = static_cast<const T *>(a->x);
     cudaError_t status = SDK_LAUNCH((sum_pieces<T, N>), grid, dim3(THREADS), sum_piece_bytes(s, N),
-                                    stream, *s, x, a->shift, sums, piece);
+                                    stream, *s, *a, sums, piece);
 
     if (status != cudaSuccess)
         return status;
     return SDK_LAUNCH((norm_pieces<T, N>), grid, dim3(THREADS),
-                      s->groups * sizeof(struct normed_group), stream, *s, *a, x,
+                      s->groups * sizeof(struct normed_group), stream, *s, *a,
                       static_cast<T *>(a->y), (const float2 *)sums, piece);
 }
 
@@ -369,7 +376,7 @@ static __global__ void SDK_BOUNDS(THREADS)
     SDK_SHARED(float, squares, [WARPS_MAX]);
     const int width = s.c / s.groups, group = blockIdx.x, count = s.positions * width;
     const size_t image = blockIdx.y, start = image * s.positions * s.c;
-    const float pivot = pivot_of(s, x, a.shift, image, group);
+    const float pivot = pivot_of<T>(s, a, image, group);
     struct normed_group normed;
     float sum = 0, square = 0;
 
@@ -411,6 +418,13 @@ extern "C" size_t group_norm_scratch_bytes(const struct group_norm_shape *s)
     const int n = s->type == DTYPE_F32 ? 4 : 8;
 
     return whole_packs(s, n) > 0 ? 0 : s->n * n_pieces(s, n) * s->groups * sizeof(float2);
+}
+
+extern "C" bool group_norm_takes_parts(const struct group_norm_shape *s, int x_channels)
+{
+    const int n = s->type == DTYPE_F32 ? 4 : 8;
+
+    return x_channels % n == 0 && (whole_packs(s, n) > 0 || n_pieces(s, n) > 0);
 }
 
 extern "C" cudaError_t launch_group_norm(const struct group_norm_shape *s,

@@ -17,15 +17,33 @@ struct normed_group {
     float pivot, delta, rstd;
 };
 
+/* Where a channel of an image is read: its first position, and elements from one to the next. */
+template <class T> struct channel_source {
+    const T *first;
+    int step;
+};
+
+template <class T>
+static __device__ __forceinline__ struct channel_source<T> source_of(
+    const struct group_norm_shape &s, const struct group_norm_arrays &a, size_t image,
+    int channel) {
+    const bool in_x = !a.beside || channel < a.x_channels;
+    const int step = !a.beside ? s.c : in_x ? a.x_channels : s.c - a.x_channels;
+    const T *part = static_cast<const T *>(in_x ? a.x : a.beside);
+
+    return {part + image * s.positions * step + (in_x ? channel : channel - a.x_channels), step};
+}
+
 /* The first element of a group in an image, with its shift. */
 template <class T>
-static __device__ __forceinline__ float pivot_of(const struct group_norm_shape &s, const T *x,
-                                                 const float *shift, size_t image, int group)
+static __device__ __forceinline__ float pivot_of(const struct group_norm_shape &s,
+                                                 const struct group_norm_arrays &a, size_t image,
+                                                 int group)
 {
     const int channel = group * (s.c / s.groups);
-    const float first = element_float(x[image * s.positions * s.c + channel]);
+    const float first = element_float(*source_of<T>(s, a, image, channel).first);
 
-    return shift ? first + shift[image * s.c + channel] : first;
+    return a.shift ? first + a.shift[image * s.c + channel] : first;
 }
 
 /* From the sums of x - pivot and of its square. */

@@ -22,8 +22,13 @@ struct group_norm_shape {
     enum dtype type; /* of x, y, dy, dx */
 };
 
+/* x may be in two parts, which lie apart: its first channels, and the others. What they are side by side is
+ * then written, too. */
 struct group_norm_arrays {
     const void *x;
+    const void *beside;        /* the others, or NULL: x is all */
+    int x_channels;            /* with others: how many are in x */
+    void *joined;              /* with others: [n,positions,c], both parts */
     const float *gamma, *beta; /* [c] */
     const float *shift;        /* [n,c] or NULL */
     void *y;
@@ -40,6 +45,8 @@ struct group_norm_grad_arrays {
 };
 
 size_t group_norm_scratch_bytes(const struct group_norm_shape *shape);
+/* Whether x may be in two parts, of which the first has so many channels. */
+bool group_norm_takes_parts(const struct group_norm_shape *shape, int x_channels);
 cudaError_t launch_group_norm(const struct group_norm_shape *shape,
                               const struct group_norm_arrays *arrays, void *scratch,
                               cudaStream_t stream);

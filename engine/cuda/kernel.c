@@ -26,6 +26,13 @@ static void launched_destroy(struct kernel *kernel)
     free(kernel);
 }
 
+static const struct kernel_ops launched_ops = {.run = launched_run, .destroy = launched_destroy};
+
+const struct kernel_spec *cuda_kernel_spec(const struct kernel *kernel)
+{
+    return kernel->ops == &launched_ops ? &((const struct launched *)kernel)->spec : NULL;
+}
+
 /* Kernels count elements in 32 bits. */
 static bool counts_fit(const struct tensor_desc *tensors, int n)
 {
@@ -39,7 +46,6 @@ static bool counts_fit(const struct tensor_desc *tensors, int n)
 int cuda_kernel_create(const struct kernel_spec *spec, cuda_launch_fn *launch, size_t scratch_bytes,
                        struct kernel **out, struct error *err)
 {
-    static const struct kernel_ops ops = {.run = launched_run, .destroy = launched_destroy};
     struct launched *k;
 
     if (!counts_fit(spec->inputs, spec->n_inputs) || !counts_fit(spec->outputs, spec->n_outputs))
@@ -48,7 +54,7 @@ int cuda_kernel_create(const struct kernel_spec *spec, cuda_launch_fn *launch, s
     k = calloc(1, sizeof(*k));
     if (!k)
         return error_set(err, -ENOMEM, "out of memory making a kernel for %s", op_name(spec->kind));
-    kernel_init(&k->kernel, &ops);
+    kernel_init(&k->kernel, &launched_ops);
     k->kernel.scratch_bytes = scratch_bytes;
     k->spec = *spec;
     k->spec.algorithm = NULL; /* borrowed */

@@ -20,4 +20,7 @@ typedef cudaError_t cuda_launch_fn(const struct kernel_spec *spec, const struct 
 int cuda_kernel_create(const struct kernel_spec *spec, cuda_launch_fn *launch, size_t scratch_bytes,
                        struct kernel **out, struct error *err);
 
+/* The operation of a kernel that was made so; NULL: it was made otherwise. */
+const struct kernel_spec *cuda_kernel_spec(const struct kernel *kernel);
+
 #endif

@@ -2,28 +2,41 @@
 #include "engine/base/error.h"
 #include "engine/cuda/cuda_kernels.h"
 #include "engine/cuda/kernel.h"
+#include "engine/cuda/operands.h"
 #include "engine/cuda/operators_launch.h"
 #include "engine/cuda/separable_launch.h"
 
 #include <errno.h>
 
-static struct two_sided_shape shape_of(const struct kernel_spec *spec)
+struct two_sided_shape cuda_toeplitz_shape(const struct kernel_spec *spec)
 {
     const int *xs = spec->inputs[0].shape.dims;
 
     return (struct two_sided_shape){spec->inputs[0].n, xs[0], xs[1], xs[2], xs[0], xs[1]};
 }
 
-static cudaError_t toeplitz_launch(const struct kernel_spec *spec, const struct kernel_args *args,
-                                   cudaStream_t stream)
+struct toeplitz_step cuda_toeplitz_step(const struct kernel_spec *spec,
+                                        const struct kernel_args *args)
 {
     const bool reflect = spec->attributes.toeplitz.reflect;
-    const struct two_sided_shape shape = shape_of(spec);
+    const struct two_sided_shape shape = cuda_toeplitz_shape(spec);
     const struct toeplitz_matrix a = {args->in[1], shape.h, reflect};
     const struct toeplitz_matrix b = {args->in[2], shape.w, reflect};
 
-    return launch_toeplitz(&shape, args->in[0], &a, args->in[2] ? &b : &a, args->in[3],
-                           args->out[0], stream);
+    return (struct toeplitz_step){.x = args->in[0],
+                                  .a = a,
+                                  .b = args->in[2] ? b : a,
+                                  .gate = args->in[3],
+                                  .y = args->out[0]};
+}
+
+static cudaError_t toeplitz_launch(const struct kernel_spec *spec, const struct kernel_args *args,
+                                   cudaStream_t stream)
+{
+    const struct two_sided_shape shape = cuda_toeplitz_shape(spec);
+    const struct toeplitz_step step = cuda_toeplitz_step(spec, args);
+
+    return launch_toeplitz(&shape, &step, 1, stream);
 }
 
 static cudaError_t table_launch(const struct kernel_spec *spec, const struct kernel_args *args,
@@ -57,7 +70,7 @@ static cudaError_t modes_launch(const struct kernel_spec *spec, const struct ker
 int cuda_operator_create(struct cuda_device *device, const struct kernel_spec *spec,
                          struct kernel **out, struct error *err)
 {
-    const struct two_sided_shape shape = shape_of(spec);
+    const struct two_sided_shape shape = cuda_toeplitz_shape(spec);
 
     if (spec->kind == OP_MULTIPLY_TABLE)
         return cuda_kernel_create(spec, table_launch, 0, out, err);

@@ -1,6 +1,7 @@
 /* Kernels that work element by element: silu, relu, add, affine, mix, multiply, pixels, half_square. */
 #include "engine/cuda/cuda_kernels.h"
 #include "engine/cuda/kernel.h"
+#include "engine/cuda/operands.h"
 #include "engine/cuda/pointwise_launch.h"
 
 static cudaError_t activation_launch(const struct kernel_spec *spec, const struct kernel_args *args,
@@ -31,8 +32,7 @@ static cudaError_t affine_launch(const struct kernel_spec *spec, const struct ke
                          spec->attributes.affine.shift, stream);
 }
 
-static cudaError_t mix_launch(const struct kernel_spec *spec, const struct kernel_args *args,
-                              cudaStream_t stream)
+struct mix_terms cuda_mix_terms(const struct kernel_spec *spec, const struct kernel_args *args)
 {
     struct mix_terms terms = {
         .count = spec->n_inputs - 1,
@@ -45,6 +45,14 @@ static cudaError_t mix_launch(const struct kernel_spec *spec, const struct kerne
         terms.x[i] = args->in[1 + i];
         terms.types[i] = spec->inputs[1 + i].dtype;
     }
+    return terms;
+}
+
+static cudaError_t mix_launch(const struct kernel_spec *spec, const struct kernel_args *args,
+                              cudaStream_t stream)
+{
+    const struct mix_terms terms = cuda_mix_terms(spec, args);
+
     return launch_mix(args->in[0], &terms, args->out[0], spec->outputs[0].dtype, spec->outputs[0].n,
                       shape_count(&spec->outputs[0].shape), stream);
 }

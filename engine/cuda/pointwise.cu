@@ -1,8 +1,7 @@
 /* Silu, relu, add, affine, mix, multiply, pixels, half_square: bound by memory, so types are told
  * apart at run time. Where a product is added to, it is said how: an element has the same bits whether
  * it is among four or at the end. */
-#include "engine/cuda/element.cuh"
-#include "engine/cuda/pointwise_launch.h"
+#include "engine/cuda/pointwise.cuh"
 #include "engine/cuda/reduce.cuh"
 
 enum { THREADS = 256, AT_ONCE = 4 };
@@ -152,8 +151,7 @@ static __global__ void SDK_BOUNDS(THREADS) pixels(const float *x, uint8_t *y, un
 
     if (i >= count)
         return;
-    /* NaN fails both comparisons. The product is rounded before the sum, as the reference does. */
-    y[i] = x[i] >= 1 ? 255 : x[i] > 0 ? (uint8_t)__fadd_rn(__fmul_rn(255.0f, x[i]), 0.5f) : 0;
+    y[i] = pixel_of(x[i]);
 }
 
 extern "C" cudaError_t launch_pixels(const float *x, uint8_t *y, size_t count, cudaStream_t stream)
@@ -168,22 +166,11 @@ static __global__ void SDK_BOUNDS(THREADS) mix(const float *coefficients, struct
 {
     const unsigned i = (blockIdx.x * THREADS + threadIdx.x) * N;
     const size_t at = (size_t)blockIdx.y * count + i;
-    const float *coefficient = coefficients + blockIdx.y * terms.n_coefficients + terms.first;
-    float sum[N] = {};
+    float sum[N];
 
     if (i >= count)
         return;
-#pragma unroll /* so that pointers are read from where parameters are */
-    for (int j = 0; j < MIX_TERMS_MAX; j++) {
-        float x[N];
-
-        if (j >= terms.count)
-            break;
-        typed_load<N>(terms.x[j], terms.types[j], at, x);
-#pragma unroll
-        for (int k = 0; k < N; k++)
-            sum[k] += coefficient[j] * x[k];
-    }
+    mix_elements<N>(coefficients + blockIdx.y * terms.n_coefficients, terms, at, sum);
     typed_store<N>(y, y_type, at, sum);
 }
 

@@ -21,6 +21,14 @@ struct mix_terms {
     enum dtype types[MIX_TERMS_MAX];
 };
 
+/* What OP_NORMAL draws: keys [n] of struct philox_key; weights [n,2] and others are both NULL or neither. */
+struct normal_draw {
+    const uint32_t *keys;
+    const float *weights;
+    const uint32_t *others;
+    uint32_t stream;
+};
+
 /* count: elements of the batch */
 cudaError_t launch_silu(const void *x, void *y, enum dtype type, size_t count, cudaStream_t stream);
 cudaError_t launch_silu_grad(const void *x, const void *dy, void *dx, enum dtype type, size_t count,

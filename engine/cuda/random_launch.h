@@ -2,7 +2,7 @@
 #ifndef ENGINE_CUDA_RANDOM_LAUNCH_H
 #define ENGINE_CUDA_RANDOM_LAUNCH_H
 
-#include "engine/tensor.h"
+#include "engine/cuda/pointwise_launch.h"
 
 #include <cuda_runtime_api.h>
 #include <stddef.h>
@@ -12,9 +12,7 @@
 extern "C" {
 #endif
 
-/* Of OP_NORMAL; weights and others are both NULL or neither. */
-cudaError_t launch_normal(const uint32_t *keys, const float *weights, const uint32_t *others,
-                          uint32_t stream_number, float *y, int n, size_t count,
+cudaError_t launch_normal(const struct normal_draw *draw, float *y, int n, size_t count,
                           cudaStream_t stream);
 cudaError_t launch_dropout_mask(const uint32_t *keys, uint32_t stream_number, float rate, void *m,
                                 enum dtype type, int n, size_t count, cudaStream_t stream);

@@ -27,13 +27,28 @@ static __device__ __forceinline__ float element(const struct toeplitz_matrix &m,
     return near + row[mirrored < m.n ? mirrored : 2 * m.n - mirrored];
 }
 
-/* Rows of y from blockIdx.x R on, of image blockIdx.y. */
+/* What a kernel does at a time. */
+template <class M> struct two_sided_step {
+    const float *x;
+    M a, b;
+    const float *gate;
+    float *y;
+};
+
+template <class M> struct two_sided_steps {
+    struct two_sided_step<M> at[TOEPLITZ_JOINED_MAX];
+};
+
+/* Rows of y from blockIdx.x R on, of image blockIdx.y of step blockIdx.z. */
 template <int R, class M>
 static __global__ void SDK_BOUNDS(THREADS)
-    two_sided(struct two_sided_shape s, const float *__restrict__ x, M a, M b,
-              const float *__restrict__ gate, float *__restrict__ y)
+    two_sided(struct two_sided_shape s, const __grid_constant__ struct two_sided_steps<M> steps)
 {
     SDK_SHARED_DYNAMIC(float, memory);
+    const struct two_sided_step<M> &step = steps.at[blockIdx.z];
+    const M a = step.a, b = step.b;
+    const float *__restrict__ x = step.x, *__restrict__ gate = step.gate;
+    float *__restrict__ y = step.y;
     const unsigned image = blockIdx.y;
     const int first = blockIdx.x * R, width = s.w * s.c, y_width = s.yw * s.c;
     float *rows = memory, *factors = memory + R * width; /* [R,width] of A X, [R,h] of A */
@@ -98,32 +113,47 @@ extern "C" bool two_sided_fits(const struct two_sided_shape *s)
 }
 
 template <int R, class M>
-static cudaError_t launch_rows(const struct two_sided_shape *s, const float *x, const M *a,
-                               const M *b, const float *gate, float *y, cudaStream_t stream)
+static cudaError_t launch_rows(const struct two_sided_shape *s,
+                               const struct two_sided_steps<M> *steps, int count,
+                               cudaStream_t stream)
 {
-    return SDK_LAUNCH((two_sided<R, M>), dim3(blocks_of((size_t)s->yh, R), (unsigned)s->n),
-                      dim3(THREADS), shared_bytes(s, R), stream, *s, x, *a, *b, gate, y);
+    const dim3 grid(blocks_of((size_t)s->yh, R), (unsigned)s->n, (unsigned)count);
+
+    return SDK_LAUNCH((two_sided<R, M>), grid, dim3(THREADS), shared_bytes(s, R), stream, *s,
+                      *steps);
 }
 
 template <class M>
-static cudaError_t launch(const struct two_sided_shape *s, const float *x, const M *a, const M *b,
-                          const float *gate, float *y, cudaStream_t stream)
+static cudaError_t launch(const struct two_sided_shape *s, const struct two_sided_steps<M> *steps,
+                          int count, cudaStream_t stream)
 {
-    return shared_bytes(s, ROWS) <= SHARED_BYTES ? launch_rows<ROWS>(s, x, a, b, gate, y, stream)
-                                                 : launch_rows<1>(s, x, a, b, gate, y, stream);
+    return shared_bytes(s, ROWS) <= SHARED_BYTES ? launch_rows<ROWS>(s, steps, count, stream)
+                                                 : launch_rows<1>(s, steps, count, stream);
 }
 
 extern "C" cudaError_t launch_separable(const struct two_sided_shape *s, const float *x,
                                         const struct dense_matrix *a, const struct dense_matrix *b,
                                         float *y, cudaStream_t stream)
 {
-    return launch(s, x, a, b, (const float *)nullptr, y, stream);
+    const struct two_sided_steps<struct dense_matrix> steps = {
+        {
+            {
+                x, *a, *b, nullptr, y
+            }
+        }
+    };
+
+    return launch(s, &steps, 1, stream);
 }
 
-extern "C" cudaError_t launch_toeplitz(const struct two_sided_shape *s, const float *x,
-                                       const struct toeplitz_matrix *a,
-                                       const struct toeplitz_matrix *b, const float *gate, float *y,
+extern "C" cudaError_t launch_toeplitz(const struct two_sided_shape *s,
+                                       const struct toeplitz_step *list, int count,
                                        cudaStream_t stream)
 {
-    return launch(s, x, a, b, gate, y, stream);
+    struct two_sided_steps<struct toeplitz_matrix> steps = {
+    };
+
+    for (int i = 0; i < count; i++)
+        steps.at[i] = {list[i].x, list[i].a, list[i].b, list[i].gate, list[i].y};
+    return launch(s, &steps, count, stream);
 }

@@ -32,16 +32,24 @@ struct toeplitz_matrix {
     bool reflect;
 };
 
+enum { TOEPLITZ_JOINED_MAX = 4 };
+
+struct toeplitz_step {
+    const float *x;
+    struct toeplitz_matrix a, b;
+    const float *gate; /* [n] or NULL */
+    float *y;
+};
+
 /* Whether images fit: what a row of one takes must find room in shared memory. */
 bool two_sided_fits(const struct two_sided_shape *shape);
 
 cudaError_t launch_separable(const struct two_sided_shape *shape, const float *x,
                              const struct dense_matrix *a, const struct dense_matrix *b, float *y,
                              cudaStream_t stream);
-/* gate: [n] or NULL */
-cudaError_t launch_toeplitz(const struct two_sided_shape *shape, const float *x,
-                            const struct toeplitz_matrix *a, const struct toeplitz_matrix *b,
-                            const float *gate, float *y, cudaStream_t stream);
+/* Several at a time, 1 .. TOEPLITZ_JOINED_MAX, which do not depend on each other. */
+cudaError_t launch_toeplitz(const struct two_sided_shape *shape, const struct toeplitz_step *steps,
+                            int count, cudaStream_t stream);
 
 #ifdef __cplusplus
 }

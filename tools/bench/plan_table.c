@@ -71,6 +71,9 @@ static void print_sums(const struct plan *plan, const double *seconds)
     }
     printf("%-24s %5d %9.1f   (%.2f GFLOP, %.0f GFLOP/s)\n", "all", plan_n_steps(plan), 1e6 * total,
            2e-9 * products, 2e-9 * products / total);
+    if (plan_n_launches(plan) < plan_n_steps(plan))
+        printf("%d launches, since steps are joined; the first of them has all the time\n",
+               plan_n_launches(plan));
     printf("%d rounds; passes: %d upsamplings moved behind 1x1 convolutions, %d sums put into "
            "convolutions\n",
            plan_n_rounds(plan), passes.n_up_after, passes.n_add_into);
