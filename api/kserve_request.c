@@ -290,8 +290,9 @@ static int read_own(const json_t *root, const struct samples_limits *limits,
         memcpy(out->sampler, json_string_value(sampler), json_string_length(sampler) + 1);
     }
     if (read_integer(parameter(root, "timeout"), "timeout", most_us, &timeout_us, problem) < 0 ||
-        read_integer(parameter(root, "priority"), "priority", 1, &priority, problem) < 0)
+        read_integer(parameter(root, "priority"), "priority", 2, &priority, problem) < 0)
         return -EINVAL;
+    out->background = priority == 2;
     out->timeout_ms =
         timeout_us > 0 ? (int)((timeout_us + US_PER_MS - 1) / US_PER_MS) : limits->timeout_max_ms;
     return 0;

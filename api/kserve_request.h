@@ -9,8 +9,8 @@
  *     outputs  IMAGE UINT8 [B, side, side, channels]
  *              PNG   BYTES [B]; in JSON as base64, with "content_type": "base64"
  *
- * parameters of a request: sampler (name), timeout (microseconds, 0: the daemon's own), binary_data_output, priority (0 or 1: there
- * is one); of an output: binary_data. Where no outputs are named both are meant. A body without inputs in binary is JSON alone, whatever
+ * parameters of a request: sampler (name), timeout (microseconds, 0: the daemon's own), binary_data_output, priority (2: in the
+ * background; 1 and, the default, 0: before that); of an output: binary_data. Where no outputs are named both are meant. A body without inputs in binary is JSON alone, whatever
  * Inference-Header-Content-Length says of it. Binary tensors are little endian.
  *
  * Thread: any.
@@ -36,7 +36,8 @@ struct kserve_request {
     int nfe;                             /* 0: absent */
     char sampler[LIMITS_NAME_BYTES + 1]; /* empty: absent; not checked against what exists */
     int timeout_ms;
-    int n_outputs; /* 1 .. KSERVE_OUTPUTS, each once, as they were asked for */
+    bool background; /* priority */
+    int n_outputs;   /* 1 .. KSERVE_OUTPUTS, each once, as they were asked for */
     struct {
         enum kserve_output output;
         bool binary;

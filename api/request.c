@@ -87,6 +87,7 @@ static const struct field {
     {"deadline_ms", FIELD_COUNT, NATIVE, FIELD(deadline_ms), LIMIT(timeout_max_ms), {NULL}},
     {"on_deadline", FIELD_CHOICE, NATIVE, FIELD(best), 0, {"fail", "best"}},
     {"on_disconnect", FIELD_CHOICE, WAITING, FIELD(finish), 0, {"cancel", "finish"}},
+    {"priority", FIELD_CHOICE, WAITING, FIELD(background), 0, {"interactive", "background"}},
     {"determinism", FIELD_NAME, REQUEST_PERMALINK, FIELD(determinism), LIMITS_NAME_BYTES, {NULL}},
     {"size", FIELD_NAME, REQUEST_IMAGES, FIELD(size), LIMITS_NAME_BYTES, {NULL}},
     {"response_format", FIELD_CHOICE, REQUEST_IMAGES, FIELD(format), 0, {"", "b64_json", "url"}},

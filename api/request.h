@@ -13,6 +13,7 @@
  *     on_deadline  "fail", the default, or "best": the images as far as they are
  *     preview_every  evaluations between two previews, where events are asked for; default: none
  *     on_disconnect  "cancel", the default, or "finish"
+ *     priority    "interactive", the default, or "background"
  *     determinism the determinism id that the image is wanted from; of permalinks only
  *
  *
@@ -50,6 +51,7 @@ struct samples_request {
     int deadline_ms;   /* 0: absent */
     int best;          /* bool; on_deadline */
     int finish;        /* bool; on_disconnect: the client may close its sending side, or go */
+    int background;    /* bool; priority */
     char sampler[LIMITS_NAME_BYTES + 1];     /* empty: absent; not checked against what exists */
     char corruption[LIMITS_NAME_BYTES + 1];  /* empty: absent */
     char model[LIMITS_MODEL_BYTES + 1];      /* empty: absent */

@@ -20,7 +20,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LANES_MAX = 4096 };
+enum {
+    LANES_MAX = 4096,
+    PARKED_PER_LANE = 2,
+};
 
 enum lane_state { LANE_FREE, LANE_BUSY, LANE_PARKED };
 
@@ -101,7 +104,7 @@ int generator_create(struct device *device, const struct checkpoint *c,
 {
     struct evaluation_options evaluation = {.precision = options->precision,
                                             .batch_max = options->lanes,
-                                            .n_slots = 2 * options->lanes,
+                                            .n_slots = (1 + PARKED_PER_LANE) * options->lanes,
                                             .restoration = options->restoration};
     struct generator *g;
     int rc;
@@ -117,7 +120,7 @@ int generator_create(struct device *device, const struct checkpoint *c,
         return error_set(err, -ENOMEM, "out of memory for a generator");
     g->formulation = &c->formulation;
     g->busy_max = options->lanes;
-    g->n_lanes = evaluation.n_slots; /* as many parked ones */
+    g->n_lanes = evaluation.n_slots; /* those for parked ones, too */
     g->nfe_max = options->nfe_max;
     rc = make_lanes(g, options->restoration, err);
     if (rc == 0)
@@ -293,7 +296,7 @@ int generator_park(struct generator *g, uint64_t id, struct error *err)
     }
     if (!found)
         return error_set(err, -ENOENT, "no image with this id has a lane");
-    if (g->n_parked == g->busy_max)
+    if (g->n_parked == PARKED_PER_LANE * g->busy_max)
         return error_set(err, -EBUSY, "%d images are parked already", g->n_parked);
     found->state = LANE_PARKED;
     g->n_busy--;

@@ -116,7 +116,7 @@ int generator_trace(struct generator *g, struct trace *trace, const char *track,
 int generator_submit(struct generator *g, const struct generator_task *task, struct error *err);
 
 /* Takes an image with this id out of its lane and keeps its state: the one with the most evaluations
- * left. As many can be parked as can be busy. 0, -ENOENT (none in a lane), -EBUSY (no room). */
+ * left. Twice as many can be parked as can be busy. 0, -ENOENT (none in a lane), -EBUSY (no room). */
 int generator_park(struct generator *g, uint64_t id, struct error *err);
 
 /* Gives a free lane to a parked image with this id: the one with the fewest evaluations left.

@@ -5,7 +5,6 @@
 #include "engine/base/error.h"
 #include "server/engine_model.h"
 #include "server/engine_thread.h"
-#include "server/job.h"
 
 #include <errno.h>
 #include <math.h>
@@ -82,10 +81,13 @@ static int jittered_retry_after_s(const struct admission *a)
 }
 
 int admission_check(const struct admission *a, const struct engine_model *model, int n,
-                    struct problem *problem)
+                    enum priority priority, struct problem *problem)
 {
-    int room = a->settings->slots + a->settings->max_queue - model->n_images;
+    int places = a->settings->slots + a->settings->max_queue, room;
 
+    if (priority == PRIORITY_BACKGROUND && model->n_images > 0)
+        places /= 2;
+    room = places > model->n_images ? places - model->n_images : 0;
     if (n <= room)
         return 0;
     problem->retry_after_s = jittered_retry_after_s(a);
@@ -93,13 +95,6 @@ int admission_check(const struct admission *a, const struct engine_model *model,
                        "the queue is full: %d images were asked for, there is room "
                        "for %d",
                        n, room);
-}
-
-bool admission_has_spare(const struct admission *a, const struct engine_model *model, int n)
-{
-    int places = a->settings->slots + a->settings->max_queue;
-
-    return model->n_images == 0 || model->n_images + n <= places / 2;
 }
 
 void admission_enter(struct admission *a, const struct job *job)

@@ -1,6 +1,7 @@
 /* Admission: how much work the daemon takes on, and when those who are refused may come back.
  *
- * A model takes on as many images as it has slots and max_queue more. A request that does not fit
+ * A model takes on as many images as it has slots and max_queue more. Those in the background leave half
+ * of these places to the others; where nobody has one there is room for them. A request that does not fit
  * is refused whole, with 503 and a Retry-After from the measured speed of the engine.
  *
  * Thread: loop.
@@ -9,14 +10,11 @@
 #define SERVER_ADMISSION_H
 
 #include "api/limits.h"
-
-#include <stdbool.h>
+#include "server/job.h"
 
 struct admission;
-struct engine_model;
 struct engine_thread;
 struct error;
-struct job;
 struct problem;
 struct settings;
 
@@ -30,11 +28,7 @@ const struct samples_limits *admission_limits(const struct admission *a);
 
 /* Whether a model takes on n more images. 0, or -EINVAL with a 503 in the problem. */
 int admission_check(const struct admission *a, const struct engine_model *model, int n,
-                    struct problem *problem);
-
-/* Whether n more images for which nobody waits leave half of the places to those who do; where nobody has
- * one there is room for them. */
-bool admission_has_spare(const struct admission *a, const struct engine_model *model, int n);
+                    enum priority priority, struct problem *problem);
 
 /* Counts a job that was let in, and out again once it holds no lane and no place in the queue. */
 void admission_enter(struct admission *a, const struct job *job);

@@ -155,6 +155,7 @@ static void begin_piece(struct archive *a)
         .sampling = a->sampling,
         .seed = a->record.seed + (uint64_t)a->i,
         .timeout_ms = PIECE_MS,
+        .priority = PRIORITY_BACKGROUND,
         .client = &client,
         .owner = a,
     };
@@ -166,8 +167,7 @@ static void begin_piece(struct archive *a)
     most = most < PIECE_IMAGES ? most : PIECE_IMAGES;
     order.n = left < most ? left : most;
     /* The piece before may still be with whoever encoded it. */
-    if (a->with_drawing || !admission_has_spare(a->daemon->admission, a->model, order.n) ||
-        drawings_begin(a->daemon->drawings, &order, &a->drawing, &problem) < 0) {
+    if (a->with_drawing || drawings_begin(a->daemon->drawings, &order, &a->drawing, &problem) < 0) {
         uv_timer_start(&a->again, on_again, AGAIN_MS, 0);
         return;
     }

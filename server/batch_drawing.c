@@ -112,6 +112,7 @@ static void begin_piece(struct batch *b)
         .sampling = b->sampling,
         .seed = b->record.seed + (uint64_t)b->record.n_done,
         .timeout_ms = PIECE_MS,
+        .priority = PRIORITY_BACKGROUND,
         .client = &client,
         .owner = p,
     };
@@ -122,8 +123,7 @@ static void begin_piece(struct batch *b)
     p->n = order.n = left < most ? left : most;
     p->all = b->all;
     p->batch = b;
-    if (!admission_has_spare(b->all->daemon->admission, b->model, p->n) ||
-        drawings_begin(b->all->daemon->drawings, &order, &p->drawing, &problem) < 0) {
+    if (drawings_begin(b->all->daemon->drawings, &order, &p->drawing, &problem) < 0) {
         free(p);
         return;
     }

@@ -12,7 +12,6 @@
 #include "server/admission.h"
 #include "server/engine_model.h"
 #include "server/engine_thread.h"
-#include "server/job.h"
 #include "server/keys.h"
 #include "server/models.h"
 #include "server/progress.h"
@@ -230,9 +229,15 @@ static bool waits(const struct drawing *d)
 int drawing_place(const struct drawing *d)
 {
     int place = waits(d);
+    bool older = false;
 
-    for (const struct drawing *older = d->next; place > 0 && older; older = older->next)
-        place += older->model == d->model && waits(older);
+    for (const struct drawing *other = d->all->first; place > 0 && other; other = other->next) {
+        if (other->model == d->model && waits(other) &&
+            (other->job.priority < d->job.priority ||
+             (older && other->job.priority == d->job.priority)))
+            place++;
+        older |= other == d;
+    }
     return place;
 }
 
@@ -401,6 +406,7 @@ static struct drawing *create(struct drawings *all, const struct drawing_order *
     d->job.nfe = order->sampling.nfe;
     d->job.seed = order->seed;
     d->job.n = order->n;
+    d->job.priority = order->priority;
     d->job.stop_after = order->stop_after;
     d->job.owner = d;
     d->job.pixels = malloc((size_t)order->n * bytes);
@@ -422,7 +428,7 @@ int drawings_begin(struct drawings *all, const struct drawing_order *order, stru
 {
     struct drawing *d;
 
-    if (admission_check(all->admission, order->model, order->n, problem) < 0)
+    if (admission_check(all->admission, order->model, order->n, order->priority, problem) < 0)
         return -EINVAL;
     d = create(all, order);
     if (!d)
@@ -493,10 +499,13 @@ struct json_t *drawings_to_json(const struct drawings *all)
 
     for (const struct drawing *d = all->first; d; d = d->next)
         json_array_append_new(list,
-                              json_pack("{s:s, s:s, s:s, s:i, s:i, s:i, s:b}", "id", d->id, "model",
-                                        d->model->name, "sampler", sampler_name(d->job.sampler),
-                                        "nfe", d->job.nfe, "n", d->job.n, "age_ms",
-                                        (int)ms_between(d->admitted_ns, now_ns), "cancelled",
-                                        d->status != 0));
+                              json_pack("{s:s, s:s, s:s, s:i, s:i, s:s, s:i, s:b}", "id", d->id,
+                                        "model", d->model->name, "sampler",
+                                        sampler_name(d->job.sampler), "nfe", d->job.nfe, "n",
+                                        d->job.n, "priority",
+                                        d->job.priority == PRIORITY_BACKGROUND ? "background"
+                                                                               : "interactive",
+                                        "age_ms", (int)ms_between(d->admitted_ns, now_ns),
+                                        "cancelled", d->status != 0));
     return list;
 }

@@ -14,6 +14,7 @@
 
 #include "model/sampling.h"
 #include "server/histogram.h"
+#include "server/job.h"
 
 #include <stdint.h>
 #include <uv.h>
@@ -21,16 +22,12 @@
 struct admission;
 struct drawing;
 struct drawings;
-struct engine_model;
 struct engine_thread;
-struct error;
 struct json_t;
 struct key;
 struct models;
 struct problem;
-struct progress;
 struct response_restoration;
-struct restoration;
 struct samples_response;
 
 /* Whoever wants the images; owner is the argument of each. */
@@ -53,6 +50,7 @@ struct drawing_order {
     struct sampling_choice sampling;
     uint64_t seed; /* of the first image */
     int n;
+    enum priority priority;
     int timeout_ms;
     int stop_after; /* evaluations after which its one image ends, as with best_ms; 0: it does not */
     struct restoration *restoration;             /* NULL: none; taken once it has begun */
@@ -94,7 +92,8 @@ struct progress *drawing_progress(const struct drawing *d);
 /* The ms that the rest will take at the pace so far; -1: nothing is done yet. */
 double drawing_left_ms(const struct drawing *d);
 
-/* Which of those of its model it is that wait for their first lane, 1: the next; 0: it has begun. */
+/* Which of those of its model it is that wait for their first lane, 1: the next; 0: it has begun. Those in
+ * the background come behind all others. */
 int drawing_place(const struct drawing *d);
 
 /* Within done(). */

@@ -362,16 +362,28 @@ static void publish_stats(struct engine_thread *e)
     mailbox_publish(&e->mailbox, &e->stats);
 }
 
+/* One tick of every model that has work; of those with work in the background alone only where nobody
+ * waits for another. */
+static void tick_models(struct engine_thread *e)
+{
+    bool urgent = false;
+
+    for (struct shelf_model *m = e->shelf.models; m; m = m->next) {
+        share_lanes(e, m);
+        urgent |= queue_is_urgent(&m->queue);
+    }
+    for (struct shelf_model *m = e->shelf.models; m; m = m->next) {
+        publish_stats(e);
+        if (generator_busy(m->loaded.generator) > 0 && urgent == queue_is_urgent(&m->queue))
+            tick(e, m);
+    }
+}
+
 static void compute(struct engine_thread *e)
 {
     while (take_submitted(e)) {
         drop_cancelled(e);
-        for (struct shelf_model *m = e->shelf.models; m; m = m->next) {
-            share_lanes(e, m);
-            publish_stats(e);
-            if (generator_busy(m->loaded.generator) > 0)
-                tick(e, m);
-        }
+        tick_models(e);
         if (e->n_failures >= FAILURES_MAX)
             return;
     }

@@ -3,7 +3,8 @@
  *
  * It loads while the loop already answers probes, then computes: every round takes in what was
  * submitted, drops what was cancelled, shares the lanes as each model's fair queue says, gives
- * every model with work one tick, and hands back jobs that are done. Jobs are linked, so that
+ * every model with work one tick, but where somebody waits only those that draw for such, and hands
+ * back jobs that are done. Jobs are linked, so that
  * neither side allocates; how many there are is bounded by the loop's admission.
  *
  * Thread: the functions below belong to the loop. wake() is called on the engine's thread.

@@ -18,6 +18,13 @@ struct engine_model;
 struct progress;
 struct restoration;
 
+/* Of jobs for the lanes of their model, and of models for the device. */
+enum priority {
+    PRIORITY_INTERACTIVE, /* somebody waits */
+    PRIORITY_BACKGROUND,  /* gets what the others leave */
+    PRIORITIES,
+};
+
 struct job {
     /* By the loop, before it is submitted. */
     uint64_t id; /* unique among all jobs of the daemon */
@@ -26,6 +33,7 @@ struct job {
     int nfe;
     uint64_t seed; /* of the first image; image i has seed + i */
     int n;
+    enum priority priority;
     uint8_t *pixels; /* [n, side, side, channels], written by the engine's thread; owned */
     int stop_after; /* evaluations after which its one image ends before its time; 0: it does not */
     struct restoration *restoration; /* NULL: none; owned */

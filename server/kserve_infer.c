@@ -145,6 +145,7 @@ static int begin_parts(struct inference *in, struct problem *problem)
         .model = in->chosen.model,
         .sampling = in->chosen.sampling,
         .timeout_ms = r->timeout_ms,
+        .priority = r->background ? PRIORITY_BACKGROUND : PRIORITY_INTERACTIVE,
         .client = &client,
     };
     int rc = 0;

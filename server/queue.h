@@ -1,10 +1,17 @@
 /* The fair queue: which job's image gets a free lane, and which job gives one up for another.
  *
- * Lanes are shared evenly among jobs, whatever their numbers of images and evaluations. A free lane
+ * Who waits comes first: lanes go to background jobs only where no interactive one wants them, and an
+ * arrival takes its lane from a background job at once, whose image is parked. So one image beside a job
+ * of any size waits for the tick in progress alone, be there a single lane.
+ *
+ * Interactive jobs share lanes evenly, whatever their numbers of images and evaluations. A free lane
  * goes to a job that has none, first come, first served; else to the one that has the fewest. Where
  * no lane is free, the job with the most parks images until no other that has images waiting is more
  * than one lane behind. So with fewer jobs than lanes an arrival waits for one tick at most, and
  * nobody's work is lost.
+ *
+ * Background jobs get free lanes in the same order, but never one from each other: as many of their
+ * images are begun as can be parked, so that each can give its lane up at any time.
  *
  * A job is in the queue from queue_push() until its last image has left its lane or it is removed.
  *
@@ -14,29 +21,34 @@
 #ifndef SERVER_QUEUE_H
 #define SERVER_QUEUE_H
 
+#include "server/job.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 
-struct job;
+struct queue_class {
+    struct job *waiting; /* ring of the jobs without a lane, in the order of their turns */
+    struct job *running; /* ring of the jobs with lanes */
+    int n_lanes, n_parked;
+};
 
 /* All zero but parked_max: empty. */
 struct queue {
-    struct job *waiting; /* ring of the jobs without a lane, in the order of their turns */
-    struct job *running; /* ring of the jobs with lanes */
-    size_t n_images;     /* without a lane; parked ones are among them */
-    int n_parked;
-    int parked_max; /* by the owner: how many images can be parked, 0: none */
+    struct queue_class classes[PRIORITIES];
+    size_t n_images; /* without a lane; parked ones are among them */
+    int parked_max;  /* by the owner: how many images of each priority can be parked, 0: none */
 };
 
 /* Adds a job of which no image has started. */
 void queue_push(struct queue *q, struct job *job);
 
-/* The job that gets a free lane, NULL if no image waits. Counts its n_lanes up and, *parked, its
- * n_parked down or else its n_started up: a parked image goes on before the next one starts. */
+/* The job that gets a free lane, NULL if no image waits that could begin or go on. Counts its n_lanes
+ * up and, *parked, its n_parked down or else its n_started up: a parked image goes on before the next
+ * one starts. */
 struct job *queue_take(struct queue *q, bool *parked);
 
 /* To be asked while no lane is free: the job that has to park an image so that queue_take() can give
- * its lane to another, NULL if the lanes are shared evenly. */
+ * its lane to another, NULL if the lanes are shared as they should be. */
 struct job *queue_park(struct queue *q);
 
 /* One of the job's images is finished and its lane free. */
@@ -44,5 +56,8 @@ void queue_finish(struct queue *q, struct job *job);
 
 /* Removes a job that is in the queue, with all its images. */
 void queue_remove(struct queue *q, struct job *job);
+
+/* Whether an interactive job has a lane. */
+bool queue_is_urgent(const struct queue *q);
 
 #endif

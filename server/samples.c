@@ -197,6 +197,7 @@ struct drawing_order samples_order(const struct selection *chosen, const struct 
         .sampling = chosen->sampling,
         .seed = wanted->has_seed ? wanted->seed : drawing_random_seed(),
         .n = wanted->n,
+        .priority = wanted->background ? PRIORITY_BACKGROUND : PRIORITY_INTERACTIVE,
         .timeout_ms = wanted->timeout_ms,
         .restoration = chosen->restoration,
         .restored = chosen->restored,

@@ -1,5 +1,6 @@
 """Overload, fairness, deadlines, and clients that go: lanes belong to those who still want them."""
 import concurrent.futures
+import re
 import socket
 import struct
 import time
@@ -247,3 +248,56 @@ def test_slow_readers_do_not_hold_lanes(small):
     connection.shutdown(socket.SHUT_WR)
     assert read_all(connection).startswith(b"HTTP/1.1 200 OK")
     connection.close()
+
+
+def ticks(daemon):
+    text = requests.get(daemon.admin + "/metrics", timeout=60).text
+    return int(re.search(r"^softdiff_step_seconds_count (\d+)", text, re.M)[1])
+
+
+@pytest.mark.parametrize("slots", [1, 2])
+def test_one_image_beside_a_job(start, slots):
+    """Counted in ticks of a slow device, next to which HTTP takes no time: those of the image, the one
+    that was in progress, and one that begins as the client asks."""
+    daemon = start("--device", "reference", "--slots", str(slots), models=("slow",))
+    want = daemon.png(seed=5, nfe=3)
+    job = daemon.post({"n": 10000, "nfe": 200}, path="/v1/jobs")
+    assert job.status_code == 202
+    for _ in range(2):
+        daemon.wait_for_queue(lambda q: q["slots_busy"] == slots, "the job in all lanes")
+        before = ticks(daemon)
+        image = daemon.png(seed=5, nfe=3)
+        assert ticks(daemon) - before <= 3 + 2
+        assert image == want
+    assert requests.delete(daemon.url + job.headers["Location"], timeout=60).status_code == 200
+
+
+def test_one_image_beside_a_job_of_another_model(start):
+    """The device is for those who wait."""
+    daemon = start("--device", "reference", "--slots", "2", models=("slow", "blurred"))
+    daemon.png(model="blurred", nfe=1)
+    job = daemon.post({"model": "slow", "n": 10000, "nfe": 200}, path="/v1/jobs")
+    daemon.wait_for_queue(lambda q: q["slots_busy"] == 2, "the job in its lanes")
+    before = ticks(daemon)
+    daemon.png(model="blurred", nfe=20)
+    assert ticks(daemon) - before <= 20 + 2
+    assert requests.delete(daemon.url + job.headers["Location"], timeout=60).status_code == 200
+
+
+def test_requests_in_the_background(small):
+    """They give way as jobs do, leave half of the places, and are told by the queue's view."""
+    held = [small.connect_and_send(LONG | {"priority": "background"}) for _ in range(2)]
+    queue = small.wait_for_queue(lambda q: q["slots_busy"] == 2 and q, "work")
+    assert [r["priority"] for r in queue["requests"]] == ["background", "background"]
+    answer = small.post({"nfe": 1, "priority": "background"})
+    assert answer.status_code == 503 and 1 <= int(answer.headers["Retry-After"]) <= 60
+    begun = small.queue()["evaluations"]
+    assert small.post({"n": 3, "nfe": 20}).status_code == 200
+    assert small.queue()["evaluations"] - begun < 5000
+    assert len(small.queue()["requests"]) == 2
+    assert small.post({"priority": "high"}).status_code == 422
+    for connection in held:
+        connection.close()
+    small.wait_for_queue(idle, "an empty queue")
+    want = small.png(seed=5, nfe=7)
+    assert small.png(seed=5, nfe=7, priority="background") == want

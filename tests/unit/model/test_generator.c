@@ -188,7 +188,12 @@ static void test_parking(void **state)
         task.nfe = 2;
         assert_int_equal(generator_submit(g, &task, &err), 0);
         assert_int_equal(generator_resume(g, 1, &err), -EBUSY);
-        assert_int_equal(generator_park(g, 2, &err), -EBUSY); /* one slot, one parked */
+        assert_int_equal(generator_park(g, 2, &err), 0);
+        task.id = 3;
+        assert_int_equal(generator_submit(g, &task, &err), 0);
+        assert_int_equal(generator_park(g, 3, &err), -EBUSY); /* one slot, two parked */
+        assert_int_equal(generator_cancel(g, 3), 1);
+        assert_int_equal(generator_resume(g, 2, &err), 0);
         for (int j = 0; j < 2; j++)
             assert_int_equal(generator_tick(g, images, &n, &err), 0);
         assert_int_equal(n, 1);
@@ -201,6 +206,7 @@ static void test_parking(void **state)
     assert_memory_equal(images[0].pixels, expected + PIXELS, PIXELS);
 
     /* Cancelled while parked: its place is free again. */
+    task.id = 2;
     for (int i = 0; i < 3; i++) {
         assert_int_equal(generator_submit(g, &task, &err), 0);
         assert_int_equal(generator_park(g, 2, &err), 0);

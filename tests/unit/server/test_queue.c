@@ -1,4 +1,5 @@
-/* Fairness: jobs share the lanes, whatever their size, and leave without a trace. */
+/* Fairness: jobs share the lanes, whatever their size, those that wait before the others, and leave
+ * without a trace. */
 #include "server/queue.h"
 
 #include "server/job.h"
@@ -74,8 +75,8 @@ static void test_turns_on_one_lane(void **state)
     }
     assert_string_equal(got, "abcacaa");
     assert_null(take(&q));
-    assert_null(q.running);
-    assert_null(q.waiting);
+    assert_null(q.classes[PRIORITY_INTERACTIVE].running);
+    assert_null(q.classes[PRIORITY_INTERACTIVE].waiting);
 }
 
 /* One that comes later is served before a second image of anybody. */
@@ -133,7 +134,7 @@ static void test_parking(void **state)
         assert_int_equal(jobs[0].n_started, i < 3 ? 4 : 2 + i);
     }
     assert_int_equal(q.n_images, 0);
-    assert_int_equal(q.n_parked, 0);
+    assert_int_equal(q.classes[PRIORITY_INTERACTIVE].n_parked, 0);
 }
 
 /* Two large jobs end up with half of the lanes each, however many others began with. */
@@ -158,31 +159,135 @@ static void test_even_shares(void **state)
     assert_int_equal(jobs[0].n_lanes, 8);
     /* No room to park: the shares stay. */
     queue_remove(&q, &jobs[1]);
-    assert_int_equal(q.n_parked, 8);
+    assert_int_equal(q.classes[PRIORITY_INTERACTIVE].n_parked, 8);
     q.parked_max = 8;
     jobs[1] = (struct job){.id = 1, .n = 1};
     queue_push(&q, &jobs[1]);
     assert_null(queue_park(&q));
 }
 
+/* A single lane, or all of them, and a job in the background of any size: the image that comes has a lane
+ * before the next tick, and what it took goes on behind it. */
+static void test_the_background_gives_way(void **state)
+{
+    for (int lanes = 1; lanes <= 3; lanes++) {
+        struct job jobs[4] = {{.id = 0, .n = 16, .priority = PRIORITY_BACKGROUND},
+                              {.id = 1, .n = 16, .priority = PRIORITY_BACKGROUND},
+                              {.id = 2, .n = 1},
+                              {.id = 3, .n = 2}};
+        struct queue q = {.parked_max = lanes};
+        struct job *job;
+        bool parked;
+
+        queue_push(&q, &jobs[0]);
+        queue_push(&q, &jobs[1]);
+        for (int i = 0; i < lanes; i++)
+            assert_int_equal(take(&q)->priority, PRIORITY_BACKGROUND);
+        assert_null(queue_park(&q)); /* they have to come to an end between themselves */
+        assert_false(queue_is_urgent(&q));
+
+        queue_push(&q, &jobs[2]);
+        job = queue_park(&q);
+        assert_non_null(job);
+        assert_int_equal(job->priority, PRIORITY_BACKGROUND);
+        assert_int_equal(job->n_parked, 1);
+        assert_ptr_equal(take(&q), &jobs[2]);
+        assert_true(queue_is_urgent(&q));
+        queue_finish(&q, &jobs[2]);
+        assert_false(queue_is_urgent(&q));
+        assert_ptr_equal(queue_take(&q, &parked), job);
+        assert_true(parked);
+
+        /* As many as there are lanes are begun, whatever happens in between: all can give way. */
+        queue_push(&q, &jobs[3]);
+        for (int i = 0; i < 2 && i < lanes; i++) {
+            assert_int_equal(queue_park(&q)->priority, PRIORITY_BACKGROUND);
+            assert_ptr_equal(take(&q), &jobs[3]);
+        }
+        for (int i = 0; i < 2 && i < lanes; i++)
+            queue_finish(&q, &jobs[3]);
+        if (lanes == 1) {
+            assert_ptr_equal(take(&q), &jobs[3]);
+            queue_finish(&q, &jobs[3]);
+        }
+        for (int i = 0; i < 2 && i < lanes; i++) {
+            assert_int_equal(queue_take(&q, &parked)->priority, PRIORITY_BACKGROUND);
+            assert_true(parked);
+        }
+        assert_null(queue_take(&q, &parked));
+        assert_int_equal(q.n_images, 32 - lanes);
+    }
+}
+
+/* Where a background job leaves with images in lanes and parked, others get its places. */
+static void test_background_removal(void **state)
+{
+    struct job jobs[3] = {{.id = 0, .n = 4, .priority = PRIORITY_BACKGROUND},
+                          {.id = 1, .n = 4, .priority = PRIORITY_BACKGROUND},
+                          {.id = 2, .n = 1}};
+    struct queue q = {.parked_max = 2};
+
+    queue_push(&q, &jobs[0]);
+    take(&q);
+    take(&q);
+    queue_push(&q, &jobs[2]);
+    assert_ptr_equal(queue_park(&q), &jobs[0]);
+    take(&q);
+    queue_push(&q, &jobs[1]);
+    assert_null(queue_park(&q));
+    queue_remove(&q, &jobs[0]);
+    assert_int_equal(q.classes[PRIORITY_BACKGROUND].n_parked, 0);
+    assert_int_equal(q.classes[PRIORITY_BACKGROUND].n_lanes, 0);
+    assert_ptr_equal(take(&q), &jobs[1]);
+}
+
+/* What random company leaves, job by job. */
+struct census {
+    int waiting, lanes[PRIORITIES], parked[PRIORITIES];
+    int most, least; /* lanes of an interactive job, and of one of which images wait */
+};
+
+static void count(const struct job *jobs, int n, struct census *out)
+{
+    *out = (struct census){.least = 99};
+    for (int i = 0; i < n; i++) {
+        const struct job *job = &jobs[i];
+        int waiting = job->n - job->n_started + job->n_parked;
+
+        assert_int_equal(job->n_started, job->n_finished + job->n_lanes + job->n_parked);
+        out->waiting += waiting;
+        out->lanes[job->priority] += job->n_lanes;
+        out->parked[job->priority] += job->n_parked;
+        if (job->priority == PRIORITY_BACKGROUND)
+            continue;
+        out->most = job->n_lanes > out->most ? job->n_lanes : out->most;
+        if (waiting > 0 && job->n_lanes < out->least)
+            out->least = job->n_lanes;
+    }
+}
+
 /* Any order of arrivals, ends and removals on a few lanes: the counts hold, every image is computed
- * once, and after sharing nobody who waits is two lanes behind. */
+ * once, after sharing nobody who waits is two lanes behind, and the background has lanes only where
+ * nobody waits. */
 static void test_random_company(void **state)
 {
-    enum { JOBS = 40, LANES = 6 };
+    enum { JOBS = 60, LANES = 6 };
     struct job jobs[JOBS], *job;
     struct queue q = {.parked_max = LANES};
+    const struct queue_class *background = &q.classes[PRIORITY_BACKGROUND];
     unsigned int seed = 1;
-    int pushed = 0, busy = 0, step, i;
+    int pushed = 0, busy = 0, step, i, n_given_way = 0;
+    struct census all;
     bool parked;
 
     memset(jobs, 0, sizeof(jobs));
-    for (step = 0; step < 3000; step++) {
-        int action = rand_r(&seed) % 8, waiting = 0, lanes = 0, n_parked = 0, most = 0, least = 99;
+    for (step = 0; step < 6000; step++) {
+        int action = rand_r(&seed) % 8;
 
         i = pushed ? rand_r(&seed) % pushed : 0;
-        if (action < 2 && pushed < JOBS) {
+        if (action == 0 && rand_r(&seed) % 6 == 0 && pushed < JOBS) {
             jobs[pushed].n = 1 + rand_r(&seed) % 12;
+            jobs[pushed].priority = rand_r(&seed) % 3 ? PRIORITY_INTERACTIVE : PRIORITY_BACKGROUND;
             queue_push(&q, &jobs[pushed++]);
         } else if (action < 7 && jobs[i].n_lanes > 0) {
             queue_finish(&q, &jobs[i]);
@@ -199,24 +304,22 @@ static void test_random_company(void **state)
             if (!job)
                 break;
         }
-        for (i = 0; i < pushed; i++) {
-            job = &jobs[i];
-            assert_int_equal(job->n_started, job->n_finished + job->n_lanes + job->n_parked);
-            waiting += job->n - job->n_started + job->n_parked;
-            lanes += job->n_lanes;
-            n_parked += job->n_parked;
-            most = job->n_lanes > most ? job->n_lanes : most;
-            if (job->n - job->n_started + job->n_parked > 0 && job->n_lanes < least)
-                least = job->n_lanes;
+        count(jobs, pushed, &all);
+        assert_int_equal(all.lanes[0] + all.lanes[1], busy);
+        for (int p = 0; p < PRIORITIES; p++) {
+            assert_int_equal(all.lanes[p], q.classes[p].n_lanes);
+            assert_int_equal(all.parked[p], q.classes[p].n_parked);
+            assert_true(all.parked[p] <= LANES);
         }
-        assert_int_equal(lanes, busy);
-        assert_int_equal(n_parked, q.n_parked);
-        assert_int_equal(waiting, q.n_images);
-        assert_true(n_parked <= LANES);
-        assert_true(most < least + 2 || q.n_parked == LANES);
-        assert_true(busy == LANES || waiting == 0);
+        assert_int_equal(all.waiting, q.n_images);
+        assert_true(all.most < all.least + 2 || all.parked[PRIORITY_INTERACTIVE] == LANES);
+        assert_true(background->n_lanes == 0 || all.least == 99);
+        assert_true(background->n_lanes + background->n_parked <= LANES);
+        assert_true(busy == LANES || all.waiting == 0);
+        n_given_way += background->n_parked > 0 && busy == LANES;
     }
     assert_int_equal(pushed, JOBS);
+    assert_true(n_given_way > 1000);
 }
 
 static void test_removal(void **state)
@@ -243,9 +346,14 @@ static void test_removal(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_turns),       cmocka_unit_test(test_turns_on_one_lane),
-        cmocka_unit_test(test_late_comer),  cmocka_unit_test(test_parking),
-        cmocka_unit_test(test_even_shares), cmocka_unit_test(test_random_company),
+        cmocka_unit_test(test_turns),
+        cmocka_unit_test(test_turns_on_one_lane),
+        cmocka_unit_test(test_late_comer),
+        cmocka_unit_test(test_parking),
+        cmocka_unit_test(test_even_shares),
+        cmocka_unit_test(test_random_company),
+        cmocka_unit_test(test_the_background_gives_way),
+        cmocka_unit_test(test_background_removal),
         cmocka_unit_test(test_removal),
     };
 
