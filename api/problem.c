@@ -89,6 +89,9 @@ char *problem_to_json(const struct problem *p, const char *request_id)
                      "request_id", request_id);
     if (!root)
         return NULL;
+    if (p->expected_ms > 0 &&
+        json_object_set_new(root, "expected_ms", json_integer((json_int_t)p->expected_ms)) < 0)
+        goto out;
     if (p->n_fields > 0) {
         errors = json_array();
         for (int i = 0; i < p->n_fields; i++)

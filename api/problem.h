@@ -18,8 +18,9 @@ struct problem_field {
 
 /* Starts as {0}; all text is printable (engine/base/printable.h), whatever was formatted into it. */
 struct problem {
-    int status;        /* HTTP status, 0: no problem */
-    int retry_after_s; /* for the header Retry-After, 0: none */
+    int status;         /* HTTP status, 0: no problem */
+    int retry_after_s;  /* for the header Retry-After, 0: none */
+    double expected_ms; /* "expected_ms": what it would take, 0: not told */
     char detail[512];
     int n_fields;
     struct problem_field fields[PROBLEM_FIELDS_MAX];

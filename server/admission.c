@@ -56,28 +56,37 @@ double admission_backlog(const struct admission *a)
     return a->n_evaluations;
 }
 
-int admission_retry_after_s(const struct admission *a)
+int admission_lanes(const struct admission *a)
+{
+    return a->settings->slots;
+}
+
+static double backlog_s(const struct admission *a)
 {
     struct engine_stats stats;
-    double seconds = 1;
 
     engine_thread_stats(a->engine, &stats);
-    if (stats.evaluations_per_s > 0)
-        seconds = ceil(a->n_evaluations / stats.evaluations_per_s);
+    return stats.evaluations_per_s > 0 ? a->n_evaluations / stats.evaluations_per_s : 1;
+}
+
+int admission_retry_after_s(const struct admission *a)
+{
+    double seconds = ceil(backlog_s(a));
+
     return seconds < 1 ? 1 : seconds > RETRY_AFTER_MAX_S ? RETRY_AFTER_MAX_S : (int)seconds;
 }
 
 /* Within 20 % of the estimate, so that those who were refused together do not come back together.
  * Where the estimate is more than may be told they all had the same: hence the limit before. */
-static int jittered_retry_after_s(const struct admission *a)
+int admission_retry_in_s(double seconds)
 {
-    double most_s = RETRY_AFTER_MAX_S / (1 + RETRY_JITTER), seconds = admission_retry_after_s(a);
+    double most_s = RETRY_AFTER_MAX_S / (1 + RETRY_JITTER), jitter = 0;
     uint32_t random;
-    double jitter = 0;
 
+    seconds = fmin(fmax(ceil(seconds), 1), most_s);
     if (getrandom(&random, sizeof(random), 0) == sizeof(random))
         jitter = RETRY_JITTER * (2 * (double)random / UINT32_MAX - 1);
-    return (int)ceil((seconds < most_s ? seconds : most_s) * (1 + jitter));
+    return (int)ceil(seconds * (1 + jitter));
 }
 
 int admission_check(const struct admission *a, const struct engine_model *model, int n,
@@ -90,7 +99,7 @@ int admission_check(const struct admission *a, const struct engine_model *model,
     room = places > model->n_images ? places - model->n_images : 0;
     if (n <= room)
         return 0;
-    problem->retry_after_s = jittered_retry_after_s(a);
+    problem->retry_after_s = admission_retry_in_s(backlog_s(a));
     return problem_set(problem, 503,
                        "the queue is full: %d images were asked for, there is room "
                        "for %d",

@@ -41,4 +41,9 @@ double admission_backlog(const struct admission *a);
  * it, each another one. */
 int admission_retry_after_s(const struct admission *a);
 
+/* Such a moment around what is expected to take so long. */
+int admission_retry_in_s(double seconds);
+
+int admission_lanes(const struct admission *a); /* of each model */
+
 #endif

@@ -1,131 +1,31 @@
 /* A drawing lives as long as its job is with the engine's thread or its images with the pool, also
  * when its client has long been told: settle() frees it when all have let go.
  */
-#include "server/drawing.h"
+#include "server/drawing_parts.h"
 
-#include "api/limits.h"
 #include "api/problem.h"
-#include "api/response.h"
-#include "engine/base/error.h"
 #include "engine/base/log.h"
 #include "model/restoration.h"
 #include "server/admission.h"
 #include "server/engine_model.h"
 #include "server/engine_thread.h"
+#include "server/forecast.h"
 #include "server/keys.h"
 #include "server/models.h"
 #include "server/progress.h"
 
 #include <errno.h>
-#include <inttypes.h>
-#include <jansson.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <time.h>
 
 enum {
     STATUS_GONE = 499,
     SETTLING_MS = 1000, /* for the engine to hand over what there is, and to encode it */
 };
 
-struct drawings {
-    uv_loop_t *loop;
-    struct admission *admission;
-    struct engine_thread *engine;
-    struct models *models;
-    uint64_t last_id;
-    struct drawing *first;
-    int n;
-    struct drawings_stats stats;
-};
-
-struct drawing {
-    struct drawings *all;
-    struct drawing *next, *previous;
-    struct job job;
-    char id[LIMITS_REQUEST_ID_BYTES + 1];
-    struct engine_model *model; /* held */
-    const struct drawing_client *client;
-    void *owner;
-    int status; /* what the client was told; 499: it went, 0: it waits */
-    uint64_t admitted_ns, encoded_ns;
-    uv_timer_t deadline;
-    struct response_restoration restored; /* where the job has one */
-    int timeout_ms, best_ms;
-    int seen;      /* evaluations of the progress that its client knows of */
-    int place;     /* that its client knows of */
-    int *nfe_done; /* [n] where it ended before its time, else NULL; owned */
-    uv_work_t encoding;
-    int encoded; /* 0 or -errno */
-    struct error error;
-    bool with_engine, with_pool, with_timer; /* who still holds it */
-};
-
-static double ms_between(uint64_t from_ns, uint64_t to_ns)
-{
-    return to_ns > from_ns ? (double)(to_ns - from_ns) / 1e6 : 0;
-}
-
-void drawing_times(const struct drawing *d, struct drawing_times *out)
-{
-    const struct job *job = &d->job;
-    bool started = job->started_ns != 0;
-
-    out->queue = ms_between(d->admitted_ns, started ? job->started_ns : job->finished_ns);
-    out->engine = started ? ms_between(job->started_ns, job->finished_ns) : 0;
-    out->encode = ms_between(job->finished_ns, d->encoded_ns);
-}
-
 /* Ending */
-
-static void log_drawing(const struct drawing *d)
-{
-    const struct job *job = &d->job;
-    struct drawing_times ms;
-
-    drawing_times(d, &ms);
-    log_write(LOG_INFO,
-              "event=samples id=%s model=%s seed=%" PRIu64 " n=%d sampler=%s nfe=%d status=%d "
-              "images=%d queue_ms=%.1f engine_ms=%.1f encode_ms=%.1f",
-              d->id, d->model->name, job->seed, job->n, sampler_name(job->sampler), job->nfe,
-              d->status, job->n_finished, ms.queue, ms.engine, ms.encode);
-}
-
-static void count_for_model(struct engine_model_counts *c, const struct drawing *d,
-                            const struct drawing_times *ms)
-{
-    double all_ms = ms_between(d->admitted_ns, uv_hrtime());
-
-    c->last_s = (int64_t)time(NULL);
-    if (d->status != 200) {
-        c->n_failed++;
-        c->failed_ms += all_ms;
-        return;
-    }
-    c->n_ok++;
-    c->n_images += (uint64_t)d->job.n;
-    c->ok_ms += all_ms;
-    c->queue_ms += ms->queue;
-    c->engine_ms += ms->engine;
-    c->encode_ms += ms->encode;
-}
-
-/* Who went or was refused while waiting has waited, too; of the rest only whole images count. */
-static void count_drawing(struct drawings *all, const struct drawing *d)
-{
-    struct drawing_times ms;
-
-    drawing_times(d, &ms);
-    histogram_add(&all->stats.queue, &histogram_seconds, 1e-3 * ms.queue);
-    if (d->job.status == 0)
-        histogram_add(&all->stats.engine, &histogram_seconds, 1e-3 * ms.engine);
-    if (d->encoded_ns)
-        histogram_add(&all->stats.encode, &histogram_seconds, 1e-3 * ms.encode);
-    count_for_model(&d->model->counts, d, &ms);
-}
 
 static void destroy(struct drawing *d)
 {
@@ -142,8 +42,7 @@ static void settle(struct drawing *d)
 
     if (d->with_engine || d->with_pool || d->with_timer)
         return;
-    log_drawing(d);
-    count_drawing(all, d);
+    drawing_count(d);
     if (d->next)
         d->next->previous = d->previous;
     if (d->previous)
@@ -214,40 +113,6 @@ static void on_best(uv_timer_t *handle)
         return;
     }
     fail(d, 504, 0, "the deadline passed before there was a first picture");
-}
-
-struct progress *drawing_progress(const struct drawing *d)
-{
-    return d->job.progress;
-}
-
-static bool waits(const struct drawing *d)
-{
-    return d->with_engine && !d->status && !atomic_load(&d->job.begun);
-}
-
-int drawing_place(const struct drawing *d)
-{
-    int place = waits(d);
-    bool older = false;
-
-    for (const struct drawing *other = d->all->first; place > 0 && other; other = other->next) {
-        if (other->model == d->model && waits(other) &&
-            (other->job.priority < d->job.priority ||
-             (older && other->job.priority == d->job.priority)))
-            place++;
-        older |= other == d;
-    }
-    return place;
-}
-
-double drawing_left_ms(const struct drawing *d)
-{
-    int done = progress_evaluations(d->job.progress);
-
-    if (done == 0)
-        return -1;
-    return ms_between(d->admitted_ns, uv_hrtime()) / done * ((double)d->job.n * d->job.nfe - done);
 }
 
 /* The images that are not finished become what they would look like. 0 or -ENOMEM. */
@@ -423,12 +288,46 @@ static struct drawing *create(struct drawings *all, const struct drawing_order *
     return NULL;
 }
 
+/* Nobody has to wait for what would come too late for him. What could not be there in time with all lanes
+ * to itself is told what it would be told then; the rest may come back when there is less to do. The
+ * longest time that there is is nobody's wish, and not held to an estimate. */
+static int check_deadline(const struct drawings *all, const struct drawing_order *order,
+                          struct problem *problem)
+{
+    bool best = order->best_ms > 0;
+    int limit_ms = best ? order->best_ms : order->timeout_ms;
+    struct forecast f;
+    double ms;
+
+    if (!best && limit_ms >= admission_limits(all->admission)->timeout_max_ms)
+        return 0;
+    forecast_make(all, order, admission_lanes(all->admission), &f);
+    ms = best ? f.first_ms : f.done_ms;
+    if (ms <= limit_ms)
+        return 0;
+    problem->expected_ms = ms;
+    if (!best && f.alone_ms > limit_ms)
+        return problem_set(problem, 504,
+                           "the deadline of %d ms would pass: at the present speed, %d image%s of "
+                           "%d evaluations alone take %.0f ms; ask for fewer, for a smaller nfe, "
+                           "with a longer timeout_ms or for a job",
+                           limit_ms, order->n, order->n == 1 ? "" : "s", order->sampling.nfe,
+                           f.alone_ms);
+    problem->retry_after_s = admission_retry_in_s((ms - limit_ms) / 1e3);
+    return problem_set(problem, 503,
+                       "the deadline of %d ms would pass: behind what others have asked for, %s in "
+                       "about %.0f ms",
+                       limit_ms, best ? "the first evaluation is done" : "the images are there",
+                       ms);
+}
+
 int drawings_begin(struct drawings *all, const struct drawing_order *order, struct drawing **out,
                    struct problem *problem)
 {
     struct drawing *d;
 
-    if (admission_check(all->admission, order->model, order->n, order->priority, problem) < 0)
+    if (admission_check(all->admission, order->model, order->n, order->priority, problem) < 0 ||
+        check_deadline(all, order, problem) < 0)
         return -EINVAL;
     d = create(all, order);
     if (!d)
@@ -480,32 +379,4 @@ int drawings_create(uv_loop_t *loop, struct admission *admission, struct engine_
 void drawings_destroy(struct drawings *all)
 {
     free(all);
-}
-
-const struct drawings_stats *drawings_stats(const struct drawings *all)
-{
-    return &all->stats;
-}
-
-int drawings_in_progress(const struct drawings *all)
-{
-    return all->n;
-}
-
-struct json_t *drawings_to_json(const struct drawings *all)
-{
-    json_t *list = json_array();
-    uint64_t now_ns = uv_hrtime();
-
-    for (const struct drawing *d = all->first; d; d = d->next)
-        json_array_append_new(list,
-                              json_pack("{s:s, s:s, s:s, s:i, s:i, s:s, s:i, s:b}", "id", d->id,
-                                        "model", d->model->name, "sampler",
-                                        sampler_name(d->job.sampler), "nfe", d->job.nfe, "n",
-                                        d->job.n, "priority",
-                                        d->job.priority == PRIORITY_BACKGROUND ? "background"
-                                                                               : "interactive",
-                                        "age_ms", (int)ms_between(d->admitted_ns, now_ns),
-                                        "cancelled", d->status != 0));
-    return list;
 }

@@ -73,8 +73,8 @@ int drawings_create(uv_loop_t *loop, struct admission *admission, struct engine_
 void drawings_destroy(struct drawings *all);
 
 /* Begins; only while the engine is ready. The drawing is valid until done() or drawing_cancel(). 0, or
- * -EINVAL with the problem: 503, no room or no memory, 429, the payer has drawn too much; the client is
- * then not called. */
+ * -EINVAL with the problem: 503, no room, no memory, or others are first and it would come too late (what it
+ * cannot be in time for alone is 504), 429, the payer has drawn too much; the client is then not called. */
 int drawings_begin(struct drawings *all, const struct drawing_order *order, struct drawing **out,
                    struct problem *problem);
 

@@ -6,6 +6,7 @@
 
 #include "engine/base/error.h"
 #include "model/restoration.h"
+#include "server/pace.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -54,6 +55,7 @@ struct engine_model {
      * thread, readable by all. */
     atomic_bool unhealthy;
     int n_not_finite; /* of these images; the engine's thread's */
+    struct pace pace;
 
     /* The loop's. */
     struct engine_model_counts counts;

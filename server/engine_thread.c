@@ -330,6 +330,7 @@ static void tick(struct engine_thread *e, struct shelf_model *m)
     e->stats.evaluations += (uint64_t)busy;
     seconds = (double)(uv_hrtime() - start_ns + 1) / 1e9;
     *rate += (*rate > 0 ? 0.1 : 1) * (busy / seconds - *rate);
+    pace_add(&m->loaded.pace, busy, seconds);
     histogram_add(&e->stats.tick_seconds, &histogram_seconds, seconds);
     histogram_add(&e->stats.batch_size, &histogram_images, busy);
     for (int i = 0; i < n; i++)

@@ -5,6 +5,7 @@ import json
 import time
 
 import pytest
+import requests
 from PIL import Image
 from softdiffd import png_text
 
@@ -64,11 +65,61 @@ def test_no_picture_yet(small):
     held = [small.connect_and_send({"nfe": 10000, "n": 20}) for _ in range(4)]
     small.wait_for_queue(lambda q: q["slots_busy"] == 2 and len(q["requests"]) == 4, "full lanes")
     answers = [small.post(BEST | {"deadline_ms": 1}) for _ in range(3)]
-    assert {answer.status_code for answer in answers} <= {200, 504}
-    assert any("first picture" in answer.text for answer in answers)
+    assert {answer.status_code for answer in answers} <= {503, 504}
+    assert all("the first evaluation" in a.text or "a first picture" in a.text for a in answers)
     for connection in held:
         connection.close()
     small.wait_for_queue(idle, "free lanes")
+
+
+def test_what_cannot_be_in_time_is_refused_at_once(small):
+    """Once the speed is known. With all lanes for itself: 504, as it would have been later."""
+    small.png(seed=1, nfe=100)
+    for body in ({"deadline_ms": 500}, {"timeout_ms": 500}):
+        began = time.monotonic()
+        answer = small.post({"nfe": 10000, "n": 64} | body)
+        assert time.monotonic() - began < 0.5
+        assert answer.status_code == 504 and "Retry-After" not in answer.headers
+        problem = answer.json()
+        assert problem["expected_ms"] > 500 and "500 ms" in problem["detail"]
+    assert not small.queue()["requests"]
+    for connection in (small.connect_and_send({"nfe": 10000, "n": 64, "deadline_ms": 500}),):
+        assert b"504" in connection.recv(100)
+        connection.close()
+    # In events, and in the other dialects.
+    body = {"nfe": 10000, "n": 64, "timeout_ms": 500}
+    assert small.post(body, accept="text/event-stream").status_code == 504
+    answer = small.post(body, path="/v1/images/generations")
+    assert answer.status_code == 504 and "500 ms" in answer.json()["error"]["message"]
+
+
+def test_what_others_make_late_may_come_back(small):
+    """What could be in time alone is told when to try again, and is let in when they are gone."""
+    small.png(seed=1, nfe=1000)
+    held = [small.connect_and_send({"nfe": 10000, "n": 5}) for _ in range(8)]
+    small.wait_for_queue(lambda q: len(q["requests"]) == 8, "eight before it")
+    late = small.post({"nfe": 5000, "deadline_ms": 1})
+    assert late.status_code == 504
+    expected_ms = late.json()["expected_ms"]  # four times of what it takes alone
+    late = small.post({"nfe": 5000, "deadline_ms": expected_ms // 2})
+    assert late.status_code == 503 and late.json()["expected_ms"] > expected_ms // 2
+    assert 1 <= int(late.headers["Retry-After"]) <= 60
+    best = small.post(BEST | {"deadline_ms": 1})
+    assert best.status_code == 503 and int(best.headers["Retry-After"]) >= 1
+    assert len(small.queue()["requests"]) == 8
+    for connection in held:
+        connection.close()
+    small.wait_for_queue(idle, "free lanes")
+    assert small.post({"nfe": 50, "deadline_ms": 30000}).status_code == 200
+
+
+def test_jobs_make_nobody_late(small):
+    """They give way, and are no reason to refuse."""
+    small.png(seed=1, nfe=1000)
+    job = small.post({"n": 1000, "nfe": 10000}, path="/v1/jobs").headers["Location"]
+    small.wait_for_queue(lambda q: q["slots_busy"] == 2, "the job")
+    assert small.post({"nfe": 50, "deadline_ms": 10000}).status_code == 200
+    assert requests.delete(small.url + job, timeout=60).status_code == 200
 
 
 def test_an_error_by_default(small):
