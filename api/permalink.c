@@ -11,8 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Raised with every change of how a PNG is written or what its texts say. */
-static const char writer[] = "softdiff png 1";
+/* Raised with every change of how a PNG, or an answer, is written or what its texts say. */
+static const char writer[] = "softdiff png 1", answer_writer[] = "softdiff answer 1";
 
 static const char before[] = "/v1/models/", between[] = "/samples/", after[] = ".png";
 
@@ -83,6 +83,19 @@ void permalink_key(const struct samples_response *r, int i, uint8_t key[PERMALIN
 
     sha256_init(&sha);
     sha256_update(&sha, (size_t)n < sizeof(text) ? (size_t)n : sizeof(text), (uint8_t *)text);
+    sha256_digest(&sha, PERMALINK_KEY_BYTES, key);
+}
+
+void permalink_answer_key(const struct samples_response *r, uint8_t key[PERMALINK_KEY_BYTES])
+{
+    struct sha256_ctx sha;
+    char text[sizeof(answer_writer) + 16];
+
+    permalink_key(r, 0, key);
+    snprintf(text, sizeof(text), "%s\n%d\n", answer_writer, r->n);
+    sha256_init(&sha);
+    sha256_update(&sha, strlen(text), (uint8_t *)text);
+    sha256_update(&sha, PERMALINK_KEY_BYTES, key);
     sha256_digest(&sha, PERMALINK_KEY_BYTES, key);
 }
 

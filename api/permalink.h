@@ -45,6 +45,8 @@ void permalink_write(const struct samples_response *r, int i, char out[PERMALINK
 
 /* What names the bytes of image i's PNG, and the same as an entity tag with its quotes. */
 void permalink_key(const struct samples_response *r, int i, uint8_t key[PERMALINK_KEY_BYTES]);
+/* What names the bytes of the whole answer as JSON (api/response.h). */
+void permalink_answer_key(const struct samples_response *r, uint8_t key[PERMALINK_KEY_BYTES]);
 void permalink_etag(const uint8_t key[PERMALINK_KEY_BYTES], char out[PERMALINK_ETAG_BYTES]);
 
 /* Whether an If-None-Match holds for the tag, by the weak comparison (RFC 9110, section 13.1.2).

@@ -13,6 +13,7 @@
 #include "server/engine_model.h"
 #include "server/exchange.h"
 #include "server/exchange_stream.h"
+#include "server/kept_pictures.h"
 #include "server/progress.h"
 #include "server/samples.h"
 #include "server/selection.h"
@@ -25,6 +26,7 @@
 enum { PING_MS = 15000 };
 
 struct stream {
+    struct daemon *daemon;
     struct exchange *exchange; /* NULL: ended or gone */
     struct drawing *drawing;
     struct samples_response images; /* all but the pixels */
@@ -40,9 +42,10 @@ struct stream {
     uint8_t *pixels; /* [n, 2, image]: x, predicted, as they are encoded; owned */
     bool *due;       /* [n] whether they are; owned */
     uv_work_t work;
-    char *previews; /* events that the pool has made; owned */
-    char *answer;   /* owned */
-    bool queued;    /* it has been told that others come first */
+    char *previews;             /* events that the pool has made; owned */
+    char *answer;               /* owned */
+    bool queued;                /* it has been told that others come first */
+    struct kept_pictures *kept; /* owned; NULL: none */
     uv_timer_t ping;
     bool with_drawing, with_pool, with_timer;
 };
@@ -56,6 +59,7 @@ static void settle(struct stream *s)
     free(s->due);
     free(s->previews);
     free(s->answer);
+    kept_pictures_destroy(s->kept);
     free(s);
 }
 
@@ -78,7 +82,8 @@ static void on_gone(void *arg)
     struct stream *s = arg;
 
     detach(s);
-    drawing_cancel(s->drawing);
+    if (!s->wanted.finish)
+        drawing_cancel(s->drawing);
 }
 
 /* Writes an event; takes text. One that there is no memory for is left out. */
@@ -164,6 +169,8 @@ static int encode(void *owner, const struct samples_response *images, struct err
 {
     struct stream *s = owner;
 
+    if (s->wanted.finish)
+        s->kept = kept_pictures_make(images);
     return s->form->completed(images, &s->answer, err);
 }
 
@@ -185,7 +192,7 @@ static void on_progress(void *owner)
     struct stream *s = owner;
     int steps = s->images.n * s->images.nfe, step = progress_evaluations(s->progress);
 
-    if (exchange_stream_pending(s->exchange) > 0 || tell_place(s) || step == 0)
+    if (!s->exchange || exchange_stream_pending(s->exchange) > 0 || tell_place(s) || step == 0)
         return;
     if (s->form->progress)
         write_event(s, s->form->progress(step, steps, drawing_left_ms(s->drawing)));
@@ -197,8 +204,13 @@ static void done(void *owner, const struct problem *problem)
 {
     struct stream *s = owner;
     struct exchange *x = s->exchange;
-    char *text = problem ? s->form->failed(problem, s->request_id) : s->answer;
+    char *text;
 
+    kept_pictures_put(s->kept, s->daemon->cache);
+    s->kept = NULL;
+    if (!x)
+        return;
+    text = problem ? s->form->failed(problem, s->request_id) : s->answer;
     if (!problem)
         s->answer = NULL;
     write_event(s, text);
@@ -255,6 +267,7 @@ int events_start(struct daemon *d, struct exchange *x, const struct selection *c
     order.client = &client;
     order.owner = s;
     drawings_describe(d->drawings, &order, &s->images);
+    s->daemon = d;
     s->form = form;
     s->wanted = chosen->request;
     s->images.restoration = NULL; /* the drawing's, which may end before a preview is encoded */

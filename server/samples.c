@@ -3,16 +3,21 @@
 #include "api/accept.h"
 #include "api/prefer.h"
 #include "api/events.h"
+#include "api/permalink.h"
 #include "api/problem.h"
 #include "api/response.h"
+#include "model/digest.h"
 #include "server/admission.h"
 #include "server/batches.h"
 #include "server/daemon.h"
 #include "server/drawing.h"
 #include "server/events.h"
 #include "server/exchange.h"
+#include "server/kept_pictures.h"
 #include "server/keys.h"
+#include "server/picture_cache.h"
 #include "server/selection.h"
+#include "server/shared_bytes.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -35,6 +40,10 @@ struct sample {
     int nfe_done;    /* of the first image, where it ended before its time; 0: it did not */
     uint8_t *answer; /* owned until it is sent */
     size_t answer_bytes;
+    bool keeps;                       /* the answer for who asks again ... */
+    bool whole;                       /* ... as all images are what they should be */
+    uint8_t key[PERMALINK_KEY_BYTES]; /* of the answer */
+    struct kept_pictures *kept;       /* owned; NULL: none */
 };
 
 static int encode(void *owner, const struct samples_response *images, struct error *err)
@@ -43,6 +52,9 @@ static int encode(void *owner, const struct samples_response *images, struct err
 
     if (images->nfe_done && images->nfe_done[0] < images->nfe)
         s->nfe_done = images->nfe_done[0];
+    s->whole = !images->nfe_done;
+    if (s->keeps && !s->bare_png) /* where it is, it is its picture */
+        s->kept = kept_pictures_make(images);
     return samples_response_encode(images, s->bare_png, &s->answer, &s->answer_bytes, err);
 }
 
@@ -57,34 +69,51 @@ static void tell_preference(struct exchange *x)
     exchange_add_header(x, "Preference-Applied", text);
 }
 
+static void send_answer(struct exchange *x, uint64_t seed, bool bare_png, struct shared_bytes *body)
+{
+    char text[24];
+
+    snprintf(text, sizeof(text), "%" PRIu64, seed);
+    exchange_add_header(x, "X-Seed", text);
+    exchange_add_header(x, "Vary", "Accept");
+    exchange_respond_shared(x, 200, bare_png ? "image/png" : "application/json", body);
+}
+
 static void answer(struct sample *s)
 {
+    struct shared_bytes *body = shared_bytes_create(s->answer, s->answer_bytes);
+    struct problem no_memory = {.status = 503, .retry_after_s = 1, .detail = "out of memory"};
     struct drawing_times ms;
-    uint8_t *body = s->answer;
     char text[128];
 
-    snprintf(text, sizeof(text), "%" PRIu64, s->seed);
-    exchange_add_header(s->exchange, "X-Seed", text);
+    s->answer = NULL;
+    if (!body) {
+        exchange_respond_problem(s->exchange, &no_memory);
+        return;
+    }
     drawing_times(s->drawing, &ms);
     snprintf(text, sizeof(text), "queue;dur=%.1f, engine;dur=%.1f, encode;dur=%.1f", ms.queue,
              ms.engine, ms.encode);
     exchange_add_header(s->exchange, "Server-Timing", text);
-    exchange_add_header(s->exchange, "Vary", "Accept");
     if (s->with_timer)
         tell_preference(s->exchange);
     if (s->bare_png && s->nfe_done > 0) {
         snprintf(text, sizeof(text), "%d", s->nfe_done);
         exchange_add_header(s->exchange, "X-NFE-Done", text);
     }
-    s->answer = NULL;
-    exchange_respond(s->exchange, 200, s->bare_png ? "image/png" : "application/json", body,
-                     s->answer_bytes, body);
+    if (s->keeps && s->whole)
+        picture_cache_put(s->daemon->cache, s->key, body);
+    kept_pictures_put(s->kept, s->daemon->cache);
+    s->kept = NULL;
+    send_answer(s->exchange, s->seed, s->bare_png, body);
+    shared_bytes_release(body);
 }
 
 static void settle(struct sample *s)
 {
     if (s->with_drawing || s->with_timer)
         return;
+    kept_pictures_destroy(s->kept);
     free(s->answer);
     free(s);
 }
@@ -187,6 +216,28 @@ static int choose_type(const char *accept, int n, bool *bare_png, struct problem
     return 0;
 }
 
+/* A request that is sent again means the same images, also where it leaves them to us; others' keys are
+ * others. */
+static uint64_t seed_of_key(const char *key, const struct key *client_key)
+{
+    char digest[DIGEST_TEXT], text[2 * DIGEST_TEXT + 1];
+
+    digest_of(key, strlen(key), digest);
+    snprintf(text, sizeof(text), "%s %s", client_key ? key_name(client_key) : "", digest);
+    digest_of(text, strlen(text), digest);
+    digest[13] = '\0'; /* below 2^53, as drawing_random_seed() */
+    return strtoull(digest, NULL, 16);
+}
+
+static uint64_t choose_seed(const struct samples_request *wanted, const struct exchange *x)
+{
+    const char *key = exchange_header(x, "Idempotency-Key");
+
+    if (wanted->has_seed)
+        return wanted->seed;
+    return key ? seed_of_key(key, exchange_key(x)) : drawing_random_seed();
+}
+
 struct drawing_order samples_order(const struct selection *chosen, const struct exchange *x)
 {
     const struct samples_request *wanted = &chosen->request;
@@ -195,7 +246,7 @@ struct drawing_order samples_order(const struct selection *chosen, const struct 
         .payer = exchange_key(x),
         .model = chosen->model,
         .sampling = chosen->sampling,
-        .seed = wanted->has_seed ? wanted->seed : drawing_random_seed(),
+        .seed = choose_seed(wanted, x),
         .n = wanted->n,
         .priority = wanted->background ? PRIORITY_BACKGROUND : PRIORITY_INTERACTIVE,
         .timeout_ms = wanted->timeout_ms,
@@ -209,12 +260,38 @@ struct drawing_order samples_order(const struct selection *chosen, const struct 
     return order;
 }
 
+/* Whether it is sent again and its answer is still there: sent. */
+static bool replay(struct daemon *d, struct exchange *x, const struct sample *s)
+{
+    struct shared_bytes *body = NULL;
+
+    if (s->keeps && exchange_header(x, "Idempotency-Key"))
+        body = picture_cache_find(d->cache, s->key);
+    if (!body)
+        return false;
+    exchange_add_header(x, "Server-Timing", "cache;desc=hit");
+    send_answer(x, s->seed, s->bare_png, body);
+    return true;
+}
+
+static void describe(struct sample *s, const struct drawing_order *order)
+{
+    struct samples_response images;
+
+    drawings_describe(s->daemon->drawings, order, &images);
+    if (s->bare_png)
+        permalink_key(&images, 0, s->key);
+    else
+        permalink_answer_key(&images, s->key);
+}
+
 /* patience_s: after which it becomes a job; -1: it does not. */
 static int start(struct daemon *d, struct exchange *x, const struct selection *chosen,
                  bool bare_png, int patience_s, struct problem *problem)
 {
     struct sample *s = calloc(1, sizeof(*s));
     struct drawing_order order = samples_order(chosen, x);
+    bool finish = chosen->request.finish;
     int rc;
 
     if (!s)
@@ -225,6 +302,12 @@ static int start(struct daemon *d, struct exchange *x, const struct selection *c
     s->exchange = x;
     s->seed = order.seed;
     s->bare_png = bare_png;
+    s->keeps = !chosen->restoration && (finish || exchange_header(x, "Idempotency-Key"));
+    describe(s, &order);
+    if (replay(d, x, s)) {
+        free(s);
+        return 0;
+    }
     rc = drawings_begin(d->drawings, &order, &s->drawing, problem);
     if (rc < 0) {
         free(s);
@@ -232,7 +315,7 @@ static int start(struct daemon *d, struct exchange *x, const struct selection *c
     }
     s->with_drawing = true;
     exchange_on_gone(x, on_gone, s);
-    if (chosen->request.finish)
+    if (finish)
         exchange_expect_half_close(x);
     if (patience_s >= 0) {
         s->chosen = *chosen;

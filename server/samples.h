@@ -1,6 +1,9 @@
 /* POST /v1/samples: the native dialect, JSON with PNGs, one bare PNG, or events (server/events.h).
  *
- * A client that goes cancels its drawing, unless it said on_disconnect: finish.
+ * A client that goes cancels its drawing, unless it said on_disconnect: finish. Then, and where it named an
+ * Idempotency-Key, its answer and its images go into the cache: the same request with the same key is
+ * answered from there, and means the same images where it names no seed. What is not there any more is
+ * drawn again, with the same bytes.
  *
  * Thread: loop.
  */
