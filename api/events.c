@@ -35,11 +35,14 @@ static char *event_of(const char *event, int step, json_t *json)
 
 char *events_of_acceptance(const struct samples_response *r)
 {
-    return event_of("accepted", 0,
-                    json_pack("{s:s, s:s#, s:s, s:i, s:s, s:o, s:i, s:i}", "model", r->model,
-                              "checkpoint", r->checkpoint, RESPONSE_DIGEST_CHARS, "sampler",
-                              r->sampler, "nfe", r->nfe, "determinism", r->determinism, "seed",
-                              seed_to_json(r->seed), "n", r->n, "steps", r->n * r->nfe));
+    json_t *json = json_pack("{s:s, s:s#, s:s, s:i, s:s, s:o, s:i, s:i}", "model", r->model,
+                             "checkpoint", r->checkpoint, RESPONSE_DIGEST_CHARS, "sampler",
+                             r->sampler, "nfe", r->nfe, "determinism", r->determinism, "seed",
+                             seed_to_json(r->seed), "n", r->n, "steps", r->n * r->nfe);
+
+    if (json)
+        samples_response_add_mix(r, -1, json);
+    return event_of("accepted", 0, json);
 }
 
 char *events_of_place(int place)

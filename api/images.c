@@ -71,6 +71,8 @@ static json_t *answer_to_json(const struct samples_response *r, const struct ima
                              "seed", seed_to_json(r->seed), "sampler", r->sampler, "nfe", r->nfe,
                              "determinism", r->determinism);
 
+    if (root)
+        samples_response_add_mix(r, -1, root);
     if (root && form->ignored)
         json_object_set_new(root, "warnings", warnings_to_json(form->ignored));
     return root;
@@ -91,7 +93,7 @@ int images_response_encode(const struct samples_response *r, const struct images
             rc = -ENOMEM;
     }
     if (rc == 0 && json_object_set(root, "data", data) == 0)
-        text = json_dumps(root, JSON_COMPACT);
+        text = json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(6));
     if (!text)
         rc = error_set(err, -ENOMEM, "out of memory writing an answer");
     *out = text;

@@ -1,6 +1,7 @@
 #include "api/permalink.h"
 
 #include "api/query.h"
+#include "api/request.h"
 #include "api/response.h"
 #include "api/seed.h"
 
@@ -66,11 +67,25 @@ int permalink_parse(const char *path, struct permalink *out)
     return parse_seed(p, n - (sizeof(after) - 1), &out->seed);
 }
 
+static void add_mix(const struct samples_response *r, int i, char out[PERMALINK_BYTES])
+{
+    size_t n = strlen(out);
+
+    n += (size_t)snprintf(out + n, PERMALINK_BYTES - n, "&seed_b=%" PRIu64 "&mix=0.%06d",
+                          r->seed_b + (uint64_t)i, r->mix);
+    if (n >= PERMALINK_BYTES)
+        return;
+    while (out[n - 1] == '0')
+        out[--n] = '\0';
+}
+
 void permalink_write(const struct samples_response *r, int i, char out[PERMALINK_BYTES])
 {
     snprintf(out, PERMALINK_BYTES, "%s%s@%.*s%s%" PRIu64 "%s?sampler=%s&nfe=%d&determinism=%s",
              before, r->model, PERMALINK_DIGEST_MIN, r->checkpoint, between, r->seed + (uint64_t)i,
              after, r->sampler, r->nfe, r->determinism);
+    if (r->mix > 0)
+        add_mix(r, i, out);
 }
 
 void permalink_key(const struct samples_response *r, int i, uint8_t key[PERMALINK_KEY_BYTES])
@@ -81,6 +96,9 @@ void permalink_key(const struct samples_response *r, int i, uint8_t key[PERMALIN
                      r->model, r->checkpoint, r->determinism, r->precision, r->corruption,
                      r->sampler, r->nfe, r->seed + (uint64_t)i);
 
+    if (r->mix > 0 && n > 0 && (size_t)n < sizeof(text))
+        n += snprintf(text + n, sizeof(text) - (size_t)n, "%" PRIu64 "\n%d\n",
+                      r->seed_b + (uint64_t)i, r->mix);
     sha256_init(&sha);
     sha256_update(&sha, (size_t)n < sizeof(text) ? (size_t)n : sizeof(text), (uint8_t *)text);
     sha256_digest(&sha, PERMALINK_KEY_BYTES, key);

@@ -2,6 +2,7 @@
 
 #include "api/pictures/png_note.h"
 #include "api/problem.h"
+#include "api/request.h"
 #include "api/seed.h"
 
 #include <errno.h>
@@ -31,6 +32,18 @@ static int read_count(const json_t *root, const char *key, int *out)
     return 0;
 }
 
+static int read_mix(const json_t *root, struct provenance *out)
+{
+    double mix = json_number_value(json_object_get(root, "mix"));
+
+    if (!json_object_get(root, "seed_b"))
+        return 0;
+    if (!(mix > 0 && mix < 1))
+        return -EINVAL;
+    out->mix = (int)(mix * REQUEST_MIX_WHOLE + 0.5);
+    return seed_from_json(json_object_get(root, "seed_b"), &out->seed_b);
+}
+
 static int read_all(const json_t *root, struct provenance *out)
 {
     int rc;
@@ -45,6 +58,8 @@ static int read_all(const json_t *root, struct provenance *out)
         rc = read_count(root, "nfe", &out->nfe);
     if (rc == 0)
         rc = seed_from_json(json_object_get(root, "seed"), &out->seed);
+    if (rc == 0)
+        rc = read_mix(root, out);
     if (rc < 0)
         return rc;
     read_name(root, "determinism", out->determinism); /* older files have none */

@@ -17,18 +17,38 @@ enum {
     WAITING = NATIVE | REQUEST_IMAGES, /* clients that wait for their images */
     BODIES = WAITING | REQUEST_JOB,
     ALL = BODIES | REQUEST_PERMALINK,
+    MIXED = REQUEST_SAMPLES | REQUEST_IMAGES | REQUEST_PERMALINK,
 };
 
 /* So many digits are a number in every case; more are in no range of ours. */
-enum { NUMBER_DIGITS_MAX = 15 };
+enum { NUMBER_DIGITS_MAX = 15, MIX_ABSENT = -1 };
 
-static void read_seed(const json_t *value, struct samples_request *out, struct problem *problem)
+static void read_seed(const char *name, const json_t *value, bool *has, uint64_t *out,
+                      struct problem *problem)
 {
-    out->has_seed = seed_from_json(value, &out->seed) == 0;
-    if (!out->has_seed)
-        problem_add_field(problem, "seed",
+    *has = seed_from_json(value, out) == 0;
+    if (!*has)
+        problem_add_field(problem, name,
                           "must be an integer from 0 to 18446744073709551615, as a number or as "
                           "a decimal string");
+}
+
+/* To the nearest millionth, so that it is written in one way. A query has it as text. */
+static void read_mix(const char *name, const json_t *value, bool text, int *out,
+                     struct problem *problem)
+{
+    const char *digits = text ? json_string_value(value) : NULL;
+    double mix = json_is_number(value) ? json_number_value(value) : -1;
+    char *end;
+
+    if (digits && strspn(digits, "0123456789.") == strlen(digits)) {
+        mix = strtod(digits, &end);
+        mix = *digits && !*end ? mix : -1;
+    }
+    if (mix >= 0 && mix <= 1)
+        *out = (int)(mix * REQUEST_MIX_WHOLE + 0.5);
+    else
+        problem_add_field(problem, name, "must be a number from 0 to 1");
 }
 
 /* 49.0 is an integer, too: some clients have no others. */
@@ -59,7 +79,8 @@ static void read_name(const char *name, const json_t *value, size_t max, char *o
 static const struct field {
     const char *name;
     enum {
-        FIELD_SEED,
+        FIELD_SEED, /* limit: where it is told that there is one */
+        FIELD_MIX,
         FIELD_COUNT,
         FIELD_NAME,
         FIELD_CHOICE,
@@ -75,7 +96,9 @@ static const struct field {
 } fields[] = {
 #define FIELD(name) offsetof(struct samples_request, name)
 #define LIMIT(name) offsetof(struct samples_limits, name)
-    {"seed", FIELD_SEED, BODIES, FIELD(seed), 0, {NULL}},
+    {"seed", FIELD_SEED, BODIES, FIELD(seed), FIELD(has_seed), {NULL}},
+    {"seed_b", FIELD_SEED, MIXED, FIELD(seed_b), FIELD(has_seed_b), {NULL}},
+    {"mix", FIELD_MIX, MIXED, FIELD(mix), 0, {NULL}},
     {"n", FIELD_COUNT, WAITING, FIELD(n), LIMIT(n_max), {NULL}},
     {"n", FIELD_COUNT, REQUEST_JOB, FIELD(n), LIMIT(job_n_max), {NULL}},
     {"nfe", FIELD_COUNT, ALL, FIELD(nfe), LIMIT(nfe_max), {NULL}},
@@ -167,7 +190,11 @@ static void read_field(const char *key, const json_t *value, enum request_form f
         memcpy(&max, (const char *)limits + f->limit, sizeof(max));
     switch (f->kind) {
     case FIELD_SEED:
-        read_seed(value, out, problem);
+        read_seed(key, value, (bool *)(void *)((char *)out + f->limit), (uint64_t *)(void *)to,
+                  problem);
+        break;
+    case FIELD_MIX:
+        read_mix(key, value, form == REQUEST_PERMALINK, (int *)(void *)to, problem);
         break;
     case FIELD_COUNT:
         read_number(key, value, 1, max, (int *)(void *)to, problem);
@@ -192,10 +219,20 @@ static void read_field(const char *key, const json_t *value, enum request_form f
     }
 }
 
+/* What belongs together. */
+static void finish_mix(struct samples_request *out, struct problem *problem)
+{
+    if (out->mix != MIX_ABSENT && !out->has_seed_b)
+        problem_add_field(problem, "mix", "needs a seed_b");
+    if (out->mix == MIX_ABSENT || !out->has_seed_b)
+        out->mix = out->has_seed_b ? REQUEST_MIX_WHOLE / 2 : 0;
+}
+
 static void set_defaults(const struct samples_limits *limits, struct samples_request *out)
 {
     memset(out, 0, sizeof(*out));
     out->n = 1;
+    out->mix = MIX_ABSENT;
     out->timeout_ms = limits->timeout_max_ms;
 }
 
@@ -207,14 +244,17 @@ int samples_request_parse(const char *body, size_t size, enum request_form form,
     const char *key;
 
     set_defaults(limits, out);
-    if (size == 0)
+    if (size == 0) {
+        finish_mix(out, problem);
         return 0;
+    }
 
     root = json_body_read(body, size, false, problem);
     if (!root)
         return -EINVAL;
     json_object_foreach(root, key, value) read_field(key, value, form, limits, out, problem);
     json_decref(root);
+    finish_mix(out, problem);
     if (out->best && out->deadline_ms == 0)
         problem_add_field(problem, "on_deadline", "needs a deadline_ms");
     if (out->partial_images > 0 && !out->stream)
@@ -254,6 +294,8 @@ int samples_request_parse_query(const char *query, const struct samples_limits *
         json_decref(value);
     }
     json_decref(seen);
+    if (rc >= 0)
+        finish_mix(out, problem);
     if (rc < 0 && !problem->status)
         problem_set(problem, 400,
                     "the query is not made of name=value with & between, in printable ASCII");

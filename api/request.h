@@ -2,6 +2,8 @@
  * for the query of a permalink, each of which has some of them.
  *
  *     seed        0 .. 2^64-1, a number or a decimal string; absent: drawn by the daemon
+ *     seed_b      a second seed, as the first; image i has seed_b + i
+ *     mix         how much of it, 0 .. 1 in millionths; needs seed_b, with which it defaults to 0.5
  *     n           images, 1 .. limits.n_max, of jobs .. limits.job_n_max; default 1. Image i has the seed seed + i (mod 2^64)
  *     sampler     name; default: that of the model
  *     nfe         network evaluations per image, 1 .. limits.nfe_max; default: that of the model
@@ -39,11 +41,16 @@
 
 struct problem;
 
+enum { REQUEST_MIX_WHOLE = 1000000 }; /* millionths */
+
 enum request_format { REQUEST_FORMAT_BOTH, REQUEST_FORMAT_BASE64, REQUEST_FORMAT_URL };
 
 struct samples_request {
     bool has_seed;
     uint64_t seed;
+    bool has_seed_b;
+    uint64_t seed_b;
+    int mix; /* millionths; 0 without seed_b */
     int n;
     int nfe; /* 0: absent */
     int timeout_ms;

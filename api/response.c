@@ -2,6 +2,7 @@
 
 #include "api/permalink.h"
 #include "api/pictures/png.h"
+#include "api/request.h"
 #include "api/seed.h"
 #include "engine/base/error.h"
 
@@ -46,6 +47,20 @@ static json_t *restoration_to_json(const struct response_restoration *r)
     return json;
 }
 
+void samples_response_add_mix(const struct samples_response *r, int i, json_t *json)
+{
+    if (r->mix == 0)
+        return;
+    json_object_set_new(json, "seed_b", seed_to_json(r->seed_b + (uint64_t)(i < 0 ? 0 : i)));
+    json_object_set_new(json, "mix", json_real((double)r->mix / REQUEST_MIX_WHOLE));
+}
+
+/* Millionths are written as such: 0.3. */
+static size_t flags_of(const struct samples_response *r)
+{
+    return r->mix > 0 ? JSON_COMPACT | JSON_REAL_PRECISION(6) : JSON_COMPACT;
+}
+
 /* What image i follows from; of all images with i < 0. */
 static json_t *params(const struct samples_response *r, int i)
 {
@@ -56,6 +71,8 @@ static json_t *params(const struct samples_response *r, int i)
                   r->corruption, "sampler", r->sampler, "nfe", r->nfe, "determinism",
                   r->determinism, "seed", seed_to_json(seed));
 
+    if (json)
+        samples_response_add_mix(r, i, json);
     if (json && i >= 0 && is_partial(r, i))
         json_object_set_new(json, "nfe_done", json_integer(r->nfe_done[i]));
     if (json && r->restoration)
@@ -68,7 +85,7 @@ int samples_response_png(const struct samples_response *r, int i, uint8_t **out,
 {
     size_t image_bytes = (size_t)r->side_px * (size_t)r->side_px * (size_t)r->channels;
     json_t *json = params(r, i);
-    char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
+    char *text = json ? json_dumps(json, flags_of(r)) : NULL;
     int rc = -ENOMEM;
 
     if (text)
@@ -145,7 +162,7 @@ static int encode_all(const struct samples_response *r, uint8_t **out, size_t *s
         rc = add_image(r, i, images, err);
     if (rc < 0)
         goto out;
-    text = json_object_set(root, "images", images) < 0 ? NULL : json_dumps(root, JSON_COMPACT);
+    text = json_object_set(root, "images", images) < 0 ? NULL : json_dumps(root, flags_of(r));
     if (!text) {
         rc = error_set(err, -ENOMEM, "out of memory writing an answer");
         goto out;

@@ -4,6 +4,8 @@
  *      "sampler": "sde-2m", "nfe": 20, "determinism": "0123456789abcdef", "seed": 7,
  *      "images": [{"seed": 7, "url": "/v1/models/faces@..", "png": "<base64>"}, ..]}
  *
+ * One of two seeds has "seed_b" and "mix", too: there and in the PNG, of the first image and its own.
+ *
  * An image that ended before its time says "nfe_done", also in its PNG, and has no address; one that
  * had not begun has "png": null.
  *
@@ -20,6 +22,7 @@
 #include <stdint.h>
 
 struct error;
+struct json_t;
 
 /* What was restored: {"degradation": "blur", "std": 2.5, "estimated": true, "strength": 0.5,
  * "consistency": 1, "image_sha256": "<64 digits>"}, in "restoration" of answers and PNGs. */
@@ -40,6 +43,8 @@ struct samples_response {
     int nfe;
     const char *determinism; /* determinism id of the device */
     uint64_t seed;           /* of the first image */
+    uint64_t seed_b;         /* of which there is mix in its noise */
+    int mix;                 /* millionths; 0: none */
     int n;
     int side_px, channels;
     const int *nfe_done; /* [n] evaluations that an image had, where it ended before nfe; or NULL */
@@ -53,6 +58,10 @@ enum { RESPONSE_DIGEST_CHARS = 12 };
  * 0, -EINVAL or -ENOMEM. */
 int samples_response_encode(const struct samples_response *r, bool bare_png, uint8_t **out,
                             size_t *size, struct error *err);
+
+/* Adds "seed_b" and "mix" of image i, i < 0: of all, where there is one. Numbers are to be written with 6
+ * digits. */
+void samples_response_add_mix(const struct samples_response *r, int i, struct json_t *json);
 
 /* The PNG of image i alone. 0, -EINVAL or -ENOMEM. */
 int samples_response_png(const struct samples_response *r, int i, uint8_t **out, size_t *size,

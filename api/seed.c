@@ -91,8 +91,19 @@ static const char *value_of_key(const char *p, const char *end)
     return p < end && *p == ':' ? skip_space(p + 1, end) : NULL;
 }
 
-/* The next large number after *p with its depth that is the outermost object's value of "seed", or that
- * stands anywhere; its digits, 0: there is none. */
+/* Whether the n bytes are a key with a seed behind. */
+static bool is_seed(const char *key, size_t n)
+{
+    static const char *const keys[] = {"\"seed\"", "\"seed_b\""};
+
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+        if (n == strlen(keys[i]) && memcmp(key, keys[i], n) == 0)
+            return true;
+    return false;
+}
+
+/* The next large number after *p with its depth that is the outermost object's value of "seed" or "seed_b", or
+ * that stands anywhere; its digits, 0: there is none. */
 static size_t find_large(const char **at, const char *end, bool everywhere, int *depth)
 {
     const char *p = *at, *value, *start;
@@ -103,7 +114,7 @@ static size_t find_large(const char **at, const char *end, bool everywhere, int 
         value = NULL;
         if (*p == '"') {
             p = skip_string(p, end);
-            if (!everywhere && *depth == 1 && p - start == 6 && memcmp(start, "\"seed\"", 6) == 0)
+            if (!everywhere && *depth == 1 && is_seed(start, (size_t)(p - start)))
                 value = value_of_key(p, end);
         } else if (*p >= '0' && *p <= '9') {
             if (everywhere && (p == *at || !strchr(".eE+-", p[-1])))

@@ -22,7 +22,7 @@ int seed_from_json(const struct json_t *value, uint64_t *out);
 int seed_from_text(const char *text, size_t n, uint64_t *out);
 
 /* A JSON text whose seeds can be read: jansson's integers end at 2^63 - 1, so the numbers from there
- * on that stand behind the keys "seed" of the outermost object are put into quotes. What is no JSON
+ * on that stand behind the keys "seed" and "seed_b" of the outermost object are put into quotes. What is no JSON
  * stays none. everywhere: all such numbers are. out: malloc'ed, owned by the caller; NULL: the text is good
  * as it is. 0 or -ENOMEM. */
 int seed_quote_large(const char *text, size_t size, bool everywhere, char **out, size_t *out_size);

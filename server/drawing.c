@@ -4,6 +4,7 @@
 #include "server/drawing_parts.h"
 
 #include "api/problem.h"
+#include "api/request.h"
 #include "engine/base/log.h"
 #include "model/restoration.h"
 #include "server/admission.h"
@@ -131,42 +132,44 @@ static int take_best(struct drawing *d)
 
 /* Encoding */
 
-static void describe(const struct engine_thread *engine, const struct engine_model *model,
-                     const struct sampling_choice *sampling, uint64_t seed, int n,
-                     struct samples_response *out)
+void drawings_describe(const struct drawings *all, const struct drawing_order *order,
+                       struct samples_response *out)
 {
+    const struct engine_model *model = order->model;
+
     *out = (struct samples_response){
         .model = model->name,
         .checkpoint = model->digest,
         .precision = model->precision,
         .corruption = model->corruption,
-        .sampler = sampler_name(sampling->sampler),
-        .nfe = sampling->nfe,
-        .determinism = engine_thread_identity(engine),
-        .seed = seed,
-        .n = n,
+        .sampler = sampler_name(order->sampling.sampler),
+        .nfe = order->sampling.nfe,
+        .determinism = engine_thread_identity(all->engine),
+        .seed = order->seed,
+        .seed_b = order->seed_b,
+        .mix = order->mix,
+        .n = order->n,
         .side_px = model->side_px,
         .channels = model->channels,
+        .restoration = order->restored,
     };
-}
-
-void drawings_describe(const struct drawings *all, const struct drawing_order *order,
-                       struct samples_response *out)
-{
-    describe(all->engine, order->model, &order->sampling, order->seed, order->n, out);
-    out->restoration = order->restored;
 }
 
 static void encode(uv_work_t *work)
 {
     struct drawing *d = work->data;
-    const struct sampling_choice sampling = {d->job.sampler, d->job.nfe};
+    const struct drawing_order order = {.model = d->model,
+                                        .sampling = {d->job.sampler, d->job.nfe},
+                                        .seed = d->job.seed,
+                                        .seed_b = d->job.seed_b,
+                                        .mix = d->job.mix,
+                                        .n = d->job.n,
+                                        .restored = d->job.restoration ? &d->restored : NULL};
     struct samples_response images;
 
-    describe(d->all->engine, d->model, &sampling, d->job.seed, d->job.n, &images);
+    drawings_describe(d->all, &order, &images);
     images.pixels = d->job.pixels;
     images.nfe_done = d->nfe_done;
-    images.restoration = d->job.restoration ? &d->restored : NULL;
     d->encoded = d->client->encode(d->owner, &images, &d->error);
 }
 
@@ -241,6 +244,15 @@ void drawings_cancel_all(struct drawings *all)
 
 /* Beginning */
 
+void drawing_order_seeds(struct drawing_order *order, uint64_t seed, uint64_t seed_b, int mix)
+{
+    bool one = mix == 0 || mix == REQUEST_MIX_WHOLE || seed == seed_b;
+
+    order->seed = mix == REQUEST_MIX_WHOLE ? seed_b : seed;
+    order->seed_b = one ? 0 : seed_b;
+    order->mix = one ? 0 : mix;
+}
+
 uint64_t drawing_random_seed(void)
 {
     uint64_t seed;
@@ -270,6 +282,8 @@ static struct drawing *create(struct drawings *all, const struct drawing_order *
     d->job.sampler = order->sampling.sampler;
     d->job.nfe = order->sampling.nfe;
     d->job.seed = order->seed;
+    d->job.seed_b = order->seed_b;
+    d->job.mix = order->mix;
     d->job.n = order->n;
     d->job.priority = order->priority;
     d->job.stop_after = order->stop_after;

@@ -48,7 +48,9 @@ struct drawing_order {
     struct key *payer;          /* for whom the images count (server/keys.h); NULL: nobody */
     struct engine_model *model; /* held meanwhile */
     struct sampling_choice sampling;
-    uint64_t seed; /* of the first image */
+    uint64_t seed; /* of the first image: drawing_order_seeds() ... */
+    uint64_t seed_b;
+    int mix; /* ... says these, too */
     int n;
     enum priority priority;
     int timeout_ms;
@@ -64,6 +66,11 @@ struct drawing_order {
 struct drawing_times {
     double queue, engine, encode;
 };
+
+/* Sets the seeds of an order: the first and, with so many millionths of it, a second one. Where there is
+ * nothing of one of them, or they are the same, the order has a single seed, so that its image is that of
+ * this seed also by name. */
+void drawing_order_seeds(struct drawing_order *order, uint64_t seed, uint64_t seed_b, int mix);
 
 /* All arguments are borrowed. 0 or -ENOMEM. */
 int drawings_create(uv_loop_t *loop, struct admission *admission, struct engine_thread *engine,

@@ -1,5 +1,6 @@
 #include "server/engine_thread.h"
 
+#include "api/request.h"
 #include "config/model_folder.h"
 #include "engine/base/log.h"
 #include "model/generator.h"
@@ -176,6 +177,9 @@ static void start_image(struct engine_thread *e, struct shelf_model *m, struct j
                                   .seed = job->seed + (uint64_t)(job->n_started - 1),
                                   .sampler = job->sampler,
                                   .nfe = job->nfe,
+                                  .mixed = job->mix > 0,
+                                  .seed_b = job->seed_b + (uint64_t)(job->n_started - 1),
+                                  .mix = (double)job->mix / REQUEST_MIX_WHOLE,
                                   .previews = job->progress != NULL};
     struct error error;
     int rc;

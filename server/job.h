@@ -31,7 +31,9 @@ struct job {
     struct engine_model *model;
     enum sampler sampler;
     int nfe;
-    uint64_t seed; /* of the first image; image i has seed + i */
+    uint64_t seed;   /* of the first image; image i has seed + i */
+    uint64_t seed_b; /* a second one, also + i ... */
+    int mix;         /* ... of which there are so many millionths; 0: none */
     int n;
     enum priority priority;
     uint8_t *pixels; /* [n, side, side, channels], written by the engine's thread; owned */

@@ -256,10 +256,10 @@ void permalinks_handle(struct daemon *d, struct exchange *x)
         .payer = exchange_key(x),
         .model = chosen.model,
         .sampling = chosen.sampling,
-        .seed = link.seed,
         .n = 1,
         .timeout_ms = chosen.request.timeout_ms,
     };
+    drawing_order_seeds(&order, link.seed, chosen.request.seed_b, chosen.request.mix);
     serve(d->permalinks, x, is_pinned(&link, &chosen.request), &order);
 }
 

@@ -246,7 +246,6 @@ struct drawing_order samples_order(const struct selection *chosen, const struct 
         .payer = exchange_key(x),
         .model = chosen->model,
         .sampling = chosen->sampling,
-        .seed = choose_seed(wanted, x),
         .n = wanted->n,
         .priority = wanted->background ? PRIORITY_BACKGROUND : PRIORITY_INTERACTIVE,
         .timeout_ms = wanted->timeout_ms,
@@ -255,6 +254,7 @@ struct drawing_order samples_order(const struct selection *chosen, const struct 
         .best_ms = wanted->best ? wanted->deadline_ms : 0,
     };
 
+    drawing_order_seeds(&order, choose_seed(wanted, x), wanted->seed_b, wanted->mix);
     if (wanted->deadline_ms > 0 && !wanted->best && wanted->deadline_ms < order.timeout_ms)
         order.timeout_ms = wanted->deadline_ms;
     return order;
@@ -378,8 +378,8 @@ static int find_patience(const struct exchange *x, const struct samples_request 
     const char *accept = exchange_header(x, "Accept"), *prefer = exchange_header(x, "Prefer");
     int wait_s = prefer_number(prefer, "wait");
 
-    if (wanted->deadline_ms > 0 || wanted->preview_every > 0 || events_are_wanted(accept) ||
-        accept_weight(accept, "application/json") == 0)
+    if (wanted->deadline_ms > 0 || wanted->preview_every > 0 || wanted->has_seed_b ||
+        events_are_wanted(accept) || accept_weight(accept, "application/json") == 0)
         return -1;
     return wait_s < 0 && prefer_has(prefer, "respond-async") ? 0 : wait_s;
 }

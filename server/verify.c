@@ -3,6 +3,7 @@
 #include "api/pictures/picture.h"
 #include "api/problem.h"
 #include "api/provenance.h"
+#include "api/request.h"
 #include "api/response.h"
 #include "api/seed.h"
 #include "engine/base/error.h"
@@ -71,6 +72,10 @@ static json_t *verdict_of(const struct verification *v, const struct samples_res
                   p->nfe_done, "seed", seed_to_json(p->seed), "determinism", p->determinism,
                   "same_determinism", strcmp(p->determinism, drawn->determinism) == 0);
 
+    if (json && p->mix > 0) {
+        json_object_set_new(json, "seed_b", seed_to_json(p->seed_b));
+        json_object_set_new(json, "mix", json_real((double)p->mix / REQUEST_MIX_WHOLE));
+    }
     if (json && !exact && diff->same_size)
         json_object_set_new(json, "difference",
                             json_pack("{s:i, s:i}", "pixels", diff->n_pixels, "largest",
@@ -107,7 +112,8 @@ static void done(void *owner, const struct problem *problem)
     if (problem)
         exchange_respond_problem(v->exchange, problem);
     else
-        exchange_respond_json(v->exchange, 200, json_dumps(v->verdict, JSON_COMPACT));
+        exchange_respond_json(v->exchange, 200,
+                              json_dumps(v->verdict, JSON_COMPACT | JSON_REAL_PRECISION(6)));
 }
 
 static void release(void *owner)
@@ -168,7 +174,6 @@ static int start(struct verification *v, struct engine_model *model, struct prob
         .request_id = exchange_id(v->exchange),
         .payer = exchange_key(v->exchange),
         .model = model,
-        .seed = v->claimed.seed,
         .n = 1,
         .timeout_ms = limits->timeout_max_ms,
         .stop_after = v->claimed.nfe_done < v->claimed.nfe ? v->claimed.nfe_done : 0,
@@ -176,6 +181,7 @@ static int start(struct verification *v, struct engine_model *model, struct prob
         .owner = v,
     };
 
+    drawing_order_seeds(&order, v->claimed.seed, v->claimed.seed_b, v->claimed.mix);
     if (choose_sampling(v->daemon, model, &v->claimed, &order.sampling, problem) < 0 ||
         drawings_begin(v->daemon->drawings, &order, &v->drawing, problem) < 0)
         return -EINVAL;

@@ -117,6 +117,37 @@ static void test_seeds(void **state)
     }
 }
 
+static void test_two_seeds(void **state)
+{
+    static const struct {
+        const char *body;
+        uint64_t seed_b;
+        int mix;
+    } rows[] = {
+        {"{\"seed_b\":9}", 9, 500000},
+        {"{\"seed_b\":18446744073709551615,\"mix\":0.25}", UINT64_MAX, 250000},
+        {"{\"mix\":0.3,\"seed_b\":\"7\"}", 7, 300000},
+        {"{\"seed_b\":0,\"mix\":0}", 0, 0},
+        {"{\"seed_b\":1,\"mix\":1}", 1, 1000000},
+        {"{\"seed_b\":1,\"mix\":0.1234564}", 1, 123456},
+        {"{\"seed_b\":1,\"mix\":0.9999999}", 1, 1000000},
+        {"{\"seed_b\":1,\"mix\":null}", 1, 500000},
+    };
+    struct samples_request r;
+    struct problem problem;
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        assert_int_equal(parse(rows[i].body, strlen(rows[i].body), &r, &problem), 0);
+        assert_true(r.has_seed_b && !r.has_seed);
+        assert_true(r.seed_b == rows[i].seed_b);
+        assert_int_equal(r.mix, rows[i].mix);
+    }
+    assert_int_equal(parse("{}", 2, &r, &problem), 0);
+    assert_true(!r.has_seed_b && r.mix == 0);
+    assert_int_equal(parse("", 0, &r, &problem), 0);
+    assert_int_equal(r.mix, 0);
+}
+
 static void test_mistakes(void **state)
 {
     static const struct {
@@ -155,6 +186,13 @@ static void test_mistakes(void **state)
         {"{\"seed\":\"18446744073709551616\"}", 422, "seed"},
         {"{\"seed\":\"99999999999999999999\"}", 422, "seed"},
         {"{\"seed\":\"000000000000000000001\"}", 422, "seed"},
+        {"{\"mix\":0.5}", 422, "mix"}, /* of what? */
+        {"{\"seed_b\":null,\"mix\":0}", 422, "mix"},
+        {"{\"seed_b\":-1}", 422, "seed_b"},
+        {"{\"seed_b\":1,\"mix\":1.1}", 422, "mix"},
+        {"{\"seed_b\":1,\"mix\":-1e-9}", 422, "mix"},
+        {"{\"seed_b\":1,\"mix\":\"0.5\"}", 422, "mix"},
+        {"{\"seed_b\":1,\"mix\":true}", 422, "mix"},
         {"{\"n\":0}", 422, "n"},
         {"{\"n\":17}", 422, "n"},
         {"{\"n\":\"1\"}", 422, "n"},
@@ -305,6 +343,22 @@ static void test_forms(void **state)
     assert_int_equal(r.nfe, 7);
     assert_string_equal(r.sampler, "a");
     assert_string_equal(r.determinism, "b");
+    problem = (struct problem){0};
+    assert_int_equal(samples_request_parse_query("seed_b=18446744073709551615&mix=0.3", &limits, &r,
+                                                 &problem),
+                     0);
+    assert_true(r.seed_b == UINT64_MAX && r.mix == 300000);
+    for (size_t j = 0; j < 7; j++) {
+        static const char *const bad[] = {"seed_b=1&mix=",  "seed_b=1&mix=.", "seed_b=1&mix=0.5.5",
+                                          "seed_b=1&mix=2", "mix=0.5",        "seed_b=1&mix=1e-1",
+                                          "seed_b=x"};
+
+        problem = (struct problem){0};
+        assert_int_equal(samples_request_parse_query(bad[j], &limits, &r, &problem), -EINVAL);
+        assert_int_equal(problem.status, 422);
+        assert_int_equal(problem.n_fields, 1);
+    }
+    problem = (struct problem){0};
     assert_int_equal(samples_request_parse_query("seed=7&prompt=a&model=b&n=1&timeout_ms=1",
                                                  &limits, &r, &problem),
                      -EINVAL);
@@ -319,6 +373,7 @@ int main(void)
         cmocka_unit_test(test_forms),
         cmocka_unit_test(test_whole_numbers_with_a_point),
         cmocka_unit_test(test_seeds),
+        cmocka_unit_test(test_two_seeds),
         cmocka_unit_test(test_mistakes),
         cmocka_unit_test(test_every_mistake_is_told),
         cmocka_unit_test(test_sizes),

@@ -84,6 +84,8 @@ static void large_numbers_are_quoted_where_they_are_seeds(void **state)
     static const struct {
         const char *text, *quoted; /* NULL: nothing changes */
     } rows[] = {
+        {"{\"seed_b\":18446744073709551615}", "{\"seed_b\":\"18446744073709551615\"}"},
+        {"{\"seed_c\":18446744073709551615}", NULL},
         {"{\"seed\":18446744073709551615}", "{\"seed\":\"18446744073709551615\"}"},
         {"{ \"n\" : 1 , \"seed\" : 9223372036854775808 , \"x\" : {} }",
          "{ \"n\" : 1 , \"seed\" : \"9223372036854775808\" , \"x\" : {} }"},
