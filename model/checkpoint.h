@@ -2,7 +2,8 @@
  *
  * Metadata key "softdiff" holds one JSON document:
  *   {"format": 2, "architecture": {..}, "corruption": {..}, "schedule": {..},
- *    "output": "residual" | "wiener" | "scaled", "time_embed": "fourier_t" | "positional_999t" |
+ *    "output": "residual" | "wiener" | "scaled" | "sigma",
+ *    "time_embed": "fourier_t" | "positional_999t" | "positional_reversed" |
  *    "fourier_log_sigma", "provenance": {..}, "licence": "...",
  *    "defaults": {..}, "solvers": [..], "labels": ["..", ..], "evidence": {..}}
  * of which those from provenance on are optional, defaults and solvers are of model/sampling.h,

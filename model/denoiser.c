@@ -51,7 +51,7 @@ static int append_wiener(struct program *p, const struct formulation *f, int x, 
     return program_check(p, err);
 }
 
-/* h = x + c_out F(c_in x); model/scaling.h. */
+/* h = x + c_out F(c_in x); model/scaling.h, or c_in = 1 and c_out = sigma. */
 static int append_scaled(struct program *p, const struct formulation *f, int x, int label, int key,
                          struct denoiser *d, struct error *err)
 {
@@ -79,7 +79,7 @@ int denoiser_append(struct program *p, const struct formulation *f, int x,
     d.time_cond = program_input(p, "time_cond", shape_vectors(1), VALUE_EXACT);
     if (f->output == OUTPUT_WIENER) {
         rc = append_wiener(p, f, x, label, key, &d, err);
-    } else if (f->output == OUTPUT_SCALED) {
+    } else if (f->output == OUTPUT_SCALED || f->output == OUTPUT_SIGMA) {
         rc = append_scaled(p, f, x, label, key, &d, err);
     } else {
         rc = ncsnpp_append(p, &f->architecture, x, d.time_cond, label, key, NULL, &d.phi, err);
@@ -142,6 +142,12 @@ void denoiser_write_time(const struct denoiser *d, const struct formulation *f,
         scales[SCALED_X] = 1;
         scaling_at(&f->scaling, t, schedule_sigma(&f->schedule, t), f->architecture.centered,
                    &scales[SCALED_IN], &scales[SCALED_OUT]);
+    }
+    if (f->output == OUTPUT_SIGMA) {
+        float *scales = executor_row(executor, d->scales, i);
+
+        scales[SCALED_IN] = scales[SCALED_X] = 1;
+        scales[SCALED_OUT] = (float)schedule_sigma(&f->schedule, t);
     }
 }
 

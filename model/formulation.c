@@ -10,19 +10,28 @@
 #include "model/corruption.h"
 #include "model/json_fields.h"
 
-enum { OUTPUTS = 3, TIME_EMBEDS = 3 };
+enum { OUTPUTS = 4, TIME_EMBEDS = 4 };
 
 static const char *const output_names[OUTPUTS] = {
     [OUTPUT_RESIDUAL] = "residual",
     [OUTPUT_WIENER] = "wiener",
     [OUTPUT_SCALED] = "scaled",
+    [OUTPUT_SIGMA] = "sigma",
 };
 
 static const char *const time_embed_names[TIME_EMBEDS] = {
     [TIME_FOURIER_T] = "fourier_t",
     [TIME_POSITIONAL_999T] = "positional_999t",
     [TIME_FOURIER_LOG_SIGMA] = "fourier_log_sigma",
+    [TIME_POSITIONAL_REVERSED] = "positional_reversed",
 };
+
+bool time_embed_fits(enum time_embed t, enum embedding_type embedding)
+{
+    bool positional = t == TIME_POSITIONAL_999T || t == TIME_POSITIONAL_REVERSED;
+
+    return positional == (embedding == EMBEDDING_POSITIONAL);
+}
 
 const char *output_name(enum output o)
 {
@@ -72,6 +81,8 @@ float formulation_time_cond(const struct formulation *f, double t)
         return (float)exp(t);
     case TIME_POSITIONAL_999T:
         return (float)(999 * t);
+    case TIME_POSITIONAL_REVERSED:
+        return (float)(999 * (1 - t));
     case TIME_FOURIER_LOG_SIGMA:
         return (float)schedule_sigma(&f->schedule, t);
     }
@@ -97,8 +108,7 @@ int formulation_from_fields(struct json_fields *fields, struct formulation *out,
         return rc;
     f.output = (enum output)output;
     f.time_embed = (enum time_embed)time_embed;
-    if ((f.time_embed == TIME_POSITIONAL_999T) !=
-        (f.architecture.embedding_type == EMBEDDING_POSITIONAL))
+    if (!time_embed_fits(f.time_embed, f.architecture.embedding_type))
         return error_set(err, -EINVAL,
                          "time_embed \"%s\" does not go with the architecture's embedding_type",
                          time_embed_names[time_embed]);

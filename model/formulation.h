@@ -19,13 +19,15 @@ enum output {
     OUTPUT_RESIDUAL, /* h = x_t + F(x_t, t): the paper, Eq. 10 */
     OUTPUT_WIENER,   /* model/wiener.h */
     OUTPUT_SCALED,   /* model/scaling.h */
+    OUTPUT_SIGMA, /* h = x_t + sigma_t F(x_t, t): scale_by_sigma of Song et al. 2021 (2011.13456) */
 };
 
 /* What the network is told about time. */
 enum time_embed {
-    TIME_FOURIER_T,         /* time_cond = exp(t), so that the Fourier features are of t */
-    TIME_POSITIONAL_999T,   /* time_cond = 999 t */
-    TIME_FOURIER_LOG_SIGMA, /* time_cond = sigma_t */
+    TIME_FOURIER_T,           /* time_cond = exp(t), so that the Fourier features are of t */
+    TIME_POSITIONAL_999T,     /* time_cond = 999 t */
+    TIME_FOURIER_LOG_SIGMA,   /* time_cond = sigma_t */
+    TIME_POSITIONAL_REVERSED, /* time_cond = 999 (1 - t): the place in a list of falling sigmas */
 };
 
 struct formulation {
@@ -52,6 +54,9 @@ struct json_fields;
 int formulation_from_fields(struct json_fields *fields, struct formulation *out, struct error *err);
 /* New object; NULL without memory. */
 struct json_t *formulation_to_json(const struct formulation *f);
+
+/* Whether it is for networks with this embedding. */
+bool time_embed_fits(enum time_embed t, enum embedding_type embedding);
 
 const char *output_name(enum output o);
 const char *time_embed_name(enum time_embed t);

@@ -67,10 +67,30 @@ def raw(path):
     data = path.read_bytes()
     (length,) = struct.unpack_from("<Q", data)
     header = json.loads(data[8 : 8 + length])
-    document = json.loads(header.pop("__metadata__")["softdiff"])
+    return plain(path), json.loads(header["__metadata__"]["softdiff"])
+
+
+def plain(path, without=()):
+    """A dictionary from names to dtype, shape and bytes."""
+    data = path.read_bytes()
+    (length,) = struct.unpack_from("<Q", data)
+    header = json.loads(data[8 : 8 + length])
+    header.pop("__metadata__", None)
     tensors = {}
     for name, entry in header.items():
-        first, last = entry["data_offsets"]
-        content = data[8 + length + first : 8 + length + last]
-        tensors[name] = (entry["dtype"], entry["shape"], content)
-    return tensors, document
+        if name not in without:
+            first, last = entry["data_offsets"]
+            content = data[8 + length + first : 8 + length + last]
+            tensors[name] = (entry["dtype"], entry["shape"], content)
+    return tensors
+
+
+def join(path, tensors, metadata):
+    """A file of what plain() returns."""
+    header, body = {"__metadata__": metadata} if metadata else {}, b""
+    for name, (dtype, shape, content) in tensors.items():
+        offsets = [len(body), len(body) + len(content)]
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": offsets}
+        body += content
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + body)

@@ -4,6 +4,7 @@
 #include "model/document.h"
 #include "tools/arguments.h"
 #include "tools/convert/average.h"
+#include "tools/convert/import.h"
 #include "tools/convert/onnx.h"
 #include "tools/json_file.h"
 #include "tools/rewrite.h"
@@ -165,13 +166,15 @@ int main(int argc, char **argv)
     static const struct arguments_command commands[] = {{"upgrade", upgrade_main},
                                                         {"defaults", defaults_main},
                                                         {"average", average_main},
+                                                        {"import", import_main},
                                                         {"onnx", onnx_main},
                                                         {NULL, NULL}};
 
-    return arguments_run(program, "upgrade | defaults | average | onnx IN OUT ...",
+    return arguments_run(program, "upgrade | defaults | average | import | onnx IN OUT ...",
                          "Writes a checkpoint anew: `upgrade` one of format 1 as format 2, "
                          "`defaults` one that says how\nit is sampled, both with the same weights, "
                          "`average` one with weights averaged over another\nlength of its "
-                         "training; or `onnx`, for other programs to draw with. Each has a --help.",
+                         "training; or `import`s one of\nscore_sde_pytorch. `onnx` is for other "
+                         "programs to draw with. Each has a --help.",
                          commands, argc, argv);
 }

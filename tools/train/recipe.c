@@ -282,8 +282,7 @@ static int read_recipe(json_t *json, struct recipe *r, struct error *err)
         return wrong(err, "architecture.num_channels", "must be 3: training images are RGB");
     if (r->architecture.n_labels > 0)
         return wrong(err, "architecture.n_labels", "must be 0: training images have no labels");
-    if ((r->time_embed == TIME_POSITIONAL_999T) !=
-        (r->architecture.embedding_type == EMBEDDING_POSITIONAL))
+    if (!time_embed_fits(r->time_embed, r->architecture.embedding_type))
         return wrong(err, "time_embed", "does not fit the architecture's embedding_type");
     r->objective.loss = (enum loss)d.loss;
     r->corruption = json_deep_copy(d.corruption);

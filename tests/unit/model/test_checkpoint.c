@@ -173,6 +173,7 @@ static void a_round_trip_changes_nothing(void **state)
         {OUTPUT_WIENER, blur},
         {OUTPUT_RESIDUAL, noise},
         {OUTPUT_SCALED, blur},
+        {OUTPUT_SIGMA, noise},
         {OUTPUT_WIENER, "{\"name\": \"mask\", \"order\": \"random\", \"seed\": 3}"},
     };
 

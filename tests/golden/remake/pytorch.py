@@ -1,0 +1,164 @@
+#!/usr/bin/env python3
+"""What leaves softdiff for PyTorch, and what comes from there, against what softdiff computes.
+
+usage: pytorch.py BUILD_FOLDER      with Debian's python3-torch
+
+softdiff_torch.py predicts what softdiff does, for every kind of output and corruption that it has;
+score_sde.py finds averaged weights and architecture in a .pth laid out as score_sde_pytorch lays it
+out, and the model that softdiff-convert makes of them predicts what the reference does.
+"""
+
+import json
+import math
+import pathlib
+import struct
+import subprocess
+import sys
+import tempfile
+
+import torch
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+sys.path.insert(0, str(ROOT / "tools" / "convert"))
+
+import softdiff_torch  # noqa: E402  pylint: disable=wrong-import-position
+
+DATA = ROOT / "tests" / "golden" / "data"
+TYPES = {"F32": torch.float32, "F64": torch.float64, "I64": torch.int64}
+TIMES = [0.02, 0.31, 0.75, 1.0]
+PREDICTION = 1e-4  # of float32, of the largest number or of 1
+
+
+class Results:
+    passed = failed = 0
+
+    def add(self, name, error, limit):
+        good = error <= limit
+        self.passed += good
+        self.failed += not good
+        print(f"{'' if good else 'FAILED '}{name}: {error:.3g}, at most {limit:g}")
+
+
+def golden(name):
+    data = (DATA / f"{name}.safetensors").read_bytes()
+    (length,) = struct.unpack_from("<Q", data)
+    header = json.loads(data[8 : 8 + length])
+    header.pop("__metadata__", None)
+    body = bytearray(data[8 + length :])
+    return {name: torch.frombuffer(body[slice(*entry["data_offsets"])], dtype=TYPES[entry["dtype"]])
+            .reshape(entry["shape"]) for name, entry in header.items()}  # fmt: skip
+
+
+def bytes_of(x):
+    """Images [n,c,h,w] as float32 [n,h,w,c]."""
+    return x.permute(0, 2, 3, 1).float().contiguous().numpy().tobytes()
+
+
+def predicted(build, model, x, times):
+    """What softdiff predicts from x [n,c,h,w]."""
+    done = subprocess.run([build / "tests/tools/denoise_numbers", model, *map(repr, times)],
+                          input=bytes_of(x), check=True, capture_output=True)  # fmt: skip
+    n, c, h, w = x.shape
+    flat = torch.frombuffer(bytearray(done.stdout), dtype=torch.float32)
+    return flat.reshape(n, h, w, c).permute(0, 3, 1, 2)
+
+
+def scaled(source, path):
+    """A checkpoint of output residual as one of output scaled, with moments of no data."""
+    data = source.read_bytes()
+    (length,) = struct.unpack_from("<Q", data)
+    header, body = json.loads(data[8 : 8 + length]), data[8 + length :]
+    document = json.loads(header["__metadata__"]["softdiff"])
+    document["output"] = "scaled"
+    header["__metadata__"]["softdiff"] = json.dumps(document)
+    moments = torch.rand(129, 2, generator=torch.Generator().manual_seed(3)).numpy().tobytes()
+    header["scaling.moments"] = {"dtype": "F32", "shape": [129, 2],
+                                 "data_offsets": [len(body), len(body) + len(moments)]}  # fmt: skip
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + body + moments)
+
+
+def check_model(build, results, name, path):
+    model = softdiff_torch.Softdiff(path).eval()
+    side, channels = model.a["image_size"], model.a["num_channels"]
+    generator = torch.Generator().manual_seed(5)
+    x = 0.5 + 0.4 * torch.randn(len(TIMES), channels, side, side, generator=generator)
+    with torch.no_grad():
+        h = model(x, torch.tensor(TIMES))
+    want = predicted(build, path, x, TIMES)
+    results.add(f"predictions of {name}", (h - want).abs().max().item(),
+                PREDICTION * max(1, want.abs().max().item()))  # fmt: skip
+
+
+def check_models(build, results, folder):
+    check_model(build, results, "the zoo's faces32", ROOT / "model/zoo/faces32.safetensors")
+    for corruption in ("blur", "blur-dct", "noise", "vp", "fade"):
+        path = folder / f"{corruption}.safetensors"
+        make = [build / "tests/api/make_checkpoint", path, corruption, "16", "16", "3"]
+        subprocess.run(make, check=True)
+        check_model(build, results, f"a small model, {corruption}", path)
+    scaled(folder / "blur.safetensors", folder / "scaled.safetensors")
+    check_model(build, results, "a small model, output scaled", folder / "scaled.safetensors")
+
+
+def write_pth(path, weights):
+    """Laid out as score_sde_pytorch does: the averages without names, and without what is frozen."""
+    generator = torch.Generator().manual_seed(1)
+    model = {f"module.{name}": torch.randn(value.shape, generator=generator).to(value.dtype)
+             for name, value in weights.items()}  # fmt: skip
+    for frozen in ("all_modules.0.W", "sigmas"):
+        if frozen in weights:
+            model[f"module.{frozen}"] = weights[frozen]
+    shadow = [value for name, value in weights.items() if name not in ("all_modules.0.W", "sigmas")]
+    average = {"decay": 0.999, "num_updates": 5, "shadow_params": shadow}
+    torch.save({"optimizer": {"state": {}, "param_groups": []}, "model": model, "ema": average,
+                "step": 5}, path)  # fmt: skip
+
+
+def in_order(weights):
+    """By module, and in the order that the reference registers its leaves in."""
+    leaves = ["W", "GroupNorm_0", "Conv_0", "Dense_0", "GroupNorm_1", "Conv_1", "Conv_2", "NIN_0",
+              "NIN_1", "NIN_2", "NIN_3", "Conv2d_0", "weight", "bias", "b"]  # fmt: skip
+
+    def key(name):
+        words = name.split(".")
+        numbers = [leaves.index(word) for word in words[2:]]
+        return (1, 0, []) if name == "sigmas" else (0, int(words[1]), numbers)
+
+    return {name: weights[name] for name in sorted(weights, key=key)}
+
+
+def check_import(build, results, folder, name, options):
+    weights, vectors = in_order(golden(f"{name}.weights")), golden(f"{name}.io")
+    pth, tensors, model = (folder / f"{name}.{end}" for end in ("pth", "tensors", "safetensors"))
+    write_pth(pth, weights)
+    side = vectors["x"].shape[2]
+    subprocess.run([sys.executable, ROOT / "tools/convert/score_sde.py", pth, tensors, "--image-size",
+                    str(side), *options], check=True)  # fmt: skip
+    subprocess.run([build / "tools/convert/softdiff-convert", "import", tensors, model], check=True)
+    most, least = weights["sigmas"][0].item(), weights["sigmas"][-1].item()
+    if "all_modules.0.W" in weights:
+        times = [math.log(s / least) / math.log(most / least) for s in vectors["time_cond"].tolist()]
+    else:
+        times = [1 - place / 999 for place in vectors["time_cond"].tolist()]
+    sigmas = torch.tensor([least * (most / least) ** t for t in times]).reshape(-1, 1, 1, 1)
+    x = vectors["x"]
+    for which, h in (("softdiff", predicted(build, model, x, times)),
+                     ("softdiff_torch.py", softdiff_torch.Softdiff(model)(x, torch.tensor(times).double()).detach())):  # fmt: skip
+        error = ((h - x) / sigmas - vectors["phi"]).abs().max().item()
+        results.add(f"{name} from a .pth, by {which}", error, PREDICTION)
+
+
+def main():
+    build, results = (ROOT / sys.argv[1]).resolve(), Results()
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        check_models(build, results, folder)
+        check_import(build, results, folder, "net_a", [])
+        check_import(build, results, folder, "net_c", ["--centered"])
+    print(f"{results.passed} passed, {results.failed} failed")
+    sys.exit(results.failed > 0)
+
+
+if __name__ == "__main__":
+    main()

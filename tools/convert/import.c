@@ -1,0 +1,178 @@
+/* What is read is what score_sde.py wrote: tensors by the reference's names, among them `sigmas`, the
+ * noise of its steps from the most to the least, and in the metadata the architecture.
+ *
+ * Source: yang-song/score_sde_pytorch (cb1f359), sde_lib.py and models/utils.py: x_t = x_0 + sigma_t eta with
+ * sigma_t geometric in t; the score is the network's output over sigma_t, hence h = x_t + sigma_t F.
+ */
+#include "tools/convert/import.h"
+#include "engine/base/error.h"
+#include "engine/base/whole_file.h"
+#include "model/checkpoint.h"
+#include "model/corruption.h"
+#include "model/safetensors.h"
+#include "tools/arguments.h"
+#include "tools/network.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct job {
+    const char *weights, *out, *licence;
+    bool force;
+};
+
+/* The noise at both ends. */
+static int read_sigmas(const struct safetensors *file, double *least, double *most,
+                       struct error *err)
+{
+    const struct safetensors_tensor *sigmas = safetensors_find(file, "sigmas");
+    size_t n = sigmas ? safetensors_count(sigmas) : 0;
+    double *values;
+    int rc;
+
+    if (n < 2)
+        return error_set(err, -EINVAL,
+                         "there are no \"sigmas\": this is no model of plain noise (VE)");
+    values = malloc(n * sizeof(*values));
+    if (!values)
+        return error_set(err, -ENOMEM, "out of memory for %zu sigmas", n);
+    rc = safetensors_read_doubles(sigmas, values, err);
+    if (rc == 0 && !(values[n - 1] > 0 && values[0] > values[n - 1]))
+        rc = error_set(err, -EINVAL, "the \"sigmas\" do not fall to more than 0");
+    if (rc == 0) {
+        *most = values[0];
+        *least = values[n - 1];
+    }
+    free(values);
+    return rc;
+}
+
+static int read_architecture(const struct safetensors *file, struct architecture *out,
+                             struct error *err)
+{
+    const char *text = safetensors_metadata(file, "architecture");
+
+    if (!text)
+        return error_set(err, -EINVAL,
+                         "there is no \"architecture\" in the metadata: score_sde.py writes one");
+    return architecture_parse(text, out, err);
+}
+
+static int formulate(const struct safetensors *file, struct formulation *f, struct error *err)
+{
+    int rc = read_architecture(file, &f->architecture, err), side = f->architecture.image_size;
+    double least = 0, most = 0;
+    json_t *noise;
+
+    if (rc < 0)
+        return rc;
+    noise = json_pack("{s:s}", "name", "noise");
+    if (!noise)
+        return error_set(err, -ENOMEM, "out of memory for a model");
+    rc = corruption_create(noise, side, side, &f->corruption, err);
+    json_decref(noise);
+    if (rc == 0)
+        rc = read_sigmas(file, &least, &most, err);
+    if (rc == 0)
+        rc = schedule_noise_then_levels(least, most, 1, 0, NULL, &f->schedule, err);
+    f->output = OUTPUT_SIGMA;
+    f->time_embed = f->architecture.embedding_type == EMBEDDING_FOURIER ? TIME_FOURIER_LOG_SIGMA
+                                                                        : TIME_POSITIONAL_REVERSED;
+    f->sampling.refining_grid = true;
+    f->prior.side = side;
+    f->prior.channels = f->architecture.num_channels;
+    return rc;
+}
+
+static int describe(const struct job *j, struct checkpoint *c, struct error *err)
+{
+    c->provenance = json_pack("{s:s}", "imported_from", "yang-song/score_sde_pytorch");
+    c->licence = j->licence ? strdup(j->licence) : NULL;
+    if (!c->provenance || (j->licence && !c->licence))
+        return error_set(err, -ENOMEM, "out of memory for a model");
+    return 0;
+}
+
+static int make(const struct job *j, struct checkpoint *c, struct error *err)
+{
+    struct safetensors *file;
+    int rc = safetensors_open(j->weights, &file, err);
+
+    if (rc < 0)
+        return rc;
+    rc = formulate(file, &c->formulation, err);
+    safetensors_close(file);
+    if (rc < 0) {
+        error_prefix(err, "\"%s\": ", j->weights);
+        return rc;
+    }
+    rc = describe(j, c, err);
+    if (rc == 0)
+        rc = network_initialise(c, j->weights, err);
+    if (rc == 0)
+        rc = checkpoint_save(j->out, c, false, err);
+    return rc;
+}
+
+static int run(const struct job *j, struct error *err)
+{
+    struct checkpoint *c, *written;
+    int rc;
+
+    if (!j->force && access(j->out, F_OK) == 0)
+        return error_set(err, -EEXIST, "\"%s\" is there already; --force replaces it", j->out);
+    rc = whole_file_try(j->out, err);
+    if (rc < 0)
+        return rc;
+    c = calloc(1, sizeof(*c));
+    if (!c)
+        return error_set(err, -ENOMEM, "out of memory for a model");
+    rc = make(j, c, err);
+    checkpoint_destroy(c);
+    if (rc == 0)
+        rc = checkpoint_load(j->out, &written, err);
+    if (rc == 0) {
+        printf("%s  %s\n", written->digest, j->out);
+        checkpoint_destroy(written);
+    }
+    return rc;
+}
+
+int import_main(int argc, char **argv)
+{
+    struct job j = {0};
+    const struct argument table[] = {
+        {"licence", 0, ARGUMENT_TEXT, &j.licence, 0, 0, "TEXT",
+         "of the weights, for the checkpoint"},
+        {"force", 'f', ARGUMENT_FLAG, &j.force, 0, 0, NULL, "replace OUT if it is there"},
+    };
+    const struct arguments arguments = {
+        .program = "softdiff-convert import",
+        .usage = "WEIGHTS.safetensors OUT [options]",
+        .about =
+            "Writes a checkpoint of plain noise (VE) from weights of "
+            "yang-song/score_sde_pytorch, which\ntools/convert/score_sde.py reads from a .pth.",
+        .n = sizeof(table) / sizeof(table[0]),
+        .table = table,
+        .n_operands_min = 2,
+        .n_operands_max = 2,
+    };
+    const char *operands[2];
+    struct error err;
+    int code = arguments_parse(&arguments, argc, argv, operands);
+
+    if (code >= 0)
+        return code;
+    j.weights = operands[0];
+    j.out = operands[1];
+    if (run(&j, &err) < 0) {
+        fprintf(stderr, "%s: %s\n", arguments.program, err.text);
+        return EXIT_FAILED;
+    }
+    return EXIT_DONE;
+}
