@@ -4,6 +4,7 @@
 #include "model/document.h"
 #include "tools/arguments.h"
 #include "tools/convert/average.h"
+#include "tools/convert/card.h"
 #include "tools/convert/import.h"
 #include "tools/convert/onnx.h"
 #include "tools/json_file.h"
@@ -166,15 +167,17 @@ int main(int argc, char **argv)
     static const struct arguments_command commands[] = {{"upgrade", upgrade_main},
                                                         {"defaults", defaults_main},
                                                         {"average", average_main},
+                                                        {"card", card_main},
                                                         {"import", import_main},
                                                         {"onnx", onnx_main},
                                                         {NULL, NULL}};
 
-    return arguments_run(program, "upgrade | defaults | average | import | onnx IN OUT ...",
-                         "Writes a checkpoint anew: `upgrade` one of format 1 as format 2, "
-                         "`defaults` one that says how\nit is sampled, both with the same weights, "
-                         "`average` one with weights averaged over another\nlength of its "
-                         "training; or `import`s one of\nscore_sde_pytorch. `onnx` is for other "
-                         "programs to draw with. Each has a --help.",
-                         commands, argc, argv);
+    return arguments_run(
+        program, "upgrade | defaults | average | import | onnx | card IN OUT ...",
+        "Writes a checkpoint anew: `upgrade` one of format 1 as format 2, `defaults` one that says "
+        "how\nit is sampled, both with the same weights, `average` one with weights averaged over "
+        "another\nlength of its training. `import` makes one of weights of score_sde_pytorch, "
+        "`onnx` "
+        "a file that\nother programs draw with, `card` one for people to read. Each has a --help.",
+        commands, argc, argv);
 }

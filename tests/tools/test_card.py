@@ -1,0 +1,65 @@
+"""softdiff-convert card: the fields that Hugging Face's hub reads, and a page for people."""
+
+import pathlib
+import re
+import subprocess
+
+import pytest
+import safetensors_file
+import yaml
+
+ZOO = pathlib.Path(__file__).resolve().parents[2] / "model" / "zoo"
+
+
+@pytest.fixture
+def card(program, tmp_path):
+    def run(model, *arguments):
+        path = tmp_path / "README.md"
+        done = subprocess.run(
+            [program("softdiff-convert"), "card", model, path, "--force", *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return path.read_text()
+
+    return run
+
+
+def fields(text):
+    return re.match(r"---\n(.*?\n)---\n\n", text, re.S)[1]
+
+
+def test_the_zoo_has_it(card):
+    text = card(ZOO / "faces32.safetensors", "--dataset", "celeba")
+    assert fields(text) == fields((ZOO / "faces32.md").read_text())
+    told = yaml.safe_load(fields(text))
+    assert told["license"] == "other" and told["library_name"] == "softdiff"
+    assert re.fullmatch("[a-z0-9-]+", told["license_name"])
+    assert told["pipeline_tag"] == "unconditional-image-generation"
+    assert told["datasets"] == ["celeba"] and told["metrics"] == ["kid"]
+    assert "soft-diffusion" in told["tags"] and "blur" in told["tags"]
+    (result,) = told["model-index"][0]["results"]
+    assert result["task"] == {"type": "unconditional-image-generation"}
+    assert [metric["type"] for metric in result["metrics"]] == ["kid", "kid"]
+    chosen = re.search(r"^\| `sde-2m` \| 20 \| (\S+)", text, re.M)[1]
+    assert result["metrics"][0]["value"] == float(chosen)
+
+
+@pytest.mark.sanitizers
+def test_what_others_wrote_stays_text(card, model, tmp_path):
+    path, dirty = tmp_path / "dirty", 'a: "b"\n---\n| c |'
+
+    def spoil(document):
+        document["licence"] = dirty
+        document["provenance"]["dataset"] = dirty
+
+    safetensors_file.rewrite(model, path, spoil)
+    text = card(path, "--license", "cc0-1.0", "--dataset", dirty, "--name", "mine")
+    told = yaml.safe_load(fields(text))
+    assert told["datasets"] == [dirty] and told["license"] == "cc0-1.0"
+    assert "model-index" not in told  # nothing was measured
+    assert "# mine" in text and "| data | a:" in text
+    (row,) = re.findall(r"^\| licence \|.*", text, re.M)
+    assert row.count("|") == 3
