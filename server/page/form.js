@@ -54,12 +54,13 @@ const setModel = name => {
   find("licence").textContent = model.licence ? `Licence of the model: ${model.licence}` : "The model names no licence.";
   setSampler(model.defaults.sampler);
   setNfe(model.defaults.nfe);
+  if (restoring()) showDegradation();
 };
 
 const fillForm = capabilities => {
   const fill = (id, options) => find(id).replaceChildren(...options);
   server.capabilities = capabilities;
-  fill("model", capabilities.models.map(model => new Option(model.name, model.name)));
+  fill("model", capabilities.models.map(model => new Option(capabilities.models.length > 1 ? `${model.name} (${model.corruption}, ${model.side_px} px)` : model.name, model.name)));
   fill("sampler", capabilities.samplers.map(name => new Option(name)));
   fill("count", COUNTS.filter(n => n <= capabilities.limits.n).map(n => new Option(n)));
   find("count").value = Math.min(4, capabilities.limits.n);

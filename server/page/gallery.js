@@ -3,8 +3,8 @@
 const showGallery = async () => {
   const kept = await store.all();
   find("kept").replaceChildren(...kept.map(picture => {
-    const item = thumbButton(addressOf(picture.png), `${picture.settings.model}, ${seedText(picture)}, ${picture.settings.nfe} evaluations`, () => {
-      showPictures([{ ...picture, frames: [] }]);
+    const item = thumbButton(addressOf(picture.png), `${picture.settings.restoration ? "restored by " : ""}${picture.settings.model}, ${seedText(picture)}, ${picture.settings.nfe} evaluations`, () => {
+      showPictures([{ ...picture, url: picture.settings.restoration ? null : picture.url, frames: [] }]);
       find("stage").scrollIntoView({ block: "start", behavior: calm.matches ? "auto" : "smooth" });
       find("stage-title").focus({ preventScroll: true });
     });
@@ -17,7 +17,10 @@ const showGallery = async () => {
 
 const keep = async pictures => {
   const time = Date.now();
-  await store.add(pictures.filter(picture => picture.url).map(({ settings, url, png }, i) => ({ settings, url, png, time: time + (pictures.length - i) / 1000 })));
+  /* What was restored has no address of its own: here, it has a name. */
+  await store.add(pictures.filter(picture => picture.url || picture.settings.restoration).map(({ settings, url, png }, i) => ({
+    settings, url: url ?? `restored ${time} ${settings.seed}`, png, time: time + (pictures.length - i) / 1000,
+  })));
   await showGallery();
 };
 
@@ -91,11 +94,12 @@ find("reuse").onclick = () => {
 const takeFile = async file => {
   if (!file || !server.capabilities) return;
   const settings = readSettings(await file.arrayBuffer());
-  if (!settings) return complain(`${file.name} is no picture that softdiff drew, or its text was removed.`);
+  if (!settings || restoring()) return takePhoto(file);
   const missing = restoreSettings(settings);
   showPictures([{ settings, url: null, png: file, frames: [] }]);
   complain(missing && `Its settings are back, but ${missing}.`);
-  tell("Its settings are back. Draw, and it comes again.");
+  if (settings.restoration) showRestoration(settings.restoration);
+  tell(settings.restoration ? "Its settings are back. With the photo that it was made of it comes again." : "Its settings are back. Draw, and it comes again.");
   say(`settings of ${file.name} restored: ${settings.model}, seed ${settings.seed}`);
 };
 

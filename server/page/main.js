@@ -10,7 +10,7 @@ const setBusy = drawing => {
   current = drawing;
   stage.drawn = drawing && drawing.pictures;
   find("cancel").hidden = find("meter").hidden = !drawing;
-  find("go").textContent = drawing ? "Draw anew" : "Draw";
+  find("go").textContent = goText(drawing !== null);
   find("stage").setAttribute("aria-busy", Boolean(drawing));
   if (drawing) find("meter").removeAttribute("value");
 };
@@ -30,17 +30,18 @@ const showProgress = (drawing, { step, steps, eta_ms, queue_position }) => {
 };
 
 const finish = (pictures, answer, ms) => {
-  const { model, checkpoint, precision, corruption, sampler, nfe, determinism } = answer;
+  const { model, checkpoint, precision, corruption, sampler, nfe, determinism, restoration } = answer;
   answer.images.forEach((image, i) => {
     const picture = pictures[i];
-    picture.settings = { model, checkpoint, precision, corruption, sampler, nfe, determinism, seed: image.seed };
+    picture.settings = { model, checkpoint, precision, corruption, sampler, nfe, determinism, seed: image.seed, restoration };
     picture.url = image.url ?? null;
     picture.png = new Blob([bytesOf(image.png)], { type: "image/png" });
     if (picture.frames.length > 0)
       picture.frames.push({ done: nfe, expected: dataUrl(image.png), way: dataUrl(image.png) });
   });
   server.pace.set(model, ms / (nfe * answer.images.length));
-  const text = `${answer.images.length === 1 ? "1 picture" : `${answer.images.length} pictures`} in ${duration(ms)}`;
+  const found = restoration?.estimated ? `, with a std of ${Number(restoration.std.toPrecision(2))} estimated` : "";
+  const text = `${answer.images.length === 1 ? "1 picture" : `${answer.images.length} pictures`} in ${duration(ms)}${found}`;
   tell(text);
   say(text);
   showExpected();
@@ -49,7 +50,9 @@ const finish = (pictures, answer, ms) => {
 const follow = async (drawing, wanted) => {
   const { pictures } = drawing;
   const begun = performance.now();
-  const response = await post("/v1/samples", wanted, "text/event-stream", drawing.abort.signal);
+  const response = drawing.restores
+    ? await ask("/v1/restorations", { method: "POST", body: await restorationForm(wanted), signal: drawing.abort.signal, headers: { Accept: "text/event-stream" } })
+    : await post("/v1/samples", wanted, "text/event-stream", drawing.abort.signal);
   for await (const { name, data } of readEvents(response)) {
     if (current !== drawing) return;
     if (name === "progress" || name === "queued") showProgress(drawing, data);
@@ -62,24 +65,25 @@ const follow = async (drawing, wanted) => {
 
 /* On a phone the settings are below the pictures. */
 const bringIntoView = () => {
-  const { top } = find("views").getBoundingClientRect();
-  if (top < 0 || top > innerHeight / 2) find("stage").scrollIntoView({ behavior: calm.matches ? "auto" : "smooth" });
+  const place = find(restoring() ? "picture" : "views"), { top } = place.getBoundingClientRect();
+  if (top >= 0 && top <= innerHeight / 2) return;
+  (restoring() ? place : find("stage")).scrollIntoView({ behavior: calm.matches ? "auto" : "smooth" });
 };
 
-const draw = async settings => {
+const draw = async (settings, restores = false) => {
   if (current) current.abort.abort(); // the server drops its work
   const frames = Math.max(4, Math.min(60, Math.floor(FRAMES_MAX / settings.n)));
   const wanted = { ...settings, preview_every: Math.max(1, Math.ceil(settings.nfe / frames)) };
   const pictures = Array.from({ length: settings.n }, (_, i) => ({
     settings: { ...settings, seed: ((BigInt(settings.seed) + BigInt(i)) % SEEDS).toString() }, url: null, png: null, frames: [],
   }));
-  const drawing = { abort: new AbortController(), pictures, spoken: 0 };
+  const drawing = { abort: new AbortController(), pictures, restores, spoken: 0 };
   setBusy(drawing);
   showPictures(pictures);
   bringIntoView();
   complain("");
   tell("Waiting for a free lane");
-  say("drawing");
+  say(restores ? "restoring" : "drawing");
   try {
     await follow(drawing, wanted);
   } catch (error) {
@@ -117,13 +121,18 @@ find("key").onchange = () => {
 
 find("draw").onsubmit = event => {
   event.preventDefault();
-  if (server.capabilities) draw(settingsNow());
+  if (!server.capabilities) return;
+  const trouble = restoring() ? photoTrouble() : "";
+  complain(trouble);
+  if (trouble) find(photo.image ? "middle" : "choose-photo").focus();
+  else draw(settingsNow(), restoring());
 };
 find("cancel").onclick = () => {
   current.abort.abort();
   find("go").focus();
 };
 find("watch").onclick = () => {
+  setKind("draw");
   const { model, checkpoint, sampler, nfe, seed } = pictureNow().settings;
   draw({ model: checkpoint ? `${model}@${checkpoint}` : model, sampler, nfe, n: 1, seed: String(seed) });
 };

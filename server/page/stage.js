@@ -36,7 +36,7 @@ const showFrame = () => {
   showImage(find("picture").querySelector("img"), last ? addressOf(picture.png) : frame?.expected,
     picture ? `generated picture, ${seedText(picture)}` : "");
   find("picture").querySelector("figcaption").textContent =
-    !picture ? "\u00a0" : last ? `${picture.settings.model}, ${seedText(picture)}` : frame ? "What it is expected to become" : "Waiting";
+    !picture ? "\u00a0" : last ? `${picture.settings.restoration ? "restored by " : ""}${picture.settings.model}, ${seedText(picture)}` : frame ? "What it is expected to become" : "Waiting";
   find("empty").querySelector("strong").textContent = isLive() ? "Waiting for the first preview." : "Nothing drawn yet.";
   find("empty").querySelector("p + p").hidden = isLive();
   if (frame) find("frame-text").textContent = `${frame.done} of ${nfe}`;
@@ -75,7 +75,8 @@ const showPicture = () => {
   find("frame").max = Math.max(frames - 1, 0);
   find("frame").value = stage.frame;
   find("actions").hidden = isLive() || !picture?.png;
-  find("watch").hidden = frames > 1;
+  find("watch").hidden = frames > 1 || Boolean(picture?.settings.restoration);
+  find("share").hidden = !picture?.url; // what was restored has no address
   if (picture?.png) {
     find("download").href = addressOf(picture.png);
     find("download").download = `${picture.settings.model}-${picture.settings.seed}.png`;
