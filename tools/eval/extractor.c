@@ -12,16 +12,19 @@
 #include "api/pictures/resize.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 
-enum { BATCH = 32, SIDE_MAX = 1024 };
+enum { BATCH = EXTRACTOR_BATCH, SIDE_MAX = 1024 };
 
 struct extractor {
     struct device *device; /* borrowed */
     struct pool *pool;     /* borrowed */
     const struct feature_network *network;
     int side, input_side; /* of the pictures and of what the network sees, px */
-    int x, y;             /* values */
+    int x;                /* value */
+    int n_outputs, outputs[FEATURE_NETWORK_MAPS]; /* values: features, or maps ... */
+    struct shape shapes[FEATURE_NETWORK_MAPS];    /* ... and theirs */
     struct parameters *parameters;
     struct plan *plan;
     struct executor *executor;
@@ -41,20 +44,31 @@ static int load_weights(struct parameters *parameters, const char *path, struct 
     return rc;
 }
 
-static int make_plan(struct extractor *e, const char *weights, struct error *err)
+static void append_network(struct extractor *e, bool maps, struct program *p)
+{
+    e->n_outputs = maps ? e->network->n_maps : 1;
+    if (maps)
+        e->network->append_maps(p, e->x, e->outputs);
+    else
+        e->outputs[0] = e->network->append(p, e->x);
+}
+
+static int make_plan(struct extractor *e, bool maps, const char *weights, struct error *err)
 {
     struct plan_options options = {.precision = PRECISION_FP32,
                                    .batch_max = BATCH,
-                                   .n_outputs = 1,
-                                   .outputs = &e->y};
+                                   .outputs = e->outputs};
     struct program *p = NULL;
     int rc = program_create(&p, err);
 
     if (rc < 0)
         return rc;
     e->x = program_input(p, "x", shape_images(e->input_side, e->input_side, 3), VALUE_COMPUTE);
-    e->y = e->network->append(p, e->x);
+    append_network(e, maps, p);
+    options.n_outputs = e->n_outputs;
     rc = program_check(p, err);
+    for (int i = 0; rc == 0 && i < e->n_outputs; i++)
+        e->shapes[i] = program_value(p, e->outputs[i])->shape;
     if (rc == 0)
         rc = parameters_create(e->device, p, &e->parameters, err);
     if (rc == 0)
@@ -73,9 +87,9 @@ static int brought_to(const struct feature_network *network, int side)
     return side > network->side_max ? network->side_max : side;
 }
 
-int extractor_create(struct device *device, struct pool *pool,
-                     const struct feature_network *network, const char *weights, int side,
-                     struct extractor **out, struct error *err)
+static int create(struct device *device, struct pool *pool, const struct feature_network *network,
+                  bool maps, const char *weights, int side, struct extractor **out,
+                  struct error *err)
 {
     char path[FEATURE_NETWORK_PATH];
     struct extractor *e;
@@ -99,13 +113,32 @@ int extractor_create(struct device *device, struct pool *pool,
     if (!e->resized || !e->input)
         rc = error_set(err, -ENOMEM, "out of memory for the feature network");
     else
-        rc = make_plan(e, weights ? weights : path, err);
+        rc = make_plan(e, maps, weights ? weights : path, err);
     if (rc < 0) {
         extractor_destroy(e);
         return rc;
     }
     *out = e;
     return 0;
+}
+
+int extractor_create(struct device *device, struct pool *pool,
+                     const struct feature_network *network, const char *weights, int side,
+                     struct extractor **out, struct error *err)
+{
+    return create(device, pool, network, false, weights, side, out, err);
+}
+
+int extractor_create_maps(struct device *device, struct pool *pool,
+                          const struct feature_network *network, const char *weights, int side,
+                          struct extractor **out, struct error *err)
+{
+    return create(device, pool, network, true, weights, side, out, err);
+}
+
+const struct shape *extractor_map_shape(const struct extractor *e, int map)
+{
+    return &e->shapes[map];
 }
 
 void extractor_destroy(struct extractor *e)
@@ -159,28 +192,45 @@ static void prepare_picture(void *arg, int i, int worker)
     }
 }
 
+/* Puts at most BATCH pictures through the network. */
+static int run(struct extractor *e, int n, const uint8_t *pixels, struct error *err)
+{
+    struct preparation job = {.e = e, .pixels = pixels};
+    int rc = 0;
+
+    pool_run(e->pool, n, prepare_picture, &job);
+    for (int i = 0; i < n && rc == 0; i++)
+        rc = job.rcs[i];
+    if (rc < 0)
+        return error_set(err, rc, "out of memory resizing pictures");
+    rc = executor_write(e->executor, e->x, 0, n, e->input, err);
+    return rc < 0 ? rc : executor_run(e->executor, n, err);
+}
+
+int extractor_compute_maps(struct extractor *e, int n, const uint8_t *pixels, float *const *out,
+                           struct error *err)
+{
+    int rc = run(e, n, pixels, err);
+
+    for (int i = 0; i < e->n_outputs && rc == 0; i++)
+        rc = executor_read(e->executor, e->outputs[i], 0, n, out[i], err);
+    return rc;
+}
+
 int extractor_compute(struct extractor *e, int n, const uint8_t *pixels, const struct watch *watch,
                       float *out, struct error *err)
 {
     size_t image_bytes = (size_t)e->side * (size_t)e->side * 3;
 
     for (int first = 0; first < n; first += BATCH) {
-        int count = n - first < BATCH ? n - first : BATCH, rc = 0;
-        struct preparation job = {.e = e, .pixels = pixels + (size_t)first * image_bytes};
+        int count = n - first < BATCH ? n - first : BATCH, rc;
 
         if (watch_stop(watch))
             return error_set(err, -ECANCELED, "stopped with the features of %d of %d pictures",
                              first, n);
-        pool_run(e->pool, count, prepare_picture, &job);
-        for (int i = 0; i < count && rc == 0; i++)
-            rc = job.rcs[i];
-        if (rc < 0)
-            return error_set(err, rc, "out of memory resizing pictures");
-        rc = executor_write(e->executor, e->x, 0, count, e->input, err);
+        rc = run(e, count, pixels + (size_t)first * image_bytes, err);
         if (rc == 0)
-            rc = executor_run(e->executor, count, err);
-        if (rc == 0)
-            rc = executor_read(e->executor, e->y, 0, count,
+            rc = executor_read(e->executor, e->outputs[0], 0, count,
                                out + (size_t)first * (size_t)e->network->n_features, err);
         if (rc < 0)
             return rc;

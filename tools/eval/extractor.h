@@ -8,10 +8,13 @@
 
 #include <stdint.h>
 
+enum { EXTRACTOR_BATCH = 32 };
+
 struct device;
 struct error;
 struct feature_network;
 struct pool;
+struct shape;
 struct watch;
 struct extractor;
 
@@ -23,6 +26,15 @@ int extractor_create(struct device *device, struct pool *pool,
                      const struct feature_network *network, const char *weights, int side,
                      struct extractor **out, struct error *err);
 void extractor_destroy(struct extractor *e);
+
+/* The same for the maps of the network, which has some, instead of its features. */
+int extractor_create_maps(struct device *device, struct pool *pool,
+                          const struct feature_network *network, const char *weights, int side,
+                          struct extractor **out, struct error *err);
+const struct shape *extractor_map_shape(const struct extractor *e, int map); /* [h,w,c] */
+/* pixels of at most EXTRACTOR_BATCH pictures -> out[map]: [n,h,w,c]. As extractor_compute(). */
+int extractor_compute_maps(struct extractor *e, int n, const uint8_t *pixels, float *const *out,
+                           struct error *err);
 
 int extractor_side(const struct extractor *e);
 const struct feature_network *extractor_network(const struct extractor *e);

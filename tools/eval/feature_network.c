@@ -20,6 +20,8 @@ const struct feature_network feature_network_default = {
     .mean = {123.68f, 116.779f, 103.939f},
     .scale = 1,
     .append = squeezenet_append,
+    .n_maps = SQUEEZENET_MAPS,
+    .append_maps = squeezenet_append_maps,
 };
 
 static const struct feature_network face = {

@@ -8,7 +8,7 @@
 struct error;
 struct program;
 
-enum { FEATURE_NETWORK_PATH = 4096 };
+enum { FEATURE_NETWORK_PATH = 4096, FEATURE_NETWORK_MAPS = 7 };
 
 struct feature_network {
     const char *name;
@@ -19,6 +19,9 @@ struct feature_network {
     float scale;
     /* x: compute [n,h,w,3]. Returns exact [n,n_features], or -1, see engine/program.h. */
     int (*append)(struct program *p, int x);
+    /* maps: n_maps compute [n,h,w,c] on the way; 0 and NULL: not of this network. */
+    int n_maps;
+    void (*append_maps)(struct program *p, int x, int *maps);
 };
 
 /* squeezenet.h: of ImageNet. What is meant where none is named. */

@@ -8,6 +8,7 @@
 #include "tools/eval/curve.h"
 #include "tools/eval/feature_network.h"
 #include "tools/eval/gaussian_main.h"
+#include "tools/eval/restore_main.h"
 #include "tools/eval/sampler_list.h"
 #include "tools/eval/sets.h"
 #include "tools/eval/statistics.h"
@@ -347,13 +348,15 @@ int main(int argc, char **argv)
                                                         {"curve", curve_main},
                                                         {"gaussian", gaussian_main},
                                                         {"choose", choose_main},
+                                                        {"restore", restore_main},
                                                         {NULL, NULL}};
 
-    return arguments_run(program, "stats | distance | curve | gaussian | choose ...",
+    return arguments_run(program, "stats | distance | curve | gaussian | choose | restore ...",
                          "Measures how far pictures are from real ones. `stats` keeps what is "
                          "needed of real pictures,\n`distance` compares sets, `curve` compares a "
                          "model's samplers at several numbers of\nevaluations, `gaussian` tells "
                          "what samplers alone do to data of which all is known,\n`choose` gives a "
-                         "model the defaults that suit it. Each has a --help.",
+                         "model the defaults that suit it, `restore` restores degraded "
+                         "pictures. Each has a --help.",
                          commands, argc, argv);
 }

@@ -4,13 +4,13 @@
 #include <stdio.h>
 
 /* The fire modules 2 .. 9: channels after the squeeze and after each half of the expansion, and
- * whether a pool follows. */
+ * whether a pool follows and whether it is one of the maps. */
 static const struct fire {
     int squeeze, expand;
-    bool pool;
+    bool pool, map;
 } fires[] = {
-    {16, 64, false},  {16, 64, true},   {32, 128, false}, {32, 128, true},
-    {48, 192, false}, {48, 192, false}, {64, 256, false}, {64, 256, false},
+    {16, 64, false, false}, {16, 64, true, true},   {32, 128, false, false}, {32, 128, true, true},
+    {48, 192, false, true}, {48, 192, false, true}, {64, 256, false, true},  {64, 256, false, true},
 };
 
 enum { FIRES = sizeof(fires) / sizeof(fires[0]), FIRE_FIRST = 2 };
@@ -49,16 +49,32 @@ static int append_fire(struct program *p, int number, const struct fire *fire, i
     return program_concat(p, narrow, wide);
 }
 
-int squeezenet_append(struct program *p, int x)
+/* Returns the last map. */
+static int append_layers(struct program *p, int x, int maps[SQUEEZENET_MAPS])
 {
-    int channels = 64;
+    int channels = 64, n = 0;
 
-    x = append_pool(p, append_convolution(p, "conv1", x, 3, channels, 3, 2, 0));
+    x = maps[n++] = append_convolution(p, "conv1", x, 3, channels, 3, 2, 0);
+    x = append_pool(p, x);
     for (int i = 0; i < FIRES; i++) {
         x = append_fire(p, FIRE_FIRST + i, &fires[i], x, channels);
         channels = 2 * fires[i].expand;
+        if (fires[i].map)
+            maps[n++] = x;
         if (fires[i].pool)
             x = append_pool(p, x);
     }
-    return program_mean_pool(p, x);
+    return x;
+}
+
+int squeezenet_append(struct program *p, int x)
+{
+    int maps[SQUEEZENET_MAPS];
+
+    return program_mean_pool(p, append_layers(p, x, maps));
+}
+
+void squeezenet_append_maps(struct program *p, int x, int maps[SQUEEZENET_MAPS])
+{
+    append_layers(p, x, maps);
 }

@@ -9,11 +9,15 @@
 
 struct program;
 
-enum { SQUEEZENET_FEATURES = 512, SQUEEZENET_SIDE_MIN = 48 };
+enum { SQUEEZENET_FEATURES = 512, SQUEEZENET_SIDE_MIN = 48, SQUEEZENET_MAPS = 7 };
 
 /* Appends the network, with parameters "conv1.weight", "fire2.squeeze1x1.bias", ...
  * x: compute [n,h,w,3], h and w >= SQUEEZENET_SIDE_MIN. Returns exact [n,SQUEEZENET_FEATURES], the
  * mean over the image of what the last fire module gives; or -1, see engine/program.h. */
 int squeezenet_append(struct program *p, int x);
+
+/* The same without the mean: maps are the values after conv1 and the fire modules 3, 5, 6, 7, 8 and 9,
+ * compute [n,h,w,c] each. */
+void squeezenet_append_maps(struct program *p, int x, int maps[SQUEEZENET_MAPS]);
 
 #endif
