@@ -201,6 +201,30 @@ static int set_origins(struct settings *s, const struct setting *setting, const 
     return 0;
 }
 
+/* Whoever lists processes sees flags, and whoever prints settings all of them: secrets are elsewhere. */
+static int set_store(struct settings *s, const struct setting *setting, const char *text,
+                     struct error *err)
+{
+    const char *host = strstr(text, "://"), *user_end;
+
+    if (!*text) {
+        *text_field(s, setting) = '\0';
+        return 0;
+    }
+    if (strncmp(text, "postgresql://", 13) != 0 && strncmp(text, "postgres://", 11) != 0)
+        return error_set(err, -EINVAL, "the store is not a URL that begins with postgresql://");
+    if (strlen(text) >= SETTINGS_PATH_BYTES)
+        return error_set(err, -EINVAL, "a URL has less than %d bytes", SETTINGS_PATH_BYTES);
+    host += 3;
+    user_end = memchr(host, '@', strcspn(host, "/?"));
+    if ((user_end && memchr(host, ':', (size_t)(user_end - host))) || strstr(text, "password="))
+        return error_set(err, -EINVAL,
+                         "the store's URL has a password, which others could read; put it into "
+                         "PGPASSWORD, or into the file that PGPASSFILE or ?passfile= names");
+    snprintf(text_field(s, setting), SETTINGS_PATH_BYTES, "%s", text);
+    return 0;
+}
+
 int setting_set_text(struct settings *s, const struct setting *setting, const char *text,
                      struct error *err)
 {
@@ -238,6 +262,8 @@ int setting_set_text(struct settings *s, const struct setting *setting, const ch
         return set_size(s, setting, text, err);
     case SETTING_ORIGINS:
         return set_origins(s, setting, text, err);
+    case SETTING_STORE:
+        return set_store(s, setting, text, err);
     case SETTING_MODELS:
         return add_models(s, text, err);
     }

@@ -22,6 +22,7 @@ enum setting_type {
     SETTING_DURATION, /* ms */
     SETTING_BYTES,
     SETTING_ORIGINS, /* of pages: scheme://host[:port], with commas between; or "*" */
+    SETTING_STORE,   /* postgresql://.. without a password */
     SETTING_MODELS,
 };
 

@@ -68,7 +68,12 @@ struct settings {
     int drain_delay_ms;
     int drain_timeout_ms;
     char state_dir[SETTINGS_PATH_BYTES]; /* a folder; "": none */
-    char trace[SETTINGS_PATH_BYTES];     /* a file; "": none */
+    char job_store[SETTINGS_PATH_BYTES]; /* a URL without a password; "": state_dir, or none */
+    int job_lease_ms;
+    int max_jobs;
+    int keep_jobs_ms;
+    int keep_results_bytes;          /* 0: none */
+    char trace[SETTINGS_PATH_BYTES]; /* a file; "": none */
     char log_level[SETTINGS_NAME_BYTES + 1];
 };
 

@@ -33,11 +33,12 @@ enum {
 
 struct archive {
     struct daemon *daemon;
+    struct job_store *store;
     struct exchange *exchange;     /* NULL: ended or gone */
     struct job_record record;      /* of which the strings of */
     struct samples_response order; /* are */
     struct sampling_choice sampling;
-    struct engine_model *model; /* held until it ended or went */
+    struct engine_model *model; /* held until it ended or went; NULL: none draws the same bytes */
     struct zip_entry *entries;  /* owned, of the images that are written */
     int n, i;                   /* images, and the next one */
     uint32_t offset;
@@ -48,7 +49,7 @@ struct archive {
         size_t size;
     } piece[PIECE_IMAGES];
     uv_timer_t again;
-    bool with_drawing, with_timer; /* who still holds it */
+    bool with_drawing, with_timer, with_store; /* who still holds it */
 };
 
 static void drop_piece(struct archive *a)
@@ -62,7 +63,7 @@ static void drop_piece(struct archive *a)
 
 static void settle(struct archive *a)
 {
-    if (a->with_drawing || a->with_timer)
+    if (a->with_drawing || a->with_timer || a->with_store)
         return;
     drop_piece(a);
     free(a->entries);
@@ -81,7 +82,8 @@ static void on_timer_closed(uv_handle_t *handle)
 static void detach(struct archive *a)
 {
     a->exchange = NULL;
-    models_release(a->daemon->models, a->model);
+    if (a->model)
+        models_release(a->daemon->models, a->model);
     uv_close((uv_handle_t *)&a->again, on_timer_closed);
 }
 
@@ -160,7 +162,7 @@ static void begin_piece(struct archive *a)
         .owner = a,
     };
 
-    if (a->daemon->cancelled) {
+    if (a->daemon->cancelled || !a->model) {
         give_up(a);
         return;
     }
@@ -222,6 +224,37 @@ static void finish(struct archive *a)
     exchange_stream_end(x);
 }
 
+/* It is in the store, or has to be drawn again. */
+static void on_kept(struct job_op *op)
+{
+    struct archive *a = op->arg;
+
+    a->with_store = false;
+    if (!a->exchange) {
+        settle(a);
+        return;
+    }
+    if (op->rc < 0)
+        begin_piece(a);
+    else if (write_image(a, op->bytes, op->size))
+        go_on(a);
+    else
+        give_up(a);
+}
+
+static bool look_in_store(struct archive *a)
+{
+    struct job_op *op = a->record.picture_bytes > 0 ? job_op_create(JOB_PICTURE, on_kept, a) : NULL;
+
+    if (!op)
+        return false;
+    memcpy(op->record.id, a->record.id, sizeof(op->record.id));
+    op->first = a->i;
+    a->with_store = true;
+    job_store_submit(a->store, op);
+    return true;
+}
+
 /* All was sent, or a piece was drawn: writes the next image, or has it drawn. */
 static void go_on(void *arg)
 {
@@ -231,7 +264,7 @@ static void go_on(void *arg)
     int at = a->i - a->piece_first;
     bool ok = true;
 
-    if (a->drawing || exchange_stream_pending(a->exchange) > 0)
+    if (a->drawing || a->with_store || exchange_stream_pending(a->exchange) > 0)
         return;
     if (a->i == a->n) {
         finish(a);
@@ -244,7 +277,7 @@ static void go_on(void *arg)
         kept = picture_cache_find(a->daemon->cache, key);
         if (kept)
             ok = write_image(a, kept->data, kept->size);
-        else
+        else if (!look_in_store(a))
             begin_piece(a);
     }
     if (!ok)
@@ -265,12 +298,12 @@ static int check(const struct batch *b, const struct engine_model *m, struct pro
     }
     if (r->n_done == 0)
         return problem_set(problem, 404, "the job has no images");
-    if (!m || strcmp(r->determinism, models_determinism(b->all->daemon->models)) != 0)
+    if (!m && r->picture_bytes <= 0)
         return problem_set(problem, 404,
                            "the job's model is not served any more, or not with its determinism "
                            "id");
-    side = (size_t)m->side_px;
-    image_bytes = side * side * (size_t)m->channels * 9 / 8 + TEXT_BYTES;
+    side = m ? (size_t)m->side_px : 0;
+    image_bytes = m ? side * side * (size_t)m->channels * 9 / 8 + TEXT_BYTES : 0;
     if ((size_t)r->n_done * image_bytes > UINT32_MAX)
         return problem_set(problem, 422,
                            "the images are more than one ZIP file holds; ask for them one by one");
@@ -289,12 +322,14 @@ static struct archive *create(const struct batch *b, struct engine_model *m,
         return NULL;
     }
     a->daemon = b->all->daemon;
+    a->store = b->all->store;
     a->record = b->record;
     batch_describe_record(&a->record, &a->order);
     a->sampling = *sampling;
     a->n = b->record.n_done;
     a->model = m;
-    models_hold(m);
+    if (m)
+        models_hold(m);
     uv_timer_init(&a->daemon->loop, &a->again);
     a->again.data = a;
     a->with_timer = true;
@@ -309,6 +344,8 @@ void batch_archive(struct batch *b, struct exchange *x)
     struct archive *a = NULL;
     char text[96];
 
+    if (m && strcmp(b->record.determinism, models_determinism(b->all->daemon->models)) != 0)
+        m = NULL; /* it draws others */
     if (check(b, m, &problem) == 0 && strcmp(exchange_method(x), "HEAD") != 0) {
         a = create(b, m, &sampling);
         if (!a)

@@ -2,6 +2,7 @@
 #include "server/batch_parts.h"
 
 #include "api/permalink.h"
+#include "config/settings.h"
 #include "engine/base/error.h"
 #include "server/admission.h"
 #include "server/daemon.h"
@@ -17,6 +18,7 @@
 enum {
     PIECE_IMAGES = 16,
     PIECE_MS = 86400 * 1000, /* that a piece may take */
+    WRITES_MAX = 2,          /* under way; a store that cannot be reached stops the drawing */
 };
 
 /* Some images of a batch, which may end before the piece does. */
@@ -53,17 +55,30 @@ static void on_progress(void *owner)
         batch_tell_progress(p->batch);
 }
 
+/* Into the cache, and into the store where it keeps them. */
 static void keep(struct piece *p)
 {
-    struct shared_bytes *png;
+    struct shared_bytes *pngs[PIECE_IMAGES];
+    struct batch *b = p->batch;
+    int n = 0;
 
     for (int i = 0; i < p->n; i++) {
-        png = shared_bytes_create(p->images[i].png, p->images[i].size);
+        pngs[n] = shared_bytes_create(p->images[i].png, p->images[i].size);
         p->images[i].png = NULL;
-        if (png)
-            picture_cache_put(p->all->daemon->cache, p->images[i].key, png);
-        shared_bytes_release(png);
+        if (!pngs[n])
+            continue;
+        picture_cache_put(p->all->daemon->cache, p->images[i].key, pngs[n]);
+        n++;
     }
+    if (n < p->n || p->all->daemon->settings->keep_results_bytes == 0) {
+        for (int i = 0; i < n; i++)
+            shared_bytes_release(pngs[i]);
+        n = 0;
+    }
+    if (b->record.n_done < b->record.n || n > 0)
+        batch_write(b, pngs, n);
+    for (int i = 0; i < n; i++)
+        shared_bytes_release(pngs[i]);
 }
 
 static void done(void *owner, const struct problem *problem)
@@ -72,16 +87,14 @@ static void done(void *owner, const struct problem *problem)
     struct batch *b = p->batch;
 
     b->piece = NULL;
-    if (problem && b->all->stopped && b->all->store)
-        return; /* it goes on with the next start */
+    if (problem && b->all->stopped && b->all->durable)
+        return; /* it goes on with the next start, or elsewhere */
     if (problem) {
         batch_end(b, JOB_FAILED, problem);
         return;
     }
-    keep(p);
     b->record.n_done += p->n;
-    if (b->record.n_done < b->record.n)
-        batch_write(b);
+    keep(p);
     batch_go_on(b);
 }
 
@@ -128,9 +141,11 @@ static void begin_piece(struct batch *b)
         return;
     }
     b->piece = p;
-    if (b->state == JOB_QUEUED) {
-        b->state = JOB_IN_PROGRESS;
+    if (b->begun_ns == 0)
         b->begun_ns = uv_hrtime();
+    if (b->state == JOB_QUEUED) {
+        b->state = b->record.state = JOB_IN_PROGRESS;
+        batch_write(b, NULL, 0);
     }
 }
 
@@ -139,13 +154,13 @@ void batch_go_on(struct batch *b)
     static const struct problem ending = {.status = 503,
                                           .detail = "the daemon is shutting down; ask another one"};
 
-    if (b->piece || b->ending || !b->stored)
+    if (b->piece || b->ending || !b->stored || !b->held)
         return;
     if (b->record.n_done >= b->record.n)
         batch_end(b, JOB_COMPLETED, NULL);
-    else if (b->all->stopped && !b->all->store)
+    else if (b->all->stopped && !b->all->durable)
         batch_end(b, JOB_FAILED, &ending);
-    else if (!b->all->stopped)
+    else if (!b->all->stopped && b->n_writes < WRITES_MAX)
         begin_piece(b);
 }
 

@@ -15,56 +15,73 @@
 #include <stdint.h>
 #include <uv.h>
 
+struct shared_bytes;
+
+/* In memory as long as it is drawn here, or somebody waits for it; batch_settle() looks. */
 struct batch {
     struct batches *all;
     struct batch *next; /* oldest first */
     enum job_state state;
-    struct job_record record;      /* all that is on the disk, but for the state to come */
+    struct job_record record;      /* as it is in the store, or on its way there */
     struct samples_response order; /* its strings are the record's, or constant */
     struct sampling_choice sampling;
-    struct engine_model *model; /* held until it ends; NULL: it has */
-    struct key *key;            /* for which it counts until then; NULL: none */
+    struct engine_model *model; /* of one that is drawn here */
+    struct key *key;            /* for which it counts as long as it is held; NULL: none */
     struct problem problem;
-    bool stored;            /* taken on */
-    bool ending;            /* its end is decided, and perhaps on its way to the disk */
-    enum job_state to_come; /* then */
-    uint64_t begun_ns, ended_ns;
+    bool stored; /* taken on */
+    bool held;   /* drawn here */
+    bool ending; /* its end is decided, and perhaps on its way to the store */
+    uint64_t begun_ns;
+    int n_ops, n_writes; /* under way in the store, and those of them that write how far it is */
     struct piece *piece; /* that is drawn; NULL: none */
     struct waiter *waiters;
 };
 
-/* One that is forgotten. */
-struct batch_gone {
-    char id[JOB_ID_BYTES], owner[SETTINGS_NAME_BYTES + 1];
-};
-
 struct batches {
     struct daemon *daemon;
-    struct job_store *store; /* NULL: nothing outlives the daemon */
+    struct job_store *store;
+    bool durable; /* they outlive the daemon */
     struct batch *first;
-    int n_waiting, n_ended; /* not ended, and ended */
-    struct batch_gone gone[BATCHES_KEPT_MAX];
-    int n_gone;
+    int n_held;
+    uint64_t n_leases_lost;
+    bool begun, stopped, released;
+    bool claims, wants_claim; /* one is under way, one is due */
+    bool sweeps, holds;       /* are under way */
     int looks;
-    bool stopped;
     uv_timer_t *timer; /* closes by itself */
 };
 
-/* batches.c: ends it, on the disk first; problem NULL: none. */
-void batch_end(struct batch *b, enum job_state state, const struct problem *problem);
-/* Writes how far it is, whenever that succeeds. */
-void batch_write(struct batch *b);
+/* batches.c */
+struct batch *batch_in_memory(const struct batches *all, const char *id); /* or NULL */
+struct batch *batch_create(struct batches *all); /* or NULL; in the table */
+void batch_settle(struct batch *b);              /* frees it where nobody needs it */
+void batches_claim_soon(struct batches *all);
 
 /* All but the pixels; strings are those of the record. */
 void batch_describe_record(const struct job_record *r, struct samples_response *out);
+
+/* batch_records.c: what the store knows of a batch. */
+
+/* Hands it over; the batch stays until its done(), which begins with batch_came_back(). */
+void batch_submit(struct batch *b, struct job_op *op);
+struct batch *batch_came_back(struct job_op *op);
+/* Ends it, in the store first; problem NULL: none. */
+void batch_end(struct batch *b, enum job_state state, const struct problem *problem);
+/* Writes how far it is, with pictures of the last ones: holds them. */
+void batch_write(struct batch *b, struct shared_bytes *const *pictures, int n_pictures);
+/* What is found of it in the store; tells who waits. */
+void batch_learn(struct batch *b, const struct job_record *found);
+/* The batch of a record, in memory from now on; NULL without memory. */
+struct batch *batch_of_record(struct batches *all, const struct job_record *found);
+/* Draws it from now on: the store says that this daemon holds it. */
+void batch_take_up(struct batch *b);
+/* Asks the store about one that is drawn elsewhere. */
+void batch_refresh(struct batch *b);
+/* Draws it no more. */
+void batch_let_go(struct batch *b);
 /* The model that draws what the record says, by its digest; NULL: there is none here. */
 struct engine_model *batch_find_model(const struct batches *all, const struct job_record *r,
                                       struct sampling_choice *sampling);
-
-/* batch_finding.c: the one that a client began with the same Idempotency-Key; NULL: none, or key is. */
-struct batch *batch_find_again(const struct batches *all, const char *key, const struct key *owner);
-/* It is forgotten, but that it was there. */
-void batch_remember(struct batches *all, const struct job_record *r);
 
 /* batch_drawing.c: the next piece, or its end; nothing where a piece is drawn. */
 void batch_go_on(struct batch *b);
@@ -77,7 +94,8 @@ void batch_drop_piece(struct batch *b);
 enum batch_waiting { WAITS_FOR_BEGINNING, WAITS_FOR_END, WATCHES };
 /* False without memory: answered. */
 bool batch_wait(struct batch *b, struct exchange *x, enum batch_waiting kind);
-void batch_tell_beginning(struct batch *b); /* 202 to who waits for it */
+/* 202 to who waits for it: the status of another that is the same, or its own. */
+void batch_tell_beginning(struct batch *b, const struct batch *same);
 void batch_tell_progress(struct batch *b);
 void batch_tell_end(struct batch *b);
 void batch_tell_problem(struct batch *b, const struct problem *problem); /* to all but watchers */

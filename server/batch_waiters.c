@@ -27,6 +27,7 @@ static void on_gone(void *arg)
     while (*link != w)
         link = &(*link)->next;
     *link = w->next;
+    batch_settle(w->batch);
     free(w);
 }
 
@@ -85,14 +86,14 @@ static void answer(struct exchange *x, int http_status, const struct job_status 
     exchange_respond_json(x, http_status, job_status_to_json(status));
 }
 
-void batch_tell_beginning(struct batch *b)
+void batch_tell_beginning(struct batch *b, const struct batch *same)
 {
     const struct admission *admission = b->all->daemon->admission;
     struct job_status status;
     struct waiter *w;
     char text[64];
 
-    batch_describe(b, &status);
+    batch_describe(same, &status);
     while ((w = take(b, is_for_beginning))) {
         snprintf(text, sizeof(text), "/v1/jobs/%s", status.id);
         exchange_add_header(w->exchange, "Location", text);

@@ -2,15 +2,17 @@
  *
  *     queued -> in_progress -> completed | failed | cancelled -> forgotten
  *
- * With a folder for state (server/job_store.h) a batch is on the disk before it is told to be taken on,
- * and so is its end before it is told: each ends once, whatever happens to the daemon. One that has not
- * ended goes on with the next start, from the last piece that was written; where its model is no more
- * it fails. Work may be done twice.
+ * All of them are in a store (server/job_store.h): a batch is there before it is told to be taken on, and so is
+ * its end before that is told: each ends once, whatever happens to the daemon. In memory are those that this
+ * daemon draws, and those that somebody waits for. With a folder or a server for the store they outlive the
+ * daemon: one that has not ended goes on with the next start, from the last piece that was written. Several
+ * daemons that share a server answer for each other's, and take up what one that has gone was drawing when its
+ * lease has ended. Work may be done twice; of half drawn ones with another determinism id all is.
  *
  * A batch is drawn in pieces through the same queue as everything else, so that single images come
- * between. Images are not kept but drawn again from their settings, by their permalink, and stay in
- * the cache as long as that has room. A batch holds its model until it ends. Those that have ended
- * are told about for BATCHES_KEPT_MS, and then that they are gone.
+ * between. Its images are drawn again from their settings, by their permalink, and stay in the cache as long
+ * as that has room; with --keep-results they are in the store as long as that has room. A batch holds its model
+ * while it is drawn. Those that have ended are told about for --keep-jobs, and then that they are gone.
  *
  * Thread: loop.
  */
@@ -18,6 +20,7 @@
 #define SERVER_BATCHES_H
 
 #include "api/job_status.h"
+#include "server/job_store.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -28,22 +31,17 @@ struct batches;
 struct daemon;
 struct error;
 struct exchange;
-struct key;
 struct problem;
 struct selection;
 
-enum {
-    BATCHES_MAX = 64,         /* that have not ended */
-    BATCHES_KEPT_MAX = 1024,  /* that have; the oldest go first */
-    BATCHES_KEPT_MS = 600000, /* at most */
-};
+enum { BATCHES_HELD_MAX = 64 /* that are drawn at a time */ };
 
 /* d: borrowed. 0, -ENOMEM, or what job_store_open() returns. */
 int batches_create(struct daemon *d, struct batches **out, struct error *err);
 void batches_destroy(struct batches *all); /* batches_idle() must hold; NULL is fine */
 
-/* The models are there: goes on with what is on the disk. 0 or -EIO. */
-int batches_begin(struct batches *all, struct error *err);
+/* The models are there: goes on with what is in the store. */
+void batches_begin(struct batches *all);
 
 /* Begins one, and answers the exchange when it is taken on, or why not: 422 where the key has another
  * body, 503. key: of the client for this request, or NULL; a batch of the same key and body is found
@@ -51,15 +49,14 @@ int batches_begin(struct batches *all, struct error *err);
 void batches_add(struct batches *all, const struct selection *chosen, const char *key,
                  const char *body, size_t body_size, struct exchange *x);
 
-/* Of those that reader (server/keys.h) began; NULL: there are no keys, and it may see all. NULL, with a
- * 404 or, where there was one, a 410. */
-struct batch *batches_find(struct batches *all, const char *id, const struct key *reader,
-                           struct problem *problem);
+/* Calls then() with one that the exchange's key may see (server/keys.h), now or later, which answers or waits; or answers itself: 404, 410 where there was one,
+ * 503 where the store cannot tell. The batch is valid within then() alone. */
+void batches_find(struct batches *all, const char *id, struct exchange *x,
+                  void (*then)(struct batch *b, struct exchange *x));
 
-/* The newest of those, limit of them at most, newest first; after: an id, those that are older than it;
- * NULL: all. more: there are older ones. out: limit of them. The number, or -EINVAL with a 422. */
-int batches_list(const struct batches *all, const struct key *reader, const char *after, int limit,
-                 struct job_status *out, bool *more, struct problem *problem);
+/* Answers with up to limit of those that the exchange's key may see, newest first; after: an id, only those that
+ * are older than it, "": all. 422: there is no such id, 503. */
+void batches_list(struct batches *all, const char *after, int limit, struct exchange *x);
 
 void batch_describe(const struct batch *b, struct job_status *out);
 
@@ -74,10 +71,20 @@ void batch_watch(struct batch *b, struct exchange *x, const char *last_event_id)
  * ended. */
 void batch_archive(struct batch *b, struct exchange *x);
 
-/* The daemon drains: what has not ended ends with its present piece, or waits for the next start. */
-void batches_stop(struct batches *all);
-bool batches_idle(const struct batches *all); /* all is written */
+/* Answers with image i, which is drawn: from the store where it is kept, or with its address. */
+void batch_picture(struct batch *b, int i, struct exchange *x);
 
-void batches_count(const struct batches *all, int *waiting, int *ended);
+/* The daemon drains: what has not ended ends with its present piece, or waits for the next start, or for
+ * another daemon. */
+void batches_stop(struct batches *all);
+bool batches_idle(struct batches *all); /* all is written that can be */
+
+struct batches_stats {
+    struct job_store_stats store;
+    int held;             /* drawn here */
+    uint64_t leases_lost; /* that were drawn here, and taken up by another */
+};
+
+void batches_stats(const struct batches *all, struct batches_stats *out);
 
 #endif

@@ -260,8 +260,8 @@ static void on_wake(uv_async_t *handle)
 
     if (d->phase == DAEMON_LOADING) {
         engine_thread_stats(d->engine, &stats);
-        if (stats.state == ENGINE_READY && models_begin(d->models, &error) == 0 &&
-            batches_begin(d->batches, &error) == 0) {
+        if (stats.state == ENGINE_READY && models_begin(d->models, &error) == 0) {
+            batches_begin(d->batches);
             d->phase = DAEMON_READY;
             log_write(LOG_INFO, "event=ready device=%s models=%d slots=%d ms=%llu",
                       LOG_TEXT(engine_thread_device(d->engine)), stats.n_models, stats.slots,

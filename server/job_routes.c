@@ -1,7 +1,6 @@
 #include "server/job_routes.h"
 
 #include "api/job_status.h"
-#include "api/permalink.h"
 #include "api/problem.h"
 #include "api/query.h"
 #include "api/seed.h"
@@ -18,27 +17,14 @@ static const char before[] = "/v1/jobs/";
 
 enum { LIST_MAX = 100, LIST_DEFAULT = 20 };
 
-/* The batch that an address is about; NULL: answered. */
-static struct batch *find(struct daemon *d, struct exchange *x)
+static void find(struct daemon *d, struct exchange *x,
+                 void (*then)(struct batch *b, struct exchange *x))
 {
     const char *id = exchange_path(x) + sizeof(before) - 1;
-    struct problem problem = {0};
-    struct batch *b;
     char text[64];
 
     snprintf(text, sizeof(text), "%.*s", (int)strcspn(id, "/"), id);
-    b = batches_find(d->batches, text, exchange_key(x), &problem);
-    if (!b)
-        exchange_respond_problem(x, &problem);
-    return b;
-}
-
-static void answer(struct exchange *x, int http_status, const struct batch *b)
-{
-    struct job_status status;
-
-    batch_describe(b, &status);
-    exchange_respond_json(x, http_status, job_status_to_json(&status));
+    batches_find(d->batches, text, x, then);
 }
 
 void job_routes_add(struct daemon *d, struct exchange *x)
@@ -87,69 +73,60 @@ static int read_page(const char *query, char after[JOB_ID_BYTES], int *limit,
 
 void job_routes_list(struct daemon *d, struct exchange *x)
 {
-    struct job_status jobs[LIST_MAX];
     char after[JOB_ID_BYTES] = "";
     struct problem problem = {0};
-    int n, limit = LIST_DEFAULT;
-    bool more = false;
+    int limit = LIST_DEFAULT;
 
-    if (read_page(exchange_query(x), after, &limit, &problem) == 0) {
-        n = batches_list(d->batches, exchange_key(x), *after ? after : NULL, limit, jobs, &more,
-                         &problem);
-        if (n >= 0) {
-            exchange_respond_json(x, 200, job_list_to_json(jobs, n, more));
-            return;
-        }
-    }
-    exchange_respond_problem(x, &problem);
+    if (read_page(exchange_query(x), after, &limit, &problem) == 0)
+        batches_list(d->batches, after, limit, x);
+    else
+        exchange_respond_problem(x, &problem);
+}
+
+static void describe(struct batch *b, struct exchange *x)
+{
+    struct job_status status;
+
+    batch_describe(b, &status);
+    exchange_respond_json(x, 200, job_status_to_json(&status));
 }
 
 void job_routes_get(struct daemon *d, struct exchange *x)
 {
-    struct batch *b = find(d, x);
-
-    if (b)
-        answer(x, 200, b);
+    find(d, x, describe);
 }
 
 void job_routes_cancel(struct daemon *d, struct exchange *x)
 {
-    struct batch *b = find(d, x);
+    find(d, x, batch_cancel);
+}
 
-    if (b)
-        batch_cancel(b, x);
+static void watch(struct batch *b, struct exchange *x)
+{
+    if (strcmp(exchange_method(x), "HEAD") == 0)
+        exchange_respond_head(x, 200, "text/event-stream");
+    else
+        batch_watch(b, x, exchange_header(x, "Last-Event-ID"));
 }
 
 void job_routes_watch(struct daemon *d, struct exchange *x)
 {
-    struct batch *b = find(d, x);
-
-    if (b && strcmp(exchange_method(x), "HEAD") == 0)
-        exchange_respond_head(x, 200, "text/event-stream");
-    else if (b)
-        batch_watch(b, x, exchange_header(x, "Last-Event-ID"));
+    find(d, x, watch);
 }
 
 void job_routes_archive(struct daemon *d, struct exchange *x)
 {
-    struct batch *b = find(d, x);
-
-    if (b)
-        batch_archive(b, x);
+    find(d, x, batch_archive);
 }
 
 /* Images have one address, whoever asked for them first. */
-void job_routes_image(struct daemon *d, struct exchange *x)
+static void send_image(struct batch *b, struct exchange *x)
 {
     const char *text = strrchr(exchange_path(x), '/') + 1;
-    struct batch *b = find(d, x);
     struct problem problem = {0};
-    char address[PERMALINK_BYTES];
     struct job_status status;
     uint64_t i;
 
-    if (!b)
-        return;
     batch_describe(b, &status);
     if (seed_from_text(text, strcspn(text, "."), &i) < 0 || i >= (uint64_t)status.order.n) {
         problem_set(&problem, 404, "the job has the images 0 to %d", status.order.n - 1);
@@ -159,11 +136,13 @@ void job_routes_image(struct daemon *d, struct exchange *x)
                                                  : "the image was not drawn before the job ended");
         problem.retry_after_s = status.state < JOB_COMPLETED;
     }
-    if (problem.status) {
+    if (problem.status)
         exchange_respond_problem(x, &problem);
-        return;
-    }
-    permalink_write(&status.order, (int)i, address);
-    exchange_add_header(x, "Location", address);
-    exchange_respond_empty(x, 303);
+    else
+        batch_picture(b, (int)i, x);
+}
+
+void job_routes_image(struct daemon *d, struct exchange *x)
+{
+    find(d, x, send_image);
 }

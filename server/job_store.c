@@ -2,286 +2,395 @@
 
 #include "engine/base/error.h"
 #include "engine/base/log.h"
+#include "server/job_work.h"
+#include "server/shared_bytes.h"
 
 #include <errno.h>
-#include <sqlite3.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <sys/random.h>
+#include <unistd.h>
 
-static const char schema[] = "CREATE TABLE IF NOT EXISTS jobs ("
-                             "id TEXT PRIMARY KEY, key TEXT, body TEXT, model TEXT, "
-                             "checkpoint TEXT, corruption TEXT, sampler TEXT, determinism TEXT, "
-                             "state INTEGER, nfe INTEGER, n INTEGER, n_done INTEGER, seed INTEGER, "
-                             "created_s INTEGER, ended_s INTEGER, problem_status INTEGER, "
-                             "problem TEXT, owner TEXT)";
-
-/* What files of softdiff before it had owners lack. */
-static const char new_column[] = "ALTER TABLE jobs ADD COLUMN owner TEXT";
-
-static const char upsert[] =
-    "INSERT INTO jobs VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,"
-    "?14,?15,?16,?17,?18) ON CONFLICT(id) DO UPDATE SET state=?9, n_done=?12, "
-    "determinism=?8, ended_s=?15, problem_status=?16, problem=?17";
-
-static const char erase[] = "DELETE FROM jobs WHERE id=?1";
-
-static const char list[] =
-    "SELECT id, key, body, model, checkpoint, corruption, sampler, determinism, state, nfe, n, "
-    "n_done, seed, created_s, ended_s, problem_status, problem, owner FROM jobs "
-    "ORDER BY created_s, rowid";
-
-/* Where the texts of a record lie, by column; numbers are in those between. */
-static const struct {
-    int column;
-    size_t offset, size;
-} texts[] = {
-#define TEXT(column, name)                                                                \
-    {                                                                                     \
-        column, offsetof(struct job_record, name), sizeof(((struct job_record *)0)->name) \
-    }
-    TEXT(0, id),         TEXT(1, key),        TEXT(2, body),    TEXT(3, model),
-    TEXT(4, checkpoint), TEXT(5, corruption), TEXT(6, sampler), TEXT(7, determinism),
-    TEXT(16, problem),   TEXT(17, owner),
-#undef TEXT
-};
-
-enum { N_TEXTS = sizeof(texts) / sizeof(texts[0]), NUMBER_COLUMN = 8 };
-
-/* A record to be written, or to be dropped. */
-struct change {
-    struct job_record record;
-    bool drop;
-    void (*done)(void *arg, int rc);
-    void *arg;
-    struct change *next;
+enum {
+    AGAIN_MS = 500, /* after which what could not be done is tried again */
+    NEWS_MAX = 256, /* that the loop has not heard; beyond that it looks at all */
+    STACK_BYTES = 1 << 20,
 };
 
 struct job_store {
-    uv_loop_t *loop;
-    sqlite3 *db;
-    sqlite3_stmt *upsert, *erase;
-    uv_work_t work;
-    struct change *waiting, **waiting_end;
-    struct change *writing; /* the pool's; NULL: none */
-    int rc;                 /* of the commit */
+    struct job_work work; /* the thread's */
+    bool shared;
+    int wake; /* of the thread */
+    pthread_t thread;
+    bool runs;         /* the thread */
+    uv_async_t *async; /* of the loop; closes by itself */
+    void (*news)(void *arg, const char *id);
+    void *arg;
+    int n_handed_over; /* the loop's: things that have not come back */
+
+    pthread_mutex_t mutex; /* of all below */
+    bool stop;
+    struct job_op *waiting, **waiting_end; /* for the thread */
+    struct job_op *done, **done_end;       /* for the loop */
+    char told[NEWS_MAX][JOB_ID_BYTES];
+    int n_told; /* more than NEWS_MAX: some are lost */
+    struct job_store_stats stats;
 };
 
-static int complain(const struct job_store *s, int code, const char *what, struct error *err)
+struct job_op *job_op_create(enum job_op_kind kind, void (*done)(struct job_op *op), void *arg)
 {
-    return error_set(err, code, "could not %s: %s", what,
-                     s->db ? sqlite3_errmsg(s->db) : "out of memory");
+    struct job_op *op = calloc(1, sizeof(*op));
+
+    if (!op)
+        return NULL;
+    op->kind = kind;
+    op->done = done;
+    op->arg = arg;
+    return op;
 }
 
-/* Writing, on the pool */
-
-static void bind_record(sqlite3_stmt *statement, const struct job_record *r)
+void job_op_destroy(struct job_op *op)
 {
-    const sqlite3_int64 numbers[] =
-        {r->state,   r->nfe,           r->n, r->n_done, (sqlite3_int64)r->seed, r->created_s,
-         r->ended_s, r->problem_status};
-
-    for (int i = 0; i < N_TEXTS; i++)
-        sqlite3_bind_text(statement, texts[i].column + 1, (const char *)r + texts[i].offset, -1,
-                          SQLITE_STATIC);
-    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
-        sqlite3_bind_int64(statement, NUMBER_COLUMN + 1 + (int)i, numbers[i]);
+    if (!op)
+        return;
+    for (int i = 0; i < op->n_pictures; i++)
+        shared_bytes_release(op->pictures[i]);
+    free((char *)op->checkpoints);
+    free(op->found);
+    free(op->bytes);
+    free(op);
 }
 
-static int write_one(struct job_store *s, const struct change *c)
+static void destroy_list(struct job_op *list)
 {
-    sqlite3_stmt *statement = c->drop ? s->erase : s->upsert;
+    struct job_op *next;
+
+    for (; list; list = next) {
+        next = list->next;
+        job_op_destroy(list);
+    }
+}
+
+/* The thread */
+
+static void give_back(struct job_store *s, struct job_op *op)
+{
+    op->next = NULL;
+    pthread_mutex_lock(&s->mutex);
+    *s->done_end = op;
+    s->done_end = &op->next;
+    if (op->kind == JOB_SWEEP && op->rc == 0) {
+        s->stats.waiting = op->waiting;
+        s->stats.ended = op->ended;
+        s->stats.picture_bytes = op->picture_bytes;
+    }
+    pthread_mutex_unlock(&s->mutex);
+}
+
+static void note(struct job_store *s, int rc)
+{
+    pthread_mutex_lock(&s->mutex);
+    s->stats.up = rc == 0;
+    s->stats.errors += rc < 0;
+    pthread_mutex_unlock(&s->mutex);
+}
+
+/* Gives back what is done or has failed, and returns what is to be tried again. */
+static struct job_op *settle(struct job_store *s, struct job_op *list, int rc)
+{
+    struct job_op *kept = NULL, **end = &kept, *next;
+
+    for (; list; list = next) {
+        next = list->next;
+        list->next = NULL;
+        if (rc < 0 && list->kind == JOB_CHANGE) {
+            *end = list;
+            end = &list->next;
+            continue;
+        }
+        if (rc < 0)
+            list->rc = rc;
+        give_back(s, list);
+    }
+    return kept;
+}
+
+/* Where all together fail, each alone: one of them may be to blame, or a lock. */
+static struct job_op *do_alone(struct job_store *s, struct job_op *list)
+{
+    struct job_op *kept = NULL, **end = &kept, *next;
     int rc;
 
-    if (c->drop)
-        sqlite3_bind_text(statement, 1, c->record.id, -1, SQLITE_STATIC);
-    else
-        bind_record(statement, &c->record);
-    rc = sqlite3_step(statement);
-    sqlite3_reset(statement);
-    sqlite3_clear_bindings(statement);
-    return rc == SQLITE_DONE ? 0 : -EIO;
-}
-
-static void write_all(uv_work_t *work)
-{
-    struct job_store *s = work->data;
-
-    s->rc = sqlite3_exec(s->db, "BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_OK ? 0 : -EIO;
-    for (struct change *c = s->writing; c && s->rc == 0; c = c->next)
-        s->rc = write_one(s, c);
-    if (s->rc == 0 && sqlite3_exec(s->db, "COMMIT", NULL, NULL, NULL) != SQLITE_OK)
-        s->rc = -EIO;
-    if (s->rc == 0)
-        return;
-    log_write(LOG_ERROR, "event=job_store error=%s", LOG_TEXT(sqlite3_errmsg(s->db)));
-    sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
-}
-
-/* The loop's side */
-
-static void go_on(struct job_store *s);
-
-static void on_written(uv_work_t *work, int status)
-{
-    struct job_store *s = work->data;
-    struct change *c = s->writing, *next;
-
-    s->writing = NULL;
-    for (; c; c = next) {
-        next = c->next;
-        if (c->done)
-            c->done(c->arg, s->rc);
-        free(c);
+    for (; list; list = next) {
+        next = list->next;
+        list->next = NULL;
+        rc = job_work_run(&s->work, list);
+        note(s, rc);
+        *end = settle(s, list, rc);
+        if (*end)
+            end = &(*end)->next;
     }
-    go_on(s);
+    return kept;
 }
 
-static void go_on(struct job_store *s)
+static struct job_op *do_all(struct job_store *s, struct job_op *list)
 {
-    if (s->writing || !s->waiting)
-        return;
-    s->writing = s->waiting;
+    int rc = job_work_run(&s->work, list);
+
+    note(s, rc);
+    if (rc < 0 && list->next && s->work.up_ns > 0)
+        return do_alone(s, list);
+    return settle(s, list, rc);
+}
+
+static void on_told(void *arg, const char *text)
+{
+    struct job_store *s = arg;
+
+    pthread_mutex_lock(&s->mutex);
+    if (s->n_told < NEWS_MAX)
+        snprintf(s->told[s->n_told], JOB_ID_BYTES, "%s", text);
+    s->n_told += s->n_told <= NEWS_MAX;
+    pthread_mutex_unlock(&s->mutex);
+    uv_async_send(s->async);
+}
+
+/* Waits for something to do. False: for nothing any more. */
+static bool take(struct job_store *s, struct job_op **list)
+{
+    const struct job_database_ops *ops = s->work.db->ops;
+    struct pollfd fds[2] = {{.fd = s->wake, .events = POLLIN}, {.events = POLLIN}};
+    struct job_op **end = list;
+    uint64_t n;
+    bool stop;
+
+    fds[1].fd = ops->socket ? ops->socket(s->work.db) : -1;
+    poll(fds, 2, *list ? AGAIN_MS : -1);
+    if (fds[0].revents & POLLIN && read(s->wake, &n, sizeof(n)) < 0)
+        return false; /* it cannot be */
+    if (ops->news)
+        ops->news(s->work.db, on_told, s);
+    while (*end)
+        end = &(*end)->next;
+    pthread_mutex_lock(&s->mutex);
+    *end = s->waiting;
     s->waiting = NULL;
     s->waiting_end = &s->waiting;
-    s->work.data = s;
-    uv_queue_work(s->loop, &s->work, write_all, on_written);
+    stop = s->stop;
+    pthread_mutex_unlock(&s->mutex);
+    return !stop;
 }
 
-static void add(struct job_store *s, struct change *c)
+static void *run(void *arg)
 {
-    *s->waiting_end = c;
-    s->waiting_end = &c->next;
-    go_on(s);
-}
+    struct job_store *s = arg;
+    struct job_op *list = NULL;
 
-int job_store_write(struct job_store *s, const struct job_record *record,
-                    void (*done)(void *arg, int rc), void *arg)
-{
-    struct change *c = calloc(1, sizeof(*c));
-
-    if (!c)
-        return -ENOMEM;
-    c->record = *record;
-    c->done = done;
-    c->arg = arg;
-    add(s, c);
-    return 0;
-}
-
-void job_store_drop(struct job_store *s, const char *id)
-{
-    struct change *c = calloc(1, sizeof(*c));
-
-    if (!c)
-        return; /* it is old, and found again with the next start */
-    c->drop = true;
-    snprintf(c->record.id, sizeof(c->record.id), "%s", id);
-    add(s, c);
-}
-
-bool job_store_idle(const struct job_store *s)
-{
-    return !s->writing && !s->waiting;
-}
-
-/* Opening and reading */
-
-static void read_row(sqlite3_stmt *row, struct job_record *out)
-{
-    const unsigned char *text;
-
-    memset(out, 0, sizeof(*out));
-    for (int i = 0; i < N_TEXTS; i++) {
-        text = sqlite3_column_text(row, texts[i].column);
-        snprintf((char *)out + texts[i].offset, texts[i].size, "%s",
-                 text ? (const char *)text : "");
+    while (take(s, &list)) {
+        if (!list)
+            continue;
+        list = do_all(s, list);
+        uv_async_send(s->async);
     }
-    out->state = (enum job_state)sqlite3_column_int(row, 8);
-    out->nfe = sqlite3_column_int(row, 9);
-    out->n = sqlite3_column_int(row, 10);
-    out->n_done = sqlite3_column_int(row, 11);
-    out->seed = (uint64_t)sqlite3_column_int64(row, 12);
-    out->created_s = sqlite3_column_int64(row, 13);
-    out->ended_s = sqlite3_column_int64(row, 14);
-    out->problem_status = sqlite3_column_int(row, 15);
+    destroy_list(list);
+    return NULL;
 }
 
-int job_store_read(struct job_store *s, void (*each)(void *arg, const struct job_record *record),
-                   void *arg, struct error *err)
-{
-    struct job_record record;
-    sqlite3_stmt *rows;
-    int rc;
+/* The loop */
 
-    if (sqlite3_prepare_v2(s->db, list, -1, &rows, NULL) != SQLITE_OK)
-        return complain(s, -EIO, "read the jobs", err);
-    while ((rc = sqlite3_step(rows)) == SQLITE_ROW) {
-        read_row(rows, &record);
-        each(arg, &record);
-    }
-    sqlite3_finalize(rows);
-    return rc == SQLITE_DONE ? 0 : complain(s, -EIO, "read the jobs", err);
+static void wake(struct job_store *s)
+{
+    uint64_t one = 1;
+
+    if (write(s->wake, &one, sizeof(one)) < 0)
+        log_write(LOG_ERROR, "event=job_store error=%s", LOG_TEXT(strerror(errno)));
 }
 
-/* Exclusive: what is locked is another daemon's, and a lock ends with its process. */
-static int prepare(struct job_store *s, struct error *err)
+void job_store_submit(struct job_store *s, struct job_op *op)
 {
-    static const char *const commands[] = {"PRAGMA locking_mode=EXCLUSIVE",
-                                           "PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL",
-                                           "BEGIN IMMEDIATE", schema};
-    int rc = SQLITE_OK;
-
-    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]) && rc == SQLITE_OK; i++)
-        rc = sqlite3_exec(s->db, commands[i], NULL, NULL, NULL);
-    if (rc == SQLITE_OK && sqlite3_table_column_metadata(s->db, NULL, "jobs", "owner", NULL, NULL,
-                                                         NULL, NULL, NULL) != SQLITE_OK)
-        rc = sqlite3_exec(s->db, new_column, NULL, NULL, NULL);
-    if (rc == SQLITE_OK)
-        rc = sqlite3_exec(s->db, "COMMIT", NULL, NULL, NULL);
-    if (rc == SQLITE_OK)
-        rc = sqlite3_prepare_v2(s->db, upsert, -1, &s->upsert, NULL);
-    if (rc == SQLITE_OK)
-        rc = sqlite3_prepare_v2(s->db, erase, -1, &s->erase, NULL);
-    if (rc == SQLITE_BUSY || rc == SQLITE_LOCKED)
-        return error_set(err, -EBUSY, "another daemon uses the folder");
-    if (rc != SQLITE_OK)
-        return complain(s, rc == SQLITE_NOTADB || rc == SQLITE_ERROR ? -EINVAL : -EIO,
-                        "open the file of jobs", err);
-    return 0;
+    op->next = NULL;
+    s->n_handed_over++;
+    pthread_mutex_lock(&s->mutex);
+    *s->waiting_end = op;
+    s->waiting_end = &op->next;
+    pthread_mutex_unlock(&s->mutex);
+    wake(s);
 }
 
-int job_store_open(uv_loop_t *loop, const char *folder, struct job_store **out, struct error *err)
+static void hear(struct job_store *s)
 {
-    struct job_store *s = calloc(1, sizeof(*s));
-    char path[1100];
-    int rc = 0;
+    char told[NEWS_MAX][JOB_ID_BYTES];
+    int n;
+
+    pthread_mutex_lock(&s->mutex);
+    n = s->n_told;
+    if (n > 0)
+        memcpy(told, s->told, sizeof(told));
+    s->n_told = 0;
+    pthread_mutex_unlock(&s->mutex);
+    for (int i = 0; i < n && i < NEWS_MAX; i++)
+        s->news(s->arg, told[i]);
+    if (n > NEWS_MAX)
+        s->news(s->arg, "");
+}
+
+static void on_async(uv_async_t *async)
+{
+    struct job_store *s = async->data;
+    struct job_op *list, *next;
 
     if (!s)
-        return error_set(err, -ENOMEM, "out of memory for the jobs");
-    s->loop = loop;
-    s->waiting_end = &s->waiting;
-    snprintf(path, sizeof(path), "%s/jobs.sqlite", folder);
-    if (sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL) !=
-        SQLITE_OK)
-        rc = complain(s, -EIO, "open the file of jobs", err);
-    if (rc == 0)
-        rc = prepare(s, err);
-    if (rc < 0) {
-        error_prefix(err, "state folder \"%s\": ", folder);
-        job_store_close(s);
-        return rc;
+        return; /* it is closed */
+    pthread_mutex_lock(&s->mutex);
+    list = s->done;
+    s->done = NULL;
+    s->done_end = &s->done;
+    pthread_mutex_unlock(&s->mutex);
+    for (; list; list = next) {
+        next = list->next;
+        s->n_handed_over--;
+        list->done(list);
+        job_op_destroy(list);
     }
-    *out = s;
-    return 0;
+    hear(s);
+}
+
+bool job_store_is_shared(const struct job_store *s)
+{
+    return s->shared;
+}
+
+const char *job_store_holder(const struct job_store *s)
+{
+    return s->work.holder;
+}
+
+void job_store_stats(struct job_store *s, struct job_store_stats *out)
+{
+    pthread_mutex_lock(&s->mutex);
+    *out = s->stats;
+    pthread_mutex_unlock(&s->mutex);
+}
+
+bool job_store_idle(struct job_store *s)
+{
+    struct job_store_stats stats;
+
+    job_store_stats(s, &stats);
+    return s->n_handed_over == 0 || !stats.up;
+}
+
+/* Opening and closing */
+
+static void on_async_closed(uv_handle_t *handle)
+{
+    free(handle);
 }
 
 void job_store_close(struct job_store *s)
 {
     if (!s)
         return;
-    sqlite3_finalize(s->upsert);
-    sqlite3_finalize(s->erase);
-    sqlite3_close(s->db);
+    if (s->runs) {
+        pthread_mutex_lock(&s->mutex);
+        s->stop = true;
+        pthread_mutex_unlock(&s->mutex);
+        wake(s);
+        pthread_join(s->thread, NULL);
+    }
+    destroy_list(s->waiting);
+    destroy_list(s->done);
+    if (s->work.db)
+        s->work.db->ops->close(s->work.db);
+    if (s->wake >= 0)
+        close(s->wake);
+    if (s->async) {
+        s->async->data = NULL;
+        uv_close((uv_handle_t *)s->async, on_async_closed);
+    }
+    pthread_mutex_destroy(&s->mutex);
     free(s);
+}
+
+static void make_holder(char holder[JOB_HOLDER_BYTES])
+{
+    uint8_t bytes[(JOB_HOLDER_BYTES - 1) / 2];
+
+    if (getrandom(bytes, sizeof(bytes), 0) != sizeof(bytes))
+        snprintf((char *)bytes, sizeof(bytes), "%" PRIx64, uv_hrtime());
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        snprintf(holder + 2 * i, 3, "%02x", bytes[i]);
+}
+
+static int start_thread(struct job_store *s, struct error *err)
+{
+    pthread_attr_t attributes;
+    int rc;
+
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    rc = pthread_create(&s->thread, &attributes, run, s);
+    pthread_attr_destroy(&attributes);
+    s->runs = rc == 0;
+    return rc == 0 ? 0
+                   : error_set(err, -rc, "could not start the store's thread: %s", strerror(rc));
+}
+
+static struct job_store *create(const struct job_store_options *o)
+{
+    struct job_store *s = calloc(1, sizeof(*s));
+
+    if (!s)
+        return NULL;
+    pthread_mutex_init(&s->mutex, NULL);
+    s->waiting_end = &s->waiting;
+    s->done_end = &s->done;
+    s->news = o->news;
+    s->arg = o->arg;
+    s->wake = -1;
+    s->stats.up = true;
+    s->work.lease_ms = o->lease_ms;
+    s->work.kept_ms = o->kept_ms;
+    s->work.waiting_max = o->waiting_max;
+    s->work.picture_bytes_max = o->picture_bytes_max;
+    make_holder(s->work.holder);
+    s->async = malloc(sizeof(*s->async));
+    if (!s->async) {
+        job_store_close(s);
+        return NULL;
+    }
+    uv_async_init(o->loop, s->async, on_async);
+    s->async->data = s;
+    return s;
+}
+
+int job_store_open(const struct job_store_options *options, struct job_store **out,
+                   struct error *err)
+{
+    struct job_store *s = create(options);
+    int rc = 0;
+
+    if (!s)
+        return error_set(err, -ENOMEM, "out of memory for the jobs");
+    s->wake = eventfd(0, EFD_CLOEXEC);
+    if (s->wake < 0)
+        rc = error_set(err, -errno, "could not make an event for the jobs: %s", strerror(errno));
+    if (rc == 0)
+        rc = *options->url ? job_postgres_open(options->url, &s->work.db, err)
+                           : job_sqlite_open(options->folder, &s->work.db, err);
+    if (rc == 0) {
+        s->shared = s->work.db->ops->shared;
+        rc = start_thread(s, err);
+    }
+    if (rc < 0) {
+        job_store_close(s);
+        return rc;
+    }
+    *out = s;
+    return 0;
 }

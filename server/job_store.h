@@ -1,65 +1,119 @@
-/* Jobs on disk: what outlives the daemon, one SQLite file in the folder of --state-dir.
+/* Where jobs are kept: what outlives a request, and with a folder or a server the daemon, too.
  *
- * A record is there when its done() is called, also if the machine loses power in that moment
- * (write-ahead log, synced with every commit). Records are written off the loop, in the order in which
- * they were handed over; all that wait go with one commit. Only one daemon may have the folder.
+ * One set of statements (server/job_sql.h) in one of two databases: SQLite, in a file of --state-dir or in
+ * memory, which this daemon has alone; or the PostgreSQL server of --job-store, which several daemons share.
+ * There a job is held by the daemon that draws it, for a lease that is renewed; when that ends, others may take
+ * it up. What was committed is there when done() is called. Each job ends once: a change by someone who does not
+ * hold it any more changes nothing and gives back what there is.
+ *
+ * All is done on a thread of its own, in the order in which it was handed over; what waits there goes with one
+ * commit. So nobody else waits for a disk or a server.
  *
  * Thread: loop.
  */
 #ifndef SERVER_JOB_STORE_H
 #define SERVER_JOB_STORE_H
 
-#include "api/job_status.h"
-#include "api/limits.h"
-#include "config/settings.h"
-#include "model/digest.h"
+#include "server/job_record.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <uv.h>
 
 struct error;
 struct job_store;
+struct shared_bytes;
 
-enum { JOB_RECORD_KEY_BYTES = 129 };
-
-struct job_record {
-    char id[JOB_ID_BYTES];
-    char owner[SETTINGS_NAME_BYTES + 1]; /* the key that began it (server/keys.h); "": none */
-    char key[JOB_RECORD_KEY_BYTES];      /* Idempotency-Key; "": none */
-    char body[DIGEST_TEXT];              /* digest of the request */
-    char model[LIMITS_NAME_BYTES + 1];
-    char checkpoint[DIGEST_TEXT]; /* digest */
-    char corruption[LIMITS_NAME_BYTES + 1];
-    char sampler[LIMITS_NAME_BYTES + 1];
-    char determinism[LIMITS_NAME_BYTES + 1];
-    enum job_state state;
-    int nfe, n, n_done;
-    uint64_t seed;
-    int64_t created_s, ended_s; /* seconds since 1970; ended_s 0: it has not */
-    int problem_status;         /* 0: none */
-    char problem[512];
+enum job_op_kind {
+    /* record: new. rc -EEXIST: its owner's key has another one, which is found; -ENOSPC: too many jobs wait. */
+    JOB_ADD,
+    /* record.id; or record.owner and key, where id is "". rc -ENOENT; -ESTALE: there was one of this owner, ""
+     * for any. */
+    JOB_FIND,
+    /* Up to `most` jobs of record.owner, "" for all, that are older than record.id, "" for the newest; newest
+     * first. rc -ENOENT: there is no such id among them. */
+    JOB_LIST,
+    /* record: of a job that this daemon holds, its state, how far it is, its problem; with pictures from image
+     * `first`. rc -ENOENT; -ESTALE: it is held by another or has ended, and is found. */
+    JOB_CHANGE,
+    /* record.id, record.ended_s: whoever holds it. rc -ENOENT; -ESTALE: it has ended, and is found. */
+    JOB_CANCEL,
+    /* Takes up to `most` jobs that nobody holds, with one of these `checkpoints`, at most record.nfe, and, unless
+     * nobody else wants them, with record.determinism where they are half drawn; finds them. */
+    JOB_CLAIM,
+    /* Renews the lease of all that it holds, and finds their ids; `checkpoints`: that it serves. */
+    JOB_HOLD,
+    /* Lets go of all. */
+    JOB_RELEASE,
+    /* Image `first` of record.id, as bytes. rc -ENOENT. */
+    JOB_PICTURE,
+    /* Forgets what is old, and counts the rest. */
+    JOB_SWEEP,
 };
 
-/* Opens or makes the file. 0, -EBUSY: another daemon has it, -EINVAL: it is none of ours, -EIO. */
-int job_store_open(uv_loop_t *loop, const char *folder, struct job_store **out, struct error *err);
+enum { JOB_OP_PICTURES_MAX = 16 };
 
-/* Waits for nothing: job_store_idle() must hold. NULL is fine. */
+/* Something to be done. The store frees it after done(). */
+struct job_op {
+    enum job_op_kind kind;
+    struct job_record record;
+    int first, most;
+    struct shared_bytes *pictures[JOB_OP_PICTURES_MAX]; /* released with it */
+    int n_pictures;
+    const char *checkpoints; /* digests with spaces between, or "*" for any; freed with it */
+    void (*done)(struct job_op *op);
+    void *arg;
+
+    int rc;                   /* also -EIO: the database does not do it, which is logged */
+    struct job_record *found; /* [n_found] */
+    int n_found;
+    uint8_t *bytes; /* NULL it to keep it */
+    size_t size;
+    int waiting, ended; /* of JOB_SWEEP */
+    int64_t picture_bytes;
+    struct job_op *next;
+};
+
+struct job_store_options {
+    uv_loop_t *loop;
+    const char *folder;        /* of the file; "": it is in memory; not used with a url */
+    const char *url;           /* of a PostgreSQL server; "": none */
+    int lease_ms;              /* after which a job that was not renewed may be taken up */
+    int kept_ms;               /* that ended jobs are known */
+    int64_t picture_bytes_max; /* 0: none are kept */
+    int waiting_max;           /* jobs that have not ended */
+    /* On the loop: a job that another daemon has changed, or "" where there is one to take up. */
+    void (*news)(void *arg, const char *id);
+    void *arg;
+};
+
+/* 0, -EBUSY: another daemon has the folder, -EINVAL: it is none of ours or no URL, -ENOTSUP, -ENOMEM, -EIO. A
+ * server need not be there yet. */
+int job_store_open(const struct job_store_options *options, struct job_store **out,
+                   struct error *err);
+
+/* What has not been done is not done any more, and nobody told. NULL is fine. */
 void job_store_close(struct job_store *s);
 
-/* Hands over every record in the order of their coming; blocks. 0 or -EIO. */
-int job_store_read(struct job_store *s, void (*each)(void *arg, const struct job_record *record),
-                   void *arg, struct error *err);
+/* NULL without memory. */
+struct job_op *job_op_create(enum job_op_kind kind, void (*done)(struct job_op *op), void *arg);
+void job_op_destroy(struct job_op *op); /* one that was not handed over; NULL is fine */
 
-/* Writes a record in the place of the one with its id. done may be NULL; rc 0 or -EIO, which is
- * logged. 0, or -ENOMEM: done is not called. */
-int job_store_write(struct job_store *s, const struct job_record *record,
-                    void (*done)(void *arg, int rc), void *arg);
+/* Takes op. JOB_CHANGE is tried until it is done or undone by others; the others fail with -EIO. */
+void job_store_submit(struct job_store *s, struct job_op *op);
 
-/* Drops one, some time. */
-void job_store_drop(struct job_store *s, const char *id);
+bool job_store_is_shared(const struct job_store *s);
+const char *job_store_holder(const struct job_store *s); /* this daemon's name in it */
+bool job_store_idle(struct job_store *s);                /* all is done, or cannot be done now */
 
-/* Whether all is written. */
-bool job_store_idle(const struct job_store *s);
+struct job_store_stats {
+    bool up; /* the last thing that was tried was done */
+    uint64_t errors;
+    int waiting, ended; /* jobs, when they were last counted */
+    int64_t picture_bytes;
+};
+
+void job_store_stats(struct job_store *s, struct job_store_stats *out);
 
 #endif

@@ -141,12 +141,24 @@ static void write_engine(FILE *out, const struct daemon *d)
 
 static void write_jobs(FILE *out, const struct daemon *d)
 {
-    int waiting, ended;
+    struct batches_stats stats;
 
-    batches_count(d->batches, &waiting, &ended);
-    head(out, "softdiff_jobs", "gauge", "Jobs that are known.");
+    batches_stats(d->batches, &stats);
+    head(out, "softdiff_jobs", "gauge",
+         "Jobs in the store, when they were last counted; where it is shared, those of all.");
     fprintf(out, "softdiff_jobs{state=\"waiting\"} %d\nsoftdiff_jobs{state=\"ended\"} %d\n",
-            waiting, ended);
+            stats.store.waiting, stats.store.ended);
+    one(out, "softdiff_jobs_held", "gauge", "Jobs that are drawn here.", stats.held);
+    one(out, "softdiff_job_store_up", "gauge",
+        "0 where the store of jobs did not do the last thing that was asked of it.",
+        stats.store.up);
+    one(out, "softdiff_job_store_errors_total", "counter",
+        "Times that the store of jobs did not do what was asked of it.",
+        (double)stats.store.errors);
+    one(out, "softdiff_job_leases_lost_total", "counter",
+        "Jobs that were drawn here when another daemon took them up.", (double)stats.leases_lost);
+    one(out, "softdiff_job_picture_bytes", "gauge", "Images of jobs in the store.",
+        (double)stats.store.picture_bytes);
 }
 
 /* Where the time of requests for images goes. */

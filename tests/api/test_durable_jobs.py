@@ -1,11 +1,13 @@
 """Jobs on disk: what was taken on is done once, whatever happens to the daemon."""
 import contextlib
+import io
 import os
 import random
 import signal
 import sqlite3
 import subprocess
 import time
+import zipfile
 
 import pytest
 import requests
@@ -106,12 +108,14 @@ def test_keys_are_kept(run):
     assert answer.status_code == 422
 
 
-def test_a_file_from_before_there_were_owners(run, state):
+def test_a_file_of_an_earlier_version(run, state):
     daemon = run()
     job = wait_for(daemon, begin(daemon, {"n": 1, "nfe": 2}), "completed")
     daemon.stop()
     with contextlib.closing(sqlite3.connect(state / "jobs.sqlite")) as db:
-        db.execute("ALTER TABLE jobs DROP COLUMN owner")
+        db.execute("DROP INDEX jobs_key")
+        for name in ("owner", "holder", "picture_bytes", "lease_ms"):
+            db.execute(f"ALTER TABLE jobs DROP COLUMN {name}")
     daemon = run()
     assert look(daemon, job) == job
     wait_for(daemon, begin(daemon, {"n": 1, "nfe": 2}), "completed")
@@ -143,6 +147,60 @@ def test_other_arithmetic_begins_anew(run):
     assert [image(daemon, job, i).content for i in (0, 59)] == [
         daemon.png(seed=1, nfe=100), daemon.png(seed=60, nfe=100)
     ]  # fmt: skip
+
+
+@pytest.mark.sanitizers
+def test_ended_jobs_are_known_for_a_time(run):
+    """Then they are told to be gone, and their key is free, also after a restart."""
+    daemon = run("--keep-jobs", "1s", "--keep-results", "1MiB")
+    body = {"n": 2, "nfe": 2}
+    job = wait_for(daemon, begin(daemon, body, Idempotency_Key="k"), "completed")
+    goes_on = begin(daemon, {"n": 1000, "nfe": 3000})
+    path = f"/v1/jobs/{job['id']}"
+    wait_until(lambda: daemon.get(path).status_code == 410, "its end")
+    for _ in range(2):
+        for address in (path, path + "/images/0.png", path + "/events", path + "/images.zip"):
+            assert daemon.get(address).status_code == 410
+        assert look(daemon, goes_on)["status"] in ("queued", "in_progress")
+        kill(daemon)
+        daemon = run("--keep-jobs", "60s")
+    again = begin(daemon, body, Idempotency_Key="k")
+    assert again["id"] != job["id"]
+    wait_for(daemon, again, "completed")
+    assert cancel(daemon, goes_on).status_code == 200
+
+
+@pytest.mark.sanitizers
+def test_kept_images(run, state):
+    """They are those that were drawn, whatever draws now; where there is no room, those of the oldest job go."""
+    flags = ("--precision", "fp32", "--response-cache", "0")
+    daemon = run(*flags, "--keep-results", "1MiB")
+    body = {"seed": 1, "n": 40, "nfe": 3}
+    job = wait_for(daemon, begin(daemon, body), "completed")
+    want = daemon.pngs(**body)
+    answer = image(daemon, job, 39)
+    assert answer.content == want[39] and not answer.history and answer.headers["Content-Type"] == "image/png"
+    before = daemon.queue()["evaluations"]
+    assert [image(daemon, job, i).content for i in range(40)] == want
+    assert daemon.queue()["evaluations"] == before
+    daemon.stop()
+    daemon = run("--precision", "bf16", "--response-cache", "0", "--keep-results", "1MiB")
+    assert daemon.pngs(**body) != want
+    assert [image(daemon, job, i).content for i in range(40)] == want
+    with zipfile.ZipFile(io.BytesIO(daemon.get(job["archive"]).content)) as file:
+        assert [file.read(name) for name in file.namelist()] == want
+    daemon.stop()
+    room = sum(map(len, want)) + 1000  # for one of them
+    daemon = run(*flags, "--keep-results", str(room))
+    second = wait_for(daemon, begin(daemon, body | {"seed": 100}), "completed")
+    assert not image(daemon, second, 39).history
+    answer = image(daemon, job, 39)
+    assert answer.history[0].status_code == 303 and answer.content == want[39]
+    large = wait_for(daemon, begin(daemon, body | {"n": 100}), "completed")
+    assert image(daemon, large, 50).content == daemon.png(seed=51, nfe=3)
+    daemon.stop()
+    with sqlite3.connect(state / "jobs.sqlite") as db:
+        assert db.execute("SELECT coalesce(sum(length(png)), 0) FROM pictures").fetchone()[0] <= room
 
 
 def test_folders_that_cannot_be(run, start, state, tmp_path):

@@ -190,9 +190,8 @@ def test_all_of_many(small):
     for i, job in enumerate(jobs):
         wait_for(small, job, "completed")
         assert image(small, job, 29).content == small.png(seed=100 * i + 29, nfe=3)
-    text = requests.get(small.admin + "/metrics").text
-    assert re.search(r'^softdiff_jobs{state="waiting"} 0$', text, re.MULTILINE)
-    assert re.search(r'^softdiff_jobs{state="ended"} 12$', text, re.MULTILINE)
+    for count in ('softdiff_jobs{state="waiting"} 0', 'softdiff_jobs{state="ended"} 12', "softdiff_jobs_held 0"):
+        wait_until(lambda: count in requests.get(small.admin + "/metrics").text.splitlines(), count)
 
 
 def test_too_many(small):

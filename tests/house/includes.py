@@ -64,6 +64,7 @@ LIBRARIES = {
     "jerror.h": ("api/pictures",),
     "lcms2.h": ("api/pictures",),
     "sqlite3.h": ("server",),
+    "libpq-fe.h": ("server",),
     "systemd/sd-daemon.h": ("server",),
     "uv.h": ("server",),
     "microhttpd.h": ("server",),

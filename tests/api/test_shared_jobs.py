@@ -1,0 +1,182 @@
+"""Jobs that several daemons share in one PostgreSQL server: any of them answers for all, and each is drawn once."""
+import concurrent.futures
+import os
+import random
+import re
+import signal
+import time
+
+import postgres
+import pytest
+import requests
+from softdiffd import wait_until
+from test_durable_jobs import kill
+from test_jobs import begin, cancel, image, look, wait_for, watch
+
+FLAGS = ("--slots", "2", "--max-nfe", "10000", "--job-lease", "1s", "--keep-results", "16MiB")
+
+
+@pytest.fixture(scope="module")
+def server():
+    server = postgres.Server()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def run(start, server):
+    """Starts daemons, the first with empty tables."""
+    server.query("DROP SCHEMA IF EXISTS softdiff CASCADE")
+
+    def start_with_server(*flags, **options):
+        return start(*FLAGS, "--job-store", server.url, *flags, **options)
+
+    return start_with_server
+
+
+def metric(daemon, name):
+    text = requests.get(daemon.admin + "/metrics", timeout=60).text
+    return float(re.search(rf"^{name} (\S+)$", text, re.MULTILINE)[1])
+
+
+def test_any_of_them_answers(run):
+    """What one took on another tells, shows, watches and cancels; images are those of one that is asked alone."""
+    first, second = run(), run()
+    want = first.pngs(seed=3, n=20, nfe=20)
+    job = begin(first, {"seed": 3, "n": 20, "nfe": 20}, Idempotency_Key="k")
+    assert job["durable"] is True
+    assert begin(second, {"seed": 3, "n": 20, "nfe": 20}, Idempotency_Key="k")["id"] == job["id"]
+    assert second.post({"n": 1}, path="/v1/jobs", Idempotency_Key="k").status_code == 422
+    assert watch(second, job)[-1][0] == "completed"
+    for daemon in (first, second):
+        assert look(daemon, job)["images_done"] == 20 and look(daemon, job)["created"] == job["created"]
+        answers = [image(daemon, job, i) for i in range(20)]
+        assert [answer.content for answer in answers] == want and not answers[0].history
+        assert image(daemon, job, 20).status_code == 404
+    assert cancel(second, job).status_code == 409
+    # One that is drawn by the first ends as the second is told.
+    job = begin(first, {"n": 1000, "nfe": 1000})
+    first.wait_for_queue(lambda q: q["slots_busy"] == 2, "work")
+    wait_for(second, job, "in_progress")
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        stream = pool.submit(watch, first, job)
+        assert cancel(second, job).json()["status"] == "cancelled"
+        assert stream.result()[-1][0] == "cancelled"
+    first.wait_for_queue(lambda q: q["slots_busy"] == 0 and not q["requests"], "free lanes")
+    assert look(first, job)["status"] == "cancelled"
+
+
+def test_they_share_the_work(run, server):
+    daemons = [run() for _ in range(2)]
+    jobs = [begin(daemons[0], {"seed": 100 * i, "n": 10, "nfe": 100}) for i in range(8)]
+    for job in jobs:
+        wait_for(daemons[1], job, "completed")
+    for daemon in daemons:  # each draws its part of it
+        assert sum("event=job " in line for line in daemon.log) >= 2
+    assert server.query("SELECT state, count(*) FROM jobs GROUP BY state") == [["2", "8"]]
+    assert server.query("SELECT count(*) FROM pictures") == [["80"]]
+
+
+def test_what_a_dead_one_drew_is_taken_up(run):
+    first = run()
+    job = begin(first, {"seed": 1, "n": 100, "nfe": 50})
+    wait_until(lambda: look(first, job)["images_done"] > 0, "a piece")
+    second = run()
+    kill(first)
+    ended = wait_for(second, job, "completed")
+    assert ended["images_done"] == 100
+    assert [image(second, job, i).content for i in (0, 50, 99)] == [
+        second.png(seed=1 + i, nfe=50) for i in (0, 50, 99)
+    ]
+
+
+@pytest.mark.slow
+def test_one_that_ends_leaves_its_jobs_to_others(run):
+    first, second = run("--job-lease", "60s"), run("--job-lease", "60s")
+    job = begin(first, {"n": 100, "nfe": 300})
+    wait_until(lambda: look(first, job)["images_done"] > 0, "a piece")
+    first.stop()
+    wait_until(lambda: metric(second, "softdiff_jobs_held") == 1, "the job")
+    assert look(second, job)["images_done"] > 0
+    cancel(second, job)
+
+
+@pytest.mark.slow
+def test_one_that_hung_finds_its_job_taken(run):
+    """It goes on as if nothing had happened, and its word counts no more."""
+    first, second = run(), run()
+    job = begin(first, {"seed": 5, "n": 60, "nfe": 100})
+    first.wait_for_queue(lambda q: q["slots_busy"] == 2, "work")
+    first.signal(signal.SIGSTOP)
+    try:
+        wait_until(lambda: metric(second, "softdiff_jobs_held") == 1, "the job")
+    finally:
+        first.signal(signal.SIGCONT)
+    assert wait_for(first, job, "completed")["images_done"] == 60
+    assert metric(first, "softdiff_job_leases_lost_total") == 1
+    assert sum("event=job " in line for daemon in (first, second) for line in daemon.log) == 1
+    assert image(first, job, 59).content == second.png(seed=64, nfe=100)
+
+
+def test_without_the_server(run, server):
+    """Jobs wait, new ones are refused, and all else is as before."""
+    daemon = run()
+    job = begin(daemon, {"seed": 1, "n": 40, "nfe": 100})
+    done = begin(daemon, {"n": 1, "nfe": 1})
+    daemon.wait_for_queue(lambda q: q["slots_busy"] == 2, "work")
+    server.kill()
+    answer = daemon.post({"n": 1, "nfe": 1}, path="/v1/jobs")
+    assert answer.status_code == 503 and int(answer.headers["Retry-After"]) >= 1
+    answer = daemon.get(f"/v1/jobs/{32 * '0'}")
+    assert answer.status_code == 503 and int(answer.headers["Retry-After"]) >= 1
+    assert daemon.png(seed=1, nfe=3) and metric(daemon, "softdiff_job_store_up") == 0
+    assert requests.get(daemon.admin + "/readyz", timeout=60).status_code == 200
+    server.start()
+    assert wait_for(daemon, job, "completed")["images_done"] == 40
+    wait_for(daemon, done, "completed")
+    assert image(daemon, job, 39).content == daemon.png(seed=40, nfe=100)
+    assert metric(daemon, "softdiff_job_store_up") == 1 and metric(daemon, "softdiff_job_store_errors_total") > 0
+
+
+@pytest.mark.slow
+def test_a_server_that_comes_late_or_not_at_all(start, server, tmp_path):
+    """A daemon starts without it, and ends without it."""
+    server.kill()
+    daemon = start(*FLAGS, "--job-store", server.url)
+    assert daemon.post({"n": 1, "nfe": 1}, path="/v1/jobs").status_code == 503
+    daemon.stop()
+    daemon = start(*FLAGS, "--job-store", server.url)
+    server.start()
+    wait_until(lambda: daemon.post({"n": 1, "nfe": 1}, path="/v1/jobs").status_code == 202, "the server")
+
+
+@pytest.mark.slow
+def test_a_server_that_hangs(run, server):
+    """Nobody waits for it but who asks for jobs, and they not for ever."""
+    daemon = run()
+    job = begin(daemon, {"n": 1000, "nfe": 1000})
+    daemon.wait_for_queue(lambda q: q["slots_busy"] == 2, "work")
+    server.signal(signal.SIGSTOP)
+    try:
+        assert daemon.png(seed=1, nfe=3)
+        begun = time.monotonic()
+        assert daemon.post({"n": 1, "nfe": 1}, path="/v1/jobs").status_code == 503
+        assert time.monotonic() - begun < 15
+        assert requests.get(daemon.admin + "/livez", timeout=5).status_code == 200
+    finally:
+        server.signal(signal.SIGCONT)
+    wait_until(lambda: daemon.post({"n": 1, "nfe": 1}, path="/v1/jobs").status_code == 202, "the server")
+    assert cancel(daemon, job).json()["status"] == "cancelled"
+
+
+@pytest.mark.slow
+def test_a_job_that_nobody_serves(start, server, run):
+    """It fails after forty leases in which no daemon said that it has the model."""
+    first = run("--job-lease", "1s", models=("faces", "blurred"))
+    job = begin(first, {"n": 1000, "nfe": 2000, "model": "blurred"})
+    first.wait_for_queue(lambda q: q["slots_busy"] == 2, "work")
+    kill(first)
+    begun = time.monotonic()
+    second = run("--job-lease", "1s")
+    ended = wait_for(second, job, "failed")
+    assert "no daemon serves" in ended["error"]["detail"] and time.monotonic() - begun > 35
