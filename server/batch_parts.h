@@ -28,9 +28,10 @@ struct batch {
     struct engine_model *model; /* of one that is drawn here */
     struct key *key;            /* for which it counts as long as it is held; NULL: none */
     struct problem problem;
-    bool stored; /* taken on */
-    bool held;   /* drawn here */
-    bool ending; /* its end is decided, and perhaps on its way to the store */
+    int n_stored; /* images that are done for good: those of record.n_done that the store has */
+    bool stored;  /* taken on */
+    bool held;    /* drawn here */
+    bool ending;  /* its end is decided, and perhaps on its way to the store */
     uint64_t begun_ns;
     int n_ops, n_writes; /* under way in the store, and those of them that write how far it is */
     struct piece *piece; /* that is drawn; NULL: none */

@@ -74,6 +74,7 @@ static void copy_record(struct batch *b, const struct job_record *found)
 {
     b->record = *found;
     b->state = found->state;
+    b->n_stored = found->n_done;
     b->stored = true;
     b->ending = found->state >= JOB_COMPLETED;
     batch_describe_record(&b->record, &b->order);
@@ -159,6 +160,8 @@ static void on_changed(struct job_op *op)
 {
     struct batch *b = batch_came_back(op);
 
+    if (op->rc == 0)
+        b->n_stored = op->record.n_done;
     if (op->rc == 0 && op->record.state >= JOB_COMPLETED)
         finish_end(b);
     else if (op->rc == 0)
@@ -224,6 +227,7 @@ static void on_cancelled(struct job_op *op)
 
     if (op->rc == 0) {
         b->record = *op->found;
+        b->n_stored = b->record.n_done;
         batch_describe_record(&b->record, &b->order);
         finish_end(b);
     } else if (op->rc == -ESTALE) {

@@ -31,7 +31,7 @@ void batch_describe(const struct batch *b, struct job_status *out)
         .durable = b->all->durable,
         .created_s = r->created_s,
         .order = b->order,
-        .images_done = r->n_done,
+        .images_done = b->n_stored,
         .step = step,
         .eta_ms = -1,
         .problem = b->problem.status ? &b->problem : NULL,
