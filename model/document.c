@@ -113,6 +113,7 @@ static int read_json(const json_t *json, struct checkpoint *c, struct error *err
     if (rc < 0)
         return rc;
     c->formulation.sampling.refining_grid = format >= FORMAT_2;
+    c->formulation.sampling.noiseless = !schedule_has_noise(&c->formulation.schedule);
     return take_members(&m, c, err);
 }
 

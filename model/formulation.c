@@ -89,6 +89,16 @@ float formulation_time_cond(const struct formulation *f, double t)
     return NAN;
 }
 
+/* What only noise makes possible. */
+static int check_noise(const struct formulation *f, struct error *err)
+{
+    if (!schedule_has_noise(&f->schedule) && f->time_embed == TIME_FOURIER_LOG_SIGMA)
+        return error_set(err, -EINVAL,
+                         "time_embed \"%s\" does not go with a schedule without noise",
+                         time_embed_names[f->time_embed]);
+    return 0;
+}
+
 int formulation_from_fields(struct json_fields *fields, struct formulation *out, struct error *err)
 {
     const json_t *architecture = NULL, *corruption = NULL, *schedule = NULL;
@@ -116,6 +126,8 @@ int formulation_from_fields(struct json_fields *fields, struct formulation *out,
     rc = corruption_create(corruption, side, side, &f.corruption, err);
     if (rc == 0)
         rc = schedule_from_json(schedule, &f.schedule, err);
+    if (rc == 0)
+        rc = check_noise(&f, err);
     if (rc < 0) {
         formulation_fini(&f);
         return rc;

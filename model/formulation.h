@@ -49,7 +49,7 @@ float formulation_time_cond(const struct formulation *f, double t);
 
 /* The part of a checkpoint's JSON document that describes the formulation: architecture,
  * corruption, schedule, output, time_embed. Reading leaves sampling, prior, wiener and scaling empty, and refuses a
- * time_embed that does not go with the architecture's embedding_type. 0, -EINVAL, -ENOMEM. */
+ * time_embed that does not go with the architecture's embedding_type, or with a schedule without noise. 0, -EINVAL, -ENOMEM. */
 struct json_fields;
 int formulation_from_fields(struct json_fields *fields, struct formulation *out, struct error *err);
 /* New object; NULL without memory. */

@@ -171,7 +171,7 @@ void objective_write_row(const struct objective *o, const struct formulation *f,
     if (o->options.perturbation > 0)
         coefficients[2] = (float)((double)o->options.perturbation * sigma);
     *(float *)executor_row(executor, o->weight, i) =
-        o->options.weight == LOSS_WEIGHT_ONE ? 1.0f : (float)(1.0 / (sigma * sigma));
+        o->options.weight == LOSS_WEIGHT_ONE || sigma == 0 ? 1.0f : (float)(1.0 / (sigma * sigma));
     *(float *)executor_row(executor, o->dloss, i) = (float)row->dloss;
     if (o->key >= 0)
         memcpy(executor_row(executor, o->key, i), &row->key, sizeof(row->key));

@@ -3,7 +3,7 @@
  * x_t = C_t x_0 + sigma_t eta; h = denoiser(x_t, t);
  *     soft (Daras et al. 2023, Eq. 12):  L_i = 1/2 ||C_t (h - x_0)||^2 w(t)
  *     plain x_0 residual:                L_i = 1/2 ||h - x_0||^2 w(t)
- * with w = 1/sigma_t^2 or 1 (phi - (x_0 - x_t) = h - x_0). The batch loss is sum_i dloss_i L_i, where
+ * with w = 1/sigma_t^2 or 1, always 1 without noise (phi - (x_0 - x_t) = h - x_0). The batch loss is sum_i dloss_i L_i, where
  * the paper has dloss_i = 1/B; gradients are of that sum.
  *
  * What may be added to it, ours but for the second:

@@ -93,7 +93,7 @@ static struct sampler_row row_toward(const struct grid_step *s, double a, double
 
 static struct sampler_row row_single(enum sampler sampler, const struct grid_step *s)
 {
-    double ratio = s->sigma_next / s->sigma;
+    double ratio = s->sigma > 0 ? s->sigma_next / s->sigma : 1;
     double lost = fmax(s->sigma * s->sigma - s->sigma_next * s->sigma_next, 0);
     int last = s->to == 0;
 
@@ -233,6 +233,19 @@ bool sampler_renews_noise(enum sampler s)
            s == SAMPLER_ANCESTRAL;
 }
 
+bool sampler_needs_noise(enum sampler s)
+{
+    return s != SAMPLER_NAIVE && s != SAMPLER_PROBABILITY_FLOW;
+}
+
+int sampler_refuse(enum sampler s, struct error *err)
+{
+    return error_set(err, -EINVAL,
+                     "the sampler \"%s\" needs noise, and the model has none: \"naive\" and "
+                     "\"probability-flow\" need none",
+                     names[s]);
+}
+
 /* Noise with 1 + excess times its variance. */
 static void enlarge_noise(double excess, int nfe, struct sampler_row *rows)
 {
@@ -254,6 +267,8 @@ int sampler_table_from(enum sampler s, const struct formulation *f, double begin
 
     if (nfe < 1 || nfe > SAMPLER_NFE_MAX)
         return error_set(err, -EINVAL, "nfe %d is not within 1 .. %d", nfe, SAMPLER_NFE_MAX);
+    if (!schedule_has_noise(&f->schedule) && sampler_needs_noise(s))
+        return sampler_refuse(s, err);
     switch (s) {
     case SAMPLER_SDE_2M:
         table_sde(f, begin, nfe, rows);

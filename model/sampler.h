@@ -75,8 +75,14 @@ const char *sampler_note(enum sampler s);
  * what it was tuned to be. */
 bool sampler_renews_noise(enum sampler s);
 
+/* Whether it divides by the noise, or leaves what it does to it: all but naive and probability-flow,
+ * where s'/s is 1 if both are 0. These two are then algorithms 1 and 2 of Bansal et al. 2022 (Cold
+ * Diffusion, 2208.09392). */
+bool sampler_needs_noise(enum sampler s);
+int sampler_refuse(enum sampler s, struct error *err); /* says so; -EINVAL */
+
 /* Fills rows[0 .. nfe) from the schedule and the sampling of f. 0, or -EINVAL: nfe is not within
- * 1 .. SAMPLER_NFE_MAX, or s is tuned and has no table for it. */
+ * 1 .. SAMPLER_NFE_MAX, s is tuned and has no table for it, or needs noise where there is none. */
 int sampler_table(enum sampler s, const struct formulation *f, int nfe, struct sampler_row *rows,
                   struct error *err);
 

@@ -109,6 +109,8 @@ static int read_defaults(const json_t *json, struct sampling *s, struct error *e
         rc = sampler_parse(sampler, &s->defaults.sampler, err);
     if (rc == 0 && s->defaults.sampler == SAMPLER_TUNED && !sampling_solver(s, s->defaults.nfe))
         rc = error_set(err, -EINVAL, "there is no solver of %d evaluations", s->defaults.nfe);
+    if (rc == 0 && s->noiseless && sampler_needs_noise(s->defaults.sampler))
+        rc = sampler_refuse(s->defaults.sampler, err);
     if (rc == 0 && s->excess > 0 && !sampler_renews_noise(s->defaults.sampler))
         rc = error_set(err, -EINVAL, "\"excess\" does not go with the sampler \"%s\"", sampler);
     if (rc < 0)
@@ -191,7 +193,9 @@ static int nearest_solver(const struct sampling *s, int nfe)
 int sampling_choose(const struct sampling *s, const enum sampler *sampler, int nfe, int nfe_max,
                     struct sampling_choice *out, struct error *err)
 {
-    struct sampling_choice choice = {.sampler = SAMPLER_SDE_2M, .nfe = SAMPLING_NFE_DEFAULT};
+    struct sampling_choice choice = {.sampler =
+                                         s->noiseless ? SAMPLER_PROBABILITY_FLOW : SAMPLER_SDE_2M,
+                                     .nfe = SAMPLING_NFE_DEFAULT};
     bool beyond = s->has_defaults && s->defaults.sampler == SAMPLER_TUNED && s->n_solvers > 0 &&
                   s->solvers[0].nfe > nfe_max;
 
@@ -199,6 +203,10 @@ int sampling_choose(const struct sampling *s, const enum sampler *sampler, int n
         choice = s->defaults;
     if (sampler)
         choice.sampler = *sampler;
+    if (s->noiseless && sampler_needs_noise(choice.sampler)) {
+        sampler_refuse(choice.sampler, err);
+        return -ENOENT;
+    }
     if (nfe > 0)
         choice.nfe = nfe;
     else if (choice.nfe > nfe_max)

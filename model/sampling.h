@@ -44,6 +44,7 @@ void solver_fini(struct solver *s);
 
 struct sampling {
     bool refining_grid; /* of every sampler, as in format 2 */
+    bool noiseless;     /* the schedule has no noise: of the samplers only those that need none */
     bool has_defaults;
     struct sampling_choice defaults; /* where they are there */
     double excess;                   /* 0 .. 1 */
@@ -55,7 +56,7 @@ void sampling_fini(struct sampling *s);
 
 /* From the members "defaults" and "solvers" of a document, either may be NULL. Strict: defaults
  * whose sampler is `tuned` need a table, and excess a sampler that draws noise and is not tuned.
- * s: zero, but for refining_grid. 0, -EINVAL or -ENOMEM (s is then to be finished). */
+ * s: zero, but for refining_grid and noiseless. 0, -EINVAL or -ENOMEM (s is then to be finished). */
 int sampling_from_json(const struct json_t *defaults, const struct json_t *solvers,
                        struct sampling *s, struct error *err);
 /* New, NULL without memory or where there are none. */
@@ -69,12 +70,12 @@ double sampling_excess(const struct sampling *s, enum sampler sampler);
 const struct solver *sampling_solver(const struct sampling *s, int nfe);
 
 /* The one answer to what is meant where something is not said. sampler: NULL, the model's default,
- * which is sde-2m where its checkpoint has none; nfe: 0, the default number, which is
+ * which is sde-2m where its checkpoint has none, and probability-flow without noise; nfe: 0, the default number, which is
  * SAMPLING_NFE_DEFAULT where there is none, or nfe_max if that is less; of `tuned` the table next
  * below it, or its smallest.
  *
  * Asked for neither it succeeds, with sde-2m where the default is a table that nfe_max forbids.
- * 0, -ENOENT (tuned, and there are no tables), -EINVAL (tuned, and no table for this nfe, or none
+ * 0, -ENOENT (tuned, and there are no tables; a sampler that needs noise, and there is none), -EINVAL (tuned, and no table for this nfe, or none
  * within nfe_max; the text lists those there are). */
 int sampling_choose(const struct sampling *s, const enum sampler *sampler, int nfe, int nfe_max,
                     struct sampling_choice *out, struct error *err);

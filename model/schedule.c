@@ -4,6 +4,7 @@
 #include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "engine/base/error.h"
 #include "model/json_fields.h"
@@ -46,6 +47,23 @@ void schedule_fini(struct schedule *s)
     knots_fini(&s->sigma);
 }
 
+static void knots_copy(const struct schedule_knots *k, struct schedule_knots *out)
+{
+    memcpy(out->t, k->t, (size_t)k->n * sizeof(*k->t));
+    memcpy(out->value, k->value, (size_t)k->n * sizeof(*k->value));
+}
+
+int schedule_copy(const struct schedule *s, struct schedule *out, struct error *err)
+{
+    int rc = schedule_init(out, s->level.n, s->sigma.n, err);
+
+    if (rc < 0)
+        return rc;
+    knots_copy(&s->level, &out->level);
+    knots_copy(&s->sigma, &out->sigma);
+    return 0;
+}
+
 /* The knot i with t[i] <= t <= t[i + 1], and how far t is between them in [0, 1]. */
 static int knots_find(const struct schedule_knots *k, double t, double *fraction)
 {
@@ -80,6 +98,11 @@ double schedule_sigma(const struct schedule *s, double t)
     if (s->sigma.value[i] == s->sigma.value[i + 1])
         return s->sigma.value[i];
     return exp((1 - f) * log(s->sigma.value[i]) + f * log(s->sigma.value[i + 1]));
+}
+
+bool schedule_has_noise(const struct schedule *s)
+{
+    return s->sigma.value[0] > 0;
 }
 
 /* No level or sigma that makes sense is larger, and none of their squares may overflow. */
@@ -136,6 +159,24 @@ static int knots_from_json(const json_t *json, const char *what, double min,
     return 0;
 }
 
+/* A path from no noise to some has no logarithm to be straight in. */
+static int check_sigma(const struct schedule_knots *k, struct error *err)
+{
+    const double least = 1e-9;
+
+    for (int i = 0; i < k->n; i++) {
+        if (k->value[i] < least && (k->value[i] != 0 || k->value[0] != 0))
+            return error_set(err, -EINVAL,
+                             "schedule sigma: \"value\": element %d is below %g, which goes with 0 "
+                             "throughout only",
+                             i, least);
+        if (k->value[i] != 0 && k->value[0] == 0)
+            return error_set(err, -EINVAL,
+                             "schedule sigma: \"value\": element %d is not 0, the first is", i);
+    }
+    return 0;
+}
+
 int schedule_from_json(const struct json_t *json, struct schedule *out, struct error *err)
 {
     const json_t *level = NULL, *sigma = NULL;
@@ -150,7 +191,9 @@ int schedule_from_json(const struct json_t *json, struct schedule *out, struct e
     if (rc == 0)
         rc = knots_from_json(level, "schedule level", 0, &s.level, err);
     if (rc == 0)
-        rc = knots_from_json(sigma, "schedule sigma", 1e-9, &s.sigma, err);
+        rc = knots_from_json(sigma, "schedule sigma", 0, &s.sigma, err);
+    if (rc == 0)
+        rc = check_sigma(&s.sigma, err);
     if (rc < 0) {
         schedule_fini(&s);
         return rc;
@@ -197,6 +240,43 @@ int schedule_noise_then_levels(double sigma_min, double sigma_max, double t_nois
     for (int i = 0; i < n; i++) {
         s.level.t[i + 1] = i == n - 1 ? 1 : t_noise + (1 - t_noise) * i / (n - 1);
         s.level.value[i + 1] = levels[i];
+    }
+    s.sigma.value[0] = sigma_min;
+    for (int i = 1; i < s.sigma.n; i++) {
+        s.sigma.t[i] = i == s.sigma.n - 1 ? 1 : t_noise;
+        s.sigma.value[i] = sigma_max;
+    }
+    *out = s;
+    return 0;
+}
+
+int schedule_noise_beside_levels(double sigma_min, double sigma_max, double t_noise, int n,
+                                 const double *levels, struct schedule *out, struct error *err)
+{
+    bool grows = sigma_max > sigma_min, whole = t_noise == 1 || !grows;
+    struct schedule s;
+    int rc;
+
+    if (!(sigma_min >= 0 && sigma_max >= sigma_min && isfinite(sigma_max)) ||
+        (grows && sigma_min == 0))
+        return error_set(err, -EINVAL,
+                         "schedule: sigma from %g to %g neither rises from above 0 "
+                         "nor stays",
+                         sigma_min, sigma_max);
+    if (grows && !(t_noise > 0 && t_noise <= 1))
+        return error_set(err, -EINVAL, "schedule: t_noise is %g", t_noise);
+    if (n < 2 || n > SCHEDULE_KNOTS_MAX)
+        return error_set(err, -EINVAL, "schedule: %d levels", n);
+    for (int i = 0; i < n; i++) {
+        if (!(levels[i] >= 0 && isfinite(levels[i])))
+            return error_set(err, -EINVAL, "schedule: level %d is %g", i, levels[i]);
+    }
+    rc = schedule_init(&s, n, whole ? 2 : 3, err);
+    if (rc < 0)
+        return rc;
+    for (int i = 0; i < n; i++) {
+        s.level.t[i] = i == n - 1 ? 1 : (double)i / (n - 1);
+        s.level.value[i] = levels[i];
     }
     s.sigma.value[0] = sigma_min;
     for (int i = 1; i < s.sigma.n; i++) {

@@ -322,6 +322,10 @@ static int fit_images(struct fit *f, const float *images, const float *colors)
     return 0;
 }
 
+/* Without noise the best estimate divides by whatever little is left of a wave. Pictures are rounded to
+ * 8 bits: nobody knows them better than this, in the unit of x. */
+static const double sigma_least = 1e-3;
+
 /* One row of the tables. */
 static void write_time(const struct fit *f, double sigma, float *gain, float *scale)
 {
@@ -354,7 +358,8 @@ static int fit_times(struct fit *f, const struct schedule *s, struct wiener *w)
             rc = fit_level(f, level);
         if (rc < 0)
             return rc;
-        write_time(f, schedule_sigma(s, t), w->gain + (size_t)i * f->size, w->scale + 2 * i);
+        write_time(f, schedule_has_noise(s) ? schedule_sigma(s, t) : sigma_least,
+                   w->gain + (size_t)i * f->size, w->scale + 2 * i);
         watch_progress(f->watch, "fitting the linear estimate", i + 1, WIENER_TIMES);
     }
     return 0;

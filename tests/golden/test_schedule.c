@@ -4,6 +4,7 @@
 #include "model/fit/schedule_path.h"
 #include "engine/base/error.h"
 #include "model/corruption.h"
+#include "model/fit/transport.h"
 #include "model/safetensors.h"
 #include "tests/golden/golden.h"
 
@@ -16,19 +17,21 @@
 
 #include <cmocka.h>
 
-enum { IMAGES = 64, SIDE = 16, CHANNELS = 3, LEVELS = 40 };
+enum { IMAGES = 64, SIDE = 16, CHANNELS = 3, LEVELS = 40, STRIDE = 5, FEW = LEVELS / STRIDE };
 
 struct fixture {
     struct safetensors *file;
     double *distances; /* [LEVELS,LEVELS] */
+    double *transport; /* [FEW,FEW] by entropic transport, of every fifth level */
 };
 
 static int set_up(void **state)
 {
     struct fixture *f = malloc(sizeof(*f));
+    const struct transport_options options = {.regularization = 0.01};
     float *images, *half_size;
     struct corruption *c;
-    double *levels;
+    double *levels, unsettled;
     json_t *json;
 
     f->file = golden_open("schedule");
@@ -41,6 +44,13 @@ static int set_up(void **state)
     assert_int_equal(schedule_distances(c, IMAGES, CHANNELS, images, LEVELS, levels, NULL,
                                         f->distances, NULL),
                      0);
+    f->transport = malloc(FEW * FEW * sizeof(*f->transport));
+    for (int i = 0; i < FEW; i++)
+        levels[i] = levels[i * STRIDE];
+    assert_int_equal(transport_distances(c, IMAGES, CHANNELS, images, FEW, levels, &options,
+                                         f->transport, &unsettled, NULL),
+                     0);
+    assert_true(unsettled == 0);
     json_decref(json);
     corruption_destroy(c);
     free(levels);
@@ -56,6 +66,7 @@ static int tear_down(void **state)
 
     safetensors_close(f->file);
     free(f->distances);
+    free(f->transport);
     free(f);
     return 0;
 }
@@ -78,6 +89,21 @@ static void test_distances(void **state)
         }
         free(want);
     }
+}
+
+/* Without being told of a coupling, and with a little entropy, transport comes to the exact one. */
+static void test_transport(void **state)
+{
+    struct fixture *f = *state;
+    double *want = golden_read_doubles(f->file, "dist_ot");
+
+    for (int i = 0; i < FEW * FEW; i++) {
+        double exact = want[i / FEW * STRIDE * LEVELS + i % FEW * STRIDE];
+
+        if (!(fabs(f->transport[i] - exact) <= 0.01 * exact))
+            fail_msg("(%d, %d) is %.9g instead of %.9g", i / FEW, i % FEW, f->transport[i], exact);
+    }
+    free(want);
 }
 
 static void check_path(const struct fixture *f, const char *eps_name, const char *path_name,
@@ -126,6 +152,7 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_distances),
+        cmocka_unit_test(test_transport),
         cmocka_unit_test(test_paths),
         cmocka_unit_test(test_path_of_length),
     };

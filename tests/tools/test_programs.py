@@ -17,7 +17,7 @@ COMMANDS = [
     ("softdiff-eval", command) for command in ("stats", "distance", "curve", "gaussian", "choose")
 ] + [
     ("softdiff-inspect", command) for command in ("run", "compare")
-] + [("softdiff-schedule", "solver")
+] + [("softdiff-schedule", command) for command in ("fit", "solver")
 ] + [("softdiff-convert", command) for command in ("upgrade", "defaults")]  # fmt: skip
 
 DEVICES = [
@@ -119,7 +119,7 @@ WRONG = {  # command lines that no file and no machine would make right
         "a --grid b --device cuda:x",
     ],
     "softdiff-schedule": [
-        "", "guess", "solver", "solver a", "solver a b c", "solver a b --nfe 1,", "solver a b --nfe 0",
+        "", "guess", "fit", "fit a", "fit a b", "fit a b c --data d", "solver", "solver a", "solver a b c", "solver a b --nfe 1,", "solver a b --nfe 0",
         "solver a b --target 3", "solver a b --noise nan",
     ],
     "softdiff-simulate": [

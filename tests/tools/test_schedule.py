@@ -1,4 +1,4 @@
-"""softdiff-schedule: tables of the sampler tuned, and the programs that use them."""
+"""softdiff-schedule: schedules from pictures, tables of the sampler tuned, and what uses them."""
 
 import hashlib
 import json
@@ -96,11 +96,140 @@ def test_a_mask_is_refused_by_name(schedule, trainer):
     assert done.returncode == 1 and '"mask"' in done.stderr and not tuned.exists()
 
 
+@pytest.fixture
+def fit(schedule, trainer):
+    """Writes the schedule of the trainer's recipe; the process and the document."""
+
+    def run(name, *arguments):
+        recipe = trainer.folder / "recipe.json"
+        recipe.write_text(json.dumps(trainer.recipe))
+        done = schedule("fit", recipe, trainer.folder / name, "--data", trainer.data, *arguments)
+        return done, json.loads((trainer.folder / name).read_text()) if not done.returncode else {}
+
+    return run
+
+
+def test_a_recipe_takes_the_schedule_that_it_would_have_fitted(fit, trainer):
+    done, document = fit("schedule.json", "--plot", trainer.folder / "plot.svg")
+    assert done.returncode == 0, done.stderr
+    assert document["corruption"] == trainer.recipe["corruption"] and document["image_size"] == 16
+    assert document["fitted"]["rule"] == "path" and document["fitted"]["estimator"] == "identity"
+    assert document["fitted"]["images"] == 12 and document["fitted"]["data"] == "data"
+    levels = document["level"]["value"]
+    assert len(levels) == 7 and levels[0] == levels[1] == 0.01 and levels[-1] == 8
+    assert document["level"]["t"][1] == 0.2 and document["sigma"]["value"] == [0.01, 0.1, 0.1]
+    assert re.search(r"^6 levels of 32 by 12 images: eps [\d.]+, length [\d.]+$", done.stdout, re.M)
+    assert len(re.findall(r"^ +[01]\.\d{4} +[\d.]+ +0\.\d+$", done.stdout, re.M)) == 7
+    plot = (trainer.folder / "plot.svg").read_text()
+    assert ">tiny: blur<" in plot and ">level<" in plot and ">sigma<" in plot
+
+    assert trainer("fitted", "--steps", 1).returncode == 0
+    trainer.recipe["schedule"] = str(trainer.folder / "schedule.json")
+    done = trainer("given", "--steps", 1)
+    assert done.returncode == 0 and "what=schedule" not in done.stderr, done.stderr
+    fitted, given = (
+        safetensors_file.raw(trainer.folder / run / "model.safetensors")[1]["schedule"]
+        for run in ("fitted", "given")
+    )
+    assert all(
+        got == pytest.approx(want, rel=1e-6)
+        for kind in ("level", "sigma")
+        for got, want in zip(given[kind].values(), fitted[kind].values())
+    )
+    # The run has it inside: the file may go.
+    (trainer.folder / "schedule.json").write_text("{}")
+    trainer.recipe["schedule"] = fitted
+    trainer.recipe["schedule"] |= {"corruption": {"name": "fade"}, "image_size": 16}
+    done = trainer("other", "--steps", 1)
+    assert done.returncode == 1 and '"schedule.corruption"' in done.stderr
+
+    done, _ = fit("schedule.json")
+    assert done.returncode == 1 and "--force replaces it" in done.stderr
+
+
+def test_transport_needs_no_coupling(fit, trainer):
+    """Pictures compared with all others come to what the identity says of a blur."""
+    trainer.recipe["schedule"] |= {"candidates": 16, "n_levels": 4}
+    identity = fit("identity")[1]["fitted"]
+    trainer.recipe["schedule"]["estimator"] = "transport"
+    done, document = fit("transport")
+    assert done.returncode == 0 and "off by" not in done.stdout
+    assert document["fitted"]["estimator"] == "transport"
+    assert document["fitted"]["length"] == pytest.approx(identity["length"], rel=0.02)
+    assert document["fitted"]["eps"] == pytest.approx(identity["eps"], rel=0.02)
+
+
+def test_the_baseline_spends_its_time_on_mild_levels(fit, trainer):
+    trainer.recipe["schedule"]["levels"] = "mse"
+    document = fit("mse")[1]
+    assert document["fitted"] == {
+        "recipe": "tiny", "data": "data", "images": 12, "candidates": 32, "rule": "mse",
+    }  # fmt: skip
+    mse = document["level"]["value"]
+    trainer.recipe["schedule"]["levels"] = "fit"
+    path = fit("path")[1]["level"]["value"]
+    assert mse[-1] == path[-1] == 8 and mse == sorted(mse)
+    assert all(a < 0.8 * b for a, b in zip(mse[4:-1], path[4:-1])), (mse, path)
+
+
+def test_settings_without_effect_are_told(trainer, fit):
+    trainer.recipe["schedule"] = {
+        "levels": [0, 4, 8], "noise": "beside", "t_noise": 0.999, "candidates": 9
+    }  # fmt: skip
+    done, document = fit("beside")
+    assert done.returncode == 0 and "fitted" not in document
+    assert document["level"] == {"t": [0, 0.5, 1], "value": [0, 4, 8]}
+    assert document["sigma"] == {"t": [0, 0.999, 1], "value": [0.01, 0.1, 0.1]}
+    assert done.stderr.count("event=useless_setting") == 1
+    assert "key=schedule.candidates" in done.stderr
+    del trainer.recipe["schedule"]["candidates"]
+    trainer.recipe["schedule"] |= {"sigma_min": 0.1}
+    done, document = fit("constant")
+    assert document["sigma"] == {"t": [0, 1], "value": [0.1, 0.1]}
+    assert "key=schedule.t_noise" in done.stderr
+
+
+@pytest.mark.parametrize("output", ["wiener", "residual", "scaled"])
+def test_models_without_noise(trainer, program, schedule, output):
+    """Blur alone, as in Cold Diffusion: two samplers, and the others say what they lack."""
+    trainer.recipe["schedule"] |= {"sigma_min": 0, "sigma_max": 0}
+    trainer.recipe["output"] = output
+    done = trainer("run", "--steps", 3)
+    assert done.returncode == 0, done.stderr
+    log = [json.loads(line) for line in (trainer.folder / "run/log.jsonl").read_text().splitlines()]
+    assert len(log) == 3 and all(0 < line["loss"] < 1000 for line in log)
+    model = trainer.folder / "run" / "model.safetensors"
+    assert set(safetensors_file.raw(model)[1]["schedule"]["sigma"]["value"]) == {0}
+
+    def sample(*arguments):
+        return subprocess.run(
+            [program("softdiff-sample"), model, "-n", "2", "--nfe", "4", *arguments, "--grid"]
+            + [trainer.folder / f"{len(arguments)}.png"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    done = sample()
+    assert done.returncode == 0 and "probability-flow at 4" in done.stdout, done.stderr
+    assert sample("--sampler", "naive").returncode == 0
+    done = sample("--sampler", "sde-2m", "--seed", "2")
+    assert done.returncode == 1 and '"sde-2m" needs noise' in done.stderr
+    done = schedule("solver", model, trainer.folder / "tuned")
+    assert done.returncode == 1 and "without noise" in done.stderr
+
+    trainer.recipe["corruption"] = {"name": "fade"}
+    trainer.recipe["schedule"] = {"sigma_min": 0, "sigma_max": 0, "levels": [1, 0]}
+    done = trainer("fade", "--steps", 1)
+    assert done.returncode == 1 and "would be the same" in done.stderr
+
+
 @pytest.mark.parametrize(
     "arguments, code, text",
     [
         ([], 2, "missing"),
-        (["fit", "in", "out"], 2, 'no command "fit"'),
+        (["fit", "in", "out"], 2, "--data"),
+        (["fit", "none", "out", "--data", "."], 1, "none"),
         (["solver", ZOO], 2, "missing"),
         (["solver", "none", "out"], 1, "none"),
         (["solver", ZOO, ZOO], 1, "--force replaces it"),

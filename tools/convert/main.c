@@ -101,6 +101,7 @@ static int state(struct checkpoint *c, void *arg, struct error *err)
     json_t *defaults = NULL, *solvers = NULL, *evidence = NULL;
     int rc = rewrite_upgrade(c, err);
 
+    sampling.noiseless = c->formulation.sampling.noiseless;
     if (rc == 0)
         rc = change_members(&c->formulation.sampling, s, &defaults, &solvers, err);
     if (rc == 0)

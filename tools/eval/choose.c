@@ -90,12 +90,16 @@ static int list_rows(struct run *r, struct error *err)
         for (int i = 0; i < o->n_nfes && rc == 0; i++) {
             if (o->samplers[s] == SAMPLER_TUNED && !sampling_solver(sampling, o->nfes[i]))
                 continue;
+            if (sampling->noiseless && sampler_needs_noise(o->samplers[s]))
+                continue;
             for (int e = 0; e < (noisy ? o->n_excesses : 1) && rc == 0; e++)
                 rc = add_row(r, o->samplers[s], o->nfes[i], noisy ? o->excesses[e] : 0, err);
         }
     }
     if (rc == 0 && r->n_rows == 0)
-        rc = error_set(err, -EINVAL, "there is nothing to try: no table of tuned has such an nfe");
+        rc = error_set(err, -EINVAL,
+                       "there is nothing to try: no table of tuned has such an nfe, or no "
+                       "sampler goes without noise");
     return rc;
 }
 

@@ -335,6 +335,8 @@ static const char *reason_to_leave_out(const struct curve *c, enum sampler sampl
         return "its samples are not there";
     if (sampler == SAMPLER_TUNED && !sampling_solver(&c->checkpoint->formulation.sampling, nfe))
         return "the model has no table for it";
+    if (c->checkpoint->formulation.sampling.noiseless && sampler_needs_noise(sampler))
+        return "it needs noise, and the model has none";
     return NULL;
 }
 

@@ -169,8 +169,12 @@ int gaussian_case_of_model(const char *path, int side, struct gaussian_case *out
     if (rc < 0)
         return rc;
     own = model->formulation.architecture.image_size;
+    if (model->formulation.sampling.noiseless)
+        rc =
+            error_set(err, -EINVAL,
+                      "\"%s\" is a model without noise, of which there is no exact denoiser", path);
     c.side = side ? side : own;
-    if (c.side > own)
+    if (rc == 0 && c.side > own)
         rc = error_set(err, -EINVAL, "the model has %d px a side, not %d", own, side);
     if (rc == 0)
         rc = make_spectrum(&c, err);

@@ -1,4 +1,4 @@
-/* softdiff-schedule: at which times a model is sampled. */
+/* softdiff-schedule: at which times pictures are how far corrupted, and at which a model is sampled. */
 #include "engine/base/error.h"
 #include "model/checkpoint.h"
 #include "model/document.h"
@@ -7,6 +7,7 @@
 #include "tools/arguments.h"
 #include "tools/eval/gaussian_case.h"
 #include "tools/rewrite.h"
+#include "tools/schedule/fit_main.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -162,10 +163,14 @@ static int solver_main(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    static const struct arguments_command commands[] = {{"solver", solver_main}, {NULL, NULL}};
+    static const struct arguments_command commands[] = {{"fit", fit_main},
+                                                        {"solver", solver_main},
+                                                        {NULL, NULL}};
 
-    return arguments_run(program, "solver ...",
-                         "Finds out at which times a model is best sampled. `solver` makes tables "
-                         "of a few steps for the\nsampler tuned; it has a --help.",
+    return arguments_run(program, "fit|solver ...",
+                         "Finds out what happens when. `fit` makes the schedule of a recipe from "
+                         "pictures: how far they are\ncorrupted at which time; `solver` makes "
+                         "tables of a few steps for the sampler tuned, the times at\nwhich a model "
+                         "is best sampled. Each has a --help.",
                          commands, argc, argv);
 }

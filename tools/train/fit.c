@@ -6,13 +6,13 @@
 #include "model/fit/color_fit.h"
 #include "model/fit/prior_fit.h"
 #include "model/fit/scaling_fit.h"
-#include "model/fit/schedule_path.h"
 #include "model/fit/wiener_fit.h"
 #include "tools/pictures/dataset.h"
 #include "tools/pictures/order.h"
 #include "tools/train/recipe.h"
 
 #include <errno.h>
+#include <jansson.h>
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -58,19 +58,6 @@ static void tell_beginning(const char *what, int n_images)
     log_write(LOG_INFO, "event=fitting what=%s images=%d", what, n_images);
 }
 
-static void list_candidates(const struct recipe_schedule *s, const struct corruption *corruption,
-                            double *candidates)
-{
-    double clean = corruption_clean_level(corruption), last = corruption_last_level(corruption);
-
-    for (int i = 0; i < s->candidates; i++) {
-        double place = (double)i / (s->candidates - 1);
-
-        candidates[i] = last < clean ? clean + (last - clean) * place
-                                     : s->level_min * pow(s->level_max / s->level_min, place);
-    }
-}
-
 /* What a recipe asks for must be levels of its corruption. */
 static int check_levels(const struct corruption *c, int n, const double *levels, struct error *err)
 {
@@ -85,56 +72,67 @@ static int check_levels(const struct corruption *c, int n, const double *levels,
     return 0;
 }
 
-/* The levels of the shortest path; node 0 is the candidate level_min. That holds although all
- * candidates below about 0.1 px look alike (no distance between them): a path by arc length
- * alone could begin at any of these. */
-static int fit_levels(const struct recipe *r, const struct dataset *d,
-                      const struct corruption *corruption, const struct watch *watch,
-                      double *levels, struct error *err)
+/* Noise is where the recipe says: before the levels, or beside them. */
+static int join_noise(const struct recipe_schedule *s, int n, const double *levels,
+                      struct schedule *out, struct error *err)
 {
-    const struct recipe_schedule *s = &r->schedule;
-    size_t n = (size_t)s->candidates;
-    double *candidates = calloc(n, sizeof(*candidates));
-    double *distances = calloc(n * n, sizeof(*distances));
-    int *nodes = calloc(n, sizeof(*nodes));
-    int n_images = s->images, rc;
-    float *images = sample_images(d, r->seed, &n_images);
-    double start = clock_seconds(), eps;
-
-    if (!candidates || !distances || !nodes || !images) {
-        rc = error_set(err, -ENOMEM, "out of memory for %d candidate levels", s->candidates);
-        goto out;
-    }
-    tell_beginning("schedule", n_images);
-    list_candidates(s, corruption, candidates);
-    rc = schedule_distances(corruption, n_images, 3, images, s->candidates, candidates, watch,
-                            distances, err);
-    if (rc < 0)
-        goto out;
-    rc = schedule_path_of_length(s->candidates, distances, s->n_levels, watch, nodes, &eps, err);
-    if (rc < 0)
-        goto out;
-    for (int i = 0; i < s->n_levels; i++)
-        levels[i] = candidates[nodes[i]];
-    log_write(LOG_INFO, "event=fitted what=schedule images=%d levels=%d eps=%.4g seconds=%.1f",
-              n_images, s->n_levels, eps, clock_seconds() - start);
-
-out:
-    free(candidates);
-    free(distances);
-    free(nodes);
-    free(images);
-    return rc;
+    return s->beside ? schedule_noise_beside_levels(s->sigma_min, s->sigma_max, s->t_noise, n,
+                                                    levels, out, err)
+                     : schedule_noise_then_levels(s->sigma_min, s->sigma_max, s->t_noise, n, levels,
+                                                  out, err);
 }
 
-static int fit_schedule(const struct recipe *r, const struct dataset *d,
-                        const struct corruption *corruption, const struct watch *watch,
-                        struct schedule *out, struct error *err)
+static int fit_levels(const struct recipe *r, const struct dataset *d,
+                      const struct corruption *corruption, const struct watch *watch,
+                      struct fit_report *report, struct schedule *out, struct error *err)
 {
     const struct recipe_schedule *s = &r->schedule;
-    double levels[RECIPE_LEVELS_MAX];
+    const double ends[] = {s->fit.level_min, s->fit.level_max};
+    struct schedule_fit_options options = s->fit;
+    double levels[RECIPE_LEVELS_MAX], start = clock_seconds();
+    int n_images = s->images, rc = 0;
+    float *images;
+
+    if (corruption_last_level(corruption) > 0)
+        rc = check_levels(corruption, 2, ends, err);
+    if (rc < 0)
+        return rc;
+    options.watch = watch;
+    images = sample_images(d, r->seed, &n_images);
+    if (!images)
+        return error_set(err, -ENOMEM, "out of memory for %d images", n_images);
+    tell_beginning("schedule", n_images);
+    rc = schedule_fit(corruption, n_images, 3, images, &options, levels, &report->schedule, err);
+    free(images);
+    if (rc < 0) {
+        error_prefix(err, "fitting the schedule: ");
+        return rc;
+    }
+    report->images = n_images;
+    log_write(LOG_INFO, "event=fitted what=schedule images=%d levels=%d eps=%.4g seconds=%.1f",
+              n_images, options.n_levels, report->schedule.eps, clock_seconds() - start);
+    return join_noise(s, options.n_levels, levels, out, err);
+}
+
+static void warn_of_useless_settings(const struct recipe *r)
+{
+    const json_t *json = json_object_get(r->json, "schedule");
+    const char *key, *reason;
+
+    for (int i = 0; (key = recipe_schedule_useless(json, &r->schedule, i, &reason)); i++)
+        log_write(LOG_WARN, "event=useless_setting key=schedule.%s reason=%s", key,
+                  LOG_TEXT(reason));
+}
+
+int fit_schedule(const struct recipe *r, const struct dataset *d,
+                 const struct corruption *corruption, const struct watch *watch,
+                 struct fit_report *report, struct schedule *out, struct error *err)
+{
+    const struct recipe_schedule *s = &r->schedule;
     int rc;
 
+    *report = (struct fit_report){0};
+    warn_of_useless_settings(r);
     switch (s->kind) {
     case RECIPE_SCHEDULE_VP:
         return schedule_vp(s->beta_min, s->beta_max,
@@ -143,25 +141,14 @@ static int fit_schedule(const struct recipe *r, const struct dataset *d,
         return schedule_noise_then_levels(s->sigma_min, s->sigma_max, 1, 0, NULL, out, err);
     case RECIPE_SCHEDULE_LEVELS:
         rc = check_levels(corruption, s->n_levels, s->levels, err);
-        if (rc < 0)
-            return rc;
-        return schedule_noise_then_levels(s->sigma_min, s->sigma_max, s->t_noise, s->n_levels,
-                                          s->levels, out, err);
+        return rc < 0 ? rc : join_noise(s, s->n_levels, s->levels, out, err);
+    case RECIPE_SCHEDULE_KNOTS:
+        rc = check_levels(corruption, s->knots.level.n, s->knots.level.value, err);
+        return rc < 0 ? rc : schedule_copy(&s->knots, out, err);
     case RECIPE_SCHEDULE_FIT:
         break;
     }
-    rc = corruption_last_level(corruption) > 0
-             ? check_levels(corruption, 2, (const double[]){s->level_min, s->level_max}, err)
-             : 0;
-    if (rc < 0)
-        return rc;
-    rc = fit_levels(r, d, corruption, watch, levels, err);
-    if (rc < 0) {
-        error_prefix(err, "fitting the schedule: ");
-        return rc;
-    }
-    return schedule_noise_then_levels(s->sigma_min, s->sigma_max, s->t_noise, s->n_levels, levels,
-                                      out, err);
+    return fit_levels(r, d, corruption, watch, report, out, err);
 }
 
 static int fit_prior(const struct recipe *r, const struct dataset *d, const struct watch *watch,
@@ -286,6 +273,23 @@ static void warn_of_weak_noise(const struct recipe *r, const struct dataset *d,
               LOG_TEXT("at its end the pictures can still be seen, where drawing begins"));
 }
 
+/* Without noise: what is drawn must differ by what the corruption leaves, and time be told by itself. */
+static int check_randomness(const struct recipe *r, struct formulation *f, struct error *err)
+{
+    f->sampling.noiseless = !schedule_has_noise(&f->schedule);
+    if (!f->sampling.noiseless)
+        return 0;
+    if (corruption_kind(f->corruption) != CORRUPTION_SEPARABLE)
+        return error_set(err, -EINVAL,
+                         "\"schedule.sigma_max\": without noise every image drawn would be the "
+                         "same: \"%s\" leaves nothing that differs",
+                         corruption_name(f->corruption));
+    if (r->time_embed == TIME_FOURIER_LOG_SIGMA)
+        return error_set(err, -EINVAL, "\"time_embed\": \"%s\" needs noise",
+                         time_embed_name(r->time_embed));
+    return 0;
+}
+
 int fit_formulation(const struct recipe *r, const struct dataset *d, const struct watch *watch,
                     struct formulation *out, struct error *err)
 {
@@ -293,11 +297,14 @@ int fit_formulation(const struct recipe *r, const struct dataset *d, const struc
                             .output = r->output,
                             .time_embed = r->time_embed,
                             .sampling = {.refining_grid = true}};
+    struct fit_report report;
     int rc;
 
     rc = corruption_create(r->corruption, d->side, d->side, &f.corruption, err);
     if (rc == 0)
-        rc = fit_schedule(r, d, f.corruption, watch, &f.schedule, err);
+        rc = fit_schedule(r, d, f.corruption, watch, &report, &f.schedule, err);
+    if (rc == 0)
+        rc = check_randomness(r, &f, err);
     if (rc == 0)
         warn_of_weak_noise(r, d, &f.schedule);
     if (rc == 0)

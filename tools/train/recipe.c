@@ -27,82 +27,6 @@ static int read_text(const char *key, const char *text, char *out, size_t size, 
     return 0;
 }
 
-/* Whether levels fall on the way: to no pixel, or to black. */
-static bool levels_fall(const char *corruption)
-{
-    return strcmp(corruption, "mask") == 0 || strcmp(corruption, "fade") == 0;
-}
-
-static int read_levels(const json_t *levels, bool fall, struct recipe_schedule *s,
-                       struct error *err)
-{
-    size_t n = json_array_size(levels);
-
-    if (json_is_string(levels) && strcmp(json_string_value(levels), "fit") == 0) {
-        s->kind = RECIPE_SCHEDULE_FIT;
-        if (!fall && s->level_min >= s->level_max)
-            return wrong(err, "schedule.level_max", "must be larger than level_min");
-        if (s->candidates < s->n_levels)
-            return wrong(err, "schedule.candidates", "must not be fewer than n_levels");
-        return 0;
-    }
-    if (n < 2 || n > RECIPE_LEVELS_MAX)
-        return wrong(err, "schedule.levels", "must be \"fit\" or a list of 2 to 1024 numbers");
-    for (size_t i = 0; i < n; i++) {
-        const json_t *level = json_array_get(levels, i);
-
-        if (!json_is_number(level))
-            return wrong(err, "schedule.levels", "must hold numbers");
-        s->levels[i] = json_number_value(level);
-    }
-    s->kind = RECIPE_SCHEDULE_LEVELS;
-    s->n_levels = (int)n;
-    return 0;
-}
-
-static int read_schedule(const json_t *json, struct recipe *r, struct error *err)
-{
-    const char *named = json_string_value(json_object_get(r->corruption, "name"));
-    const char *corruption = named ? named : "";
-    bool vp = strcmp(corruption, "vp") == 0 || strcmp(corruption, "subvp") == 0;
-    bool noise = strcmp(corruption, "noise") == 0, fall = levels_fall(corruption);
-    struct recipe_schedule *s = &r->schedule;
-    const json_t *levels = NULL;
-    struct json_fields f;
-    int rc;
-
-    json_fields_begin(&f, json, "schedule", err);
-    if (vp) {
-        json_fields_number(&f, "beta_min", JSON_OPTIONAL, 1e-3, 1e3, &s->beta_min);
-        json_fields_number(&f, "beta_max", JSON_OPTIONAL, 1e-3, 1e3, &s->beta_max);
-    } else {
-        json_fields_number(&f, "sigma_min", JSON_OPTIONAL, 1e-6, 1e6, &s->sigma_min);
-        json_fields_number(&f, "sigma_max", JSON_OPTIONAL, 1e-6, 1e6, &s->sigma_max);
-    }
-    if (!vp && !noise) {
-        json_fields_number(&f, "t_noise", JSON_OPTIONAL, 1e-3, 0.999, &s->t_noise);
-        json_fields_value(&f, "levels", JSON_REQUIRED, &levels);
-        json_fields_int(&f, "n_levels", JSON_OPTIONAL, 2, RECIPE_LEVELS_MAX, &s->n_levels);
-        json_fields_int(&f, "candidates", JSON_OPTIONAL, 2, 4096, &s->candidates);
-        json_fields_int(&f, "images", JSON_OPTIONAL, 2, 1000000, &s->images);
-    }
-    if (!vp && !noise && !fall) {
-        json_fields_number(&f, "level_min", JSON_OPTIONAL, 1e-6, 1e6, &s->level_min);
-        json_fields_number(&f, "level_max", JSON_OPTIONAL, 1e-6, 1e6, &s->level_max);
-    }
-    rc = json_fields_end(&f);
-    if (rc < 0)
-        return rc;
-    if (vp) {
-        s->kind = RECIPE_SCHEDULE_VP;
-        return 0;
-    }
-    if (s->sigma_min >= s->sigma_max)
-        return wrong(err, "schedule.sigma_max", "must be larger than sigma_min");
-    s->kind = RECIPE_SCHEDULE_NOISE;
-    return levels ? read_levels(levels, fall, s, err) : 0;
-}
-
 static int read_data(const json_t *json, struct recipe *r, struct error *err)
 {
     struct json_fields f;
@@ -191,16 +115,6 @@ static int read_progress(const json_t *json, struct recipe *r, struct error *err
 static void set_defaults(struct recipe *r)
 {
     *r = (struct recipe){
-        .schedule = {.sigma_min = 0.01,
-                     .sigma_max = 0.1,
-                     .t_noise = 0.2,
-                     .n_levels = 32,
-                     .level_min = 0.01,
-                     .level_max = 18,
-                     .candidates = 256,
-                     .images = 500,
-                     .beta_min = 0.1,
-                     .beta_max = 20},
         .flip = true,
         .optimizer = {.decay_from = 0.667,
                       .beta1 = 0.9,
@@ -243,26 +157,33 @@ static int read_document(const json_t *json, struct document *d, struct error *e
     return json_fields_end(&f);
 }
 
-/* The ranks of a mask may be in a file of their own; from here on they are in the document, so that a
- * run does not change with that file. */
-static int take_ranks(json_t *json, struct error *err)
+/* A member that is the path of a file becomes what the file has: a run does not change with it. */
+static int take_file(json_t *object, const char *key, struct error *err)
 {
-    json_t *corruption = json_object_get(json, "corruption"), *ranks;
-    const char *path = json_string_value(json_object_get(corruption, "ranks"));
+    const char *path = json_string_value(json_object_get(object, key));
+    json_t *value;
     int rc;
 
     if (!path)
         return 0;
-    rc = json_file_read(path, &ranks, err);
-    if (rc == 0 && json_object_set_new(corruption, "ranks", ranks) < 0)
+    rc = json_file_read(path, &value, err);
+    if (rc == 0 && json_object_set_new(object, key, value) < 0)
         rc = error_set(err, -ENOMEM, "out of memory for a recipe");
     return rc;
+}
+
+/* The ranks of a mask and the schedule may be in files of their own. */
+static int take_files(json_t *json, struct error *err)
+{
+    int rc = take_file(json_object_get(json, "corruption"), "ranks", err);
+
+    return rc < 0 ? rc : take_file(json, "schedule", err);
 }
 
 static int read_recipe(json_t *json, struct recipe *r, struct error *err)
 {
     struct document d;
-    int rc = take_ranks(json, err);
+    int rc = take_files(json, err);
 
     if (rc == 0)
         rc = read_document(json, &d, err);
@@ -288,7 +209,8 @@ static int read_recipe(json_t *json, struct recipe *r, struct error *err)
     r->corruption = json_deep_copy(d.corruption);
     if (!r->corruption)
         return error_set(err, -ENOMEM, "out of memory for a recipe");
-    rc = read_schedule(d.schedule, r, err);
+    rc = recipe_schedule_read(d.schedule, d.corruption, r->architecture.image_size, &r->schedule,
+                              err);
     if (rc == 0)
         rc = recipe_read_objective(d.objective, r, err);
     if (rc == 0)
@@ -342,6 +264,7 @@ int recipe_read(const char *path, struct recipe *out, struct error *err)
 
 void recipe_fini(struct recipe *r)
 {
+    recipe_schedule_fini(&r->schedule);
     json_decref(r->corruption);
     json_decref(r->json);
     *r = (struct recipe){0};

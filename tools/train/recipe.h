@@ -10,35 +10,13 @@
 #include "model/checkpoint.h"
 #include "model/objective.h"
 #include "tools/train/optimizer.h"
+#include "tools/train/recipe_schedule.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
 struct error;
 struct json_t;
-
-enum { RECIPE_LEVELS_MAX = 1024 };
-
-/* How t becomes (level, sigma). */
-enum recipe_schedule_kind {
-    RECIPE_SCHEDULE_LEVELS, /* noise first, then the given levels */
-    RECIPE_SCHEDULE_FIT,    /* noise first, then levels found on the data */
-    RECIPE_SCHEDULE_NOISE,  /* noise alone, over all of the time */
-    RECIPE_SCHEDULE_VP,     /* variance preserving, for the corruptions vp and subvp */
-};
-
-struct recipe_schedule {
-    enum recipe_schedule_kind kind;
-    double sigma_min, sigma_max; /* > 0, in the unit of x */
-    double t_noise;              /* (0, 1) */
-    int n_levels;                /* how many there are, or how many to find */
-    double levels[RECIPE_LEVELS_MAX];
-    double level_min, level_max; /* FIT: ends of the path, where levels rise; else they are all */
-    int candidates;              /* FIT: levels to choose from, in geometric progression, or equally
-                                    spaced where they fall */
-    int images;                  /* FIT: how many images measure the distances */
-    double beta_min, beta_max;   /* VP */
-};
 
 /* How much a time counts. */
 enum recipe_weight {

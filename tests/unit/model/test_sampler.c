@@ -261,6 +261,35 @@ static void sde_is_of_second_order(void **state)
 }
 
 /* Where sigma does not change, momentum and probability flow are one deterministic step. */
+/* Algorithms 1 and 2 of Cold Diffusion; whoever would divide by the noise is refused by name. */
+static void without_noise_two_are_left(void **state)
+{
+    static const double levels[] = {0, 4, 8};
+    struct formulation f = {.sampling = {.refining_grid = true, .noiseless = true}};
+    struct sampler_row rows[10];
+
+    assert_int_equal(schedule_noise_beside_levels(0, 0, 1, 3, levels, &f.schedule, NULL), 0);
+    for (int s = 0; s < SAMPLERS; s++) {
+        struct error err = {""};
+        int rc = sampler_table((enum sampler)s, &f, 10, rows, &err);
+
+        if (s == SAMPLER_NAIVE || s == SAMPLER_PROBABILITY_FLOW) {
+            assert_int_equal(rc, 0);
+            for (int i = 0; i < 10; i++) { /* x' = C' h + (x - C h), or C' h alone */
+                float follow = s == SAMPLER_NAIVE || i == 9 ? 0 : 1;
+
+                assert_true(rows[i].x_scale == follow && rows[i].h_scale[0] == -follow);
+                assert_true(rows[i].h_scale[2] == 1 && rows[i].eta_scale == 0);
+            }
+        } else {
+            assert_int_equal(rc, -EINVAL);
+            assert_non_null(strstr(err.text, sampler_name((enum sampler)s)));
+            assert_non_null(strstr(err.text, "probability-flow"));
+        }
+    }
+    schedule_fini(&f.schedule);
+}
+
 static void momentum_is_still_while_sigma_is(void **state)
 {
     struct sampler_row rows[10];
@@ -479,6 +508,7 @@ int main(void)
         cmocka_unit_test(heun_takes_two_evaluations_a_step),
         cmocka_unit_test(two_step_extrapolates_between_the_ends),
         cmocka_unit_test(sde_is_of_second_order),
+        cmocka_unit_test(without_noise_two_are_left),
         cmocka_unit_test(momentum_is_still_while_sigma_is),
         cmocka_unit_test(tuned_tables_are_what_others_are),
         cmocka_unit_test(a_tuned_table_does_what_it_was_tuned_to),

@@ -205,11 +205,35 @@ static void what_is_not_said_is_the_models(void **state)
     }
 }
 
+/* A model without noise has a default of its own, and says who needs some. */
+static void without_noise_the_default_is_another(void **state)
+{
+    struct sampling s = {.refining_grid = true, .noiseless = true};
+    enum sampler naive = SAMPLER_NAIVE, momentum = SAMPLER_MOMENTUM;
+    struct sampling_choice got;
+    struct error err = {""};
+    json_t *json;
+
+    assert_int_equal(sampling_choose(&s, NULL, 0, 1000, &got, NULL), 0);
+    assert_int_equal(got.sampler, SAMPLER_PROBABILITY_FLOW);
+    assert_int_equal(sampling_choose(&s, &naive, 7, 1000, &got, NULL), 0);
+    assert_int_equal(got.sampler, SAMPLER_NAIVE);
+    assert_int_equal(sampling_choose(&s, &momentum, 7, 1000, &got, &err), -ENOENT);
+    assert_non_null(strstr(err.text, "\"momentum\" needs noise"));
+
+    json = json_pack("{s:s, s:i}", "sampler", "sde-2m", "nfe", 20);
+    assert_int_equal(sampling_from_json(json, NULL, &s, &err), -EINVAL);
+    assert_non_null(strstr(err.text, "\"sde-2m\" needs noise"));
+    json_decref(json);
+    sampling_fini(&s);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_read_is_written),
         cmocka_unit_test(mistakes_are_refused),
+        cmocka_unit_test(without_noise_the_default_is_another),
         cmocka_unit_test(what_is_not_said_is_the_models),
     };
 

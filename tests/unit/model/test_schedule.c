@@ -43,6 +43,36 @@ static void noise_comes_first_then_the_levels(void **state)
     schedule_fini(&s);
 }
 
+static void noise_beside_the_levels(void **state)
+{
+    static const double levels[] = {0.01, 1, 5};
+    struct schedule s;
+
+    assert_int_equal(schedule_noise_beside_levels(0.01, 0.1, 0.5, 3, levels, &s, NULL), 0);
+    near(schedule_level(&s, 0.25), (0.01 + 1) / 2);
+    near(schedule_level(&s, 0.5), 1);
+    near(schedule_sigma(&s, 0.25), 0.01 * sqrt(10));
+    near(schedule_sigma(&s, 0.75), 0.1);
+    schedule_fini(&s);
+    assert_int_equal(schedule_noise_beside_levels(0.01, 0.1, 1, 3, levels, &s, NULL), 0);
+    near(schedule_sigma(&s, 0.5), 0.01 * sqrt(10));
+    near(schedule_sigma(&s, 1), 0.1);
+    schedule_fini(&s);
+    for (int i = 0; i < 2; i++) { /* as much at any time, or none */
+        assert_int_equal(schedule_noise_beside_levels(i * 0.1, i * 0.1, 0.2, 3, levels, &s, NULL),
+                         0);
+        near(schedule_sigma(&s, 0), i * 0.1);
+        near(schedule_sigma(&s, 0.3), i * 0.1);
+        assert_int_equal(schedule_has_noise(&s), i);
+        schedule_fini(&s);
+    }
+    assert_int_equal(schedule_noise_beside_levels(0, 0.1, 0.2, 3, levels, &s, NULL), -EINVAL);
+    assert_int_equal(schedule_noise_beside_levels(0.2, 0.1, 0.2, 3, levels, &s, NULL), -EINVAL);
+    assert_int_equal(schedule_noise_beside_levels(0.01, 0.1, 0, 3, levels, &s, NULL), -EINVAL);
+    assert_int_equal(schedule_noise_beside_levels(0.01, 0.1, 1.1, 3, levels, &s, NULL), -EINVAL);
+    assert_int_equal(schedule_noise_beside_levels(0.01, 0.1, 1, 1, levels, &s, NULL), -EINVAL);
+}
+
 static void noise_alone_leaves_the_image(void **state)
 {
     struct schedule s;
@@ -141,6 +171,10 @@ static void damaged_json_is_refused(void **state)
         {LEVEL("[0,1]", "[0,1e300]"), "\"value\": element 1 is not within"},
         {LEVEL("[0,1]", "[0,null]"), "\"value\": element 1 is not within"},
         {"{\"level\": " KNOTS("[0,1]", "[0,1]") ", \"sigma\": " KNOTS("[0,1]", "[0,1]") "}",
+         "schedule sigma: \"value\": element 1 is not 0, the first is"},
+        {"{\"level\": " KNOTS("[0,1]", "[0,1]") ", \"sigma\": " KNOTS("[0,1]", "[1,0]") "}",
+         "schedule sigma: \"value\": element 1 is below"},
+        {"{\"level\": " KNOTS("[0,1]", "[0,1]") ", \"sigma\": " KNOTS("[0,1]", "[-1,0]") "}",
          "schedule sigma: \"value\": element 0 is not within"},
         {"{\"level\": {\"t\": [0,1], \"value\": [0,1], \"x\": 1}, \"sigma\": {}}",
          "unknown key \"x\""},
@@ -163,6 +197,7 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(noise_comes_first_then_the_levels),
+        cmocka_unit_test(noise_beside_the_levels),
         cmocka_unit_test(noise_alone_leaves_the_image),
         cmocka_unit_test(senseless_schedules_are_refused),
         cmocka_unit_test(variance_preserving_ones_follow_their_formulas),

@@ -18,7 +18,7 @@
 /* A whole recipe with room for one more member of a section. */
 static char *write_recipe(const char *top, const char *schedule, const char *training)
 {
-    bool given = strstr(schedule, "levels\"") != NULL;
+    bool given = strstr(schedule, "levels\"") || strstr(schedule, "level\"");
     char *text;
 
     assert_true(asprintf(&text,
@@ -77,6 +77,84 @@ static void test_levels(void **state)
     recipe_fini(&r);
 }
 
+/* The settings of the ablations, and what is the matter with others. */
+static void test_noise(void **state)
+{
+    struct recipe r;
+    const char *reason;
+
+    assert_int_equal(parse("", "\"noise\": \"beside\", \"t_noise\": 1", "", &r, NULL), 0);
+    assert_true(r.schedule.beside && r.schedule.t_noise == 1);
+    assert_null(
+        recipe_schedule_useless(json_object_get(r.json, "schedule"), &r.schedule, 0, &reason));
+    recipe_fini(&r);
+    assert_int_equal(parse("", "\"sigma_min\": 0.05, \"sigma_max\": 0.05, \"t_noise\": 0.3", "", &r,
+                           NULL),
+                     0);
+    assert_true(r.schedule.beside && r.schedule.sigma_min == r.schedule.sigma_max);
+    assert_string_equal(recipe_schedule_useless(json_object_get(r.json, "schedule"), &r.schedule, 0,
+                                                &reason),
+                        "t_noise");
+    recipe_fini(&r);
+    assert_int_equal(parse("", "\"sigma_min\": 0, \"sigma_max\": 0", "", &r, NULL), 0);
+    assert_true(r.schedule.sigma_max == 0);
+    recipe_fini(&r);
+    assert_int_equal(parse("", "\"candidates\": 9, \"estimator\": \"transport\"", "", &r, NULL), 0);
+    for (int i = 0; i < 3; i++) {
+        const char *key =
+            recipe_schedule_useless(json_object_get(r.json, "schedule"), &r.schedule, i, &reason);
+
+        assert_true(i < 2 ? key && strcmp(reason, "the levels are given") == 0 : !key);
+    }
+    recipe_fini(&r);
+}
+
+static void test_rules(void **state)
+{
+    struct recipe r;
+
+    assert_int_equal(parse("", "\"levels\": \"mse\", \"ve_sigma_max\": 90", "", &r, NULL), 0);
+    assert_int_equal(r.schedule.kind, RECIPE_SCHEDULE_FIT);
+    assert_int_equal(r.schedule.fit.rule, SCHEDULE_RULE_MSE);
+    assert_true(r.schedule.fit.ve_sigma_max == 90);
+    recipe_fini(&r);
+    assert_int_equal(parse("", "\"levels\": \"fit\", \"estimator\": \"transport\"", "", &r, NULL),
+                     0);
+    assert_int_equal(r.schedule.fit.estimator, SCHEDULE_ESTIMATOR_TRANSPORT);
+    assert_int_equal(r.schedule.images, 64);
+    recipe_fini(&r);
+}
+
+#define OF_BLUR "\"corruption\": {\"name\": \"blur\", \"half_size\": 16}, \"image_size\": "
+#define LEVELS  ", \"level\": {\"t\": [0, 1], \"value\": [0, 9]}"
+#define SIGMA   ", \"sigma\": {\"t\": [0, 1], \"value\": [0.1, 0.1]}"
+
+/* What softdiff-schedule wrote is taken as it is, where it fits. */
+static void test_knots(void **state)
+{
+    static const struct {
+        const char *schedule, *named;
+    } wrong[] = {
+        {OF_BLUR "32" LEVELS SIGMA, "image_size"},
+        {OF_BLUR "16" LEVELS, "sigma"},
+        {OF_BLUR "16" LEVELS SIGMA ", \"t_noise\": 0.2", "t_noise"},
+        {"\"corruption\": {\"name\": \"fade\"}, \"image_size\": 16" LEVELS SIGMA, "corruption"},
+        {OF_BLUR "16, \"level\": {\"t\": [0, 1], \"value\": [0, -9]}" SIGMA, "value"},
+    };
+    struct recipe r;
+    struct error err;
+
+    assert_int_equal(parse("", OF_BLUR "16" LEVELS SIGMA, "", &r, NULL), 0);
+    assert_int_equal(r.schedule.kind, RECIPE_SCHEDULE_KNOTS);
+    assert_true(schedule_level(&r.schedule.knots, 0.5) == 4.5);
+    recipe_fini(&r);
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        assert_int_equal(parse("", wrong[i].schedule, "", &r, &err), -EINVAL);
+        if (!strstr(err.text, wrong[i].named))
+            fail_msg("\"%s\" does not name \"%s\"", err.text, wrong[i].named);
+    }
+}
+
 /* Each is refused with a text that names the key. */
 static void test_mistakes(void **state)
 {
@@ -104,6 +182,11 @@ static void test_mistakes(void **state)
         {"", "\"levels\": [1, \"2\"]", "", "levels"},
         {"", "\"levels\": \"fit\", \"candidates\": 8", "", "candidates"},
         {"", "\"levels\": \"fit\", \"level_max\": 0.01", "", "level_max"},
+        {"", "\"levels\": \"mse\", \"ve_sigma_max\": 0.01", "", "ve_sigma_max"},
+        {"", "\"estimator\": \"guess\"", "", "estimator"},
+        {"", "\"noise\": \"after\"", "", "noise"},
+        {"", "\"sigma_min\": 0", "", "sigma_min"},
+        {"", "\"t_noise\": 1", "", "t_noise"},
         {"", "\"beta_min\": 1", "", "beta_min"}, /* of vp, not of blur */
         {"", "", ", \"beta2\": 1", "beta2"},
         {"", "", ", \"decay\": \"steep\"", "decay"},
@@ -257,7 +340,7 @@ static void test_shipped(void **state)
     assert_int_equal(r.architecture.num_res_blocks, 4);
     assert_int_equal(r.output, OUTPUT_RESIDUAL);
     assert_int_equal(r.time_embed, TIME_FOURIER_T);
-    assert_true(r.schedule.level_max == 18);
+    assert_true(r.schedule.fit.level_max == 18);
     assert_int_equal(r.batch, 128);
     assert_true(r.optimizer.lr == 2e-4);
     assert_int_equal(r.optimizer.warmup, 5000);
@@ -266,7 +349,7 @@ static void test_shipped(void **state)
     assert_int_equal(recipe_read(RECIPES "/celeba64.json", &r, &err), 0);
     assert_int_equal(r.architecture.image_size, 64);
     assert_int_equal(r.time_embed, TIME_POSITIONAL_999T);
-    assert_true(r.schedule.level_max == 23);
+    assert_true(r.schedule.fit.level_max == 23);
     assert_int_equal(r.crop, 140);
     recipe_fini(&r);
 
@@ -279,6 +362,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_levels),
+        cmocka_unit_test(test_noise),
+        cmocka_unit_test(test_rules),
+        cmocka_unit_test(test_knots),
         cmocka_unit_test(test_mistakes),
         cmocka_unit_test(test_noise_hides_nothing),
         cmocka_unit_test(test_what_a_resume_may_change),
