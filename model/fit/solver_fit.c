@@ -12,14 +12,12 @@
 
 #include "engine/base/error.h"
 #include "engine/base/watch.h"
-#include "model/corruption.h"
-#include "model/fit/cosine_operator.h"
 #include "model/fit/dense.h"
-#include "model/fit/gaussian.h"
+#include "model/fit/solver_modes.h"
 #include "model/sampling.h"
 #include "model/schedule.h"
 
-enum { TIMES = 1025, AXIS_MAX = 16, MODES_MAX = AXIS_MAX * (AXIS_MAX + 1) / 2, ROUNDS = 200 };
+enum { TIMES = 1025, ROUNDS = 200 };
 enum { UNKNOWNS_MAX = 2 * SOLVER_FIT_NFE_MAX };
 
 /* How much a logarithm of lengths or a trend may weigh against those of variances: enough to make
@@ -30,10 +28,9 @@ static const double trend_max = 2;
 struct fit {
     const struct schedule *schedule;
     const struct solver_fit_options *options;
-    int n_modes, n_unknowns, n_residuals;
-    int modes[2 * MODES_MAX];
-    double spectrum[MODES_MAX], wanted[MODES_MAX], weight[MODES_MAX];
-    double *kept;             /* [TIMES,n_modes] of C */
+    int n_unknowns, n_residuals;
+    struct solver_modes modes;
+    double wanted[SOLVER_MODES_MAX];
     double *residual;         /* [n_residuals] */
     double *moved;            /* the same */
     double *jacobian;         /* [n_unknowns,n_residuals] */
@@ -42,54 +39,16 @@ struct fit {
     double *step;             /* the same; its first column is used */
 };
 
-/* Indices along an axis, dense at first, then in steps of a quarter octave; returns how many. */
-static int list_axis(int side, int axis[AXIS_MAX])
+/* What the modes should come to. */
+static void fill_wanted(struct fit *f)
 {
-    int n = 0;
-
-    for (int i = 0; n < AXIS_MAX && i < side; i = i < 4 ? i + 1 : (5 * i + 3) / 4)
-        axis[n++] = i;
-    return n;
-}
-
-/* A sample of the modes in which every band weighs the same. */
-static void choose_modes(struct fit *f, int side, const double *spectrum)
-{
-    int axis[AXIS_MAX], n = list_axis(side, axis), in_band[GAUSSIAN_BANDS_MAX] = {0};
-
-    for (int i = 0; i < n; i++) {
-        for (int j = 0; j <= i; j++) {
-            f->modes[2 * f->n_modes] = axis[j];
-            f->modes[2 * f->n_modes + 1] = axis[i];
-            f->spectrum[f->n_modes++] = spectrum[axis[j] * side + axis[i]];
-            in_band[gaussian_band(axis[j], axis[i])]++;
-        }
-    }
-    for (int k = 0; k < f->n_modes; k++) {
-        int band = gaussian_band(f->modes[2 * k], f->modes[2 * k + 1]);
-
-        f->weight[k] = 1 / sqrt((double)in_band[band] * gaussian_n_bands(side));
-    }
-}
-
-static int fill_tables(struct fit *f, const struct corruption *c, int side, struct error *err)
-{
-    struct cosine_operator *op;
     double sigma = schedule_sigma(f->schedule, 0);
-    int rc = cosine_operator_create(c, side, &op, err);
 
-    if (rc < 0)
-        return rc;
-    for (int i = 0; i < TIMES; i++)
-        cosine_operator_kept(op, schedule_level(f->schedule, (double)i / (TIMES - 1)), f->n_modes,
-                             f->modes, f->kept + i * f->n_modes);
-    cosine_operator_destroy(op);
-    for (int k = 0; k < f->n_modes; k++) {
-        double seen = f->kept[k] * f->kept[k] * f->spectrum[k];
+    for (int k = 0; k < f->modes.n; k++) {
+        double seen = f->modes.kept[k] * f->modes.kept[k] * f->modes.spectrum[k];
 
-        f->wanted[k] = f->options->target * f->spectrum[k] * seen / (seen + sigma * sigma);
+        f->wanted[k] = f->options->target * f->modes.spectrum[k] * seen / (seen + sigma * sigma);
     }
-    return 0;
 }
 
 static int fit_init(struct fit *f, struct error *err)
@@ -100,18 +59,17 @@ static int fit_init(struct fit *f, struct error *err)
 
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
         whole = (*all[i] = calloc(unknowns * unknowns, sizeof(double))) && whole;
-    f->kept = calloc((size_t)TIMES * (size_t)f->n_modes, sizeof(*f->kept));
     f->residual = calloc(residuals, sizeof(*f->residual));
     f->moved = calloc(residuals, sizeof(*f->moved));
     f->jacobian = calloc(unknowns * residuals, sizeof(*f->jacobian));
-    if (whole && f->kept && f->residual && f->moved && f->jacobian)
+    if (whole && f->residual && f->moved && f->jacobian)
         return 0;
     return error_set(err, -ENOMEM, "out of memory for tables of %d steps", f->options->nfe);
 }
 
 static void fit_fini(struct fit *f)
 {
-    free(f->kept);
+    solver_modes_fini(&f->modes);
     free(f->residual);
     free(f->moved);
     free(f->jacobian);
@@ -147,16 +105,16 @@ static void kept_at(const struct fit *f, double t, double *out)
 {
     double place = t * (TIMES - 1), rest;
     int i = (int)place < TIMES - 1 ? (int)place : TIMES - 2;
-    const double *before = f->kept + i * f->n_modes, *after = before + f->n_modes;
+    const double *before = f->modes.kept + i * f->modes.n, *after = before + f->modes.n;
 
     rest = place - i;
-    for (int k = 0; k < f->n_modes; k++)
+    for (int k = 0; k < f->modes.n; k++)
         out[k] = t > 0 ? (1 - rest) * before[k] + rest * after[k] : 1;
 }
 
 /* The variance of x and of the h before, and their covariance. */
 struct moments {
-    double x[MODES_MAX], xm[MODES_MAX], m[MODES_MAX];
+    double x[SOLVER_MODES_MAX], xm[SOLVER_MODES_MAX], m[SOLVER_MODES_MAX];
 };
 
 static void take_step(const struct fit *f, const struct solver *s, int i, const double *c,
@@ -168,8 +126,9 @@ static void take_step(const struct fit *f, const struct solver *s, int i, const 
     double a = sqrt(1 - renewed * renewed) * sigma_next / sigma;
     double eta = renewed * sigma_next;
 
-    for (int k = 0; k < f->n_modes; k++) {
-        double gain = c[k] * f->spectrum[k] / (c[k] * c[k] * f->spectrum[k] + sigma * sigma);
+    for (int k = 0; k < f->modes.n; k++) {
+        double gain =
+            c[k] * f->modes.spectrum[k] / (c[k] * c[k] * f->modes.spectrum[k] + sigma * sigma);
         double h = next[k] - a * c[k], p = h * (1 + trend) * gain + a, q = -h * trend;
         double x = p * p * v->x[k] + 2 * p * q * v->xm[k] + q * q * v->m[k] + eta * eta;
 
@@ -182,17 +141,17 @@ static void take_step(const struct fit *f, const struct solver *s, int i, const 
 /* What a table makes of the data, divided by what is wanted, [n_modes]. */
 static void ratios_of(const struct fit *f, const struct solver *s, double *out)
 {
-    double c[2][MODES_MAX], sigma = schedule_sigma(f->schedule, 1);
+    double c[2][SOLVER_MODES_MAX], sigma = schedule_sigma(f->schedule, 1);
     struct moments v = {.x = {0}};
 
     kept_at(f, 1, c[0]);
-    for (int k = 0; k < f->n_modes; k++)
-        v.x[k] = c[0][k] * c[0][k] * f->spectrum[k] + sigma * sigma;
+    for (int k = 0; k < f->modes.n; k++)
+        v.x[k] = c[0][k] * c[0][k] * f->modes.spectrum[k] + sigma * sigma;
     for (int i = 0; i < s->nfe; i++) {
         kept_at(f, s->t[i + 1], c[(i + 1) % 2]);
         take_step(f, s, i, c[i % 2], c[(i + 1) % 2], &v);
     }
-    for (int k = 0; k < f->n_modes; k++)
+    for (int k = 0; k < f->modes.n; k++)
         out[k] = v.x[k] / f->wanted[k];
 }
 
@@ -200,13 +159,13 @@ static void ratios_of(const struct fit *f, const struct solver *s, double *out)
 static double cost_of(const struct fit *f, const double *unknowns, struct solver *scratch,
                       double *residual)
 {
-    double ratios[MODES_MAX], sum = 0;
+    double ratios[SOLVER_MODES_MAX], sum = 0;
     int nfe = scratch->nfe, n = 0;
 
     make_table(f, unknowns, scratch);
     ratios_of(f, scratch, ratios);
-    for (int k = 0; k < f->n_modes; k++)
-        residual[n++] = f->weight[k] * log(fmax(ratios[k], 1e-12));
+    for (int k = 0; k < f->modes.n; k++)
+        residual[n++] = f->modes.weight[k] * log(fmax(ratios[k], 1e-12));
     for (int i = 0; i + 1 < nfe; i++)
         residual[n++] = stiffness * (unknowns[i + 1] - unknowns[i]);
     for (int i = nfe; i < f->n_unknowns; i++)
@@ -338,11 +297,11 @@ static int search(struct fit *f, const struct watch *watch, struct solver *out, 
 
 static void tell_range(const struct fit *f, const struct solver *s, struct solver_fit_report *out)
 {
-    double ratios[MODES_MAX];
+    double ratios[SOLVER_MODES_MAX];
 
     ratios_of(f, s, ratios);
     *out = (struct solver_fit_report){.lowest = INFINITY};
-    for (int k = 0; k < f->n_modes; k++) {
+    for (int k = 0; k < f->modes.n; k++) {
         out->lowest = fmin(out->lowest, ratios[k] * f->options->target);
         out->highest = fmax(out->highest, ratios[k] * f->options->target);
     }
@@ -364,18 +323,15 @@ int solver_fit(const struct corruption *c, const struct schedule *s, int side,
         !(options->noise >= 0 && isfinite(options->noise)))
         return error_set(err, -EINVAL, "a target of %g and a noise rate of %g make no sense",
                          options->target, options->noise);
-    if (corruption_kind(c) == CORRUPTION_DIAGONAL)
-        return error_set(err, -ENOTSUP,
-                         "steps cannot be tuned for \"%s\", which mixes all frequencies",
-                         corruption_name(c));
-    choose_modes(&f, side, spectrum);
+    rc = solver_modes_create(c, s, side, spectrum, options->nfe, TIMES, &f.modes, err);
+    if (rc < 0)
+        return rc;
+    fill_wanted(&f);
     f.n_unknowns = 2 * options->nfe - 1;
-    f.n_residuals = f.n_modes + 2 * options->nfe - 2;
+    f.n_residuals = f.modes.n + 2 * options->nfe - 2;
     rc = fit_init(&f, err);
     if (rc == 0)
         rc = solver_init(&table, options->nfe, err);
-    if (rc == 0)
-        rc = fill_tables(&f, c, side, err);
     if (rc == 0)
         rc = search(&f, watch, &table, err);
     if (rc == 0) {

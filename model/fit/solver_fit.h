@@ -2,8 +2,8 @@
  * Gaussian data come out with the right variance in every mode. No network is needed: with an exact
  * denoiser each mode is a chain of numbers, which takes milliseconds to try.
  *
- * C is taken for its diagonal among the modes of a cosine transform: exact for scalars, and within two
- * percent of a band's variance for blurs, as gaussian.h tells of the tables that come out.
+ * Modes are those of solver_modes.h: exact for scalars, and within two percent of a band's variance for
+ * blurs and pixelate, as gaussian.h tells of the tables that come out.
  */
 #ifndef MODEL_FIT_SOLVER_FIT_H
 #define MODEL_FIT_SOLVER_FIT_H
@@ -30,8 +30,8 @@ struct solver_fit_report {
 };
 
 /* Of images [side,side] with this spectrum (spectrum.h). out: sampling_fini() its owner. watch may be
- * NULL. 0, -EINVAL (options out of range), -ENOTSUP (a mask leaves no mode to itself), -ENOMEM,
- * -ECANCELED. */
+ * NULL. 0, -EINVAL (options out of range), -ENOTSUP (a mask leaves no mode to itself; pixelate of large images),
+ * -ENOMEM, -EIO (LAPACK), -ECANCELED. */
 int solver_fit(const struct corruption *c, const struct schedule *s, int side,
                const double *spectrum, const struct solver_fit_options *options,
                const struct watch *watch, struct solver *out, struct solver_fit_report *report,
