@@ -1,10 +1,12 @@
-/* softdiff-convert: a checkpoint anew, with another document, or weights averaged otherwise. */
+/* softdiff-convert: a checkpoint anew, with another document, or weights averaged otherwise; pictures as a
+ * packed data set. */
 #include "engine/base/error.h"
 #include "model/checkpoint.h"
 #include "model/document.h"
 #include "tools/arguments.h"
 #include "tools/convert/average.h"
 #include "tools/convert/card.h"
+#include "tools/convert/dataset.h"
 #include "tools/convert/import.h"
 #include "tools/convert/onnx.h"
 #include "tools/json_file.h"
@@ -169,16 +171,18 @@ int main(int argc, char **argv)
                                                         {"defaults", defaults_main},
                                                         {"average", average_main},
                                                         {"card", card_main},
+                                                        {"dataset", dataset_main},
                                                         {"import", import_main},
                                                         {"onnx", onnx_main},
                                                         {NULL, NULL}};
 
     return arguments_run(
-        program, "upgrade | defaults | average | import | onnx | card IN OUT ...",
+        program, "upgrade | defaults | average | import | onnx | card | dataset IN OUT ...",
         "Writes a checkpoint anew: `upgrade` one of format 1 as format 2, `defaults` one that says "
         "how\nit is sampled, both with the same weights, `average` one with weights averaged over "
         "another\nlength of its training. `import` makes one of weights of score_sde_pytorch, "
         "`onnx` "
-        "a file that\nother programs draw with, `card` one for people to read. Each has a --help.",
+        "a file that\nother programs draw with, `card` one for people to read. `dataset` packs "
+        "training pictures\ninto one file. Each has a --help.",
         commands, argc, argv);
 }

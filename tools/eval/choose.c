@@ -215,7 +215,7 @@ static int read_reference(struct run *r, bool skip_bad, struct error *err)
                                             .skip_bad = skip_bad,
                                             .watch = r->o->watch};
     struct dataset *d;
-    int rc = dataset_open(r->o->reference, &options, sets_pool(r->sets), &d, err);
+    int rc = dataset_load(r->o->reference, &options, sets_pool(r->sets), &d, err);
 
     if (rc < 0)
         return rc;

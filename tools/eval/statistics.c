@@ -117,7 +117,7 @@ static int add_folder(struct extractor *e, struct pool *pool, const char *folder
     const size_t width = (size_t)extractor_network(e)->n_features;
     struct dataset *d;
     float *longer;
-    int rc = dataset_open(folder, &options, pool, &d, err);
+    int rc = dataset_load(folder, &options, pool, &d, err);
 
     if (rc < 0)
         return rc;

@@ -1,16 +1,12 @@
 #include "tools/pictures/dataset.h"
 #include "api/pictures/picture.h"
-#include "api/pictures/resize.h"
 #include "engine/base/error.h"
 #include "engine/base/hash.h"
-#include "engine/base/log.h"
-#include "engine/base/pool.h"
 #include "engine/base/watch.h"
 #include "engine/base/whole_file.h"
-#include "tools/pictures/folder.h"
+#include "tools/pictures/pack.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,7 +24,7 @@ int dataset_read_file(const char *path, const struct dataset_options *options, u
     if (rc == 0)
         rc = picture_decode(bytes, n, SIZE_MAX, &w, &h, &pixels, err);
     if (rc == 0)
-        rc = resize_square(pixels, w, h, 3, options->crop, options->side, out, err);
+        rc = source_fit(pixels, w, h, options, out, err);
     if (rc < 0)
         error_prefix(err, "picture \"%s\": ", path);
     free(bytes);
@@ -36,139 +32,166 @@ int dataset_read_file(const char *path, const struct dataset_options *options, u
     return rc;
 }
 
-/* Reading on several threads. */
-struct reading {
-    const struct dataset_options *options;
-    const struct folder *folder;
-    uint8_t *pixels;
-    size_t image_bytes;
-    bool *bad; /* [n] */
-    pthread_mutex_t mutex;
-    int n_done;
-    int first_failed; /* the first file, in order, that ends the reading; n: none */
-    int rc;
-    struct error err; /* of first_failed, else of the last that was left out */
-};
-
-static void note_bad(struct reading *r, int i, int rc, const struct error *err)
+/* The good pictures side by side, in their order, and their labels. */
+static void close_gaps(struct dataset *d, const struct source *s, const bool *bad)
 {
-    bool skip = r->options->skip_bad && rc != -ENOMEM;
+    size_t image_bytes = (size_t)d->side * (size_t)d->side * 3;
 
-    r->bad[i] = true;
-    if (skip)
-        log_write(LOG_WARN, "event=skipped reason=%s", LOG_TEXT(err->text));
-    if (i > r->first_failed || (skip && r->first_failed < r->folder->n))
-        return;
-    r->first_failed = skip ? r->first_failed : i;
-    r->rc = rc;
-    r->err = *err;
-}
-
-static void read_task(void *arg, int i, int worker)
-{
-    struct reading *r = arg;
-    struct error err;
-    bool over;
-    int rc;
-
-    pthread_mutex_lock(&r->mutex);
-    over = i > r->first_failed || watch_stop(r->options->watch);
-    pthread_mutex_unlock(&r->mutex);
-    if (over)
-        return;
-    rc = dataset_read_file(r->folder->paths[i], r->options, r->pixels + (size_t)i * r->image_bytes,
-                           &err);
-    pthread_mutex_lock(&r->mutex);
-    r->n_done++;
-    watch_progress(r->options->watch, "reading pictures", r->n_done, r->folder->n);
-    if (rc < 0)
-        note_bad(r, i, rc, &err);
-    pthread_mutex_unlock(&r->mutex);
-}
-
-static void set_name(struct dataset *d, const char *folder)
-{
-    size_t end = strlen(folder), start;
-
-    while (end > 1 && folder[end - 1] == '/')
-        end--;
-    start = end;
-    while (start > 0 && folder[start - 1] != '/')
-        start--;
-    snprintf(d->name, sizeof(d->name), "%.*s", (int)(end - start), folder + start);
-}
-
-/* The good pictures side by side, in their order. */
-static void close_gaps(struct dataset *d, const struct reading *r)
-{
-    for (int i = 0; i < r->folder->n; i++) {
-        if (r->bad[i]) {
+    for (int i = 0; i < s->n; i++) {
+        if (bad[i]) {
             d->n_skipped++;
             continue;
         }
         if (d->n < i)
-            memcpy(d->pixels + (size_t)d->n * r->image_bytes,
-                   d->pixels + (size_t)i * r->image_bytes, r->image_bytes);
+            memcpy(d->pixels + (size_t)d->n * image_bytes, d->pixels + (size_t)i * image_bytes,
+                   image_bytes);
+        if (d->labels)
+            d->labels[d->n] = d->labels[i];
         d->n++;
     }
 }
 
 /* Reads the pictures of the list into d. */
-static int read_all(struct dataset *d, struct reading *r, struct pool *pool, struct error *err)
+static int read_all(struct dataset *d, const struct source *s,
+                    const struct dataset_options *options, struct pool *pool, struct error *err)
 {
-    int n = r->folder->n;
+    size_t image_bytes = (size_t)d->side * (size_t)d->side * 3;
+    bool *bad = calloc((size_t)s->n, sizeof(*bad));
+    struct error last = {""};
+    int rc;
 
-    r->image_bytes = (size_t)d->side * (size_t)d->side * 3;
-    r->first_failed = n;
-    r->bad = calloc((size_t)n, sizeof(*r->bad));
-    d->pixels = malloc((size_t)n * r->image_bytes);
-    r->pixels = d->pixels;
-    if (!r->bad || !d->pixels)
-        return error_set(err, -ENOMEM, "out of memory for %d images", n);
-    pool_run(pool, n, read_task, r);
-    if (watch_stop(r->options->watch))
-        return error_set(err, -ECANCELED, "stopped with %d of %d pictures read", r->n_done, n);
-    close_gaps(d, r);
-    if (r->first_failed < n || d->n == 0)
-        return error_set(err, r->rc, "%s", r->err.text);
-    d->digest = hash_bytes(HASH_START, d->pixels, (size_t)d->n * r->image_bytes);
+    d->pixels = malloc((size_t)s->n * image_bytes);
+    if (bad && d->pixels)
+        rc = source_read(s, 0, s->n, options, pool, d->pixels, bad, &last, err);
+    else
+        rc = error_set(err, -ENOMEM, "out of memory for %d images", s->n);
+    if (rc == 0)
+        close_gaps(d, s, bad);
+    if (rc == 0 && d->n == 0)
+        rc = error_set(err, -EINVAL, "%s", last.text);
+    if (rc == 0)
+        d->digest = hash_bytes(HASH_START, d->pixels, (size_t)d->n * image_bytes);
+    free(bad);
+    return rc;
+}
+
+static int open_source(const char *path, const struct dataset_options *options, struct pool *pool,
+                       struct dataset *d, struct error *err)
+{
+    struct source s = {0};
+    int rc = source_open(path, options, &s, err);
+
+    if (rc < 0)
+        return rc;
+    snprintf(d->name, sizeof(d->name), "%s", s.name);
+    d->n_skipped = s.n_skipped;
+    if (options->labels) { /* they become the data set's */
+        d->n_labels = s.n_labels;
+        d->labels = s.labels;
+        d->label_names = s.label_names;
+        s.labels = NULL;
+        s.label_names = NULL;
+    }
+    rc = read_all(d, &s, options, pool, err);
+    source_close(&s);
+    return rc;
+}
+
+/* Copies of what the data set is said to have, so that they have one owner. */
+static int copy_labels(struct dataset *d, const struct pack_about *a, struct error *err)
+{
+    d->labels = calloc((size_t)a->n, sizeof(*d->labels));
+    d->label_names = calloc((size_t)a->n_labels, sizeof(*d->label_names));
+    d->n_labels = d->label_names ? a->n_labels : 0;
+    for (int i = 0; i < d->n_labels; i++)
+        d->label_names[i] = strdup(a->label_names[i]);
+    for (int i = 0; i < d->n_labels; i++) {
+        if (!d->label_names[i])
+            return error_set(err, -ENOMEM, "out of memory for labels");
+    }
+    if (!d->labels || !d->label_names)
+        return error_set(err, -ENOMEM, "out of memory for labels");
+    memcpy(d->labels, a->labels, (size_t)a->n * sizeof(*d->labels));
     return 0;
 }
 
-/* What is no PNG or JPEG, in one line of the log or in the error that nothing is left. */
-static int tell_others(const char *path, const struct folder *folder, struct error *err)
+static int open_pack(const char *path, const struct dataset_options *o, struct dataset *d,
+                     bool any_crop, struct error *err)
 {
-    char others[128];
-    int n = folder_describe_others(folder, others, sizeof(others));
+    const struct pack_about *a;
+    int rc = pack_open(path, &d->pack, err);
 
-    if (folder->n == 0)
-        return error_set(err, -EINVAL, "no PNG or JPEG pictures below \"%s\"%s%s%s", path,
-                         n ? ", only " : "", others, n ? ", which cannot be read" : "");
-    if (n > 0)
-        log_write(LOG_WARN, "event=not_read pictures=%d formats=%s", n, LOG_TEXT(others));
+    if (rc < 0)
+        return rc;
+    a = pack_about(d->pack);
+    if (a->side != o->side || (a->crop != o->crop && !any_crop))
+        return error_set(err, -EINVAL,
+                         "data set \"%s\" was packed with %d px and crop %d, not %d px and crop "
+                         "%d: pack it anew",
+                         path, a->side, a->crop, o->side, o->crop);
+    if (o->labels && a->n_labels == 0)
+        return error_set(err, -EINVAL, "the pictures in \"%s\" have no labels", path);
+    d->n = a->n;
+    d->digest = a->digest;
+    memcpy(d->name, a->name, sizeof(d->name));
+    return o->labels ? copy_labels(d, a, err) : 0;
+}
+
+static int open_any(const char *path, const struct dataset_options *options, struct pool *pool,
+                    bool any_crop, struct dataset **out, struct error *err)
+{
+    struct dataset *d = calloc(1, sizeof(*d));
+    int rc;
+
+    if (!d)
+        return error_set(err, -ENOMEM, "out of memory for the images");
+    d->side = options->side;
+    rc = pack_is(path) ? open_pack(path, options, d, any_crop, err)
+                       : open_source(path, options, pool, d, err);
+    if (rc < 0) {
+        dataset_close(d);
+        return rc;
+    }
+    if (d->labels)
+        d->digest = hash_bytes(d->digest, d->labels, (size_t)d->n * sizeof(*d->labels));
+    *out = d;
     return 0;
 }
 
 int dataset_open(const char *path, const struct dataset_options *options, struct pool *pool,
                  struct dataset **out, struct error *err)
 {
-    struct dataset *d = calloc(1, sizeof(*d));
-    struct folder folder = {0};
-    struct reading r = {.options = options, .folder = &folder, .mutex = PTHREAD_MUTEX_INITIALIZER};
-    int rc;
+    return open_any(path, options, pool, false, out, err);
+}
 
-    if (!d)
-        return error_set(err, -ENOMEM, "out of memory for the images");
-    d->side = options->side;
-    set_name(d, path);
-    rc = folder_open(path, options->skip_bad, options->watch, &folder, err);
-    if (rc == 0)
-        rc = tell_others(path, &folder, err);
-    if (rc == 0)
-        rc = read_all(d, &r, pool, err);
-    d->n_skipped += folder.n_skipped;
-    free(r.bad);
-    folder_close(&folder);
+/* Reads all pictures of a packed data set. */
+static int take_pixels(struct dataset *d, const struct watch *watch, struct error *err)
+{
+    size_t image_bytes = (size_t)d->side * (size_t)d->side * 3;
+    int rc = 0;
+
+    d->pixels = malloc((size_t)d->n * image_bytes);
+    if (!d->pixels)
+        return error_set(err, -ENOMEM, "out of memory for %d images", d->n);
+    for (int i = 0; i < d->n && rc == 0; i++) {
+        if (watch_stop(watch))
+            return error_set(err, -ECANCELED, "stopped with %d of %d pictures read", i, d->n);
+        rc = pack_read(d->pack, i, d->pixels + (size_t)i * image_bytes, err);
+        watch_progress(watch, "reading pictures", i + 1, d->n);
+    }
+    pack_close(d->pack);
+    d->pack = NULL;
+    return rc;
+}
+
+int dataset_load(const char *path, const struct dataset_options *options, struct pool *pool,
+                 struct dataset **out, struct error *err)
+{
+    struct dataset *d = NULL;
+    int rc = open_any(path, options, pool, true, &d, err);
+
+    if (rc == 0 && d->pack)
+        rc = take_pixels(d, options->watch, err);
     if (rc < 0) {
         dataset_close(d);
         return rc;
@@ -181,7 +204,12 @@ void dataset_close(struct dataset *d)
 {
     if (!d)
         return;
+    for (int i = 0; d->label_names && i < d->n_labels; i++)
+        free(d->label_names[i]);
+    free(d->label_names);
+    free(d->labels);
     free(d->pixels);
+    pack_close(d->pack);
     free(d);
 }
 
@@ -189,6 +217,8 @@ bool dataset_all_alike(const struct dataset *d)
 {
     size_t image_bytes = (size_t)d->side * (size_t)d->side * 3;
 
+    if (d->pack)
+        return pack_all_alike(d->pack);
     for (int i = 1; i < d->n; i++) {
         if (memcmp(d->pixels, d->pixels + (size_t)i * image_bytes, image_bytes) != 0)
             return false;
@@ -196,16 +226,34 @@ bool dataset_all_alike(const struct dataset *d)
     return true;
 }
 
-void dataset_image(const struct dataset *d, int i, bool mirrored, float *out)
+static void to_numbers(int side, const uint8_t *src, bool mirrored, float *out)
 {
-    const uint8_t *src = d->pixels + (size_t)i * (size_t)d->side * (size_t)d->side * 3;
-
-    for (int y = 0; y < d->side; y++) {
-        for (int x = 0; x < d->side; x++) {
-            int column = mirrored ? d->side - 1 - x : x;
+    for (int y = 0; y < side; y++) {
+        for (int x = 0; x < side; x++) {
+            int column = mirrored ? side - 1 - x : x;
 
             for (int c = 0; c < 3; c++)
-                out[(y * d->side + x) * 3 + c] = (float)src[(y * d->side + column) * 3 + c] / 255;
+                out[(y * side + x) * 3 + c] = (float)src[(y * side + column) * 3 + c] / 255;
         }
     }
+}
+
+int dataset_image(const struct dataset *d, int i, bool mirrored, float *out, struct error *err)
+{
+    size_t image_bytes = (size_t)d->side * (size_t)d->side * 3;
+    uint8_t *bytes;
+    int rc;
+
+    if (!d->pack) {
+        to_numbers(d->side, d->pixels + (size_t)i * image_bytes, mirrored, out);
+        return 0;
+    }
+    bytes = malloc(image_bytes);
+    if (!bytes)
+        return error_set(err, -ENOMEM, "out of memory for a picture");
+    rc = pack_read(d->pack, i, bytes, err);
+    if (rc == 0)
+        to_numbers(d->side, bytes, mirrored, out);
+    free(bytes);
+    return rc;
 }

@@ -48,7 +48,7 @@ static int compare(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static bool is_called_picture(const char *path)
+bool folder_is_called_picture(const char *path)
 {
     static const char *const suffixes[] = {".png", ".jpg", ".jpeg"};
     const char *dot = strrchr(path, '.');
@@ -79,7 +79,7 @@ static int look_at_file(struct walk *w, char *path, struct error *err)
 
     if (format > PICTURE_READ)
         w->folder->n_others[format]++;
-    else if (format != PICTURE_NONE || is_called_picture(path))
+    else if (format != PICTURE_NONE || folder_is_called_picture(path))
         return add(w, path, err);
     free(path);
     return 0;

@@ -28,6 +28,9 @@ int folder_open(const char *path, bool skip_bad, const struct watch *watch, stru
                 struct error *err);
 void folder_close(struct folder *f);
 
+/* Whether a name ends in .png, .jpg or .jpeg. */
+bool folder_is_called_picture(const char *path);
+
 /* "3 WebP, 1 GIF": the pictures that cannot be read, "" for none. Returns how many they are. */
 int folder_describe_others(const struct folder *f, char *text, size_t size);
 

@@ -28,12 +28,13 @@ enum {
     FLOATS_MAX = 1 << 28, /* of images held for a fit: 1 GiB */
 };
 
-/* At most n images in a random order, [n,side,side,3]; *n becomes how many there are. Of large ones
- * there are fewer: 20,000 of 512 px would be 63 GB. */
-static float *sample_images(const struct dataset *d, uint64_t seed, int *n)
+/* At most *n images in a random order, [n,side,side,3]; *n becomes how many there are. Of large ones
+ * there are fewer: 20,000 of 512 px would be 63 GB. 0, -ENOMEM or -EIO. */
+static int sample_images(const struct dataset *d, uint64_t seed, int *n, float **out,
+                         struct error *err)
 {
     size_t count = (size_t)d->side * (size_t)d->side * 3, most = FLOATS_MAX / count;
-    int *order = calloc((size_t)d->n, sizeof(*order));
+    int *order = calloc((size_t)d->n, sizeof(*order)), rc;
     float *images;
 
     if ((size_t)*n > most)
@@ -41,16 +42,17 @@ static float *sample_images(const struct dataset *d, uint64_t seed, int *n)
     if (*n > d->n)
         *n = d->n;
     images = malloc((size_t)*n * count * sizeof(*images));
-    if (order && images) {
+    rc = order && images ? 0 : error_set(err, -ENOMEM, "out of memory for %d images", *n);
+    if (rc == 0)
         order_shuffled(seed, UINT32_MAX, d->n, order);
-        for (int i = 0; i < *n; i++)
-            dataset_image(d, order[i], false, images + (size_t)i * count);
-    } else {
-        free(images);
-        images = NULL;
-    }
+    for (int i = 0; i < *n && rc == 0; i++)
+        rc = dataset_image(d, order[i], false, images + (size_t)i * count, err);
     free(order);
-    return images;
+    if (rc < 0)
+        free(images);
+    else
+        *out = images;
+    return rc;
 }
 
 static void tell_beginning(const char *what, int n_images)
@@ -91,16 +93,16 @@ static int fit_levels(const struct recipe *r, const struct dataset *d,
     struct schedule_fit_options options = s->fit;
     double levels[RECIPE_LEVELS_MAX], start = clock_seconds();
     int n_images = s->images, rc = 0;
-    float *images;
+    float *images = NULL;
 
     if (corruption_last_level(corruption) > 0)
         rc = check_levels(corruption, 2, ends, err);
     if (rc < 0)
         return rc;
     options.watch = watch;
-    images = sample_images(d, r->seed, &n_images);
-    if (!images)
-        return error_set(err, -ENOMEM, "out of memory for %d images", n_images);
+    rc = sample_images(d, r->seed, &n_images, &images, err);
+    if (rc < 0)
+        return rc;
     tell_beginning("schedule", n_images);
     rc = schedule_fit(corruption, n_images, 3, images, &options, levels, &report->schedule, err);
     free(images);
@@ -154,12 +156,12 @@ int fit_schedule(const struct recipe *r, const struct dataset *d,
 static int fit_prior(const struct recipe *r, const struct dataset *d, const struct watch *watch,
                      struct formulation *f, struct error *err)
 {
-    int n = PRIOR_IMAGES, rc;
-    float *images = sample_images(d, r->seed, &n);
     double start = clock_seconds();
+    float *images;
+    int n = PRIOR_IMAGES, rc = sample_images(d, r->seed, &n, &images, err);
 
-    if (!images)
-        return error_set(err, -ENOMEM, "out of memory for %d images", n);
+    if (rc < 0)
+        return rc;
     tell_beginning("prior", n);
     rc = prior_fit(f->corruption, &f->schedule, d->side, 3, n, images, watch, &f->prior, err);
     free(images);
@@ -175,12 +177,12 @@ static int fit_prior(const struct recipe *r, const struct dataset *d, const stru
 static int fit_wiener(const struct recipe *r, const struct dataset *d, const struct watch *watch,
                       struct formulation *f, struct error *err)
 {
-    int n = WIENER_IMAGES, rc;
-    float *images = sample_images(d, r->seed, &n);
     double start = clock_seconds();
+    float *images;
+    int n = WIENER_IMAGES, rc = sample_images(d, r->seed, &n, &images, err);
 
-    if (!images)
-        return error_set(err, -ENOMEM, "out of memory for %d images", n);
+    if (rc < 0)
+        return rc;
     tell_beginning("wiener", n);
     rc = wiener_fit(f->corruption, &f->schedule, d->side, 3, n, images, watch, &f->wiener, err);
     free(images);
@@ -196,12 +198,12 @@ static int fit_wiener(const struct recipe *r, const struct dataset *d, const str
 static int fit_scaling(const struct recipe *r, const struct dataset *d, const struct watch *watch,
                        struct formulation *f, struct error *err)
 {
-    int n = SCALING_IMAGES, rc;
-    float *images = sample_images(d, r->seed, &n);
     double start = clock_seconds();
+    float *images;
+    int n = SCALING_IMAGES, rc = sample_images(d, r->seed, &n, &images, err);
 
-    if (!images)
-        return error_set(err, -ENOMEM, "out of memory for %d images", n);
+    if (rc < 0)
+        return rc;
     tell_beginning("scales", n);
     rc = scaling_fit(f->corruption, &f->schedule, f->architecture.centered, d->side, 3, n, images,
                      watch, &f->scaling, err);
@@ -215,11 +217,11 @@ static int fit_scaling(const struct recipe *r, const struct dataset *d, const st
 int fit_color_weights(const struct recipe *r, const struct dataset *d, float out[9],
                       struct error *err)
 {
-    int n = COLOR_IMAGES, rc;
-    float *images = sample_images(d, r->seed, &n);
+    float *images;
+    int n = COLOR_IMAGES, rc = sample_images(d, r->seed, &n, &images, err);
 
-    if (!images)
-        return error_set(err, -ENOMEM, "out of memory for %d images", n);
+    if (rc < 0)
+        return rc;
     rc = color_weights_fit(n, d->side * d->side, 3, images, out, err);
     free(images);
     if (rc < 0)
@@ -255,12 +257,13 @@ static void warn_of_weak_noise(const struct recipe *r, const struct dataset *d,
     bool vp = r->schedule.kind == RECIPE_SCHEDULE_VP;
     double distance, faded, sensible;
     int n = DISTANCE_IMAGES;
-    float *images;
+    float *images = NULL;
 
     if (!vp && r->schedule.kind != RECIPE_SCHEDULE_NOISE)
         return;
-    images = sample_images(d, r->seed, &n);
-    distance = images ? typical_distance(images, n, (size_t)d->side * (size_t)d->side * 3) : 0;
+    if (sample_images(d, r->seed, &n, &images, NULL) < 0)
+        return; /* what needs them says why */
+    distance = typical_distance(images, n, (size_t)d->side * (size_t)d->side * 3);
     free(images);
     faded = vp ? schedule_level(s, 1) : 1;
     if (schedule_sigma(s, 1) >= 0.5 * faded * distance)

@@ -22,7 +22,8 @@ int main(int argc, char **argv)
     const char *precision = "auto";
     const struct argument table[] = {
         {"recipe", 'r', ARGUMENT_TEXT, &o.recipe, 0, 0, "FILE", "what to train (config/recipes/)"},
-        {"data", 'd', ARGUMENT_TEXT, &o.data, 0, 0, "FOLDER", "PNG and JPEG pictures"},
+        {"data", 'd', ARGUMENT_TEXT, &o.data, 0, 0, "PATH",
+         "pictures: a folder, ZIP archive, CIFAR-10, MNIST, or packed (softdiff-convert dataset)"},
         {"out", 'o', ARGUMENT_TEXT, &o.out, 0, 0, "FOLDER", "the run; resumed if begun already"},
         {"steps", 0, ARGUMENT_INT, &o.steps, 1, INT_MAX, "N", "instead of the recipe's"},
         {"minutes", 0, ARGUMENT_NUMBER, &o.minutes, 0.001, 1e6, "M",
@@ -42,8 +43,8 @@ int main(int argc, char **argv)
     };
     const struct arguments arguments = {
         .program = "softdiff-train",
-        .usage = "--recipe FILE --data FOLDER --out FOLDER [options]",
-        .about = "Trains a model on a folder of pictures. SIGINT, SIGTERM and SIGHUP save and "
+        .usage = "--recipe FILE --data PATH --out FOLDER [options]",
+        .about = "Trains a model on pictures. SIGINT, SIGTERM and SIGHUP save and "
                  "stop;\nthe same command goes on.",
         .n = sizeof(table) / sizeof(table[0]),
         .table = table,

@@ -215,19 +215,23 @@ static double balance_at(const struct trainer *t, double time)
 }
 
 /* Images [first, first + t->part) of the batch. */
-static void write_part(struct trainer *t, const struct dataset *d, const struct example *examples,
-                       int first)
+static int write_part(struct trainer *t, const struct dataset *d, const struct example *examples,
+                      int first, struct error *err)
 {
-    for (int i = 0; i < t->part; i++) {
+    int rc = 0;
+
+    for (int i = 0; i < t->part && rc == 0; i++) {
         const struct example *e = &examples[first + i];
 
-        dataset_image(d, e->image, e->mirrored, executor_row(t->executor, t->objective.x0, i));
+        rc = dataset_image(d, e->image, e->mirrored, executor_row(t->executor, t->objective.x0, i),
+                           err);
         objective_write_row(&t->objective, t->formulation, t->executor, i,
                             &(struct objective_row){.t = e->t,
                                                     .ahead = e->ahead,
                                                     .dloss = 1 / (balance_at(t, e->t) * t->batch),
                                                     .key = e->key});
     }
+    return rc;
 }
 
 /* Adds what these images give to the gradient, and leaves their losses in their place. Adds to the times
@@ -238,9 +242,10 @@ static int run_part(struct trainer *t, const struct dataset *d, const struct exa
     double start = clock_seconds(), written;
     int rc;
 
-    write_part(t, d, examples, first);
+    rc = write_part(t, d, examples, first, err);
     written = clock_seconds();
-    rc = executor_run(t->executor, t->part, err);
+    if (rc == 0)
+        rc = executor_run(t->executor, t->part, err);
     if (rc == 0)
         rc = executor_read(t->executor, t->objective.loss, 0, t->part, t->losses + first, err);
     report->batch_ms += 1e3 * (written - start);

@@ -166,7 +166,7 @@ static void test_folder(void **state)
     assert_int_equal(d->n_skipped, 0);
     assert_string_equal(d->name, f->folder + 5);
     for (int i = 0; i < 3; i++) { /* in the order of the paths: a, b/x, c */
-        dataset_image(d, i, false, image);
+        assert_int_equal(dataset_image(d, i, false, image, NULL), 0);
         for (int c = 0; c < 3; c++)
             assert_float_equal(image[c], (c == i ? 200 : 10) / 255.0, 3 / 255.0);
     }
@@ -346,7 +346,7 @@ static void test_mirror(void **state)
     struct dataset d = {.n = 1, .side = 2, .pixels = pixels};
     float image[12];
 
-    dataset_image(&d, 0, true, image);
+    assert_int_equal(dataset_image(&d, 0, true, image, NULL), 0);
     assert_float_equal(image[0] * 255, 3, 1e-5);
     assert_float_equal(image[5] * 255, 2, 1e-5);
     assert_float_equal(image[6] * 255, 9, 1e-5);
