@@ -176,5 +176,5 @@ void objective_write_row(const struct objective *o, const struct formulation *f,
     if (o->key >= 0)
         memcpy(executor_row(executor, o->key, i), &row->key, sizeof(row->key));
     if (o->label >= 0)
-        *(float *)executor_row(executor, o->label, i) = 0;
+        *(float *)executor_row(executor, o->label, i) = (float)row->label;
 }

@@ -73,11 +73,11 @@ struct objective_row {
     double t;
     double ahead; /* >= 0; 0 unless options.look_ahead */
     double dloss;
+    int label; /* 1 .. n_labels; 0: none */
     struct philox_key key;
 };
 
-/* Fills everything of image i but x0, eta and xi: operators, sigma, weight, time, key, dloss; its label
- * is none. */
+/* Fills everything of image i but x0, eta and xi: operators, sigma, weight, time, label, key, dloss. */
 void objective_write_row(const struct objective *o, const struct formulation *f,
                          struct executor *executor, int i, const struct objective_row *row);
 

@@ -15,8 +15,12 @@ static int fill_lanes(struct generator *g, const struct generate_task *task, int
                                        .seed = task->first_seed + (uint64_t)*n_submitted,
                                        .sampler = task->sampler,
                                        .nfe = task->nfe};
-        int rc = generator_submit(g, &image, err);
+        int rc, label = task->labels ? task->labels[*n_submitted] : 0;
 
+        image.label = label;
+        image.guided = task->guided && label > 0;
+        image.guidance = task->guidance;
+        rc = generator_submit(g, &image, err);
         if (rc < 0)
             return rc;
         ++*n_submitted;

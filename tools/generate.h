@@ -4,6 +4,7 @@
 
 #include "model/sampler.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct error;
@@ -16,6 +17,9 @@ struct generate_task {
     uint64_t first_seed;
     enum sampler sampler;
     int nfe;
+    const int *labels; /* [n] of each image, 1 .. n_labels or 0: none; NULL: none has one */
+    bool guided;       /* towards its label, with this weight, at twice the evaluations */
+    float guidance;
 };
 
 /* Gives every image to take as it is done, in the order of the seeds. pixels: [side,side,channels], until

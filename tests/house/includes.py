@@ -58,7 +58,7 @@ LIBRARIES = {
     "lapack": ("model/fit",),
     "nettle": ("api", "model"),
     "jansson.h": ("model", "config", "api", "server", "tools", "tools/bench", "tools/convert", "tools/eval",
-                  "tools/inspect", "tools/pictures", "tools/schedule", "tools/simulate", "tools/train"),
+                  "tools/inspect", "tools/pictures", "tools/sample", "tools/schedule", "tools/simulate", "tools/train"),
     "png.h": ("api/pictures",),
     "zlib.h": ("tools/pictures",),
     "jpeglib.h": ("api/pictures",),

@@ -202,7 +202,10 @@ static int convert_samples(struct curve *c, struct error *err)
 static int generate_samples(struct curve *c, enum sampler sampler, int nfe, double *seconds,
                             struct error *err)
 {
-    const struct generate_task task = {c->o->n, c->o->seed, sampler, nfe};
+    const struct generate_task task = {.n = c->o->n,
+                                       .first_seed = c->o->seed,
+                                       .sampler = sampler,
+                                       .nfe = nfe};
     double start;
     int rc = c->generator ? 0 : make_generator(c, err);
 

@@ -152,6 +152,8 @@ static int open_any(const char *path, const struct dataset_options *options, str
         dataset_close(d);
         return rc;
     }
+    for (int i = 0; i < d->n_labels; i++)
+        d->digest = hash_text(d->digest, d->label_names[i]);
     if (d->labels)
         d->digest = hash_bytes(d->digest, d->labels, (size_t)d->n * sizeof(*d->labels));
     *out = d;

@@ -19,7 +19,7 @@ struct dataset {
     int side;        /* px */
     uint8_t *pixels; /* [n,side,side,3] RGB; NULL: they are in `pack` */
     uint64_t
-        digest; /* FNV-1a of the pixels, and of the labels where they are wanted: another data set has
+        digest; /* FNV-1a of the pixels, then of the labels and their names where wanted: another data set has
                         another one */
     char name[64];      /* last part of the path that the pictures are from */
     int n_skipped;      /* what could not be read and was left out */

@@ -10,10 +10,12 @@
 #include "tools/generate.h"
 #include "tools/pictures/sheet.h"
 #include "tools/sample/forward.h"
+#include "tools/sample/labels.h"
 #include "tools/stop.h"
 
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -24,7 +26,8 @@
 enum { FORWARD_TIMES = 8, LANES_MAX = 4096 };
 
 struct options {
-    const char *model, *sampler, *out, *grid, *forward, *device, *choices, *precision;
+    const char *model, *sampler, *out, *grid, *forward, *device, *choices, *precision, *label;
+    double guidance; /* NAN: not given */
     uint64_t seed;
     int n, nfe, columns, n_threads, lanes;
 };
@@ -154,7 +157,12 @@ static int sample(const struct options *o, const enum sampler *sampler, enum pre
 {
     struct generator_options options = {.precision = precision,
                                         .lanes = o->n < o->lanes ? o->n : o->lanes};
-    struct generate_task task = {.n = o->n, .first_seed = o->seed};
+    bool guided = !isnan(o->guidance);
+    struct generate_task task = {.n = o->n,
+                                 .first_seed = o->seed,
+                                 .guided = guided,
+                                 .guidance = (float)o->guidance};
+    int *labels = NULL, evaluations = guided ? 2 : 1; /* of a row of the sampler's */
     struct sampling_choice choice;
     struct device *device = NULL;
     struct checkpoint *checkpoint = NULL;
@@ -169,19 +177,22 @@ static int sample(const struct options *o, const enum sampler *sampler, enum pre
     if (rc == 0)
         rc = checkpoint_load(o->model, &checkpoint, err);
     if (rc == 0)
-        rc = sampling_choose(&checkpoint->formulation.sampling, sampler, o->nfe, SAMPLER_NFE_MAX,
-                             &choice, err);
+        rc = sampling_choose(&checkpoint->formulation.sampling, sampler, o->nfe,
+                             SAMPLER_NFE_MAX / evaluations, &choice, err);
+    if (rc == 0 && o->label)
+        rc = labels_choose(checkpoint, o->label, o->n, &labels, err);
     if (rc == 0)
         rc = device_open(o->device, o->n_threads, o->choices, &device, err);
     if (rc < 0)
         goto out;
-    options.nfe_max = choice.nfe;
+    options.nfe_max = evaluations * choice.nfe;
     rc = generator_create(device, checkpoint, &options, &g, err);
     stop_must_not_end();
     if (rc < 0)
         goto out;
     task.sampler = choice.sampler;
     task.nfe = choice.nfe;
+    task.labels = labels;
     seconds = clock_seconds();
     rc = o->grid ? draw_grid(o, g, &task, &activity.watch, err)
                  : draw_files(o, g, &task, &activity.watch, err);
@@ -190,6 +201,7 @@ static int sample(const struct options *o, const enum sampler *sampler, enum pre
         print_summary(o, device, g, &choice, seconds);
 
 out:
+    free(labels);
     generator_destroy(g);
     device_close(device);
     checkpoint_destroy(checkpoint);
@@ -215,6 +227,7 @@ int main(int argc, char **argv)
     struct options o = {.device = "auto",
                         .choices = arguments_choices(),
                         .precision = "auto",
+                        .guidance = NAN,
                         .lanes = 16,
                         .columns = 8};
     const struct argument table[] = {
@@ -230,6 +243,10 @@ int main(int argc, char **argv)
          "model's"},
         {"nfe", 0, ARGUMENT_INT, &o.nfe, 1, SAMPLER_NFE_MAX, "N",
          "network evaluations per image; default: the model's"},
+        {"label", 0, ARGUMENT_TEXT, &o.label, 0, 0, "NAME",
+         "of a model with labels: one by its name or number, or all, one after the other"},
+        {"guidance", 0, ARGUMENT_NUMBER, &o.guidance, -100, 100, "W",
+         "how much more the label counts than without; 1: as trained. Twice the evaluations"},
         {"lanes", 0, ARGUMENT_INT, &o.lanes, 1, LANES_MAX, "N",
          "images that are drawn at a time; default 16, more for a large GPU"},
         ARGUMENTS_THREADS(&o.n_threads),
@@ -262,6 +279,10 @@ int main(int argc, char **argv)
         o.n = o.forward ? FORWARD_TIMES : 1;
     if (rc == 0 && o.forward && (!o.grid || o.n < 2))
         rc = error_set(&err, -EINVAL, "--forward needs --grid, and 2 times or more");
+    if (rc == 0 && !isnan(o.guidance) && !o.label)
+        rc = error_set(&err, -EINVAL, "--guidance needs --label");
+    if (rc == 0 && o.forward && o.label)
+        rc = error_set(&err, -EINVAL, "--forward draws nothing that could have a label");
     if (rc == 0 && !o.out == !o.grid)
         rc = error_set(&err, -EINVAL, "one of --out and --grid is needed");
     if (rc < 0)

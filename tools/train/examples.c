@@ -53,7 +53,7 @@ void examples_of_step(struct examples *e, uint64_t step, struct example *out)
     for (int i = 0; i < o->batch; i++) {
         uint64_t number = first + (uint64_t)i;
         uint32_t epoch = (uint32_t)(number / (uint64_t)o->n_images);
-        float u[2], coin; /* of the time, and of how far ahead of it */
+        float u[2], coins[2]; /* of the time and how far ahead of it; of mirror and label */
         double t;
 
         if (!e->ready || e->epoch != epoch) {
@@ -63,10 +63,11 @@ void examples_of_step(struct examples *e, uint64_t step, struct example *out)
         }
         key = philox_key(o->seed, (uint32_t)number, (uint32_t)step);
         philox_uniforms(&key, PHILOX_STREAM_TIME, 2, u);
-        philox_uniforms(&key, PHILOX_STREAM_DATA, 1, &coin);
+        philox_uniforms(&key, PHILOX_STREAM_DATA, 2, coins);
         t = o->stratified ? fmod(shared + (double)i / o->batch, 1) : u[0];
         out[i].image = e->order[number % (uint64_t)o->n_images];
-        out[i].mirrored = o->flip && coin < 0.5f;
+        out[i].mirrored = o->flip && coins[0] < 0.5f;
+        out[i].unlabelled = (double)coins[1] <= o->label_dropout;
         out[i].t = fmin(fmax(t, T_MIN), 1);
         out[i].ahead = o->look_ahead * u[1];
         out[i].key = key;

@@ -22,11 +22,13 @@ struct examples_options {
     bool stratified;   /* t_i = (u + i / batch) mod 1 with one u per step, instead of a u for each:
                         the same law for each example, less variance of the batch */
     double look_ahead; /* largest of the examples' */
+    double label_dropout; /* part of the examples without their label */
 };
 
 struct example {
     int image; /* in [0, n_images) */
     bool mirrored;
+    bool unlabelled;       /* the label is withheld */
     double t;              /* [1e-5, 1] */
     double ahead;          /* [0, look_ahead], uniform */
     struct philox_key key; /* of its noise and dropout */

@@ -31,8 +31,11 @@ int grid_draw(struct device *device, const struct checkpoint *model, enum precis
     int side = model->formulation.architecture.image_size, rc;
     struct sampling_choice choice;
     struct generator *g = NULL;
+    int labels[IMAGES], n_labels = model->formulation.architecture.n_labels;
     uint8_t *pixels = NULL;
 
+    for (int i = 0; i < IMAGES; i++) /* one label after the other */
+        labels[i] = n_labels > 0 ? 1 + i % n_labels : 0;
     rc = sampling_choose(&model->formulation.sampling, NULL, 0, SAMPLER_NFE_MAX, &choice, err);
     if (rc < 0)
         return rc;
@@ -46,7 +49,8 @@ int grid_draw(struct device *device, const struct checkpoint *model, enum precis
     if (rc == 0) {
         const struct generate_task task = {.n = IMAGES,
                                            .sampler = choice.sampler,
-                                           .nfe = choice.nfe};
+                                           .nfe = choice.nfe,
+                                           .labels = labels};
 
         rc = generate_images(g, &task, watch, pixels, NULL, err);
     }

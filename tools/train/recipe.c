@@ -14,6 +14,10 @@
 
 const char *const recipe_decay_names[] = {"none", "linear", "cosine"};
 
+/* Of the examples, where the recipe does not say it: enough to be guided with, Ho and Salimans 2022
+ * (arXiv:2207.12598). */
+#define LABEL_DROPOUT 0.1
+
 static int wrong(struct error *err, const char *key, const char *what)
 {
     return error_set(err, -EINVAL, "\"%s\" %s", key, what);
@@ -65,6 +69,7 @@ static int read_lengths(const json_t *list, struct optimizer_options *o, struct 
 static int read_training(const json_t *json, struct recipe *r, struct error *err)
 {
     struct optimizer_options *o = &r->optimizer;
+    double dropout = -1;
     int steps = 0, warmup = 0, decay = DECAY_NONE, weight = RECIPE_WEIGHT_SIGMA, seed = 0, rc;
     const json_t *lengths = NULL;
     struct json_fields f;
@@ -85,9 +90,14 @@ static int read_training(const json_t *json, struct recipe *r, struct error *err
     json_fields_bool(&f, "stratified", JSON_OPTIONAL, &r->stratified);
     json_fields_choice(&f, "weight", JSON_OPTIONAL, 3, recipe_weight_names, &weight);
     json_fields_int(&f, "seed", JSON_OPTIONAL, 0, INT_MAX, &seed);
+    json_fields_number(&f, "label_dropout", JSON_OPTIONAL, 0, 1, &dropout);
     rc = json_fields_end(&f);
     if (rc < 0)
         return rc;
+    if (dropout >= 0 && r->architecture.n_labels == 0)
+        return wrong(err, "training.label_dropout", "needs labels: architecture.n_labels is 0");
+    if (r->architecture.n_labels > 0)
+        r->label_dropout = dropout >= 0 ? dropout : LABEL_DROPOUT;
     o->steps = (uint64_t)steps;
     o->warmup = (uint64_t)warmup;
     o->decay = (enum decay)decay;
@@ -201,8 +211,6 @@ static int read_recipe(json_t *json, struct recipe *r, struct error *err)
         return rc;
     if (r->architecture.num_channels != 3)
         return wrong(err, "architecture.num_channels", "must be 3: training images are RGB");
-    if (r->architecture.n_labels > 0)
-        return wrong(err, "architecture.n_labels", "must be 0: training images have no labels");
     if (!time_embed_fits(r->time_embed, r->architecture.embedding_type))
         return wrong(err, "time_embed", "does not fit the architecture's embedding_type");
     r->objective.loss = (enum loss)d.loss;

@@ -48,7 +48,8 @@ struct recipe {
     bool flip; /* mirror every other image, at random */
 
     int batch;
-    bool stratified; /* times of a batch, tools/train/examples.h */
+    bool stratified;      /* times of a batch, tools/train/examples.h */
+    double label_dropout; /* part of the examples whose label is withheld; 0 without labels */
     uint64_t seed;
     struct optimizer_options optimizer; /* with the number of steps */
 

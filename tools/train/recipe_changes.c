@@ -15,7 +15,7 @@ static json_t *fixed_values(const struct recipe *r)
 
     /* clang-format off */
     return json_pack("{s:o, s:O, s:O, s:s, s:s, s:s, s:f, s:f, s:f, s:s, s:i, s:b, s:i, s:I, s:b,"
-                     " s:s, s:o}",
+                     " s:f, s:s, s:o}",
                      "architecture", architecture_to_json(&r->architecture),
                      "corruption", r->corruption,
                      "schedule", json_object_get(r->json, "schedule"),
@@ -31,6 +31,7 @@ static json_t *fixed_values(const struct recipe *r)
                      "training.batch", r->batch,
                      "training.seed", (json_int_t)r->seed,
                      "training.stratified", r->stratified,
+                     "training.label_dropout", r->label_dropout,
                      "training.weight", recipe_weight_names[o->weight],
                      "training.averages", json_from_doubles(r->optimizer.lengths,
                                                             r->optimizer.n_averages));

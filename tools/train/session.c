@@ -53,6 +53,21 @@ static const char *file_name(const char *path)
     return slash ? slash + 1 : path;
 }
 
+/* Names of the labels, new; NULL without labels or memory. */
+static json_t *name_labels(const struct training *t)
+{
+    const struct dataset *d = t->dataset;
+    json_t *names = d->n_labels > 0 ? json_array() : NULL;
+
+    for (int i = 0; names && i < d->n_labels; i++) {
+        if (json_array_append_new(names, json_string(d->label_names[i])) < 0) {
+            json_decref(names);
+            names = NULL;
+        }
+    }
+    return names;
+}
+
 int session_view(const struct training *t, uint64_t step, float *weights, struct checkpoint *out,
                  struct error *err)
 {
@@ -75,16 +90,20 @@ int session_view(const struct training *t, uint64_t step, float *weights, struct
                                              (json_int_t)r->seed, "precision",
                                              precision_name(trainer_precision(t->trainer)),
                                              "device", name)};
+    out->labels = name_labels(t);
     if (out->provenance && from)
         json_object_set_new(out->provenance, "from", json_string(file_name(from)));
-    if (!out->provenance)
+    if (!out->provenance || (r->architecture.n_labels > 0 && !out->labels)) {
+        session_view_fini(out);
         return error_set(err, -ENOMEM, "out of memory for a checkpoint");
+    }
     return 0;
 }
 
 void session_view_fini(struct checkpoint *view)
 {
     json_decref(view->provenance);
+    json_decref(view->labels);
 }
 
 int session_save(const struct training *t, const char *name, uint64_t step, float *weights,

@@ -229,6 +229,9 @@ static int write_part(struct trainer *t, const struct dataset *d, const struct e
                             &(struct objective_row){.t = e->t,
                                                     .ahead = e->ahead,
                                                     .dloss = 1 / (balance_at(t, e->t) * t->batch),
+                                                    .label = d->labels && !e->unlabelled
+                                                                 ? d->labels[e->image]
+                                                                 : 0,
                                                     .key = e->key});
     }
     return rc;

@@ -48,6 +48,7 @@ static int read_data(struct training *t, struct error *err)
 {
     struct dataset_options options = {.side = t->recipe.architecture.image_size,
                                       .crop = t->recipe.crop,
+                                      .labels = t->recipe.architecture.n_labels > 0,
                                       .skip_bad = t->options->skip_bad,
                                       .watch = t->options->watch};
     double start = clock_seconds();
@@ -59,6 +60,11 @@ static int read_data(struct training *t, struct error *err)
         return rc;
     log_write(LOG_INFO, "event=data images=%d skipped=%d side=%d seconds=%.1f", t->dataset->n,
               t->dataset->n_skipped, t->dataset->side, clock_seconds() - start);
+    if (t->dataset->n_labels != t->recipe.architecture.n_labels)
+        return error_set(err, -EINVAL,
+                         "the pictures in \"%s\" have %d labels, and the recipe's "
+                         "architecture.n_labels is %d",
+                         t->options->data, t->dataset->n_labels, t->recipe.architecture.n_labels);
     if (t->recipe.output == OUTPUT_WIENER && dataset_all_alike(t->dataset))
         return error_set(err, -EINVAL,
                          "output \"wiener\" needs pictures that differ: %s below \"%s\"",
@@ -155,7 +161,8 @@ static int create_trainer(struct training *t, struct error *err)
                                         .batch = t->recipe.batch,
                                         .flip = t->recipe.flip,
                                         .stratified = t->recipe.stratified,
-                                        .look_ahead = t->recipe.objective.look_ahead};
+                                        .look_ahead = t->recipe.objective.look_ahead,
+                                        .label_dropout = t->recipe.label_dropout};
     float colors[9];
     char name[128];
     int rc;

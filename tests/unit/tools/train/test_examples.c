@@ -100,6 +100,40 @@ static void test_times(void **state)
     examples_destroy(e);
 }
 
+/* A part of the labels is withheld, and what else is drawn does not depend on how many. */
+static void test_labels(void **state)
+{
+    static const double parts[] = {0, 0.25, 1};
+
+    for (int k = 0; k < 3; k++) {
+        struct examples_options o = {.seed = 3,
+                                     .n_images = IMAGES,
+                                     .batch = BATCH,
+                                     .flip = true,
+                                     .label_dropout = parts[k]};
+        struct examples *e, *without = open_examples(true, false);
+        struct example batch[BATCH], other[BATCH];
+        int withheld = 0;
+
+        assert_int_equal(examples_create(&o, &e, NULL), 0);
+        for (uint64_t step = 0; step < STEPS; step++) {
+            examples_of_step(e, step, batch);
+            examples_of_step(without, step, other);
+            for (int i = 0; i < BATCH; i++) {
+                withheld += batch[i].unlabelled;
+                assert_true(batch[i].image == other[i].image && batch[i].t == other[i].t);
+                assert_true(batch[i].mirrored == other[i].mirrored && !other[i].unlabelled);
+            }
+        }
+        if (k == 1) /* 200 times, 6 sigma around 50 */
+            assert_in_range(withheld, 14, 86);
+        else
+            assert_int_equal(withheld, k == 0 ? 0 : STEPS * BATCH);
+        examples_destroy(e);
+        examples_destroy(without);
+    }
+}
+
 /* Noise keys differ between all examples. */
 static void test_keys(void **state)
 {
@@ -125,6 +159,7 @@ int main(void)
         cmocka_unit_test(test_orders_differ),
         cmocka_unit_test(test_steps_stand_alone),
         cmocka_unit_test(test_times),
+        cmocka_unit_test(test_labels),
         cmocka_unit_test(test_keys),
     };
 

@@ -192,6 +192,7 @@ static void test_mistakes(void **state)
         {"", "", ", \"decay\": \"steep\"", "decay"},
         {"", "", ", \"warmup\": 1.5", "warmup"},
         {"", "", ", \"seed\": -1", "seed"},
+        {"", "", ", \"label_dropout\": 0.1", "needs labels"},
         {"", "", ", \"averages\": 0.1", "averages"},
         {"", "", ", \"averages\": [0.1, 0.05]", "averages"},
         {"", "", ", \"averages\": [0.1, \"0.2\"]", "averages"},
