@@ -65,9 +65,7 @@ static const struct setting table[] = {
     {"state-dir", SETTING_FILE, FIELD(state_dir), "", 0, 0, NULL,
      "folder for jobs that outlive the daemon; default: they do not"},
     {"job-store", SETTING_STORE, FIELD(job_store), "", 0, 0, NULL,
-     "postgresql://USER@HOST/NAME of a server that several daemons share, instead of state-dir; "
-     "its "
-     "password is in PGPASSWORD or the file of PGPASSFILE"},
+     "postgresql://USER@HOST/NAME, a server that daemons share; password: PGPASSWORD, PGPASSFILE"},
     {"job-lease", SETTING_DURATION, FIELD(job_lease_ms), "15s", 1000, 3600000, NULL,
      "time after which other daemons take up the jobs of one that has gone"},
     {"max-jobs", SETTING_INTEGER, FIELD(max_jobs), "64", 1, 65536, NULL,
@@ -75,8 +73,7 @@ static const struct setting table[] = {
     {"keep-jobs", SETTING_DURATION, FIELD(keep_jobs_ms), "10m", 1000, INT_MAX, NULL,
      "time that jobs are known after their end"},
     {"keep-results", SETTING_BYTES, FIELD(keep_results_bytes), "0", 0, INT_MAX, NULL,
-     "room for images of jobs in the store, those of the oldest job go first; 0: they are drawn "
-     "again"},
+     "room for images of jobs in the store; where it is 0 they are drawn again"},
     {"trace", SETTING_FILE, FIELD(trace), "", 0, 0, NULL,
      "file for a trace of the last seconds of ticks, in Chrome's format, written at the end"},
     {"log-level", SETTING_CHOICE, FIELD(log_level), "info", 0, 0, "debug|info|warn|error",

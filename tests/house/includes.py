@@ -32,8 +32,9 @@ MAY_INCLUDE = {
     "tools/inspect": ("tools", "model", "engine", "engine/base"),
     "tools/pictures": ("api/pictures", "model", "engine/base"),
     "tools/sample": ("tools", "tools/pictures", "model", "engine", "engine/base"),
-    # Tables are made for the very data that samplers are judged on.
-    "tools/schedule": ("tools", "tools/eval", "model", "model/fit", "engine", "engine/base"),
+    # Tables are made for the very data that samplers are judged on, schedules as trainings make them.
+    "tools/schedule": ("tools", "tools/eval", "tools/pictures", "tools/train", "model", "model/fit",
+                       "engine", "engine/base"),
     # The daemon's own queue decides in the simulation, too.
     "tools/simulate": ("tools", "server", "model", "engine", "engine/base"),
     "tools/train": ("tools", "tools/pictures", "model", "model/fit", "engine/communicator", "engine",

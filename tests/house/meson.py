@@ -15,6 +15,7 @@ MAY_ASK = {
     "meson.build": "-Dcuda=auto, the default, takes CUDA where it is; the summary says",
     "engine/communicator/meson.build": "-Dmpi=auto, likewise",
     "engine/cuda/meson.build": "likewise",
+    "server/meson.build": "-Dpostgresql=auto, likewise",
     "tests/cudasim/meson.build": "likewise",
     "tests/cuda/meson.build": "likewise",
 }

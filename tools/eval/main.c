@@ -357,6 +357,6 @@ int main(int argc, char **argv)
                          "model's samplers at several numbers of\nevaluations, `gaussian` tells "
                          "what samplers alone do to data of which all is known,\n`choose` gives a "
                          "model the defaults that suit it, `restore` restores degraded "
-                         "pictures. Each has a --help.",
+                         "pictures.\nEach has a --help.",
                          commands, argc, argv);
 }
