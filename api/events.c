@@ -15,9 +15,11 @@
 
 char *events_of_text(const char *event, int step, const char *json)
 {
-    char *text;
+    char *text, id[32] = "";
 
-    if (asprintf(&text, "event: %s\nid: %d\ndata: %s\n\n", event, step, json) < 0)
+    if (step >= 0)
+        snprintf(id, sizeof(id), "id: %d\n", step);
+    if (asprintf(&text, "event: %s\n%sdata: %s\n\n", event, id, json) < 0)
         return NULL;
     return text;
 }
@@ -79,11 +81,11 @@ static json_t *picture_to_json(const struct samples_response *r, const uint8_t *
     return json;
 }
 
-void events_add_preview(const struct samples_response *r, int i, int nfe_done, const uint8_t *x,
-                        const uint8_t *predicted, char **text)
+void events_add_preview(const struct samples_response *r, int i, int step, int nfe_done,
+                        const uint8_t *x, const uint8_t *predicted, char **text)
 {
     char *event =
-        event_of("preview", nfe_done,
+        event_of("preview", step,
                  json_pack("{s:i, s:o, s:i, s:o, s:o}", "image", i, "seed",
                            seed_to_json(r->seed + (uint64_t)i), "nfe_done", nfe_done, "png",
                            picture_to_json(r, predicted), "x", picture_to_json(r, x)));

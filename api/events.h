@@ -13,7 +13,7 @@ struct error;
 struct problem;
 struct samples_response;
 
-/* json: one line. */
+/* json: one line. step < 0: it has no id, and clients keep that of the one before. */
 char *events_of_text(const char *event, int step, const char *json);
 
 char *events_of_acceptance(const struct samples_response *r);
@@ -25,9 +25,9 @@ char *events_of_place(int place);
 char *events_of_progress(int step, int steps, double eta_ms);
 
 /* Appends the preview of image i to *text, which may be NULL; it is left as it is without memory.
- * x, predicted: [side_px, side_px, channels] */
-void events_add_preview(const struct samples_response *r, int i, int nfe_done, const uint8_t *x,
-                        const uint8_t *predicted, char **text);
+ * step: its id. x, predicted: [side_px, side_px, channels] */
+void events_add_preview(const struct samples_response *r, int i, int step, int nfe_done,
+                        const uint8_t *x, const uint8_t *predicted, char **text);
 
 /* The last event of a success: the answer as JSON. 0, -EINVAL or -ENOMEM. */
 int events_of_images(const struct samples_response *r, char **out, struct error *err);

@@ -169,6 +169,19 @@ int batch_piece_steps(const struct batch *b)
     return b->piece ? progress_evaluations(drawing_progress(b->piece->drawing)) : 0;
 }
 
+void batch_piece_describe(const struct batch *b, struct batch_previews_piece *out)
+{
+    *out = (struct batch_previews_piece){.n = 0};
+    if (!b->piece)
+        return;
+    *out = (struct batch_previews_piece){.model = b->model,
+                                         .progress = drawing_progress(b->piece->drawing),
+                                         .seed = b->record.seed,
+                                         .first = b->record.n_done,
+                                         .n = b->piece->n,
+                                         .nfe = b->record.nfe};
+}
+
 void batch_drop_piece(struct batch *b)
 {
     struct piece *p = b->piece;

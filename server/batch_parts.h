@@ -8,6 +8,7 @@
 #include "api/job_status.h"
 #include "api/problem.h"
 #include "model/sampling.h"
+#include "server/batch_previews.h"
 #include "server/batches.h"
 #include "server/job_store.h"
 
@@ -88,6 +89,8 @@ struct engine_model *batch_find_model(const struct batches *all, const struct jo
 void batch_go_on(struct batch *b);
 /* The evaluations of the piece that is drawn. */
 int batch_piece_steps(const struct batch *b);
+/* What it looks like; n 0: none is drawn. */
+void batch_piece_describe(const struct batch *b, struct batch_previews_piece *out);
 /* Its lanes are free within a tick. */
 void batch_drop_piece(struct batch *b);
 

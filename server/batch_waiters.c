@@ -16,7 +16,14 @@ struct waiter {
     struct batch *batch;
     struct waiter *next;
     struct exchange *exchange;
+    struct batch_previews *previews; /* of one that watches and wants them; owned */
 };
+
+static void destroy(struct waiter *w)
+{
+    batch_previews_destroy(w->previews);
+    free(w);
+}
 
 static const struct problem no_memory = {.status = 503, .detail = "out of memory"};
 
@@ -28,7 +35,7 @@ static void on_gone(void *arg)
         link = &(*link)->next;
     *link = w->next;
     batch_settle(w->batch);
-    free(w);
+    destroy(w);
 }
 
 bool batch_wait(struct batch *b, struct exchange *x, enum batch_waiting kind)
@@ -100,7 +107,7 @@ void batch_tell_beginning(struct batch *b, const struct batch *same)
         snprintf(text, sizeof(text), "%d", admission_retry_after_s(admission));
         exchange_add_header(w->exchange, "Retry-After", text);
         answer(w->exchange, 202, &status);
-        free(w);
+        destroy(w);
     }
 }
 
@@ -117,14 +124,20 @@ static void write_event(struct exchange *x, const char *event, const struct job_
 
 void batch_tell_progress(struct batch *b)
 {
+    struct batch_previews_piece piece;
     struct job_status status;
 
     if (!b->waiters)
         return;
     batch_describe(b, &status);
-    for (struct waiter *w = b->waiters; w; w = w->next)
-        if (w->kind == WATCHES && exchange_stream_pending(w->exchange) == 0)
-            write_event(w->exchange, "progress", &status);
+    batch_piece_describe(b, &piece);
+    for (struct waiter *w = b->waiters; w; w = w->next) {
+        if (w->kind != WATCHES || exchange_stream_pending(w->exchange) > 0)
+            continue;
+        write_event(w->exchange, "progress", &status);
+        if (w->previews && piece.n > 0)
+            batch_previews_look(w->previews, &piece);
+    }
 }
 
 static void answer_cancel(struct exchange *x, const struct job_status *status)
@@ -154,7 +167,7 @@ void batch_tell_end(struct batch *b)
         } else {
             answer(w->exchange, 202, &status);
         }
-        free(w);
+        destroy(w);
     }
 }
 
@@ -165,7 +178,7 @@ void batch_tell_problem(struct batch *b, const struct problem *problem)
     while ((w = take(b, is_for_answer))) {
         exchange_drop_headers(w->exchange);
         exchange_respond_problem(w->exchange, problem);
-        free(w);
+        destroy(w);
     }
 }
 
@@ -179,7 +192,7 @@ void batch_tell_stop(struct batch *b)
     batch_tell_problem(b, &stop);
     while ((w = take(b, is_any))) {
         exchange_stream_end(w->exchange);
-        free(w);
+        destroy(w);
     }
 }
 
@@ -192,13 +205,16 @@ void batch_ping(struct batch *b)
             exchange_stream_write(w->exchange, ping, sizeof(ping) - 1);
 }
 
-void batch_watch(struct batch *b, struct exchange *x, const char *last_event_id)
+void batch_watch(struct batch *b, struct exchange *x, const char *last_event_id, int preview_every)
 {
+    struct daemon *d = b->all->daemon;
     struct job_status status;
 
     exchange_add_header(x, "X-Accel-Buffering", "no");
     if (!batch_wait(b, x, WATCHES))
         return;
+    if (preview_every > 0)
+        b->waiters->previews = batch_previews_create(&d->loop, &d->n_preparing, x, preview_every);
     batch_describe(b, &status);
     if (b->state >= JOB_COMPLETED)
         batch_tell_end(b);

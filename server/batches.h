@@ -64,8 +64,9 @@ void batch_describe(const struct batch *b, struct job_status *out);
 void batch_cancel(struct batch *b, struct exchange *x);
 
 /* Answers with events until the batch ends: progress, and at last the name of its state. Nothing of
- * what a client knows by the step in Last-Event-ID, or NULL, is told again. */
-void batch_watch(struct batch *b, struct exchange *x, const char *last_event_id);
+ * what a client knows by the step in Last-Event-ID, or NULL, is told again. preview_every: evaluations
+ * from one preview of an image to the next; 0: none. */
+void batch_watch(struct batch *b, struct exchange *x, const char *last_event_id, int preview_every);
 
 /* Answers with a ZIP of all images that were drawn, or says why not: 404, 422, 503 as long as it has not
  * ended. */

@@ -60,7 +60,7 @@ struct daemon {
     int n_models; /* that it is told to begin with */
     struct drawings *drawings;
     int n_uploads;   /* pictures that come in, server/exchange.h */
-    int n_preparing; /* of these, those that the pool has: server/restorations.h */
+    int n_preparing; /* what else the pool has: server/restorations.h, server/batch_previews.h */
     struct batches *batches;
     struct picture_cache *cache;
     struct permalinks *permalinks;

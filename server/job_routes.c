@@ -4,6 +4,7 @@
 #include "api/problem.h"
 #include "api/query.h"
 #include "api/seed.h"
+#include "model/sampler.h"
 #include "server/admission.h"
 #include "server/batches.h"
 #include "server/daemon.h"
@@ -101,17 +102,50 @@ void job_routes_cancel(struct daemon *d, struct exchange *x)
     find(d, x, batch_cancel);
 }
 
+/* What the query of a stream asks for. 0, or -EINVAL: 400 or 422. */
+static int read_watching(const char *query, int *preview_every, struct problem *problem)
+{
+    struct query_pair pair;
+    uint64_t number;
+    int rc;
+
+    *preview_every = 0;
+    while ((rc = query_next(&query, &pair)) > 0) {
+        if (strcmp(pair.name, "preview_every") != 0)
+            problem_add_field(problem, pair.name, "is not known");
+        else if (seed_from_text(pair.value, strlen(pair.value), &number) < 0 || number < 1 ||
+                 number > SAMPLER_NFE_MAX)
+            problem_add_field(problem, "preview_every", "is 1 to %d", SAMPLER_NFE_MAX);
+        else
+            *preview_every = (int)number;
+    }
+    if (rc < 0)
+        return problem_set(problem, 400, "the query is not URL-encoded text");
+    return problem->status ? -EINVAL : 0;
+}
+
+/* The query was found good before. */
 static void watch(struct batch *b, struct exchange *x)
 {
+    struct problem problem = {0};
+    int preview_every;
+
+    read_watching(exchange_query(x), &preview_every, &problem);
     if (strcmp(exchange_method(x), "HEAD") == 0)
         exchange_respond_head(x, 200, "text/event-stream");
     else
-        batch_watch(b, x, exchange_header(x, "Last-Event-ID"));
+        batch_watch(b, x, exchange_header(x, "Last-Event-ID"), preview_every);
 }
 
 void job_routes_watch(struct daemon *d, struct exchange *x)
 {
-    find(d, x, watch);
+    struct problem problem = {0};
+    int preview_every;
+
+    if (read_watching(exchange_query(x), &preview_every, &problem) < 0)
+        exchange_respond_problem(x, &problem);
+    else
+        find(d, x, watch);
 }
 
 void job_routes_archive(struct daemon *d, struct exchange *x)

@@ -337,7 +337,7 @@ static int n_previews(const struct samples_request *wanted, int nfe, int done)
 static void add_preview(const struct samples_response *r, int i, int nfe_done, int number,
                         const uint8_t *x, const uint8_t *predicted, char **text)
 {
-    events_add_preview(r, i, nfe_done, x, predicted, text);
+    events_add_preview(r, i, nfe_done, nfe_done, x, predicted, text);
 }
 
 static const struct events_form events = {.accepted = events_of_acceptance,

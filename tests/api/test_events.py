@@ -20,7 +20,7 @@ def parse(lines):
     for line in lines:
         if line == "":
             if event:
-                yield event["event"], int(event["id"]), json.loads(event["data"])
+                yield event["event"], int(event.get("id", -1)), json.loads(event["data"])
             event = {}
         elif not line.startswith(":"):
             name, value = line.split(": ", 1)

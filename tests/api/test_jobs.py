@@ -1,4 +1,5 @@
 """Jobs: many images that nobody waits for, their states, events, and what they leave to others."""
+import base64
 import concurrent.futures
 import io
 import re
@@ -42,18 +43,18 @@ def image(daemon, job, i):
     return daemon.get(job["images"].replace("{index}", str(i)))
 
 
-def listen(daemon, job, **headers):
+def listen(daemon, job, query="", **headers):
     """Returns when the daemon has begun to answer."""
     answer = requests.get(
-        f"{daemon.url}/v1/jobs/{job['id']}/events", headers=headers, stream=True, timeout=60
+        f"{daemon.url}/v1/jobs/{job['id']}/events{query}", headers=headers, stream=True, timeout=60
     )
     assert answer.status_code == 200
     assert answer.headers["Content-Type"] == "text/event-stream"
     return answer.iter_lines(decode_unicode=True)
 
 
-def watch(daemon, job, **headers):
-    return list(parse(listen(daemon, job, **headers)))
+def watch(daemon, job, query="", **headers):
+    return list(parse(listen(daemon, job, query, **headers)))
 
 
 def idle(queue):
@@ -132,6 +133,45 @@ def test_events(small):
     # Who comes late, or comes again, gets what is left to know.
     assert [name for name, _, _ in watch(small, job)] == ["completed"]
     assert [name for name, _, _ in watch(small, job, **{"Last-Event-ID": "5"})] == ["completed"]
+
+
+def test_previews(small):
+    """Who watches says whether, and how often; two who watch do not mind each other."""
+    job = begin(small, {"seed": 3, "n": 20, "nfe": 200})
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        often, seldom, never = pool.map(lambda query: watch(small, job, query), ("?preview_every=10", "?preview_every=90", ""))
+    assert {name for name, _, _ in never} == {"progress", "completed"}
+    counts = []
+    for stream, every in ((often, 10), (seldom, 90)):
+        previews = [data for name, _, data in stream if name == "preview"]
+        counts.append(len(previews))
+        assert stream[-1][0] == "completed"
+        last = {}
+        for data in previews:
+            assert 0 <= data["image"] < 20 and data["seed"] == 3 + data["image"]
+            assert last.get(data["image"], 0) // every < data["nfe_done"] // every and data["nfe_done"] < 200
+            last[data["image"]] = data["nfe_done"]
+            for picture in ("png", "x"):
+                assert base64.b64decode(data[picture]).startswith(b"\x89PNG")
+        assert {n > 15 for n in last} == {True, False}  # of both pieces
+    assert counts[0] > counts[1] > 0
+    for query, status in (("?preview_every=0", 422), ("?preview_every=x", 422), ("?rain=1", 422)):
+        assert small.get(f"/v1/jobs/{job['id']}/events{query}").status_code == status
+
+
+def test_who_goes_amid_previews(start):
+    """The pool writes nothing to a stream that has gone, nor to one of a job that has ended or a daemon that ends."""
+    daemon = start("--slots", "4", "--max-nfe", "2000")
+    job = begin(daemon, {"n": 100, "nfe": 400})
+    for _ in range(5):
+        gone = daemon.connect()
+        gone.sendall(f"GET /v1/jobs/{job['id']}/events?preview_every=1 HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+        while b"event: preview" not in gone.recv(65536):
+            pass
+        gone.close()
+    lines = listen(daemon, job, "?preview_every=1")
+    cancel(daemon, job)
+    assert list(parse(lines))[-1][0] == "cancelled"
 
 
 def test_events_of_a_cancelled_job(small):
