@@ -321,3 +321,58 @@ void restoration_lead(struct restoration *r, struct generator_task *task)
         r->start[i] = r->mean[i] + r->sigma * r->eta[i];
     task->start = r->start;
 }
+
+/* Blurs along one direction, zero-padded: pixels of a line are step values apart. */
+static void blur_lines(int side, int channels, const float *row, int step, int step_of_lines,
+                       float *x, float *line)
+{
+    for (int k = 0; k < side; k++) {
+        for (int c = 0; c < channels; c++) {
+            float *first = x + k * step_of_lines + c;
+
+            for (int i = 0; i < side; i++)
+                line[i] = first[i * step];
+            for (int i = 0; i < side; i++) {
+                float sum = 0;
+
+                for (int j = 0; j < side; j++)
+                    sum += row[abs(i - j)] * line[j];
+                first[i * step] = sum;
+            }
+        }
+    }
+}
+
+int restoration_finish(const struct restoration *r, uint8_t *pixels)
+{
+    const struct architecture *a = &r->formulation->architecture;
+    int side = a->image_size, channels = a->num_channels;
+    float *x, *difference, *row, *line;
+
+    if (r->lead.blur == 0 || r->lead.weight == 0)
+        return 0;
+    x = malloc((2 * r->n + 2 * (size_t)side) * sizeof(*x));
+    if (!x)
+        return -ENOMEM;
+    difference = x + r->n;
+    row = x + 2 * r->n;
+    line = row + side;
+    corruption_blur_row(side, r->lead.blur, side, row);
+    for (size_t i = 0; i < r->n; i++)
+        x[i] = (float)pixels[i] / 255;
+    for (int step = 0; step < RESTORATION_STEPS; step++) {
+        memcpy(difference, x, r->n * sizeof(*x));
+        blur_lines(side, channels, row, channels, side * channels, difference, line);
+        blur_lines(side, channels, row, side * channels, channels, difference, line);
+        for (size_t i = 0; i < r->n; i++)
+            difference[i] = r->y[i] - difference[i];
+        blur_lines(side, channels, row, channels, side * channels, difference, line);
+        blur_lines(side, channels, row, side * channels, channels, difference, line);
+        for (size_t i = 0; i < r->n; i++)
+            x[i] += r->lead.weight * difference[i];
+    }
+    for (size_t i = 0; i < r->n; i++)
+        pixels[i] = (uint8_t)lrintf(255 * fminf(fmaxf(x[i], 0), 1));
+    free(x);
+    return 0;
+}

@@ -155,6 +155,17 @@ void drawings_describe(const struct drawings *all, const struct drawing_order *o
     };
 }
 
+/* 0 or -ENOMEM. */
+static int finish_restorations(struct drawing *d)
+{
+    size_t side = (size_t)d->model->side_px, bytes = side * side * (size_t)d->model->channels;
+
+    for (int i = 0; d->job.restoration && i < d->job.n; i++)
+        if (restoration_finish(d->job.restoration, d->job.pixels + (size_t)i * bytes) < 0)
+            return error_set(&d->error, -ENOMEM, "out of memory to finish a restoration");
+    return 0;
+}
+
 static void encode(uv_work_t *work)
 {
     struct drawing *d = work->data;
@@ -170,7 +181,9 @@ static void encode(uv_work_t *work)
     drawings_describe(d->all, &order, &images);
     images.pixels = d->job.pixels;
     images.nfe_done = d->nfe_done;
-    d->encoded = d->client->encode(d->owner, &images, &d->error);
+    d->encoded = finish_restorations(d);
+    if (d->encoded == 0)
+        d->encoded = d->client->encode(d->owner, &images, &d->error);
 }
 
 static void on_encoded(uv_work_t *work, int status)

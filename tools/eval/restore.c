@@ -166,6 +166,25 @@ static int fill_lanes(struct run *r, int *next, int n, struct restoration **lead
     return rc;
 }
 
+/* As the daemon does with what it answers. */
+static int finish(struct run *r, struct error *err)
+{
+    struct restoration *lead;
+    int rc = 0;
+
+    for (int i = 0; i < r->facts.n_pictures && rc == 0; i++) {
+        rc = begin_picture(r, i, &lead, err);
+        if (rc < 0)
+            return rc;
+        for (int k = 0; k < r->o->n_samples && rc == 0; k++)
+            rc = restoration_finish(lead,
+                                    r->samples + ((size_t)i * (size_t)r->o->n_samples + (size_t)k) *
+                                                     r->bytes);
+        restoration_destroy(lead);
+    }
+    return rc < 0 ? no_memory(err) : 0;
+}
+
 static int draw(struct run *r, struct error *err)
 {
     int n = r->facts.n_pictures * r->o->n_samples, next = 0, done = 0, n_images, rc = 0;
@@ -185,7 +204,7 @@ static int draw(struct run *r, struct error *err)
         watch_progress(r->o->watch, "restoring", done, n);
     }
     restoration_destroy(lead);
-    return rc;
+    return rc < 0 ? rc : finish(r, err);
 }
 
 static void average(struct run *r)

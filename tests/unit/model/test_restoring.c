@@ -223,6 +223,47 @@ static void test_what_comes_out_agrees(void **state)
     rig_free(rig);
 }
 
+/* What ends a blurred picture brings it to what came; what is not led, or not blurred, stays. */
+static void test_the_finish(void **state)
+{
+    struct rig *rig = rig_make("cpu");
+    const struct formulation *f = &rig->checkpoint->formulation;
+    double before = 0, after = 0;
+    float out[VALUES], again[VALUES];
+    uint8_t pixels[VALUES];
+
+    assert_int_equal(corruption_apply_host(f->corruption, 0.8, 3, rig->picture, again, NULL), 0);
+    memcpy(rig->picture, again,
+           sizeof(again)); /* as if the edges were dark: they are not divided */
+    for (int i = 0; i < 4; i++) {
+        struct restoration_options o =
+            options_of(rig, i < 2 ? DEGRADATION_BLUR : cases[i - 1].degradation,
+                       i < 2 ? 0.8 : cases[i - 1].std);
+        struct restoration *r;
+
+        o.consistency = i == 1 ? 0 : -1;
+        assert_int_equal(restoration_create(f, &o, &r, NULL), 0);
+        for (int k = 0; k < VALUES; k++)
+            pixels[k] = (uint8_t)(96 + rig->bytes[k] / 4);
+        for (int k = 0; k < 2; k++) {
+            for (int v = 0; v < VALUES; v++)
+                out[v] = (float)pixels[v] / 255;
+            assert_int_equal(corruption_apply_host(f->corruption, 0.8, 3, out, again, NULL), 0);
+            for (int v = 0; v < VALUES && i == 0; v++) /* away from the edges */
+                if (v / 48 > 3 && v / 48 < 12 && v / 3 % SIDE > 3 && v / 3 % SIDE < 12)
+                    *(k ? &after : &before) += pow((double)again[v] - (double)rig->picture[v], 2);
+            if (k == 0)
+                assert_int_equal(restoration_finish(r, pixels), 0);
+        }
+        for (int k = 0; k < VALUES && i > 0; k++)
+            assert_int_equal(pixels[k], 96 + rig->bytes[k] / 4);
+        restoration_destroy(r);
+    }
+    print_message("the sum of squares was %.4g and became %.4g\n", before, after);
+    assert_true(after < 0.05 * before);
+    rig_free(rig);
+}
+
 /* Alone, in company and on the reference device. */
 static void test_the_same_wherever(void **state)
 {
@@ -324,6 +365,7 @@ int main(void)
         cmocka_unit_test(test_time_0_is_the_picture_and_1_a_sample),
         cmocka_unit_test(test_the_start),
         cmocka_unit_test(test_what_comes_out_agrees),
+        cmocka_unit_test(test_the_finish),
         cmocka_unit_test(test_the_same_wherever),
         cmocka_unit_test(test_what_cannot_be),
         cmocka_unit_test(test_the_std_of_a_picture),
