@@ -126,7 +126,7 @@ static cudaError_t launch_fused(const struct attention_shape *s, const T *q, con
     const size_t bytes = fused_bytes(s);
 
     if (bytes > SHARED_WITHOUT_ASKING) {
-        cudaError_t status = SDK_OPT_IN((attend<T>), bytes);
+        cudaError_t status = SDK_OPT_IN((attend<T>), SHARED_MAX);
 
         if (status != cudaSuccess)
             return status;

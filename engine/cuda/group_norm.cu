@@ -155,7 +155,7 @@ static cudaError_t launch_whole(const struct group_norm_shape *s, const struct g
     const size_t bytes = (size_t)packs * 16 * s->positions;
 
     if (bytes > SHARED_WITHOUT_ASKING) {
-        cudaError_t status = SDK_OPT_IN((norm_whole<T, N>), bytes);
+        cudaError_t status = SDK_OPT_IN((norm_whole<T, N>), WHOLE_BYTES_MAX);
 
         if (status != cudaSuccess)
             return status;

@@ -14,19 +14,13 @@ static struct cuda_device *cuda_device(struct device *device)
 static bool is_sticky(cudaError_t status)
 {
     static const cudaError_t sticky[] = {
-        cudaErrorECCUncorrectable,
-        cudaErrorNvlinkUncorrectable,
-        cudaErrorIllegalAddress,
-        cudaErrorLaunchTimeout,
-        cudaErrorAssert,
-        cudaErrorHardwareStackError,
-        cudaErrorIllegalInstruction,
-        cudaErrorMisalignedAddress,
-        cudaErrorInvalidAddressSpace,
-        cudaErrorInvalidPc,
-        cudaErrorLaunchFailure,
-        cudaErrorDevicesUnavailable,
-        cudaErrorUnknown,
+        cudaErrorContained,           cudaErrorECCUncorrectable,
+        cudaErrorNvlinkUncorrectable, cudaErrorIllegalAddress,
+        cudaErrorLaunchTimeout,       cudaErrorAssert,
+        cudaErrorHardwareStackError,  cudaErrorIllegalInstruction,
+        cudaErrorMisalignedAddress,   cudaErrorInvalidAddressSpace,
+        cudaErrorInvalidPc,           cudaErrorLaunchFailure,
+        cudaErrorDevicesUnavailable,  cudaErrorUnknown,
     };
     bool found = false;
 

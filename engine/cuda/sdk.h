@@ -10,7 +10,8 @@
  *     SDK_SHARED_DYNAMIC(float, rows);             float *rows: what the launch asks for, at 128 bytes
  *     SDK_SYNC_BLOCK();                            __syncthreads()
  *     SDK_BOUNDS(256)                              before the name of each kernel: its threads
- *     SDK_OPT_IN(kernel, bytes)                    lets it have more than 48 KiB of shared memory
+ *     SDK_OPT_IN(kernel, bytes)                    lets it have more than 48 KiB of shared memory; always the
+ *                                                  same number: what was captured may need the largest
  *     SDK_LAUNCH(kernel, grid, block, shared_bytes, stream, ...)
  * The last two are a cudaError_t. A template with several arguments stands in parentheses there.
  *

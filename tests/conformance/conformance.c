@@ -1,9 +1,10 @@
 /* Holds every device to the reference, operation by operation.
  *
- *     conformance [--device NAME] [--precision fp32|bf16|fp16] [--op NAME] [--algorithm NAME]
+ *     conformance [--device NAME] [--precision fp32|bf16|fp16] [--op NAME] [--algorithm NAME | --first]
  *                 [--case I] [--seed N] [--bench]
  *
- * Without arguments: everything on every device, as TAP. --bench times the cases instead.
+ * Without arguments: everything on every device, as TAP. --first: of several algorithms only the one that
+ * specs without a choice get. --bench times the cases instead.
  */
 #include "engine/base/error.h"
 #include "tests/conformance/cases.h"
@@ -23,16 +24,21 @@ struct options {
     enum precision precision; /* auto: all */
     int index;                /* -1: all */
     uint64_t seed;
-    bool bench;
+    bool first, bench;
 };
 
 static int options_parse(int argc, char **argv, struct options *out)
 {
     static const struct option names[] = {
-        {"device", required_argument, NULL, 'd'}, {"precision", required_argument, NULL, 'p'},
-        {"op", required_argument, NULL, 'o'},     {"algorithm", required_argument, NULL, 'a'},
-        {"case", required_argument, NULL, 'c'},   {"seed", required_argument, NULL, 's'},
-        {"bench", no_argument, NULL, 'b'},        {NULL, 0, NULL, 0},
+        {"device", required_argument, NULL, 'd'},
+        {"precision", required_argument, NULL, 'p'},
+        {"op", required_argument, NULL, 'o'},
+        {"algorithm", required_argument, NULL, 'a'},
+        {"case", required_argument, NULL, 'c'},
+        {"seed", required_argument, NULL, 's'},
+        {"first", no_argument, NULL, 'f'},
+        {"bench", no_argument, NULL, 'b'},
+        {NULL, 0, NULL, 0},
     };
     struct error err;
     int c;
@@ -59,6 +65,9 @@ static int options_parse(int argc, char **argv, struct options *out)
             break;
         case 's':
             out->seed = strtoull(optarg, NULL, 10);
+            break;
+        case 'f':
+            out->first = true;
             break;
         case 'b':
             out->bench = true;
@@ -171,7 +180,7 @@ static int list_algorithms(const struct subject *s, enum op_kind kind,
 static bool run_op(const struct subject *s, const struct options *options, enum op_kind kind)
 {
     const char *algorithms[DEVICE_ALGORITHMS_MAX];
-    int n = list_algorithms(s, kind, algorithms);
+    int n = options->first ? 0 : list_algorithms(s, kind, algorithms);
     bool ran = false;
 
     /* What works on state is looked at by its memory; every other operation a device has to have. */

@@ -187,6 +187,15 @@ static void no_opt_in(struct bug_ground *g)
     BUG_TRY(fill_launch(g->p, BUG_FLOATS, 1, 4, 256, 60000, g->stream));
 }
 
+/* A graph may have been captured in between. */
+static void opt_in_lowered(struct bug_ground *g)
+{
+    static const char kernel;
+
+    BUG_TRY(cudaFuncSetAttribute(&kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, 60000));
+    BUG_TRY(cudaFuncSetAttribute(&kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, 50000));
+}
+
 /* Graphs. */
 
 static void begin(struct bug_ground *g)
@@ -427,6 +436,7 @@ const struct bug bugs_host[] = {
     {"empty_grid", empty_grid, SEEN_ALWAYS, "cudaErrorInvalidConfiguration"},
     {"half_a_warp", half_a_warp, SEEN_ALWAYS, "is not whole warps"},
     {"no_opt_in", no_opt_in, SEEN_ALWAYS, "no SDK_OPT_IN?"},
+    {"opt_in_lowered", opt_in_lowered, SEEN_ALWAYS, "what was captured may need more"},
     {"malloc_in_capture", malloc_in_capture, SEEN_ALWAYS, "while a stream is captured"},
     {"wait_in_capture", wait_in_capture, SEEN_ALWAYS, "while a stream is captured"},
     {"wait_for_other_in_capture", wait_for_other_in_capture, SEEN_ALWAYS,

@@ -162,6 +162,12 @@ cudaError_t cudaFuncSetAttribute(const void *function, enum cudaFuncAttribute at
     if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize || value < 0 ||
         value > SHARED_OPT_IN)
         return result(cudaErrorInvalidValue);
+    /* A graph that was captured with more is made, or started, after this. */
+    if (opted_in.count(function) && opted_in[function] > (size_t)value)
+        fail("a kernel that may have %zu bytes of shared memory is let have %d: what was captured "
+             "may "
+             "need more",
+             opted_in[function], value);
     opted_in[function] = (size_t)value;
     return c.broken();
 }
