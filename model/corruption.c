@@ -22,6 +22,8 @@ static const struct info {
     [CORRUPTION_FADE] = {"fade", CORRUPTION_SCALAR},
     [CORRUPTION_BLUR_DCT] = {"blur-dct", CORRUPTION_SEPARABLE},
     [CORRUPTION_PIXELATE] = {"pixelate", CORRUPTION_SEPARABLE},
+    [CORRUPTION_MATRICES] = {"matrices", CORRUPTION_SEPARABLE},
+    [CORRUPTION_PRODUCT] = {"product", CORRUPTION_COMPOSED},
 };
 
 /* ranks: of MASK_LIST. */
@@ -46,11 +48,20 @@ static int count_halvings(int h, int w)
     return n;
 }
 
+/* Fields that other readers take apart. */
+struct members {
+    const json_t *ranks, *matrices, *first, *second;
+};
+
 /* What is made of the fields. */
-static int complete(struct corruption *c, const json_t *ranks, struct error *err)
+static int complete(struct corruption *c, const struct members *m, struct error *err)
 {
     if (c->id == CORRUPTION_MASK)
-        return create_ranks(c, ranks, err);
+        return create_ranks(c, m->ranks, err);
+    if (c->id == CORRUPTION_MATRICES)
+        return corruption_read_matrices(c, m->matrices, err);
+    if (c->id == CORRUPTION_PRODUCT)
+        return corruption_read_product(c, m->first, m->second, err);
     if (c->id == CORRUPTION_PIXELATE) {
         c->halvings = count_halvings(c->h, c->w);
         if (c->halvings == 0)
@@ -64,7 +75,7 @@ int corruption_create(const struct json_t *json, int h, int w, struct corruption
                       struct error *err)
 {
     const char *names[CORRUPTIONS];
-    const json_t *ranks = NULL;
+    struct members m = {0};
     struct json_fields f;
     struct corruption *c;
     int id = 0, order = 0, rc;
@@ -90,10 +101,16 @@ int corruption_create(const struct json_t *json, int h, int w, struct corruption
     if (c->order == MASK_RANDOM)
         json_fields_int(&f, "seed", JSON_REQUIRED, 0, INT32_MAX, &c->seed);
     if (c->order == MASK_LIST)
-        json_fields_value(&f, "ranks", JSON_REQUIRED, &ranks);
+        json_fields_value(&f, "ranks", JSON_REQUIRED, &m.ranks);
+    if (c->id == CORRUPTION_MATRICES)
+        json_fields_value(&f, "matrices", JSON_REQUIRED, &m.matrices);
+    if (c->id == CORRUPTION_PRODUCT) {
+        json_fields_value(&f, "first", JSON_REQUIRED, &m.first);
+        json_fields_value(&f, "second", JSON_REQUIRED, &m.second);
+    }
     rc = json_fields_end(&f);
     if (rc == 0)
-        rc = complete(c, ranks, err);
+        rc = complete(c, &m, err);
     if (rc < 0) {
         corruption_destroy(c);
         return rc;
@@ -106,6 +123,11 @@ void corruption_destroy(struct corruption *c)
 {
     if (!c)
         return;
+    for (int i = 0; i < 2; i++) {
+        corruption_destroy(c->factors[i].corruption);
+        free(c->factors[i].levels);
+    }
+    free(c->matrices);
     free(c->rank);
     free(c);
 }
@@ -129,6 +151,12 @@ struct json_t *corruption_to_json(const struct corruption *c)
 
     if (c->id == CORRUPTION_BLUR)
         return json_pack("{s:s, s:i}", "name", name, "half_size", c->half_size);
+    if (c->id == CORRUPTION_MATRICES)
+        return json_pack("{s:s, s:o}", "name", name, "matrices", corruption_matrices_to_json(c));
+    if (c->id == CORRUPTION_PRODUCT)
+        return json_pack("{s:s, s:o, s:o}", "name", name, "first",
+                         corruption_factor_to_json(&c->factors[0]), "second",
+                         corruption_factor_to_json(&c->factors[1]));
     if (c->id != CORRUPTION_MASK)
         return json_pack("{s:s}", "name", name);
     if (c->order == MASK_RANDOM)
@@ -159,6 +187,7 @@ double corruption_clean_level(const struct corruption *c)
 {
     switch (corruption_kind(c)) {
     case CORRUPTION_SCALAR:
+    case CORRUPTION_COMPOSED:
         return 1;
     case CORRUPTION_DIAGONAL:
         return (double)c->h * c->w;
@@ -172,6 +201,8 @@ double corruption_last_level(const struct corruption *c)
 {
     if (c->id == CORRUPTION_PIXELATE)
         return c->halvings;
+    if (c->id == CORRUPTION_MATRICES)
+        return c->n_matrices - 1;
     return corruption_kind(c) == CORRUPTION_SEPARABLE ? INFINITY : 0;
 }
 
@@ -190,6 +221,9 @@ void corruption_operator_sizes(const struct corruption *c, size_t size[2])
     case CORRUPTION_SEPARABLE:
         size[0] = h * h;
         size[1] = w * w;
+        break;
+    case CORRUPTION_COMPOSED:
+        size[0] = 0;
         break;
     }
 }
@@ -217,6 +251,8 @@ void corruption_operator(const struct corruption *c, double level, float *first,
     case CORRUPTION_SEPARABLE:
         corruption_axis_floats(c, c->h, level, first);
         corruption_axis_floats(c, c->w, level, second);
+        break;
+    case CORRUPTION_COMPOSED:
         break;
     }
 }

@@ -65,6 +65,7 @@ static double mirrored_weight(int n, int d, double std)
 struct axis {
     const struct corruption *c;
     int n;
+    double level;
     double weights[CORRUPTION_SIDE_MAX]; /* of distance, but for pixelate, where they are: */
     int size;                            /* px of a block */
     double rest;                         /* how far it is to blocks twice as large */
@@ -77,6 +78,7 @@ static void axis_begin(struct axis *axis, const struct corruption *c, int n, dou
 
     axis->c = c;
     axis->n = n;
+    axis->level = level;
     axis->size = 1 << (int)floor(most);
     axis->rest = most - floor(most);
     for (int k = 0; k < n; k++) {
@@ -87,11 +89,25 @@ static void axis_begin(struct axis *axis, const struct corruption *c, int n, dou
     }
 }
 
+/* An entry of the line between two matrices of a list. */
+static double listed_entry(const struct corruption *c, double level, int i, int j)
+{
+    double place = fmin(fmax(level, 0), c->n_matrices - 1);
+    int k = place < c->n_matrices - 1 ? (int)place : c->n_matrices - 2;
+    const float *entry =
+        c->matrices + ((size_t)k * (size_t)c->h + (size_t)i) * (size_t)c->h + (size_t)j;
+
+    return (1 - (place - k)) * (double)entry[0] +
+           (place - k) * (double)entry[(size_t)c->h * (size_t)c->h];
+}
+
 static double axis_entry(const struct axis *axis, int i, int j)
 {
     int distance = abs(i - j), n = axis->n, mirror = i + j + 1, size = axis->size;
     double rest = axis->rest;
 
+    if (axis->c->id == CORRUPTION_MATRICES)
+        return listed_entry(axis->c, axis->level, i, j);
     if (axis->c->id == CORRUPTION_BLUR)
         return axis->weights[distance];
     if (axis->c->id == CORRUPTION_PIXELATE)

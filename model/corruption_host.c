@@ -10,8 +10,10 @@ struct corruption_matrices {
     const struct corruption *corruption;
     double level;
     int channels;
-    double *a, *b; /* separable: [h,h] and [w,w], owned */
-    double *row;   /* separable: [2,w,channels] of scratch, owned */
+    double *a, *b;                          /* separable: [h,h] and [w,w], owned */
+    double *row;                            /* separable: [2,w,channels] of scratch, owned */
+    struct corruption_matrices *factors[2]; /* composed: owned */
+    float *between;                         /* composed: [h,w,channels], owned */
 };
 
 /* The matrix of an axis, new. */
@@ -22,6 +24,21 @@ static double *axis_matrix(const struct corruption *c, int n, double level)
     if (out)
         corruption_axis_matrix(c, n, level, out);
     return out;
+}
+
+static int create_factors(struct corruption_matrices *m, struct error *err)
+{
+    const struct corruption *c = m->corruption;
+    int rc = 0;
+
+    m->between = malloc(corruption_pixels(c) * (size_t)m->channels * sizeof(*m->between));
+    if (!m->between)
+        return error_set(err, -ENOMEM, "out of memory for \"%s\"", corruption_name(c));
+    for (int i = 0; i < 2 && rc == 0; i++)
+        rc = corruption_matrices_create(c->factors[i].corruption,
+                                        corruption_factor_level(&c->factors[i], m->level),
+                                        m->channels, &m->factors[i], err);
+    return rc;
 }
 
 int corruption_matrices_create(const struct corruption *c, double level, int channels,
@@ -43,6 +60,14 @@ int corruption_matrices_create(const struct corruption *c, double level, int cha
             return error_set(err, -ENOMEM, "out of memory for \"%s\"", corruption_name(c));
         }
     }
+    if (corruption_kind(c) == CORRUPTION_COMPOSED) {
+        int rc = create_factors(m, err);
+
+        if (rc < 0) {
+            corruption_matrices_destroy(m);
+            return rc;
+        }
+    }
     *out = m;
     return 0;
 }
@@ -51,6 +76,9 @@ void corruption_matrices_destroy(struct corruption_matrices *m)
 {
     if (!m)
         return;
+    for (int i = 0; i < 2; i++)
+        corruption_matrices_destroy(m->factors[i]);
+    free(m->between);
     free(m->a);
     free(m->b);
     free(m->row);
@@ -105,6 +133,12 @@ void corruption_matrices_apply(struct corruption_matrices *m, const float *x, do
         break;
     case CORRUPTION_SEPARABLE:
         apply_separable(m, x, y);
+        break;
+    case CORRUPTION_COMPOSED: /* between the two it is an image of floats, as on a device */
+        corruption_matrices_apply(m->factors[0], x, y);
+        for (size_t i = 0; i < pixels * channels; i++)
+            m->between[i] = (float)y[i];
+        corruption_matrices_apply(m->factors[1], m->between, y);
         break;
     }
 }

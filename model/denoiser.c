@@ -154,8 +154,16 @@ void denoiser_write_time(const struct denoiser *d, const struct formulation *f,
 void operator_write(const struct corruption *c, double level, const struct operator_values *op,
                     struct executor *executor, int i)
 {
-    corruption_rows(c, level, executor_row(executor, op->first, i),
-                    op->second < 0 ? NULL : executor_row(executor, op->second, i));
+    const int values[] = {op->first, op->second, op->third};
+    struct operator_rows rows = {.outer = {NULL}};
+
+    for (int k = 0; k < 3; k++) {
+        if (values[k] >= 0)
+            rows.outer[k] = executor_row(executor, values[k], i);
+        if (op->inner[k] >= 0)
+            rows.inner[k] = executor_row(executor, op->inner[k], i);
+    }
+    corruption_rows(c, level, &rows);
     if (op->gate >= 0)
         *(float *)executor_row(executor, op->gate, i) = 1;
 }

@@ -72,6 +72,9 @@ static bool is_scalar_at(const struct formulation *f, double t, double *a)
     case CORRUPTION_DIAGONAL:
         *a = 1;
         return level >= corruption_clean_level(f->corruption);
+    case CORRUPTION_COMPOSED:
+        *a = 1;
+        return level >= 1;
     default: /* levels of blocks are logarithms, but 0 is none of them as well */
         *a = 1;
         return level <= (is_blur(f->corruption) ? std_sharp_px : 0);

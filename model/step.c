@@ -53,7 +53,7 @@ int step_append(struct program *p, const struct formulation *f, const struct ste
     int parts[3 + SAMPLER_CORRUPTIONS] = {inputs->x, inputs->m, inputs->eta};
     bool labels = f->architecture.n_labels > 0;
     int g[SAMPLER_CORRUPTIONS];
-    struct step s = {.label = -1, .guidance = -1, .a = {-1, -1, -1}, .restoration = -1};
+    struct step s = {.label = -1, .guidance = -1, .a = OPERATOR_NONE, .restoration = -1};
     int rc;
 
     s.coefficients =

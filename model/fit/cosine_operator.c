@@ -33,8 +33,12 @@ int cosine_operator_create(const struct corruption *c, int side, struct cosine_o
                            struct error *err)
 {
     size_t pixels = (size_t)side * (size_t)side, sizes[2];
-    struct cosine_operator *o = calloc(1, sizeof(*o));
+    struct cosine_operator *o;
     int rc = 0;
+
+    if (corruption_kind(c) == CORRUPTION_COMPOSED)
+        return error_set(err, -ENOTSUP, "the modes of a \"%s\" are not known", corruption_name(c));
+    o = calloc(1, sizeof(*o));
 
     if (!o)
         return error_set(err, -ENOMEM, "out of memory for the modes of a corruption");
@@ -157,6 +161,8 @@ void cosine_operator_matrix(struct cosine_operator *o, double level, double *out
     case CORRUPTION_SEPARABLE:
         matrix_of_axes(o, out);
         break;
+    case CORRUPTION_COMPOSED:
+        break;
     }
 }
 
@@ -191,6 +197,8 @@ void cosine_operator_kept(struct cosine_operator *o, double level, int n, const 
             break;
         case CORRUPTION_SEPARABLE:
             out[k] = o->axes[0][i * o->n + i] * o->axes[1][j * o->n + j];
+            break;
+        case CORRUPTION_COMPOSED:
             break;
         }
     }

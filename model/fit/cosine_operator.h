@@ -9,7 +9,7 @@ struct corruption;
 struct cosine_operator;
 struct error;
 
-/* c: of images [side,side], borrowed. 0 or -ENOMEM. */
+/* c: of images [side,side], borrowed. 0, -ENOTSUP (a product) or -ENOMEM. */
 int cosine_operator_create(const struct corruption *c, int side, struct cosine_operator **out,
                            struct error *err);
 void cosine_operator_destroy(struct cosine_operator *o);

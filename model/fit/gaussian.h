@@ -34,7 +34,7 @@ int gaussian_n_bands(int side);
 int gaussian_band(int i, int j); /* of a mode */
 
 /* c, of images [side,side], and s are borrowed; spectrum [side,side] > 0 is copied.
- * 0, -ENOMEM, -EIO (LAPACK). */
+ * 0, -ENOTSUP (a product), -ENOMEM, -EIO (LAPACK). */
 int gaussian_create(const struct corruption *c, const struct schedule *s, int side,
                     const double *spectrum, struct gaussian **out, struct error *err);
 void gaussian_destroy(struct gaussian *g);

@@ -54,7 +54,8 @@ static int leading_modes(const struct corruption *c, double level, int side, dou
         rc = error_set(err, -EIO, "the strongest blur has no modes that can be found");
         goto done;
     }
-    rc = check_rest(side, all, err);
+    rc = all[0] < -1e-3 ? error_set(err, -EINVAL, "the strongest level turns waves over")
+                        : check_rest(side, all, err);
     for (int k = 0; k < PRIOR_MODES; k++) { /* eigenvalues rise; vectors are columns */
         const double *vector = a + (size_t)(side - 1 - k) * (size_t)side;
 

@@ -2,7 +2,9 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "engine/base/error.h"
 #include "engine/base/watch.h"
@@ -18,12 +20,17 @@ static void list_candidates(const struct corruption *c, const struct schedule_fi
                             double *out)
 {
     double clean = corruption_clean_level(c), last = corruption_last_level(c);
+    bool listed = strcmp(corruption_name(c), "matrices") == 0; /* levels are places in a list */
 
     for (int i = 0; i < o->n_candidates; i++) {
         double place = (double)i / (o->n_candidates - 1);
 
-        out[i] = last < clean ? clean + (last - clean) * place
-                              : o->level_min * pow(o->level_max / o->level_min, place);
+        if (last < clean)
+            out[i] = clean + (last - clean) * place;
+        else if (listed)
+            out[i] = o->level_min + (o->level_max - o->level_min) * place;
+        else
+            out[i] = o->level_min * pow(o->level_max / o->level_min, place);
     }
 }
 

@@ -27,8 +27,9 @@ struct schedule_fit_options {
     enum schedule_estimator estimator; /* of the path */
     int n_levels;                      /* wanted, >= 2 */
     int n_candidates;                  /* to choose from, >= n_levels: in geometric progression from
-                                          level_min to level_max, or equally spaced where levels fall
-                                          from all to nothing, as those of a mask */
+                                          level_min to level_max, equally spaced between them for
+                                          matrices, or where levels fall from all to nothing, as
+                                          those of a mask */
     double level_min, level_max;       /* not read where levels fall */
     double ve_sigma_min, ve_sigma_max; /* of the MSE: the ends of sigma */
     const struct watch *watch;         /* may be NULL */

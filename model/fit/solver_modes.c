@@ -304,6 +304,10 @@ int solver_modes_create(const struct corruption *c, const struct schedule *s, in
                          "steps cannot be tuned for \"%s\": a pixel is hidden or not, and what one "
                          "step uncovers comes out too much alike whatever its length",
                          corruption_name(c));
+    if (corruption_kind(c) == CORRUPTION_COMPOSED || strcmp(corruption_name(c), "matrices") == 0)
+        return error_set(err, -ENOTSUP,
+                         "steps cannot be tuned for \"%s\", whose modes nobody knows",
+                         corruption_name(c));
     rc = wavelets ? take_wavelets(c, s, side, spectrum, n_times, &m, err)
                   : take_waves(c, s, side, spectrum, n_times, &m, err);
     if (rc < 0) {

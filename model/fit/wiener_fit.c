@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -189,33 +190,66 @@ static int fit_separable(struct fit *f)
     return 0;
 }
 
-/* A mask need not be symmetric: an image's mirror image under the mask is the mirror image of the
- * image under the mirrored mask. */
-static int fit_diagonal(struct fit *f)
+/* An image [side,channels,side] as others have it, [side,side,channels], maybe mirrored; and back. */
+static void interleave(const struct fit *f, bool mirrored, const float *src, float *dst)
 {
     size_t side = (size_t)f->side, channels = (size_t)f->channels;
 
-    for (int i = 0; i < 2 * f->n; i++) {
-        const float *residual = f->residual + (size_t)(i / 2) * f->size;
+    for (size_t e = 0; e < f->size; e++) {
+        size_t y = e / (channels * side), ch = e / side % channels, x = e % side;
 
+        dst[(y * side + (mirrored ? side - 1 - x : x)) * channels + ch] = src[e];
+    }
+}
+
+static void separate(const struct fit *f, bool mirrored, const double *src, float *dst)
+{
+    size_t side = (size_t)f->side, channels = (size_t)f->channels;
+
+    for (size_t e = 0; e < f->size; e++) {
+        size_t y = e / (channels * side), ch = e / side % channels, x = e % side;
+
+        dst[e] = (float)src[(y * side + (mirrored ? side - 1 - x : x)) * channels + ch];
+    }
+}
+
+/* Of what need not be symmetric, as a mask: the mirror image of what becomes of a mirror image has the
+ * products that this has. scratch: [image]. */
+static int fit_any(struct fit *f, double *scratch, struct corruption_matrices *at)
+{
+    for (int i = 0; i < 2 * f->n; i++) {
         if (watch_stop(f->watch))
             return -ECANCELED;
-        for (size_t e = 0; e < f->size; e++) {
-            size_t y = e / (channels * side), x = e % side;
-
-            f->work[2][e] = residual[e] * f->factors[0][y * side + (i % 2 ? side - 1 - x : x)];
-        }
+        interleave(f, i % 2, f->residual + (size_t)(i / 2) * f->size, f->work[2]);
+        corruption_matrices_apply(at, f->work[2], scratch);
+        separate(f, i % 2, scratch, f->work[2]);
         transform(f, &f->dct_rows, &f->dct_rows, f->work[2], f->work[2]);
         add_products(f, f->c0 + (size_t)(i / 2) * f->size, f->work[2]);
     }
     return 0;
 }
 
-/* E[c0 ct] and E[ct^2] of one level. 0 or -ECANCELED. */
+static int fit_unsymmetric(struct fit *f, double level)
+{
+    struct corruption_matrices *at = NULL;
+    double *scratch = malloc(f->size * sizeof(*scratch));
+    int rc = scratch ? corruption_matrices_create(f->corruption, level, f->channels, &at, NULL)
+                     : -ENOMEM;
+
+    if (rc == 0)
+        rc = fit_any(f, scratch, at);
+    corruption_matrices_destroy(at);
+    free(scratch);
+    return rc;
+}
+
+/* E[c0 ct] and E[ct^2] of one level. 0, -ECANCELED or -ENOMEM. */
 static int fit_level(struct fit *f, double level)
 {
     enum corruption_kind kind = corruption_kind(f->corruption);
-    double count = (double)f->n * (kind == CORRUPTION_DIAGONAL ? 2 : 1);
+    bool symmetric =
+        kind == CORRUPTION_SEPARABLE && strcmp(corruption_name(f->corruption), "matrices") != 0;
+    double count = (double)f->n * (symmetric ? 1 : 2);
     int rc;
 
     corruption_operator(f->corruption, level, f->factors[0], f->factors[1]);
@@ -230,7 +264,7 @@ static int fit_level(struct fit *f, double level)
     }
     memset(f->cross, 0, f->size * sizeof(*f->cross));
     memset(f->square, 0, f->size * sizeof(*f->square));
-    rc = kind == CORRUPTION_SEPARABLE ? fit_separable(f) : fit_diagonal(f);
+    rc = symmetric ? fit_separable(f) : fit_unsymmetric(f, level);
     if (rc < 0)
         return rc;
     for (size_t i = 0; i < f->size; i++) {
@@ -344,7 +378,7 @@ static void write_time(const struct fit *f, double sigma, float *gain, float *sc
     scale[1] = (float)sqrt(fmax(error, 1e-12)); /* 0 for images that are all alike */
 }
 
-/* The tables. 0 or -ECANCELED. */
+/* The tables. 0, -ECANCELED or -ENOMEM. */
 static int fit_times(struct fit *f, const struct schedule *s, struct wiener *w)
 {
     double level = 0;
@@ -458,7 +492,9 @@ int wiener_fit(const struct corruption *c, const struct schedule *s, int side, i
     if (rc == 0)
         rc = fit_times(&f, s, &w);
     if (rc < 0) {
-        error_set(err, rc, "stopped fitting the linear estimate");
+        error_set(err, rc,
+                  rc == -ENOMEM ? "out of memory fitting the linear estimate"
+                                : "stopped fitting the linear estimate");
         goto done;
     }
     *out = w;

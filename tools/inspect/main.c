@@ -79,11 +79,16 @@ static void print_line(const char *name, const char *text)
     free(shown);
 }
 
+enum { TEXT_MAX = 500 }; /* of an object, in bytes; the rest is " ..." */
+
 /* Takes json; NULL: there is none. */
 static void print_object(const char *name, json_t *json)
 {
     char *text = json ? json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(6)) : NULL;
 
+    /* Matrices and ranks by the thousand are for --json. */
+    if (text && strlen(text) > TEXT_MAX + 4)
+        snprintf(text + TEXT_MAX, sizeof(" ..."), " ...");
     print_line(name, text ? text : "none");
     free(text);
     json_decref(json);

@@ -167,8 +167,23 @@ static int read_document(const json_t *json, struct document *d, struct error *e
     return json_fields_end(&f);
 }
 
+/* Reads a file by a path that may begin in a folder, which is NULL or ends with a slash. */
+static int read_file(const char *folder, const char *path, json_t **out, struct error *err)
+{
+    char *full;
+    int rc;
+
+    if (!folder || *path == '/')
+        return json_file_read(path, out, err);
+    if (asprintf(&full, "%s%s", folder, path) < 0)
+        return error_set(err, -ENOMEM, "out of memory for a path");
+    rc = json_file_read(full, out, err);
+    free(full);
+    return rc;
+}
+
 /* A member that is the path of a file becomes what the file has: a run does not change with it. */
-static int take_file(json_t *object, const char *key, struct error *err)
+static int take_file(json_t *object, const char *key, const char *folder, struct error *err)
 {
     const char *path = json_string_value(json_object_get(object, key));
     json_t *value;
@@ -176,24 +191,33 @@ static int take_file(json_t *object, const char *key, struct error *err)
 
     if (!path)
         return 0;
-    rc = json_file_read(path, &value, err);
+    rc = read_file(folder, path, &value, err);
     if (rc == 0 && json_object_set_new(object, key, value) < 0)
         rc = error_set(err, -ENOMEM, "out of memory for a recipe");
     return rc;
 }
 
-/* The ranks of a mask and the schedule may be in files of their own. */
-static int take_files(json_t *json, struct error *err)
+/* The ranks of a mask, matrices and the schedule may be in files of their own. */
+static int take_files(json_t *json, const char *folder, struct error *err)
 {
-    int rc = take_file(json_object_get(json, "corruption"), "ranks", err);
+    json_t *corruption = json_object_get(json, "corruption");
+    json_t *parts[] = {corruption,
+                       json_object_get(json_object_get(corruption, "first"), "corruption"),
+                       json_object_get(json_object_get(corruption, "second"), "corruption")};
+    int rc = take_file(json, "schedule", folder, err);
 
-    return rc < 0 ? rc : take_file(json, "schedule", err);
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]) && rc == 0; i++) {
+        rc = take_file(parts[i], "ranks", folder, err);
+        if (rc == 0)
+            rc = take_file(parts[i], "matrices", folder, err);
+    }
+    return rc;
 }
 
-static int read_recipe(json_t *json, struct recipe *r, struct error *err)
+static int read_recipe(json_t *json, const char *folder, struct recipe *r, struct error *err)
 {
     struct document d;
-    int rc = take_files(json, err);
+    int rc = take_files(json, folder, err);
 
     if (rc == 0)
         rc = read_document(json, &d, err);
@@ -231,14 +255,14 @@ static int read_recipe(json_t *json, struct recipe *r, struct error *err)
 }
 
 /* Takes json, also on failure. */
-static int take_document(json_t *json, struct recipe *out, struct error *err)
+static int take_document(json_t *json, const char *folder, struct recipe *out, struct error *err)
 {
     struct recipe r;
     int rc;
 
     set_defaults(&r);
     r.json = json;
-    rc = read_recipe(json, &r, err);
+    rc = read_recipe(json, folder, &r, err);
     if (rc < 0) {
         recipe_fini(&r);
         return rc;
@@ -254,19 +278,23 @@ int recipe_parse(const char *text, struct recipe *out, struct error *err)
 
     if (!json)
         return json_refuse(&json_err, "it", err);
-    return take_document(json, out, err);
+    return take_document(json, NULL, out, err);
 }
 
 int recipe_read(const char *path, struct recipe *out, struct error *err)
 {
+    const char *slash = strrchr(path, '/');
+    char *folder = slash ? strndup(path, (size_t)(slash - path) + 1) : NULL;
     json_t *json;
-    int rc = json_file_read(path, &json, err);
+    int rc = slash && !folder ? error_set(err, -ENOMEM, "out of memory for a path")
+                              : json_file_read(path, &json, err);
 
-    if (rc < 0)
-        return rc;
-    rc = take_document(json, out, err);
-    if (rc < 0)
-        error_prefix(err, "recipe \"%s\": ", path);
+    if (rc == 0) {
+        rc = take_document(json, folder, out, err);
+        if (rc < 0)
+            error_prefix(err, "recipe \"%s\": ", path);
+    }
+    free(folder);
     return rc;
 }
 

@@ -64,9 +64,9 @@ struct recipe {
     struct json_t *json; /* owned: the document, as it was read */
 };
 
-/* 0, -errno of the system, -EINVAL, -ENOMEM; the text names file and key. */
+/* Files that it names are looked for from its folder. 0, -errno of the system, -EINVAL, -ENOMEM; the text names file and key. */
 int recipe_read(const char *path, struct recipe *out, struct error *err);
-/* The same from text. */
+/* The same from text, with files looked for from the working directory. */
 int recipe_parse(const char *text, struct recipe *out, struct error *err);
 void recipe_fini(struct recipe *r);
 

@@ -18,10 +18,11 @@ static int wrong(struct error *err, const char *key, const char *what)
     return error_set(err, -EINVAL, "\"schedule.%s\" %s", key, what);
 }
 
-/* Whether levels fall on the way: to no pixel, or to black. */
+/* Whether levels fall on the way: to no pixel, to black, or to the end of a product. */
 static bool levels_fall(const char *corruption)
 {
-    return strcmp(corruption, "mask") == 0 || strcmp(corruption, "fade") == 0;
+    return strcmp(corruption, "mask") == 0 || strcmp(corruption, "fade") == 0 ||
+           strcmp(corruption, "product") == 0;
 }
 
 static int read_levels(const json_t *levels, bool fall, struct recipe_schedule *s,

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <jansson.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -313,11 +314,50 @@ static void test_another_number_of_steps(void **state)
     recipe_fini(&after);
 }
 
+/* What both runs of the paper have in common: appendix D, and the code that it names. */
+static void check_paper(const struct recipe *r)
+{
+    const struct architecture *a = &r->architecture;
+
+    assert_int_equal(a->nf, 128);
+    assert_int_equal(a->num_res_blocks, 4);
+    assert_int_equal(a->n_levels, 4);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(a->ch_mult[i], i ? 2 : 1);
+    assert_int_equal(a->attn_resolutions[0], 16);
+    assert_true(fabs((double)a->dropout - 0.1) < 1e-6 && !a->centered && a->num_channels == 3);
+    assert_int_equal(r->output, OUTPUT_RESIDUAL);
+    assert_string_equal(json_string_value(json_object_get(r->corruption, "name")), "blur");
+    assert_int_equal(r->schedule.kind, RECIPE_SCHEDULE_FIT);
+    assert_int_equal(r->schedule.fit.rule, SCHEDULE_RULE_PATH);
+    assert_true(!r->schedule.beside && r->schedule.t_noise == 0.2);
+    assert_true(r->schedule.sigma_min == 0.01 && r->schedule.sigma_max == 0.1);
+    assert_int_equal(r->schedule.fit.n_levels, 32);
+    assert_int_equal(r->schedule.fit.n_candidates, 256);
+    assert_true(r->schedule.fit.level_min == 0.01);
+    assert_true(r->flip && !r->stratified);
+    assert_int_equal(r->objective.loss, LOSS_SOFT);
+    assert_int_equal(r->objective.weight, RECIPE_WEIGHT_SIGMA);
+    assert_true(r->objective.look_ahead == 0 && r->objective.perturbation == 0);
+    assert_int_equal(r->batch, 128);
+    assert_int_equal(r->optimizer.steps, 1000000);
+    assert_true(r->optimizer.lr == 2e-4 && r->optimizer.beta1 == 0.9 &&
+                r->optimizer.beta2 == 0.999);
+    assert_true(r->optimizer.eps == 1e-8 && r->optimizer.clip == 1 && r->optimizer.ema == 0.999);
+    assert_int_equal(r->optimizer.warmup, 5000);
+    assert_int_equal(r->optimizer.decay, DECAY_NONE);
+}
+
+static int half_size(const struct recipe *r)
+{
+    return (int)json_integer_value(json_object_get(r->corruption, "half_size"));
+}
+
 /* The paper's settings, as the shipped recipes must keep them; and one for every corruption. */
 static void test_shipped(void **state)
 {
-    static const char *const others[] = {"blur-dct", "pixelate", "mask", "fade",
-                                         "noise",    "vp",       "subvp"};
+    static const char *const others[] = {"blur-dct", "pixelate", "mask",    "fade",    "noise",
+                                         "vp",       "subvp",    "product", "matrices"};
     struct recipe r;
     struct error err;
 
@@ -337,17 +377,17 @@ static void test_shipped(void **state)
     }
 
     assert_int_equal(recipe_read(RECIPES "/cifar10.json", &r, &err), 0);
-    assert_int_equal(r.architecture.nf, 128);
-    assert_int_equal(r.architecture.num_res_blocks, 4);
-    assert_int_equal(r.output, OUTPUT_RESIDUAL);
+    check_paper(&r);
+    assert_int_equal(r.architecture.image_size, 32);
+    assert_int_equal(half_size(&r), 32);
+    assert_int_equal(r.crop, 0);
     assert_int_equal(r.time_embed, TIME_FOURIER_T);
     assert_true(r.schedule.fit.level_max == 18);
-    assert_int_equal(r.batch, 128);
-    assert_true(r.optimizer.lr == 2e-4);
-    assert_int_equal(r.optimizer.warmup, 5000);
     recipe_fini(&r);
 
     assert_int_equal(recipe_read(RECIPES "/celeba64.json", &r, &err), 0);
+    check_paper(&r);
+    assert_int_equal(half_size(&r), 80);
     assert_int_equal(r.architecture.image_size, 64);
     assert_int_equal(r.time_embed, TIME_POSITIONAL_999T);
     assert_true(r.schedule.fit.level_max == 23);

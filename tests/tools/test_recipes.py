@@ -1,0 +1,116 @@
+"""Every recipe that ships, made small: it trains, goes on where it stopped, and is drawn with."""
+
+import copy
+import json
+import os
+import pathlib
+import subprocess
+
+import pytest
+import safetensors_file
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+RECIPES = sorted(path.stem for path in (ROOT / "config" / "recipes").glob("*.json"))
+RECIPES.remove("low-pass32")  # matrices, for another
+SIDE = 16
+
+
+def low_pass(kept):
+    """Means of pairs of neighbours, so many times over."""
+    identity = [[float(i == j) for j in range(SIDE)] for i in range(SIDE)]
+    matrices, matrix = [identity], identity
+    for _ in range(kept):
+        half = [
+            [
+                0.5 * matrix[i][j] + 0.25 * (matrix[max(i - 1, 0)][j] + matrix[min(i + 1, SIDE - 1)][j])
+                for j in range(SIDE)
+            ]
+            for i in range(SIDE)
+        ]
+        matrix = [[0.5 * (half[i][j] + half[j][i]) for j in range(SIDE)] for i in range(SIDE)]
+        matrices.append(matrix)
+    mean = [[1 / SIDE] * SIDE for _ in range(SIDE)]
+    return [*matrices, mean]
+
+
+def shrink(recipe):
+    """Another size and budget; what makes the recipe stays."""
+    recipe["architecture"] |= {
+        "image_size": SIDE, "nf": 16, "ch_mult": [1, 2], "num_res_blocks": 1, "attn_resolutions": [8],
+    }  # fmt: skip
+    recipe["training"] |= {"batch": 4, "warmup": 2, "lr": 1e-3}
+    recipe["progress"] = {"log_every": 1, "grid_every": 0, "checkpoint_minutes": 1000}
+    schedule = recipe["schedule"]
+    if schedule.get("levels") == "fit":
+        schedule |= {"n_levels": 5, "candidates": 40, "images": 12}
+    if "level_max" in schedule:
+        schedule["level_max"] = {"pixelate": 4, "matrices": 7}.get(recipe["corruption"]["name"], 12)
+    if recipe["corruption"]["name"] == "product":
+        recipe["corruption"]["second"]["levels"] = [SIDE**2, 0]
+    if recipe["corruption"]["name"] == "matrices":
+        recipe["corruption"]["matrices"] = low_pass(6)
+    return recipe
+
+
+@pytest.fixture
+def run(trainer, program):
+    """Trains with a recipe in two parts and draws with what comes out; the log."""
+
+    def run(name, steps):
+        path = ROOT / "config" / "recipes" / f"{name}.json"
+        trainer.recipe = shrink(json.loads(path.read_text()))
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        for until in (steps // 2, steps):
+            done = trainer("run", "--steps", until, env=environment)
+            assert done.returncode == 0, done.stderr
+        log = [
+            json.loads(line) for line in (trainer.folder / "run/log.jsonl").read_text().splitlines()
+        ]
+        model = trainer.folder / "run" / "model.safetensors"
+        assert safetensors_file.raw(model)[1]["provenance"]["steps"] == steps
+        assert [line["step"] for line in log if "loss" in line] == list(range(1, steps + 1))
+        for arguments in (["-n", "2", "--nfe", "4"], ["--forward", trainer.data / "0.png"]):
+            picture = trainer.folder / f"{len(arguments)}.png"
+            done = subprocess.run(
+                [program("softdiff-sample"), model, *arguments, "--grid", picture],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert done.returncode == 0 and picture.stat().st_size > 100, done.stderr
+        return [line["loss"] for line in log if "loss" in line]
+
+    return run
+
+
+@pytest.mark.parametrize("name", ["faces32-product", "faces32-matrices", "cifar10-ihdm"])
+def test_a_recipe_trains(run, name):
+    losses = run(name, 4)
+    assert all(0 < loss < 1e6 for loss in losses)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_trains_fifty_steps(run, name):
+    losses = run(name, 50)
+    assert sum(losses[-10:]) < 2 * sum(losses[:10]), losses  # few images: noisy, but not away
+
+
+def test_products_and_matrices_are_served(trainer, program):
+    """Nothing of a recipe stays behind in files: a model knows its matrices."""
+    trainer.recipe = shrink(
+        json.loads((ROOT / "config/recipes/faces32-matrices.json").read_text())
+    )
+    matrices = copy.deepcopy(trainer.recipe["corruption"]["matrices"])
+    (trainer.folder / "matrices.json").write_text(json.dumps(matrices))
+    trainer.recipe["corruption"]["matrices"] = str(trainer.folder / "matrices.json")
+    assert trainer("run", "--steps", 1).returncode == 0
+    document = safetensors_file.raw(trainer.folder / "run" / "model.safetensors")[1]
+    assert len(document["corruption"]["matrices"]) == 8
+    done = subprocess.run(
+        [program("softdiff-inspect"), trainer.folder / "run" / "model.safetensors"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0 and max(map(len, done.stdout.splitlines())) < 600
