@@ -42,6 +42,7 @@ def test_a_run_leaves_what_it_promises(trainer):
     for line in lines:
         assert len(line["loss_t"]) == 10
         assert line["loss"] > 0 and line["grad_norm"] > 0 and line["images_per_s"] > 0
+        assert 0 <= line["idle"] < 1
         # Four stratified times: as many bins have examples, or fewer.
         assert 1 <= sum(value is not None for value in line["loss_t"]) <= 4
 

@@ -39,7 +39,7 @@ struct progress {
     /* Sums over the interval. */
     int n_steps;
     int n_skipped; /* of them; not in the sums of losses and norms */
-    double loss, norm, norm_max, batch_ms, run_ms, update_ms;
+    double loss, norm, norm_max, batch_ms, run_ms, update_ms, step_ms, idle_ms;
     double bin_loss[BINS];
     int bin_n[BINS];
 };
@@ -177,7 +177,7 @@ static int put_bins(const struct progress *p, char *line, size_t room)
 /* Of the interval's steps alone: checkpoints and grids in between are not the trainer's speed. */
 static double images_per_second(const struct progress *p)
 {
-    return 1e3 * p->n_steps * p->options.batch / (p->batch_ms + p->run_ms + p->update_ms);
+    return 1e3 * p->n_steps * p->options.batch / p->step_ms;
 }
 
 static int write_line(struct progress *p, uint64_t done, double lr, uint64_t n_skipped,
@@ -197,9 +197,9 @@ static int write_line(struct progress *p, uint64_t done, double lr, uint64_t n_s
     used += (size_t)
         snprintf(line + used, sizeof(line) - used,
                  "\"skipped\":%llu,\"lr\":%.6g,\"images_per_s\":%.2f,\"ms\":{\"batch\":%.2f,"
-                 "\"run\":%.2f,\"update\":%.2f},\"seconds\":%.1f,\"loss_t\":[",
+                 "\"run\":%.2f,\"update\":%.2f},\"idle\":%.4f,\"seconds\":%.1f,\"loss_t\":[",
                  (unsigned long long)n_skipped, lr, images_per_second(p), p->batch_ms / n,
-                 p->run_ms / n, p->update_ms / n, progress_seconds(p));
+                 p->run_ms / n, p->update_ms / n, p->idle_ms / p->step_ms, progress_seconds(p));
     used += (size_t)put_bins(p, line + used, sizeof(line) - used);
     snprintf(line + used, sizeof(line) - used, "]}");
     return line_file_add(p->log, line, err);
@@ -213,27 +213,28 @@ static int write_events(struct progress *p, uint64_t done, double lr, uint64_t n
                                            "loss_t/0.4", "loss_t/0.5", "loss_t/0.6", "loss_t/0.7",
                                            "loss_t/0.8", "loss_t/0.9"};
     double n_good = p->n_steps - p->n_skipped;
-    struct event_number numbers[BINS + 6] = {
+    struct event_number numbers[BINS + 7] = {
         {"loss", p->loss / n_good},
         {"grad_norm", p->norm / n_good},
         {"grad_norm_max", n_good > 0 ? p->norm_max : NAN},
         {"lr", lr},
         {"images_per_s", images_per_second(p)},
         {"skipped", (double)n_skipped},
+        {"idle", p->idle_ms / p->step_ms},
     };
 
     for (int i = 0; i < BINS; i++)
-        numbers[6 + i] =
+        numbers[7 + i] =
             (struct event_number){bins[i],
                                   p->bin_loss[i] != 0 ? p->bin_loss[i] / p->bin_n[i] : NAN};
-    return event_file_add_numbers(p->events, done, BINS + 6, numbers, err);
+    return event_file_add_numbers(p->events, done, BINS + 7, numbers, err);
 }
 
 static void start_interval(struct progress *p)
 {
     p->n_steps = p->n_skipped = 0;
     p->loss = p->norm = p->norm_max = 0;
-    p->batch_ms = p->run_ms = p->update_ms = 0;
+    p->batch_ms = p->run_ms = p->update_ms = p->step_ms = p->idle_ms = 0;
     memset(p->bin_loss, 0, sizeof(p->bin_loss));
     memset(p->bin_n, 0, sizeof(p->bin_n));
 }
@@ -246,7 +247,9 @@ static void add_step(struct progress *p, const struct example *examples,
     p->batch_ms += report->batch_ms;
     p->run_ms += report->run_ms;
     p->update_ms += report->update_ms;
-    p->recent_ms[p->n_recent++ % RECENT] = report->batch_ms + report->run_ms + report->update_ms;
+    p->step_ms += report->step_ms;
+    p->idle_ms += report->idle_ms;
+    p->recent_ms[p->n_recent++ % RECENT] = report->step_ms;
     if (report->skipped) {
         p->n_skipped++;
         return;

@@ -8,7 +8,9 @@
  *   loss_t              10 means, of the examples with t in [0, .1), [.1, .2), ...; null: none
  *   lr                  of the last step
  *   images_per_s        of the steps alone, without what happens between them
- *   ms                  mean times of a step's parts: batch, run, update
+ *   ms                  mean times of a step's parts: batch (most of it beside the run), run, update
+ *   idle                the part of the steps' time in which the device can have waited for images, at
+ *                       most
  *   seconds             spent training so far
  * The same numbers, and the grids, go into an event file of TensorBoard (event_file.h) where that is
  * wanted.

@@ -30,7 +30,8 @@ struct training {
     struct formulation *formulation; /* one of the two */
     struct trainer *trainer;
     struct examples *examples;
-    struct example *batch; /* [recipe.batch] */
+    struct example *batch, *next; /* [recipe.batch] of a step, and of the one after it */
+    uint64_t next_step;           /* whose examples `next` has, plus 1; 0: none */
     struct progress *progress;
     struct resume_counters counters;
     uint64_t begun_step, drawn_step; /* where this process began, and of its last grid */

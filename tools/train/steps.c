@@ -171,8 +171,19 @@ static void last_grid(struct training *t, uint64_t step)
 static int one_step(struct training *t, uint64_t step, struct trainer_report *report,
                     struct error *err)
 {
-    examples_of_step(t->examples, step, t->batch);
-    return trainer_step(t->trainer, t->dataset, t->batch, step, report, err);
+    bool last = step + 1 >= t->recipe.optimizer.steps;
+    struct example *batch = t->batch;
+
+    if (t->next_step == step + 1) {
+        t->batch = t->next;
+        t->next = batch;
+    } else {
+        examples_of_step(t->examples, step, t->batch);
+    }
+    t->next_step = last ? 0 : step + 2;
+    if (!last)
+        examples_of_step(t->examples, step + 1, t->next);
+    return trainer_step(t->trainer, t->dataset, t->batch, last ? NULL : t->next, step, report, err);
 }
 
 int steps_dry_run(struct training *t, struct error *err)
@@ -186,7 +197,7 @@ int steps_dry_run(struct training *t, struct error *err)
         if (rc < 0)
             return rc;
         if (step > 0)
-            seconds += (report.batch_ms + report.run_ms + report.update_ms) / 1e3;
+            seconds += report.step_ms / 1e3;
     }
     seconds /= DRY_STEPS - 1;
     total = seconds * (double)t->recipe.optimizer.steps;
@@ -199,8 +210,8 @@ int steps_dry_run(struct training *t, struct error *err)
            t->dataset->n);
     printf("operations  %.3g GFLOP an image, forward and backward, %.3g GFLOP/s\n", flops / 1e9,
            flops * rate / 1e9);
-    printf("step        %.0f ms (batch %.1f, run %.1f, update %.1f), %.1f images/s\n",
-           seconds * 1e3, report.batch_ms, report.run_ms, report.update_ms, rate);
+    printf("step        %.0f ms (batch %.1f, run %.1f, update %.1f, idle %.1f), %.1f images/s\n",
+           seconds * 1e3, report.batch_ms, report.run_ms, report.update_ms, report.idle_ms, rate);
     printf("training    %llu steps, %.3g images, %.3g PFLOP, about %.2g hours\n",
            (unsigned long long)t->recipe.optimizer.steps,
            (double)t->recipe.optimizer.steps * t->recipe.batch,

@@ -1,7 +1,6 @@
 #include "tools/train/trainer.h"
 #include "engine/base/clock.h"
 #include "engine/base/error.h"
-#include "engine/base/watch.h"
 #include "engine/communicator/communicator.h"
 #include "engine/executor.h"
 #include "engine/parameters.h"
@@ -9,39 +8,13 @@
 #include "engine/program.h"
 #include "engine/state.h"
 #include "model/ncsnpp.h"
-#include "model/objective.h"
-#include "model/update.h"
-#include "tools/pictures/dataset.h"
-#include "tools/train/examples.h"
 #include "tools/train/recipe.h"
+#include "tools/train/trainer_parts.h"
 
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { BALANCE_TIMES = 33 };
-
-struct trainer {
-    const struct formulation *formulation;
-    struct communicator *communicator;
-    struct optimizer_options options;
-    int batch;
-    int share; /* images of the batch that this rank has ... */
-    int part;  /* ... and that one run has */
-    struct parameters *parameters;
-    struct state *state;
-    struct objective objective;
-    int gradient; /* state of the objective's program */
-    struct plan *plan;
-    struct executor *executor;
-    struct update update;
-    struct plan *update_plan;
-    struct executor *update_executor;
-    float *losses;                 /* [batch] */
-    double look_ahead;             /* largest of the examples */
-    double balance[BALANCE_TIMES]; /* losses at equally spaced times; 1: not balanced */
-};
 
 /* Appends what adds the gradients up in the order of the weights. */
 static void append_sums(struct trainer *t, struct program *p)
@@ -205,118 +178,6 @@ void trainer_destroy(struct trainer *t)
     free(t);
 }
 
-/* The loss that a time is measured by, between the table's times on a logarithmic scale. */
-static double balance_at(const struct trainer *t, double time)
-{
-    double place = time * (BALANCE_TIMES - 1);
-    int i = place < BALANCE_TIMES - 1 ? (int)place : BALANCE_TIMES - 2;
-
-    return t->balance[i] * pow(t->balance[i + 1] / t->balance[i], place - i);
-}
-
-/* Images [first, first + t->part) of the batch. */
-static int write_part(struct trainer *t, const struct dataset *d, const struct example *examples,
-                      int first, struct error *err)
-{
-    int rc = 0;
-
-    for (int i = 0; i < t->part && rc == 0; i++) {
-        const struct example *e = &examples[first + i];
-
-        rc = dataset_image(d, e->image, e->mirrored, executor_row(t->executor, t->objective.x0, i),
-                           err);
-        objective_write_row(&t->objective, t->formulation, t->executor, i,
-                            &(struct objective_row){.t = e->t,
-                                                    .ahead = e->ahead,
-                                                    .dloss = 1 / (balance_at(t, e->t) * t->batch),
-                                                    .label = d->labels && !e->unlabelled
-                                                                 ? d->labels[e->image]
-                                                                 : 0,
-                                                    .key = e->key});
-    }
-    return rc;
-}
-
-/* Adds what these images give to the gradient, and leaves their losses in their place. Adds to the times
- * of the report. */
-static int run_part(struct trainer *t, const struct dataset *d, const struct example *examples,
-                    int first, struct trainer_report *report, struct error *err)
-{
-    double start = clock_seconds(), written;
-    int rc;
-
-    rc = write_part(t, d, examples, first, err);
-    written = clock_seconds();
-    if (rc == 0)
-        rc = executor_run(t->executor, t->part, err);
-    if (rc == 0)
-        rc = executor_read(t->executor, t->objective.loss, 0, t->part, t->losses + first, err);
-    report->batch_ms += 1e3 * (written - start);
-    report->run_ms += 1e3 * (clock_seconds() - written);
-    return rc;
-}
-
-/* Fills the table with the losses of the network as it is. */
-static int measure_balance(struct trainer *t, const struct dataset *d, uint64_t seed,
-                           const struct watch *watch, struct error *err)
-{
-    struct example *examples = calloc((size_t)t->batch, sizeof(*examples));
-    double measured[BALANCE_TIMES] = {0};
-    struct trainer_report report = {0};
-    int rc = examples ? 0 : error_set(err, -ENOMEM, "out of memory to balance the losses");
-
-    for (int k = 0; rc == 0 && k < BALANCE_TIMES; k++) {
-        for (int i = 0; i < t->batch; i++) {
-            uint32_t number = (uint32_t)(k * t->batch + i);
-
-            examples[i].image = (int)(number % (uint32_t)d->n);
-            examples[i].t = fmax((double)k / (BALANCE_TIMES - 1), 1e-5);
-            examples[i].ahead = t->look_ahead * (i + 0.5) / t->batch;
-            examples[i].key = philox_key(seed, number, UINT32_MAX);
-        }
-        rc = watch_stop(watch) ? error_set(err, -ECANCELED, "stopped balancing the losses") : 0;
-        for (int first = 0; first < t->batch && rc == 0; first += t->part)
-            rc = run_part(t, d, examples, first, &report, err);
-        watch_progress(watch, "balancing losses", k + 1, BALANCE_TIMES);
-        for (int i = 0; rc == 0 && i < t->batch; i++)
-            measured[k] += (double)t->losses[i] / t->batch;
-        if (k > 0 && measured[k] == 0) /* nothing is left to see, and to lose */
-            measured[k] = measured[k - 1];
-        if (rc == 0 && !(isfinite(measured[k]) && measured[k] > 0))
-            rc = error_set(err, -EIO, "an untrained network has a loss of %g", measured[k]);
-    }
-    if (rc == 0)
-        memcpy(t->balance, measured, sizeof(measured));
-    free(examples);
-    return rc < 0 ? rc : state_clear(t->state, UPDATE_GRADIENT, err);
-}
-
-int trainer_balance(struct trainer *t, const struct dataset *d, uint64_t seed,
-                    const struct watch *watch, struct error *err)
-{
-    /* The last convolution, whose weight and bias are declared last, makes F. */
-    size_t first = parameters_offset(t->parameters, parameters_n(t->parameters) - 2);
-    size_t n = trainer_count(t);
-    float *kept = malloc(2 * n * sizeof(*kept)), *silent;
-    int rc;
-
-    if (!kept)
-        return error_set(err, -ENOMEM, "out of memory to balance the losses");
-    silent = kept + n;
-    rc = parameters_read(t->parameters, kept, err);
-    if (rc == 0) {
-        memcpy(silent, kept, first * sizeof(*kept));
-        memset(silent + first, 0, (n - first) * sizeof(*kept));
-        rc = parameters_load(t->parameters, silent, err);
-    }
-    if (rc == 0)
-        rc = measure_balance(t, d, seed, watch, err);
-    if (rc == 0)
-        rc = parameters_load(t->parameters, kept, err);
-    free(kept);
-    return rc;
-}
-
 /* The second half of a step. */
 static int update(struct trainer *t, uint64_t step, float *norm, struct error *err)
 {
@@ -332,29 +193,14 @@ static int update(struct trainer *t, uint64_t step, float *norm, struct error *e
     return rc < 0 ? rc : parameters_repack(t->parameters, err);
 }
 
-/* The first half of a step: the gradient of this rank's share, and the losses of all. */
-static int run_batch(struct trainer *t, const struct dataset *d, const struct example *examples,
-                     struct trainer_report *report, struct error *err)
-{
-    int first = t->communicator->rank * t->share, rc = 0;
-
-    for (int done = 0; done < t->share && rc == 0; done += t->part)
-        rc = run_part(t, d, examples, first + done, report, err);
-    rc = communicator_agree(t->communicator, rc, err);
-    if (rc == 0)
-        rc = communicator_gather(t->communicator, t->losses, (size_t)t->share * sizeof(float), err);
-    for (int i = 0; i < t->batch && rc == 0; i++)
-        report->loss += (double)t->losses[i] / t->batch;
-    return rc;
-}
-
 int trainer_step(struct trainer *t, const struct dataset *d, const struct example *examples,
-                 uint64_t step, struct trainer_report *report, struct error *err)
+                 const struct example *next, uint64_t step, struct trainer_report *report,
+                 struct error *err)
 {
     struct trainer_report r = {.losses = t->losses, .lr = optimizer_lr(&t->options, step)};
     float norm = 0;
-    double start;
-    int rc = run_batch(t, d, examples, &r, err);
+    double begun = clock_seconds(), start;
+    int rc = trainer_run_batch(t, d, examples, next, step, &r, err);
 
     if (rc < 0)
         return rc;
@@ -367,6 +213,7 @@ int trainer_step(struct trainer *t, const struct dataset *d, const struct exampl
     if (rc < 0)
         return rc;
     r.update_ms = 1e3 * (clock_seconds() - start);
+    r.step_ms = 1e3 * (clock_seconds() - begun);
     r.grad_norm = (double)norm;
     r.skipped = !isfinite(r.loss) || !isfinite(norm);
     *report = r;

@@ -46,9 +46,12 @@ struct trainer_report {
     double grad_norm;    /* before the clip; 0 where the loss is not finite */
     bool skipped;        /* loss or norm are not finite: the weights are as before */
     double lr;
-    double batch_ms;  /* writing the inputs */
-    double run_ms;    /* forward and backward */
+    double
+        batch_ms;  /* reading images and writing the inputs, most of it while the device computes */
+    double run_ms; /* forward and backward */
     double update_ms; /* norm, Adam, average, packing */
+    double step_ms;   /* all of it */
+    double idle_ms;   /* of which the device can have waited for inputs, at most */
 };
 
 /* Initial weights from the recipe's seed. device and formulation are borrowed and must outlive
@@ -57,10 +60,12 @@ int trainer_create(struct device *device, const struct formulation *f, const str
                    const struct trainer_options *options, struct trainer **out, struct error *err);
 void trainer_destroy(struct trainer *t);
 
-/* Step number `step` from 0, of all ranks together. examples: [batch] of the recipe, on each of them.
+/* Step number `step` from 0, of all ranks together. examples: [batch] of the recipe, on each of them; next:
+ * those that step + 1 will be given, which are read while this one is computed, or NULL.
  * 0, or -EIO, and then this trainer is of no use any more. */
 int trainer_step(struct trainer *t, const struct dataset *d, const struct example *examples,
-                 uint64_t step, struct trainer_report *report, struct error *err);
+                 const struct example *next, uint64_t step, struct trainer_report *report,
+                 struct error *err);
 
 /* From now on a loss counts by the inverse of what an untrained network has at its time: the loss of
  * h with F = 0, which OUTPUT_WIENER makes the best linear estimate. The paper's weight leaves the

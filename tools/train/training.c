@@ -183,7 +183,8 @@ static int create_trainer(struct training *t, struct error *err)
     if (rc < 0)
         return rc;
     t->batch = calloc((size_t)t->recipe.batch, sizeof(*t->batch));
-    if (!t->batch)
+    t->next = calloc((size_t)t->recipe.batch, sizeof(*t->next));
+    if (!t->batch || !t->next)
         return error_set(err, -ENOMEM, "out of memory for a batch");
     device_base(t->device)->ops->describe(t->device, name, sizeof(name));
     log_write(LOG_INFO,
@@ -445,6 +446,7 @@ int training_run(const struct training_options *options, struct error *err)
 
     progress_close(t.progress);
     free(t.batch);
+    free(t.next);
     examples_destroy(t.examples);
     trainer_destroy(t.trainer);
     checkpoint_destroy(t.loaded);

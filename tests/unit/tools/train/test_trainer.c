@@ -92,7 +92,7 @@ static struct trainer_report step(struct fixture *f, struct trainer *t, uint64_t
     struct trainer_report report;
     struct error err;
 
-    if (trainer_step(t, &f->dataset, f->examples, number, &report, &err) < 0)
+    if (trainer_step(t, &f->dataset, f->examples, NULL, number, &report, &err) < 0)
         fail_msg("%s", err.text);
     return report;
 }
@@ -171,6 +171,40 @@ static void parts_are_the_whole(void **state)
     trainer_destroy(parts);
 }
 
+/* Images that are read while the step before is computed are those of their own step, and the device
+ * waits for none of them. */
+static void reading_ahead_changes_nothing(void **state)
+{
+    enum { STEPS = 4 };
+    struct fixture *f = *state;
+    static struct example batches[STEPS + 1][BATCH];
+    struct trainer *alone = create(f, 4), *ahead = create(f, 4);
+    struct optimizer_state a, b;
+    struct error err;
+
+    for (uint64_t i = 0; i <= STEPS; i++)
+        examples_of_step(f->order, i, batches[i]);
+    for (uint64_t i = 0; i < STEPS; i++) {
+        const struct example *next = batches[i == 1 ? 3 : i + 1]; /* once another step than it is */
+        struct trainer_report one, two;
+
+        if (trainer_step(alone, &f->dataset, batches[i], NULL, i, &one, &err) < 0 ||
+            trainer_step(ahead, &f->dataset, batches[i], i == 1 ? NULL : next, i, &two, &err) < 0)
+            fail_msg("%s", err.text);
+        assert_memory_equal(one.losses, two.losses, BATCH * sizeof(float));
+        assert_true(one.idle_ms > 0 && one.idle_ms <= one.batch_ms && two.idle_ms <= two.batch_ms);
+        if (i == 1 || i == 3) /* what follows a step that was told of it */
+            assert_true(i == 3 || two.idle_ms < two.batch_ms);
+    }
+    a = arrays_of(alone);
+    b = arrays_of(ahead);
+    assert_same(&a, &b);
+    optimizer_state_fini(&a);
+    optimizer_state_fini(&b);
+    trainer_destroy(alone);
+    trainer_destroy(ahead);
+}
+
 static void what_does_not_divide_is_refused(void **state)
 {
     struct fixture *f = *state;
@@ -193,6 +227,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_step_that_is_not_finite_is_skipped),
         cmocka_unit_test(parts_are_the_whole),
+        cmocka_unit_test(reading_ahead_changes_nothing),
         cmocka_unit_test(what_does_not_divide_is_refused),
     };
 
