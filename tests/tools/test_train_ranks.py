@@ -24,6 +24,30 @@ def module(build_dir):
         pytest.skip("built without MPI")
 
 
+@pytest.fixture
+def everything(trainer, program, tmp_path):
+    """A training with all that a recipe can ask for, on a packed data set with labels."""
+    for i, name in enumerate(["cat", "dog", "ox"] * 4):
+        (trainer.data / name).mkdir(exist_ok=True)
+        (trainer.data / f"{i}.png").rename(trainer.data / name / f"{i}.png")
+    done = subprocess.run(
+        [program("softdiff-convert"), "dataset", trainer.data, tmp_path / "packed"]
+        + ["--side", "16", "--labels"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    trainer.data = tmp_path / "packed"
+    trainer.recipe["architecture"]["n_labels"] = 3
+    trainer.recipe |= {
+        "output": "scaled",
+        "objective": {"look_ahead": 0.1, "residual": 0.1, "perturbation": 0.1, "colors": "alike"},
+    }
+    trainer.recipe["training"] |= {"weight": "balanced", "label_dropout": 0.3}
+    return trainer
+
+
 def command(trainer, n, run, *arguments):
     return mpi.command(n, trainer.command(run, "--threads", "1", *arguments))
 
@@ -73,9 +97,9 @@ def wait_for(path, process):
         time.sleep(0.02)
 
 
-def test_two_ranks_are_one(trainer):
+def test_two_ranks_are_one(everything):
     """With a chunk of the batch each, bit for bit: what each adds is what one would have added."""
-    trainer.recipe["training"]["weight"] = "balanced"
+    trainer = everything
     trainer.recipe["progress"]["grid_every"] = 6
     assert trainer("one").returncode == 0
     done = ranks(trainer, 2, "two")
@@ -154,8 +178,9 @@ def test_ranks_that_cannot_agree(trainer):
 
 
 @pytest.mark.parametrize("n", [1, 2])
-def test_kill_9_at_a_random_step(trainer, n):
+def test_kill_9_at_a_random_step(everything, n):
     """It goes on from what was saved, to the bytes of a training that nobody killed."""
+    trainer = everything
     chance = random.Random(os.urandom(8))
     trainer.recipe["progress"] |= {"checkpoint_minutes": 0.01, "log_every": 1}
     log_file = trainer.folder / "run" / "log.jsonl"
