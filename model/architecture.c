@@ -31,6 +31,7 @@ static int read_fields(const json_t *json, struct architecture *a, struct error 
     json_fields_bool(&f, "centered", JSON_OPTIONAL, &a->centered);
     json_fields_number(&f, "dropout", JSON_OPTIONAL, 0, 0.999, &dropout);
     json_fields_int(&f, "n_labels", JSON_OPTIONAL, 0, ARCHITECTURE_LABELS_MAX, &a->n_labels);
+    json_fields_bool(&f, "augment", JSON_OPTIONAL, &a->augment);
     a->embedding_type = (enum embedding_type)embedding;
     a->fourier_scale = (float)fourier_scale;
     a->dropout = (float)dropout;
@@ -86,7 +87,8 @@ struct json_t *architecture_to_json(const struct architecture *a)
                      "dropout", json_from_float(a->dropout));
     /* clang-format on */
 
-    if (a->n_labels > 0 && json_object_set_new(json, "n_labels", json_integer(a->n_labels)) < 0) {
+    if ((a->n_labels > 0 && json_object_set_new(json, "n_labels", json_integer(a->n_labels)) < 0) ||
+        (a->augment && json_object_set_new(json, "augment", json_true()) < 0)) {
         json_decref(json);
         return NULL;
     }

@@ -2,7 +2,7 @@
  *
  * JSON keys are the field names of yang-song/score_sde_pytorch (cb1f359), configs/: image_size,
  * num_channels, nf, ch_mult, num_res_blocks, attn_resolutions, embedding_type ("fourier" or
- * "positional"), fourier_scale, centered, dropout; and n_labels, which is ours. What all our networks share is not a field:
+ * "positional"), fourier_scale, centered, dropout; and n_labels and augment, which are ours. What all our networks share is not a field:
  * resblock biggan, fir [1,3,3,1], progressive_input residual, skip_rescale, ddpm attention.
  */
 #ifndef MODEL_ARCHITECTURE_H
@@ -34,17 +34,19 @@ struct architecture {
     bool centered;       /* false: the network itself maps x to 2x - 1 */
     float dropout;       /* rate in training, 0 .. 0.999 */
     int n_labels;        /* classes that images belong to; 0: none, .. ARCHITECTURE_LABELS_MAX */
+    bool augment;        /* told in training how images were augmented (augmentation.h) */
 };
 
 /* Reads a JSON object. Strict: unknown keys, wrong types and numbers out of range are -EINVAL and
  * the text names the key. Optional, with defaults: num_channels 3, attn_resolutions [16],
- * embedding_type "fourier", fourier_scale 16, centered false, dropout 0.1, n_labels 0. */
+ * embedding_type "fourier", fourier_scale 16, centered false, dropout 0.1, n_labels 0, augment
+ * false. */
 int architecture_from_json(const struct json_t *json, struct architecture *out, struct error *err);
 
 /* The same from text, e.g. a file's content. */
 int architecture_parse(const char *text, struct architecture *out, struct error *err);
 
-/* New JSON object with every field, but n_labels only where there are some; owned by the caller;
+/* New JSON object with every field, but n_labels and augment only where there are such; owned by the caller;
  * NULL without memory. */
 struct json_t *architecture_to_json(const struct architecture *a);
 

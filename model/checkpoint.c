@@ -53,7 +53,7 @@ static int network_create(const struct architecture *a, struct program **out, st
     x = program_input(p, "x", shape_images(a->image_size, a->image_size, a->num_channels),
                       VALUE_EXACT);
     time_cond = program_input(p, "time_cond", shape_vectors(1), VALUE_EXACT);
-    rc = ncsnpp_append(p, a, x, time_cond, -1, -1, NULL, &phi, err);
+    rc = ncsnpp_append(p, a, x, time_cond, -1, -1, -1, NULL, &phi, err);
     if (rc < 0) {
         program_destroy(p);
         return rc;

@@ -20,8 +20,8 @@ static int table(struct program *p, const char *name, int n_dims, const int *dim
 }
 
 /* h = mu + R^T(D^T (G .* D R(x - C mu) D^T) D) + c_out F(c_in (x - C mu)); model/wiener.h. */
-static int append_wiener(struct program *p, const struct formulation *f, int x, int label, int key,
-                         struct denoiser *d, struct error *err)
+static int append_wiener(struct program *p, const struct formulation *f, int x, int label,
+                         int augment, int key, struct denoiser *d, struct error *err)
 {
     const struct architecture *a = &f->architecture;
     struct architecture inner = *a;
@@ -43,7 +43,7 @@ static int append_wiener(struct program *p, const struct formulation *f, int x, 
     linear = program_separable(p, linear, dct, dct, true);
     linear = program_linear(p, linear, colors, -1, true);
     in = program_mix(p, d->scales, SCALE_IN, 1, &rest, VALUE_EXACT);
-    rc = ncsnpp_append(p, &inner, in, d->time_cond, label, key, NULL, &d->phi, err);
+    rc = ncsnpp_append(p, &inner, in, d->time_cond, label, augment, key, NULL, &d->phi, err);
     if (rc < 0)
         return rc;
     d->h =
@@ -52,8 +52,8 @@ static int append_wiener(struct program *p, const struct formulation *f, int x, 
 }
 
 /* h = x + c_out F(c_in x); model/scaling.h, or c_in = 1 and c_out = sigma. */
-static int append_scaled(struct program *p, const struct formulation *f, int x, int label, int key,
-                         struct denoiser *d, struct error *err)
+static int append_scaled(struct program *p, const struct formulation *f, int x, int label,
+                         int augment, int key, struct denoiser *d, struct error *err)
 {
     struct architecture inner = f->architecture;
     int in, rc;
@@ -62,7 +62,7 @@ static int append_scaled(struct program *p, const struct formulation *f, int x, 
     in = inner.centered ? x : program_affine(p, x, 2.0f, -1.0f, VALUE_EXACT);
     in = program_mix(p, d->scales, SCALED_IN, 1, &in, VALUE_EXACT);
     inner.centered = true;
-    rc = ncsnpp_append(p, &inner, in, d->time_cond, label, key, NULL, &d->phi, err);
+    rc = ncsnpp_append(p, &inner, in, d->time_cond, label, augment, key, NULL, &d->phi, err);
     if (rc < 0)
         return rc;
     d->h = program_mix(p, d->scales, SCALED_X, 2, (const int[]){x, d->phi}, VALUE_EXACT);
@@ -70,19 +70,20 @@ static int append_scaled(struct program *p, const struct formulation *f, int x, 
 }
 
 int denoiser_append(struct program *p, const struct formulation *f, int x,
-                    const struct operator_values *c_t, int label, int key, struct denoiser *out,
-                    struct error *err)
+                    const struct operator_values *c_t, int label, int augment, int key,
+                    struct denoiser *out, struct error *err)
 {
     struct denoiser d = {.c_t = *c_t, .scales = -1, .place = -1};
     int rc;
 
     d.time_cond = program_input(p, "time_cond", shape_vectors(1), VALUE_EXACT);
     if (f->output == OUTPUT_WIENER) {
-        rc = append_wiener(p, f, x, label, key, &d, err);
+        rc = append_wiener(p, f, x, label, augment, key, &d, err);
     } else if (f->output == OUTPUT_SCALED || f->output == OUTPUT_SIGMA) {
-        rc = append_scaled(p, f, x, label, key, &d, err);
+        rc = append_scaled(p, f, x, label, augment, key, &d, err);
     } else {
-        rc = ncsnpp_append(p, &f->architecture, x, d.time_cond, label, key, NULL, &d.phi, err);
+        rc = ncsnpp_append(p, &f->architecture, x, d.time_cond, label, augment, key, NULL, &d.phi,
+                           err);
         if (rc == 0) {
             d.h = program_add(p, x, d.phi, 1.0f);
             rc = program_check(p, err);

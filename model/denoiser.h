@@ -22,11 +22,12 @@ struct denoiser {
 };
 
 /* Appends to p; declares the inputs above but c_t, and tables. x: exact [n,h,w,c]; c_t: C_t as inputs
- * of p (see corruption_inputs()); label: [n,1] as ncsnpp_append() says, or -1; key: dropout, or -1.
+ * of p (see corruption_inputs()); label: [n,1] as ncsnpp_append() says, or -1; augment
+ * the same; key: dropout, or -1.
  * 0 or the program's first error. */
 int denoiser_append(struct program *p, const struct formulation *f, int x,
-                    const struct operator_values *c_t, int label, int key, struct denoiser *out,
-                    struct error *err);
+                    const struct operator_values *c_t, int label, int augment, int key,
+                    struct denoiser *out, struct error *err);
 
 /* Fills the tables of the denoiser and the corruption. Once the plans are made. 0, -ENOMEM or -EIO. */
 int denoiser_write_tables(const struct formulation *f, struct parameters *parameters,

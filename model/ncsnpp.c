@@ -7,6 +7,7 @@
 #include "engine/parameters.h"
 #include "engine/program.h"
 #include "model/architecture.h"
+#include "model/augmentation.h"
 #include "model/layers.h"
 
 #include <errno.h>
@@ -50,7 +51,7 @@ static int attention_block(struct build *b, int x)
     return end(b, layers_attention_block(begin(b), x));
 }
 
-static int embedding(struct build *b, int time_cond, int label)
+static int embedding(struct build *b, int time_cond, int label, int augment)
 {
     const struct architecture *a = b->a;
     struct program *p = b->layers.p;
@@ -72,6 +73,13 @@ static int embedding(struct build *b, int time_cond, int label)
 
         temb = program_add(p, temb, program_lookup(p, table, label), 1.0f);
     }
+    if (a->augment) {
+        const int dims[] = {4 * a->nf, AUGMENTATION_NUMBERS};
+        int weight = program_parameter(p, "augment.weight", shape_constant(2, dims));
+
+        if (augment >= 0)
+            temb = program_add(p, temb, program_linear(p, augment, weight, -1, false), 1.0f);
+    }
     return program_silu(p, temb);
 }
 
@@ -85,7 +93,7 @@ static bool has_attention(const struct architecture *a, int resolution)
 }
 
 int ncsnpp_append(struct program *p, const struct architecture *a, int x, int time_cond, int label,
-                  int key, int *modules, int *phi, struct error *err)
+                  int augment, int key, int *modules, int *phi, struct error *err)
 {
     struct build b = {.layers = {.p = p, .dropout = a->dropout, .key = key, .mask = -1},
                       .a = a,
@@ -94,7 +102,7 @@ int ncsnpp_append(struct program *p, const struct architecture *a, int x, int ti
 
     for (int i = 0; modules && i < NCSNPP_MODULES_MAX; i++)
         modules[i] = -1;
-    b.temb = embedding(&b, time_cond, label);
+    b.temb = embedding(&b, time_cond, label, augment);
     pyramid =
         program_affine(p, x, a->centered ? 1.0f : 2.0f, a->centered ? 0.0f : -1.0f, VALUE_COMPUTE);
     h = end(&b, layers_convolution(begin(&b), "", pyramid, c, 3, 1, 1, VALUE_COMPUTE));
@@ -165,7 +173,7 @@ void ncsnpp_init(const struct architecture *a, const struct parameters *paramete
         float *weight = values + parameters_offset(parameters, i);
         size_t count = shape_count(shape);
 
-        if (strcmp(name, "labels.weight") == 0) {
+        if (strcmp(name, "labels.weight") == 0 || strcmp(name, "augment.weight") == 0) {
             memset(weight, 0, count * sizeof(*weight));
         } else if (shape->n_dims > 1) {
             double taps = shape->n_dims == 4 ? shape->dims[2] * shape->dims[3] : 1;

@@ -25,6 +25,8 @@ enum { NCSNPP_MODULES_MAX = 512 };
  * time_cond  exact [n,1]: > 0 for the Fourier embedding (its logarithm is embedded), any real
  *            number for the positional one
  * label      exact [n,1]: the label of each image, 1 .. n_labels, or 0 for none; -1: none for all
+ * augment    exact [n,AUGMENTATION_NUMBERS], of an architecture with it: what they say is added to temb by
+ *            "augment.weight" [4 nf, AUGMENTATION_NUMBERS]; -1: 0 for all
  * key        dropout masks are drawn from it (VALUE_KEY [n,4]), -1: no dropout
  * modules    NULL, or an array of NCSNPP_MODULES_MAX: receives the output of all_modules[i]
  *            (-1 past the last) as the reference's modules give it, but for the last norm, which
@@ -34,11 +36,11 @@ enum { NCSNPP_MODULES_MAX = 512 };
  * Returns 0 or the program's first error.
  */
 int ncsnpp_append(struct program *p, const struct architecture *a, int x, int time_cond, int label,
-                  int key, int *modules, int *phi, struct error *err);
+                  int augment, int key, int *modules, int *phi, struct error *err);
 
 /* Writes the reference's initial weights: uniform variance scaling over the average fan, scale 1;
  * 0.1 for NIN_0 .. NIN_2, 1e-10 for Conv_1, NIN_3 and the last convolution; biases 0, norms 1, 0;
- * Fourier frequencies N(0, fourier_scale^2); embeddings of labels 0. Source: models/layers.py, default_init.
+ * Fourier frequencies N(0, fourier_scale^2); embeddings of labels and augmentations 0. Source: models/layers.py, default_init.
  * parameters must come from a program with this network; values: [parameters_count()]. */
 void ncsnpp_init(const struct architecture *a, const struct parameters *parameters, uint64_t seed,
                  float *values);

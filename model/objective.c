@@ -3,6 +3,7 @@
 #include "engine/gradient.h"
 #include "engine/executor.h"
 #include "engine/program.h"
+#include "model/augmentation.h"
 #include "model/checkpoint.h"
 
 #include <errno.h>
@@ -114,7 +115,8 @@ int objective_append(struct program *p, const struct formulation *f,
 {
     const struct architecture *a = &f->architecture;
     struct shape images = shape_images(a->image_size, a->image_size, a->num_channels);
-    struct objective o = {.key = -1, .eta = -1, .xi = -1, .label = -1, .options = *options};
+    struct objective o =
+        {.key = -1, .eta = -1, .xi = -1, .label = -1, .augment = -1, .options = *options};
     bool dropout = options->dropout && a->dropout > 0;
     struct operator_values c_t;
     int moved, rc;
@@ -128,6 +130,8 @@ int objective_append(struct program *p, const struct formulation *f,
         o.key = program_input(p, "key", shape_vectors(4), VALUE_KEY);
     if (a->n_labels > 0)
         o.label = program_input(p, "label", shape_vectors(1), VALUE_EXACT);
+    if (a->augment)
+        o.augment = program_input(p, "augment", shape_vectors(AUGMENTATION_NUMBERS), VALUE_EXACT);
     c_t = corruption_inputs(f->corruption, p, "c_t", false);
     if (options->look_ahead)
         o.c_loss = corruption_inputs(f->corruption, p, "c_loss", false);
@@ -135,7 +139,8 @@ int objective_append(struct program *p, const struct formulation *f,
     if (rc < 0)
         return rc;
     o.x_t = append_x_t(p, f, &o, &c_t, &moved);
-    rc = denoiser_append(p, f, o.x_t, &c_t, o.label, dropout ? o.key : -1, &o.denoiser, err);
+    rc = denoiser_append(p, f, o.x_t, &c_t, o.label, o.augment, dropout ? o.key : -1, &o.denoiser,
+                         err);
     if (rc < 0)
         return rc;
     o.loss = append_loss(p, f, &o, &c_t, moved);
@@ -177,4 +182,9 @@ void objective_write_row(const struct objective *o, const struct formulation *f,
         memcpy(executor_row(executor, o->key, i), &row->key, sizeof(row->key));
     if (o->label >= 0)
         *(float *)executor_row(executor, o->label, i) = (float)row->label;
+    if (o->augment >= 0 && row->augment)
+        memcpy(executor_row(executor, o->augment, i), row->augment,
+               AUGMENTATION_NUMBERS * sizeof(float));
+    else if (o->augment >= 0)
+        memset(executor_row(executor, o->augment, i), 0, AUGMENTATION_NUMBERS * sizeof(float));
 }

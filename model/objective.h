@@ -50,6 +50,7 @@ struct objective {
     int weight;       /* in  [n,1]: w(t) */
     int dloss;        /* in  [n,1] */
     int label;        /* in  [n,1] as ncsnpp_append() says; -1 without labels */
+    int augment;      /* in  [n,AUGMENTATION_NUMBERS]; -1 where the architecture has none */
     struct operator_values c_loss; /* in: C of the loss where it looks ahead */
     struct objective_options options;
     int x_t;         /* out [n,h,w,c]: what the network is given */
@@ -73,11 +74,12 @@ struct objective_row {
     double t;
     double ahead; /* >= 0; 0 unless options.look_ahead */
     double dloss;
-    int label; /* 1 .. n_labels; 0: none */
+    int label;            /* 1 .. n_labels; 0: none */
+    const float *augment; /* [AUGMENTATION_NUMBERS]; NULL: 0 */
     struct philox_key key;
 };
 
-/* Fills everything of image i but x0, eta and xi: operators, sigma, weight, time, label, key, dloss. */
+/* Fills everything of image i but x0, eta and xi: operators, sigma, weight, time, label, augmentation, key, dloss. */
 void objective_write_row(const struct objective *o, const struct formulation *f,
                          struct executor *executor, int i, const struct objective_row *row);
 

@@ -62,7 +62,7 @@ int step_append(struct program *p, const struct formulation *f, const struct ste
         s.c[k] = corruption_inputs(f->corruption, p, names[k], true);
     if (labels)
         s.label = program_input(p, "label", shape_vectors(1), VALUE_EXACT);
-    rc = denoiser_append(p, f, inputs->x, &c_t, s.label, -1, &s.denoiser, err);
+    rc = denoiser_append(p, f, inputs->x, &c_t, s.label, -1, -1, &s.denoiser, err);
     if (rc < 0)
         return rc;
     s.h = s.u = s.denoiser.h;

@@ -61,7 +61,7 @@ int network_initialise(struct checkpoint *c, const char *path, struct error *err
         rc = program_create(&p, err);
     if (rc == 0)
         rc = ncsnpp_append(p, a, program_input(p, "x", images, VALUE_EXACT),
-                           program_input(p, "time_cond", shape_vectors(1), VALUE_EXACT), -1, -1,
+                           program_input(p, "time_cond", shape_vectors(1), VALUE_EXACT), -1, -1, -1,
                            NULL, &phi, err);
     if (rc == 0)
         rc = parameters_create(device, p, &parameters, err);

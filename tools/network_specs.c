@@ -54,7 +54,7 @@ static int specs_of(struct program *p, const struct architecture *a, bool traini
         training && a->dropout > 0 ? program_input(p, "key", shape_vectors(4), VALUE_KEY) : -1;
     int *gradients = NULL, phi;
     struct plan_options options = {.batch_max = n, .n_outputs = 1, .outputs = &phi};
-    int rc = ncsnpp_append(p, a, x, time_cond, -1, key, NULL, &phi, err);
+    int rc = ncsnpp_append(p, a, x, time_cond, -1, -1, key, NULL, &phi, err);
 
     if (rc == 0 && training) {
         rc = append_gradients(p, phi, &gradients, &options.n_outputs, err);

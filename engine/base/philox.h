@@ -32,7 +32,9 @@ enum philox_stream {
     PHILOX_STREAM_DATA,    /* order of the data, flips */
     PHILOX_STREAM_INIT,    /* initial weights */
     PHILOX_STREAM_DROPOUT, /* masks; the i-th dropout of a network uses PHILOX_STREAM_DROPOUT + i */
-    PHILOX_STREAM_XI = 1 << 20, /* perturbation of a training example */
+    PHILOX_STREAM_XI = 1 << 20,   /* perturbation of a training example */
+    PHILOX_STREAM_AUGMENT,        /* of a training example: uniform ... */
+    PHILOX_STREAM_AUGMENT_NORMAL, /* ... and normal */
 };
 
 struct philox_key philox_key(uint64_t seed, uint32_t image, uint32_t step);

@@ -29,7 +29,7 @@ static int make_weights(struct checkpoint *c, uint64_t seed, struct error *err)
         x = program_input(p, "x", shape_images(a->image_size, a->image_size, a->num_channels),
                           VALUE_EXACT);
         time_cond = program_input(p, "time_cond", shape_vectors(1), VALUE_EXACT);
-        rc = ncsnpp_append(p, a, x, time_cond, -1, -1, NULL, &phi, err);
+        rc = ncsnpp_append(p, a, x, time_cond, -1, -1, -1, NULL, &phi, err);
     }
     if (rc == 0)
         rc = parameters_create(device, p, &parameters, err);

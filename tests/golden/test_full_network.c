@@ -151,7 +151,7 @@ static void run(const struct place *place, const struct safetensors *io)
     assert_int_equal(program_create(&p, &err), 0);
     x = program_input(p, "x", shape_images(64, 64, 3), VALUE_EXACT);
     time_cond = program_input(p, "time_cond", shape_vectors(1), VALUE_EXACT);
-    if (ncsnpp_append(p, &celeba64, x, time_cond, -1, -1, modules, &phi, &err) < 0 ||
+    if (ncsnpp_append(p, &celeba64, x, time_cond, -1, -1, -1, modules, &phi, &err) < 0 ||
         parameters_create(place->opened, p, &parameters, &err) < 0)
         fail_msg("%s", err.text);
     weights = planned_take_weights(parameters);

@@ -54,7 +54,8 @@ static void rig_init(struct rig *rig, const struct architecture *a, const struct
     rig->x = program_input(rig->p, "x", images, VALUE_EXACT);
     rig->time_cond = program_input(rig->p, "time_cond", shape_vectors(1), VALUE_EXACT);
     rig->cotangent = program_input(rig->p, "cotangent", images, VALUE_EXACT);
-    if (ncsnpp_append(rig->p, a, rig->x, rig->time_cond, -1, -1, rig->modules, &rig->phi, &err) < 0)
+    if (ncsnpp_append(rig->p, a, rig->x, rig->time_cond, -1, -1, -1, rig->modules, &rig->phi,
+                      &err) < 0)
         fail_msg("%s", err.text);
     while (rig->modules[rig->last_module + 1] >= 0)
         rig->last_module++;

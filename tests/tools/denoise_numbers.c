@@ -36,7 +36,7 @@ static int build(struct work *w, const struct checkpoint *c, struct error *err)
     w->x = program_input(w->program, "x",
                          shape_images(a->image_size, a->image_size, a->num_channels), VALUE_EXACT);
     c_t = corruption_inputs(f->corruption, w->program, "c_t", false);
-    rc = denoiser_append(w->program, f, w->x, &c_t, -1, -1, &w->denoiser, err);
+    rc = denoiser_append(w->program, f, w->x, &c_t, -1, -1, -1, &w->denoiser, err);
     if (rc == 0)
         rc = parameters_create(w->device, w->program, &w->parameters, err);
     options.outputs = &w->denoiser.h;

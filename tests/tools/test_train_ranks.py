@@ -39,7 +39,8 @@ def everything(trainer, program, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     trainer.data = tmp_path / "packed"
-    trainer.recipe["architecture"]["n_labels"] = 3
+    trainer.recipe["architecture"] |= {"n_labels": 3, "augment": True}
+    trainer.recipe["data"] = {"augment": 0.5}
     trainer.recipe |= {
         "output": "scaled",
         "objective": {"look_ahead": 0.1, "residual": 0.1, "perturbation": 0.1, "colors": "alike"},

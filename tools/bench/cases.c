@@ -35,7 +35,7 @@ static int build_inference(const struct bench *b, struct bench_case *c, struct e
     x = program_input(c->program, "x", shape_images(a->image_size, a->image_size, a->num_channels),
                       VALUE_EXACT);
     time_cond = program_input(c->program, "time_cond", shape_vectors(1), VALUE_EXACT);
-    rc = ncsnpp_append(c->program, a, x, time_cond, -1, -1, NULL, &phi, err);
+    rc = ncsnpp_append(c->program, a, x, time_cond, -1, -1, -1, NULL, &phi, err);
     if (rc == 0)
         rc = parameters_create(c->device, c->program, &c->parameters, err);
     options.outputs = &phi;

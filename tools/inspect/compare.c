@@ -76,7 +76,7 @@ static int build_program(struct comparison *c, struct error *err)
         .weights = c->checkpoint->weights,
         .n_images = c->options->n_images,
     };
-    rc = ncsnpp_append(c->written, a, c->network.x, c->network.time_cond, -1, -1, NULL,
+    rc = ncsnpp_append(c->written, a, c->network.x, c->network.time_cond, -1, -1, -1, NULL,
                        &c->network.phi, err);
     if (rc < 0)
         return rc;

@@ -59,7 +59,7 @@ static int build_program(struct evaluation *e, bool gradients, struct error *err
     e->cotangent = -1;
     e->x = program_input(p, "x", images, VALUE_EXACT);
     e->time_cond = program_input(p, "time_cond", shape_vectors(1), VALUE_EXACT);
-    rc = ncsnpp_append(p, a, e->x, e->time_cond, -1, -1, NULL, &e->phi, err);
+    rc = ncsnpp_append(p, a, e->x, e->time_cond, -1, -1, -1, NULL, &e->phi, err);
     if (rc == 0)
         rc = parameters_create(e->device, p, &e->parameters, err);
     if (rc < 0 || !gradients)

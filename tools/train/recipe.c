@@ -40,6 +40,7 @@ static int read_data(const json_t *json, struct recipe *r, struct error *err)
     json_fields_begin(&f, json, "data", err);
     json_fields_int(&f, "crop", JSON_OPTIONAL, 0, 16384, &r->crop);
     json_fields_bool(&f, "flip", JSON_OPTIONAL, &r->flip);
+    json_fields_number(&f, "augment", JSON_OPTIONAL, 0, 1, &r->augment);
     return json_fields_end(&f);
 }
 
@@ -247,6 +248,10 @@ static int read_recipe(json_t *json, const char *folder, struct recipe *r, struc
         rc = recipe_read_objective(d.objective, r, err);
     if (rc == 0)
         rc = read_data(d.data, r, err);
+    if (rc == 0 && r->augment > 0 && !r->architecture.augment)
+        rc = wrong(err, "data.augment", "needs a network that is told: \"architecture.augment\"");
+    if (rc == 0 && r->architecture.augment && r->augment == 0)
+        rc = wrong(err, "architecture.augment", "has nothing to tell: \"data.augment\" is 0");
     if (rc == 0)
         rc = read_training(d.training, r, err);
     if (rc == 0)

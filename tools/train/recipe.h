@@ -44,8 +44,9 @@ struct recipe {
     enum time_embed time_embed;
     struct recipe_objective objective;
 
-    int crop;  /* resize_square() */
-    bool flip; /* mirror every other image, at random */
+    int crop;       /* resize_square() */
+    bool flip;      /* mirror every other image, at random */
+    double augment; /* probability of each change, tools/train/augmentation.h */
 
     int batch;
     bool stratified;      /* times of a batch, tools/train/examples.h */

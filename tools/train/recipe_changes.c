@@ -14,7 +14,7 @@ static json_t *fixed_values(const struct recipe *r)
     const struct recipe_objective *o = &r->objective;
 
     /* clang-format off */
-    return json_pack("{s:o, s:O, s:O, s:s, s:s, s:s, s:f, s:f, s:f, s:s, s:i, s:b, s:i, s:I, s:b,"
+    return json_pack("{s:o, s:O, s:O, s:s, s:s, s:s, s:f, s:f, s:f, s:s, s:i, s:b, s:f, s:i, s:I, s:b,"
                      " s:f, s:s, s:o}",
                      "architecture", architecture_to_json(&r->architecture),
                      "corruption", r->corruption,
@@ -28,6 +28,7 @@ static json_t *fixed_values(const struct recipe *r)
                      "objective.colors", recipe_colors_names[o->colors],
                      "data.crop", r->crop,
                      "data.flip", r->flip,
+                     "data.augment", r->augment,
                      "training.batch", r->batch,
                      "training.seed", (json_int_t)r->seed,
                      "training.stratified", r->stratified,

@@ -143,11 +143,14 @@ int trainer_create(struct device *device, const struct formulation *f, const str
     t->communicator = options->communicator;
     t->options = r->optimizer;
     t->look_ahead = r->objective.look_ahead;
+    t->augment = r->augment;
+    t->image = calloc((size_t)f->architecture.image_size * (size_t)f->architecture.image_size * 3,
+                      sizeof(*t->image));
     for (int i = 0; i < BALANCE_TIMES; i++)
         t->balance[i] = 1;
     t->batch = r->batch;
     t->losses = calloc((size_t)t->batch, sizeof(float));
-    if (!t->losses)
+    if (!t->losses || !t->image)
         rc = error_set(err, -ENOMEM, "out of memory for a trainer");
     else
         rc = divide_batch(t, options->n_runs, err);
@@ -175,6 +178,7 @@ void trainer_destroy(struct trainer *t)
     parameters_destroy(t->parameters);
     objective_fini(&t->objective);
     free(t->losses);
+    free(t->image);
     free(t);
 }
 

@@ -12,6 +12,7 @@
 #include "engine/parameters.h"
 #include "engine/state.h"
 #include "tools/pictures/dataset.h"
+#include "tools/train/augmentation.h"
 #include "tools/train/examples.h"
 #include "tools/train/trainer_parts.h"
 
@@ -42,14 +43,19 @@ static int write_part(struct trainer *t, const struct dataset *d, const struct e
     for (int i = 0; i < t->part && rc == 0; i++) {
         const struct example *e = &examples[first + i];
         bool labelled = d->labels && !e->unlabelled;
+        float *x0 = executor_row(t->executor, t->objective.x0, i);
+        struct augmentation a;
 
-        rc = dataset_image(d, e->image, e->mirrored, executor_row(t->executor, t->objective.x0, i),
-                           err);
+        augmentation_draw(t->augment, &e->key, d->side, &a);
+        rc = dataset_image(d, e->image, e->mirrored, a.any ? t->image : x0, err);
+        if (rc == 0 && a.any)
+            augmentation_apply(&a, d->side, 3, t->image, x0);
         objective_write_row(&t->objective, t->formulation, t->executor, i,
                             &(struct objective_row){.t = e->t,
                                                     .ahead = e->ahead,
                                                     .dloss = 1 / (balance_at(t, e->t) * t->batch),
                                                     .label = labelled ? d->labels[e->image] : 0,
+                                                    .augment = a.told,
                                                     .key = e->key});
     }
     *ms += 1e3 * (clock_seconds() - start);

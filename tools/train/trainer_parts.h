@@ -26,6 +26,8 @@ struct trainer {
     struct executor *update_executor;
     float *losses;     /* [batch] */
     double look_ahead; /* largest of the examples */
+    double augment;    /* probability, augmentation.h ... */
+    float *image;      /* ... and the image before it */
     uint64_t written;  /* the step whose first part is in the inbox already, plus 1; 0: none */
     double balance[BALANCE_TIMES]; /* losses at equally spaced times; 1: not balanced */
 };

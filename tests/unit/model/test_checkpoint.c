@@ -43,7 +43,7 @@ static size_t count_weights(const struct architecture *a)
     assert_int_equal(program_create(&p, NULL), 0);
     x = program_input(p, "x", shape_images(SIDE, SIDE, CHANNELS), VALUE_EXACT);
     time_cond = program_input(p, "time_cond", shape_vectors(1), VALUE_EXACT);
-    assert_int_equal(ncsnpp_append(p, a, x, time_cond, -1, -1, NULL, &phi, NULL), 0);
+    assert_int_equal(ncsnpp_append(p, a, x, time_cond, -1, -1, -1, NULL, &phi, NULL), 0);
     for (int i = 0; i < program_n_values(p); i++) {
         if (program_value(p, i)->role == VALUE_PARAMETER)
             n += shape_count(&program_value(p, i)->shape);

@@ -164,7 +164,8 @@ static int set_up(void **state)
     assert_int_equal(program_create(&p, NULL), 0);
     x = program_input(p, "x", shape_images(SIDE, SIDE, CHANNELS), VALUE_EXACT);
     time_cond = program_input(p, "time_cond", shape_vectors(1), VALUE_EXACT);
-    assert_int_equal(ncsnpp_append(p, &f->architecture, x, time_cond, -1, -1, NULL, &phi, NULL), 0);
+    assert_int_equal(ncsnpp_append(p, &f->architecture, x, time_cond, -1, -1, -1, NULL, &phi, NULL),
+                     0);
     for (int i = 0; i < program_n_values(p); i++) {
         if (program_value(p, i)->role == VALUE_PARAMETER)
             c->n_weights += shape_count(&program_value(p, i)->shape);

@@ -39,7 +39,7 @@ static void make_weights(struct checkpoint *c)
     t = program_input(p, "t", shape_vectors(1), VALUE_EXACT);
     if (a->n_labels > 0)
         label = program_input(p, "label", shape_vectors(1), VALUE_EXACT);
-    assert_int_equal(ncsnpp_append(p, a, x, t, label, -1, NULL, &phi, NULL), 0);
+    assert_int_equal(ncsnpp_append(p, a, x, t, label, -1, -1, NULL, &phi, NULL), 0);
     assert_int_equal(parameters_create(device, p, &parameters, NULL), 0);
     c->n_weights = parameters_count(parameters);
     c->weights = allocate(c->n_weights, sizeof(*c->weights));

@@ -194,6 +194,8 @@ static void test_mistakes(void **state)
         {"", "", ", \"warmup\": 1.5", "warmup"},
         {"", "", ", \"seed\": -1", "seed"},
         {"", "", ", \"label_dropout\": 0.1", "needs labels"},
+        {", \"data\": {\"augment\": 0.1}", "", "", "architecture.augment"},
+        {", \"data\": {\"augment\": 1.1}", "", "", "augment"},
         {"", "", ", \"averages\": 0.1", "averages"},
         {"", "", ", \"averages\": [0.1, 0.05]", "averages"},
         {"", "", ", \"averages\": [0.1, \"0.2\"]", "averages"},
