@@ -46,6 +46,12 @@ static const struct setting table[] = {
      "memory for images that were asked for by their address; 0: none"},
     {"api-key-file", SETTING_FILE, FIELD(api_key_file), "", 0, 0, NULL,
      "who may use the API: lines of NAME and the SHA-256 of a key; default: everybody"},
+    {"tls-cert", SETTING_FILE, FIELD(tls_cert), "", 0, 0, NULL,
+     "PEM file of the API's certificate and its chain, with --tls-key; default: no TLS"},
+    {"tls-key", SETTING_FILE, FIELD(tls_key), "", 0, 0, NULL,
+     "PEM file of its key, without a password"},
+    {"hsts-max-age", SETTING_INTEGER, FIELD(hsts_max_age_s), "31536000", 0, 63072000, NULL,
+     "seconds for which browsers ask this host by TLS alone, once they did; 0: they are not told"},
     {"cors-origin", SETTING_ORIGINS, FIELD(cors_origin), "", 0, 0, NULL,
      "origins whose pages may read answers, as https://a.example,http://b:8000; * for all"},
     {"max-connections", SETTING_INTEGER, FIELD(max_connections), "1024", 1, 65536, NULL,
@@ -299,9 +305,12 @@ int settings_load(int argc, char **argv, struct settings *out, struct error *err
             return rc;
     }
     rc = load_environment(out, err);
-    if (rc < 0)
-        return rc;
-    return load_flags(out, argc, argv, &config, err);
+    if (rc == 0)
+        rc = load_flags(out, argc, argv, &config, err);
+    if (rc == 0 && !*out->tls_cert != !*out->tls_key)
+        rc =
+            error_set(err, -EINVAL, "--tls-cert and --tls-key go together: one of them is missing");
+    return rc;
 }
 
 int settings_print(const struct settings *s, FILE *file, struct error *err)

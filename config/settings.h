@@ -59,7 +59,10 @@ struct settings {
     int request_timeout_ms;
     int response_cache_bytes;               /* 0: none */
     char api_key_file[SETTINGS_PATH_BYTES]; /* config/key_file.h; "": everybody may */
-    char cors_origin[SETTINGS_PATH_BYTES];  /* origins with commas between, "*", or "": none */
+    char tls_cert[SETTINGS_PATH_BYTES];     /* a PEM file, with tls_key; "": no TLS */
+    char tls_key[SETTINGS_PATH_BYTES];
+    int hsts_max_age_s;                    /* 0: none */
+    char cors_origin[SETTINGS_PATH_BYTES]; /* origins with commas between, "*", or "": none */
     int max_connections;
     int max_connections_per_ip; /* 0: no limit */
     int header_timeout_ms;

@@ -34,7 +34,12 @@ bool answer_head_apply(const struct answer_head *h, const char *request_id,
                        const char *content_type, struct MHD_Response *response)
 {
     bool ok = apply_origin(h, response);
+    char age[32];
 
+    if (h->hsts_max_age_s > 0) {
+        snprintf(age, sizeof(age), "max-age=%d", h->hsts_max_age_s);
+        ok &= MHD_add_response_header(response, "Strict-Transport-Security", age);
+    }
     for (int i = 0; i < h->n_headers; i++)
         ok &= MHD_add_response_header(response, h->headers[i].name, h->headers[i].value);
     if (content_type)

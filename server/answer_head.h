@@ -21,6 +21,7 @@ struct answer_head {
     bool has_origin;           /* answers depend on the origin of the page that asks */
     char origin[256];          /* that may read this one; "": none */
     bool close;                /* the connection, behind the answer */
+    int hsts_max_age_s;        /* 0: none */
 };
 
 /* value is cut where it is too long; headers past the last are dropped. */

@@ -10,6 +10,7 @@
 #include "server/daemon.h"
 #include "server/engine_model.h"
 #include "server/keys.h"
+#include "server/tls.h"
 
 static int check_keys(const struct settings *s, struct error *err)
 {
@@ -19,6 +20,20 @@ static int check_keys(const struct settings *s, struct error *err)
     if (rc == 0)
         keys_destroy(keys);
     return rc;
+}
+
+static int check_certificate(const struct settings *s, FILE *file, struct error *err)
+{
+    char text[512];
+    struct tls *tls;
+    int rc = tls_create(s, &tls, err);
+
+    if (rc < 0 || !tls)
+        return rc;
+    tls_describe(tls, text, sizeof(text));
+    tls_destroy(tls);
+    fprintf(file, "certificate: %s\n", text);
+    return 0;
 }
 
 static int check_addresses(const struct settings *s, FILE *file, struct error *err)
@@ -95,6 +110,8 @@ int check_settings(const struct settings *s, FILE *file, struct error *err)
     int n_models = 0, n_good = 0, rc;
 
     rc = check_addresses(s, file, err);
+    if (rc == 0)
+        rc = check_certificate(s, file, err);
     if (rc == 0)
         rc = precision_parse(s->precision, &options.precision, err);
     if (rc == 0)

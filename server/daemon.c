@@ -20,6 +20,7 @@
 #include "server/refusal.h"
 #include "server/routes.h"
 #include "server/supervisor.h"
+#include "server/tls.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -93,6 +94,7 @@ static void finish(struct daemon *d)
     uv_timer_stop(&d->drain);
     listener_destroy(d->public);
     listener_destroy(d->admin);
+    tls_destroy(d->tls);
     keys_destroy(d->keys);
     engine_thread_stop(d->engine);
     batches_destroy(d->batches);
@@ -108,6 +110,7 @@ static void finish(struct daemon *d)
     uv_close((uv_handle_t *)&d->drain, NULL);
     uv_close((uv_handle_t *)&d->alive, NULL);
     loop_lag_stop(&d->lag);
+    supervisor_close(&d->supervisor);
 }
 
 /* The engine's thread cannot be joined, only left behind. */
@@ -175,7 +178,7 @@ static void on_drain_look(uv_timer_t *timer)
 static void drain(struct daemon *d)
 {
     d->phase = DAEMON_DRAINING;
-    supervisor_tell_stopping();
+    supervisor_tell_stopping(&d->supervisor);
     d->drain_started_ns = uv_hrtime();
     if (d->batches)
         batches_stop(d->batches);
@@ -191,12 +194,17 @@ static void on_delay_over(uv_timer_t *timer)
 int daemon_reload_access(struct daemon *d, struct problem *problem)
 {
     struct error error = {""};
-    int rc = keys_reload(d->keys, &error);
+    int rc = 0;
 
-    if (rc == 0)
-        return 0;
-    log_write(LOG_ERROR, "event=access_change ok=0 error=%s", LOG_TEXT(error.text));
-    return problem_set(problem, 422, "%s; the keys stay as they were", error.text);
+    if (d->tls && tls_reload(d->tls, &error) < 0) {
+        log_write(LOG_ERROR, "event=certificate_change ok=0 error=%s", LOG_TEXT(error.text));
+        rc = problem_set(problem, 422, "%s; the certificate stays as it was", error.text);
+    }
+    if (keys_reload(d->keys, &error) < 0) {
+        log_write(LOG_ERROR, "event=access_change ok=0 error=%s", LOG_TEXT(error.text));
+        rc = problem_set(problem, 422, "%s; the keys stay as they were", error.text);
+    }
+    return rc;
 }
 
 /* What happened is in the log. */
@@ -266,7 +274,7 @@ static void on_wake(uv_async_t *handle)
             log_write(LOG_INFO, "event=ready device=%s models=%d slots=%d ms=%llu",
                       LOG_TEXT(engine_thread_device(d->engine)), stats.n_models, stats.slots,
                       (unsigned long long)ms_since(d->started_ns));
-            supervisor_tell_ready();
+            supervisor_tell_ready(&d->supervisor);
         } else if (stats.state != ENGINE_LOADING) {
             log_write(LOG_ERROR, "event=load_failed error=%s",
                       LOG_TEXT(stats.state == ENGINE_FAILED ? stats.error.text : error.text));
@@ -357,8 +365,11 @@ static int open_listener(struct daemon *d, const char *name, const struct listen
 static int open_listeners(struct daemon *d, struct error *err)
 {
     struct listener_options public = {
+        .tls = d->tls,
         .connections_per_client_max = d->settings->max_connections_per_ip,
         .exchange.log_level = LOG_INFO,
+        .exchange.secure = d->tls != NULL,
+        .exchange.hsts_max_age_s = d->settings->hsts_max_age_s,
         .exchange.begin = routes_public_begin,
     };
     struct listener_options admin = {
@@ -388,8 +399,11 @@ static int open_listeners(struct daemon *d, struct error *err)
 /* A daemon whose loop or engine hangs says nothing, and is started anew. */
 static void on_alive(uv_timer_t *timer)
 {
-    if (!what_is_wrong(timer->data))
-        supervisor_tell_alive();
+    struct daemon *d = timer->data;
+
+    supervisor_tell_again(&d->supervisor);
+    if (!what_is_wrong(d))
+        supervisor_tell_alive(&d->supervisor);
 }
 
 static void watch_signal(struct daemon *d, uv_signal_t *handle, int number)
@@ -425,12 +439,15 @@ static int start(struct daemon *d, struct error *err)
     uv_timer_init(&d->loop, &d->alive);
     d->alive.data = d;
     loop_lag_start(&d->lag, &d->loop);
+    supervisor_open(&d->supervisor);
     watch_signal(d, &d->sigterm, SIGTERM);
     watch_signal(d, &d->sigint, SIGINT);
     watch_signal(d, &d->sighup, SIGHUP);
     rc = start_pool(d, err);
     if (rc == 0)
         rc = keys_create(d->settings->api_key_file, &d->keys, err);
+    if (rc == 0)
+        rc = tls_create(d->settings, &d->tls, err);
     if (rc == 0)
         rc = open_listeners(d, err);
     if (rc == 0)
@@ -447,8 +464,8 @@ static int start(struct daemon *d, struct error *err)
         rc = permalinks_create(d, &d->permalinks, err);
     if (rc == 0)
         rc = batches_create(d, &d->batches, err);
-    if (rc == 0 && supervisor_period_ms() > 0)
-        uv_timer_start(&d->alive, on_alive, 1, supervisor_period_ms());
+    if (rc == 0 && supervisor_period_ms(&d->supervisor) > 0)
+        uv_timer_start(&d->alive, on_alive, 1, supervisor_period_ms(&d->supervisor));
     return rc;
 }
 

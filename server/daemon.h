@@ -6,7 +6,8 @@
  * probes say that it drains. For drain_delay_ms it serves on, so that whoever reads the probes can
  * send its clients elsewhere; then the public listener accepts no more, what was accepted is
  * finished within drain_timeout_ms, the rest gets 503; the probes answer until the end. A second
- * signal ends it at once. SIGHUP reads the keys and the models again (server/keys.h, server/models.h).
+ * signal ends it at once. SIGHUP reads the keys, the certificate and the models again (server/keys.h,
+ * server/tls.h, server/models.h).
  */
 #ifndef SERVER_DAEMON_H
 #define SERVER_DAEMON_H
@@ -14,6 +15,7 @@
 #include "server/listening.h"
 #include "server/engine_thread.h"
 #include "server/loop_lag.h"
+#include "server/supervisor.h"
 
 #include <stdbool.h>
 #include <uv.h>
@@ -29,6 +31,7 @@ struct picture_cache;
 struct drawings;
 struct problem;
 struct settings;
+struct tls;
 
 enum daemon_phase { DAEMON_LOADING, DAEMON_READY, DAEMON_LEAVING, DAEMON_DRAINING };
 
@@ -49,11 +52,13 @@ struct daemon {
     uv_timer_t drain; /* ends the delay, then looks whether all is finished */
     uv_timer_t alive; /* tells the supervisor */
     struct loop_lag lag;
+    struct supervisor supervisor;
     uint64_t started_ns, drain_started_ns;
     uint64_t hurried_ns; /* the engine was told to stop loading; 0: it was not */
     bool cancelled;      /* the requests left over at the end of the drain */
     struct listener *public, *admin;
     struct keys *keys;
+    struct tls *tls; /* NULL: none */
     struct engine_thread *engine;
     struct admission *admission;
     struct models *models;
@@ -78,8 +83,8 @@ struct daemon_sockets {
     struct listening public, admin;
 };
 
-/* Reads again who may use the daemon. 0, or -EINVAL with a 422; what was there stays, and what happened is
- * in the log. */
+/* Reads again who may use the daemon, and what it shows them. 0, or -EINVAL with a 422: what of them is bad
+ * stays as it was, and what happened is in the log. */
 int daemon_reload_access(struct daemon *d, struct problem *problem);
 
 /* How many connections of clients there can be, at most max_connections. 0, or -EMFILE. */

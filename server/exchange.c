@@ -83,6 +83,7 @@ void *exchange_on_target(void *cls, const char *target, struct MHD_Connection *m
     x->all = all;
     x->mhd = mhd;
     x->route = "-";
+    x->head.hsts_max_age_s = all->options.secure ? all->options.hsts_max_age_s : 0;
     x->body_bytes_max = all->options.body_bytes_max;
     x->started_ns = uv_hrtime();
     x->target = strdup(target);
@@ -320,6 +321,13 @@ const char *exchange_query(const struct exchange *x)
 const char *exchange_header(const struct exchange *x, const char *name)
 {
     return MHD_lookup_connection_value(x->mhd, MHD_HEADER_KIND, name);
+}
+
+bool exchange_is_secure(const struct exchange *x)
+{
+    const char *protocol = exchange_header(x, "X-Forwarded-Proto");
+
+    return x->all->options.secure || (protocol && strcasecmp(protocol, "https") == 0);
 }
 
 bool exchange_announces_body(const struct exchange *x)

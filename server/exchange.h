@@ -34,6 +34,8 @@ struct exchange_options {
     int header_timeout_ms, idle_timeout_ms;
     size_t body_bytes_max;
     bool lengthless;          /* takes requests that tell no length to have no body */
+    bool secure;              /* connections have TLS: */
+    int hsts_max_age_s;       /* for which clients are told to use nothing else; 0: they are not */
     enum log_level log_level; /* of the line per request */
 
     /* The head is read: refuse by answering, or return to have the body read. */
@@ -49,6 +51,7 @@ const char *exchange_method(const struct exchange *x);
 const char *exchange_path(const struct exchange *x);  /* as sent, without query, not unescaped */
 const char *exchange_query(const struct exchange *x); /* as sent, behind the ?; or NULL */
 const char *exchange_header(const struct exchange *x, const char *name); /* or NULL */
+bool exchange_is_secure(const struct exchange *x); /* by TLS, here or by the word of a proxy */
 bool exchange_announces_body(const struct exchange *x);
 /* Whether there is no body, or JSON by its Content-Type. 0, or -EINVAL with a 415. */
 int exchange_has_json(const struct exchange *x, struct problem *problem);

@@ -90,14 +90,13 @@ static void on_gone(void *arg)
     drawing_cancel(g->drawing);
 }
 
-/* As the client sees this daemon: behind a proxy that ends TLS, by what that says. */
+/* As the client sees this daemon. */
 static void read_origin(const struct exchange *x, char out[IMAGES_ORIGIN_BYTES])
 {
     const char *host = exchange_header(x, "Host");
-    const char *protocol = exchange_header(x, "X-Forwarded-Proto");
-    bool secure = protocol && strcasecmp(protocol, "https") == 0;
 
-    snprintf(out, IMAGES_ORIGIN_BYTES, "http%s://%.255s", secure ? "s" : "", host ? host : "");
+    snprintf(out, IMAGES_ORIGIN_BYTES, "http%s://%.255s", exchange_is_secure(x) ? "s" : "",
+             host ? host : "");
     if (!host) /* HTTP/1.0: relative addresses */
         *out = '\0';
 }

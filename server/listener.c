@@ -19,6 +19,7 @@
 #include "server/connection.h"
 #include "server/exchange_hooks.h"
 #include "server/refusal.h"
+#include "server/tls.h"
 
 #include <errno.h>
 #include <microhttpd.h>
@@ -96,7 +97,10 @@ static void refuse(struct listener *l, int fd, int status, const char *detail)
         problem.retry_after_s += random % 3;
     problem_set(&problem, status, "%s", detail);
     log_write(LOG_DEBUG, "event=refused listener=%s status=%d", l->options.exchange.name, status);
-    refusals_answer(&l->refusals, fd, &problem);
+    if (l->options.tls)
+        refusals_end_tls(&l->refusals, fd);
+    else
+        refusals_answer(&l->refusals, fd, &problem);
 }
 
 /* Takes the socket. */
@@ -272,8 +276,10 @@ static void on_library_log(void *cls, const char *fmt, va_list args)
 
 static struct MHD_Daemon *start_library(struct listener *l)
 {
+    bool tls = l->options.tls != NULL;
+
     return MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG |
-                                MHD_USE_NO_LISTEN_SOCKET,
+                                MHD_USE_NO_LISTEN_SOCKET | (tls ? MHD_USE_TLS : 0),
                             0, NULL, NULL, exchange_on_request, &l->exchanges,
                             MHD_OPTION_EXTERNAL_LOGGER, on_library_log, l,
                             MHD_OPTION_CONNECTION_LIMIT, (unsigned)l->options.connections_max,
@@ -281,7 +287,9 @@ static struct MHD_Daemon *start_library(struct listener *l)
                             strictness_option, strictness, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1,
                             MHD_OPTION_URI_LOG_CALLBACK, exchange_on_target, &l->exchanges,
                             MHD_OPTION_NOTIFY_COMPLETED, exchange_on_completed, &l->exchanges,
-                            MHD_OPTION_NOTIFY_CONNECTION, on_connection, l, MHD_OPTION_END);
+                            MHD_OPTION_NOTIFY_CONNECTION, on_connection, l,
+                            tls ? MHD_OPTION_HTTPS_PRIORITIES : MHD_OPTION_END, tls_priorities,
+                            MHD_OPTION_HTTPS_CERT_CALLBACK, tls_retrieve, MHD_OPTION_END);
 }
 
 static void on_handle_closed(uv_handle_t *handle)

@@ -20,6 +20,7 @@ struct request_counts;
 
 struct listener_options {
     struct listening listening; /* taken, also on failure */
+    struct tls *tls;            /* server/tls.h; NULL: none */
     int connections_max;
     int connections_per_client_max; /* 0: no limit, as where clients have no address */
     struct exchange_options exchange;

@@ -14,6 +14,7 @@
 #include "server/picture_cache.h"
 #include "server/process_metrics.h"
 #include "server/request_counts.h"
+#include "server/tls.h"
 
 #include <inttypes.h>
 #include <stdatomic.h>
@@ -211,6 +212,10 @@ char *metrics_text(const struct daemon *d)
     write_cache(out, d);
     write_http(out, d);
     keys_write_metrics(d->keys, out);
+    if (d->tls)
+        one(out, "softdiff_certificate_expires_timestamp_seconds", "gauge",
+            "When the API's certificate ends, in seconds since 1970.",
+            (double)tls_expires_s(d->tls));
     one(out, "softdiff_loop_lag_seconds", "gauge",
         "How late the event loop was at most, in the last 15 to 30 seconds.",
         loop_lag_seconds(&d->lag));

@@ -129,15 +129,28 @@ static void linger(struct refusals *r, int socket)
     uv_timer_start(&refusal->timer, on_timer, LINGER_MS, 0);
 }
 
-void refusals_answer(struct refusals *r, int socket, const struct problem *problem)
+/* The buffer of a new socket is larger than any answer: this does not block and sends all. */
+static void end_with(struct refusals *r, int socket, const void *bytes, size_t size)
 {
-    char *text = answer_text(problem);
-
-    /* The buffer of a new socket is larger than any answer: this does not block and sends all. */
-    if (text && send(socket, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT) > 0 &&
+    if (bytes && send(socket, bytes, size, MSG_NOSIGNAL | MSG_DONTWAIT) > 0 &&
         shutdown(socket, SHUT_WR) == 0)
         linger(r, socket);
     else
         close(socket);
+}
+
+void refusals_answer(struct refusals *r, int socket, const struct problem *problem)
+{
+    char *text = answer_text(problem);
+
+    end_with(r, socket, text, text ? strlen(text) : 0);
     free(text);
+}
+
+void refusals_end_tls(struct refusals *r, int socket)
+{
+    /* A record of type alert, in the version that all begin with, of two bytes: fatal, internal_error. */
+    static const unsigned char alert[] = {21, 3, 1, 0, 2, 2, 80};
+
+    end_with(r, socket, alert, sizeof(alert));
 }

@@ -29,4 +29,7 @@ void refusals_fini(struct refusals *r); /* closes all; the memory goes with the 
 /* Sends the problem and closes the socket, which is taken. */
 void refusals_answer(struct refusals *r, int socket, const struct problem *problem);
 
+/* The same for a client that begins with TLS, which has no words for it: an alert, internal_error. */
+void refusals_end_tls(struct refusals *r, int socket);
+
 #endif

@@ -10,6 +10,7 @@ import prometheus
 import pytest
 import requests
 import servers
+from certificates import Authority, Files
 
 DEPLOY = pathlib.Path(__file__).resolve().parent.parent.parent / "config/deploy"
 METRIC = re.compile(r"\b(?:softdiff|process)_[a-z_]+\b")
@@ -37,9 +38,12 @@ def alerts():
     return re.findall(r"- alert: (\w+)", (DEPLOY / "prometheus/alerts.yml").read_text())
 
 
-def test_metrics_that_are_named_exist(start):
-    daemon = start(models=("faces",))
-    daemon.png(seed=1, nfe=1)
+def test_metrics_that_are_named_exist(start, tmp_path):
+    files = Files(tmp_path, Authority(tmp_path).issue())
+    daemon = start(*files.flags, models=("faces",))
+    daemon.url = daemon.url.replace("http:", "https:")
+    answer = requests.get(daemon.url + "/v1/models/faces/samples/1.png?nfe=1", verify=tmp_path / "root.pem", timeout=60)
+    assert answer.status_code == 200
     families = prometheus.read(requests.get(daemon.admin + "/metrics", timeout=60).text)
     known = {name for family in families.values() for name, _ in family.samples} | families.keys()
     named = 0

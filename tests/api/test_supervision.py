@@ -6,6 +6,7 @@ import subprocess
 import time
 
 import pytest
+import requests
 from softdiffd import Daemon, wait_until
 
 pytestmark = pytest.mark.sanitizers
@@ -54,6 +55,37 @@ def test_ready_alive_stopping(start, ear):
     daemon.signal()
     ear.settimeout(60)
     hear(ear, "STOPPING=1")
+
+
+@pytest.mark.parametrize("patience", [{}, {"WATCHDOG_USEC": "100000"}])
+def test_a_supervisor_that_does_not_listen(start, ear, patience):
+    """Nothing waits for it, the log says so once, and it learns in the end what it has to."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+        other.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            while True:
+                other.sendto(b"X=1", ear.getsockname())
+    daemon = start(env=under(ear, **patience))
+    for _ in range(30):
+        assert requests.get(daemon.url + "/livez", timeout=5).status_code == 200
+        time.sleep(0.02)
+    hear(ear, "READY=1")
+    assert sum("event=supervisor_lost" in line for line in daemon.log) == 1
+    if patience:
+        hear(ear, "WATCHDOG=1")
+    ear.close()
+    daemon.stop()
+    assert sum("event=supervisor_lost" in line for line in daemon.log) == 1
+
+
+def test_a_supervisor_without_a_file(start):
+    """Its socket has a name that is in no file system, as systemd's had."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear:
+        name = f"softdiff-test-{os.getpid()}"
+        ear.bind("\0" + name)
+        ear.settimeout(60)
+        start(env=os.environ | {"NOTIFY_SOCKET": "@" + name})
+        hear(ear, "READY=1")
 
 
 def test_an_engine_that_hangs_is_not_alive(start, ear):
