@@ -7,11 +7,22 @@
 #include "engine/base/error.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <jansson.h>
 #include <nettle/base64.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+int events_resume(const char *last_event_id)
+{
+    uint64_t step;
+
+    if (!last_event_id || seed_from_text(last_event_id, strlen(last_event_id), &step) < 0 ||
+        step > INT_MAX)
+        return -1;
+    return (int)step;
+}
 
 char *events_of_text(const char *event, int step, const char *json)
 {

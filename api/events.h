@@ -13,6 +13,10 @@ struct error;
 struct problem;
 struct samples_response;
 
+/* The step that a client knows of, by the id of the last event that it had (the header Last-Event-ID, or NULL).
+ * -1: none, as where the id is none of ours. */
+int events_resume(const char *last_event_id);
+
 /* json: one line. step < 0: it has no id, and clients keep that of the one before. */
 char *events_of_text(const char *event, int step, const char *json);
 

@@ -1,10 +1,13 @@
 #include "api/job_status.h"
 
 #include "api/problem.h"
+#include "api/query.h"
 #include "api/seed.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
+#include <string.h>
 
 const char *job_state_name(enum job_state state)
 {
@@ -62,4 +65,37 @@ char *job_list_to_json(const struct job_status *jobs, int n, bool more)
         return write_text(json_pack("{s:o, s:b}", "jobs", list, "has_more", more));
     json_decref(list);
     return NULL;
+}
+
+static void read_pair(const struct query_pair *pair, struct job_page *out, struct problem *problem)
+{
+    uint64_t number;
+
+    if (strcmp(pair->name, "limit") == 0) {
+        if (seed_from_text(pair->value, strlen(pair->value), &number) < 0 || number < 1 ||
+            number > JOB_PAGE_MAX)
+            problem_add_field(problem, "limit", "is 1 to %d", JOB_PAGE_MAX);
+        else
+            out->limit = (int)number;
+    } else if (strcmp(pair->name, "after") == 0) {
+        if (strlen(pair->value) != JOB_ID_BYTES - 1)
+            problem_add_field(problem, "after", "there is no such job");
+        else
+            memcpy(out->after, pair->value, JOB_ID_BYTES);
+    } else {
+        problem_add_field(problem, pair->name, "is not known");
+    }
+}
+
+int job_page_parse(const char *query, struct job_page *out, struct problem *problem)
+{
+    struct query_pair pair;
+    int rc;
+
+    *out = (struct job_page){.limit = JOB_PAGE_DEFAULT};
+    while ((rc = query_next(&query, &pair)) > 0)
+        read_pair(&pair, out, problem);
+    if (rc < 0)
+        return problem_set(problem, 400, "the query is not URL-encoded text");
+    return problem->status ? -EINVAL : 0;
 }

@@ -39,6 +39,17 @@ const char *job_state_name(enum job_state state);
 /* Malloc'ed; NULL without memory. */
 char *job_status_to_json(const struct job_status *s);
 
+/* Which of a list are asked for, by a query such as "limit=50&after=ID". */
+struct job_page {
+    int limit;                /* of jobs: 1 .. JOB_PAGE_MAX */
+    char after[JOB_ID_BYTES]; /* the one behind which they are; "": from the newest */
+};
+
+enum { JOB_PAGE_MAX = 100, JOB_PAGE_DEFAULT = 20 };
+
+/* query NULL: none. 0, or -EINVAL with the problem: 400 or 422. */
+int job_page_parse(const char *query, struct job_page *out, struct problem *problem);
+
 /* {"jobs": [n of them], "has_more": more}, likewise. */
 char *job_list_to_json(const struct job_status *jobs, int n, bool more);
 

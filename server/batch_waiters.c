@@ -218,6 +218,6 @@ void batch_watch(struct batch *b, struct exchange *x, const char *last_event_id,
     batch_describe(b, &status);
     if (b->state >= JOB_COMPLETED)
         batch_tell_end(b);
-    else if (!last_event_id || strtol(last_event_id, NULL, 10) < status.step)
+    else if (events_resume(last_event_id) < status.step)
         write_event(x, "progress", &status);
 }

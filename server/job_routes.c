@@ -2,7 +2,6 @@
 
 #include "api/job_status.h"
 #include "api/problem.h"
-#include "api/query.h"
 #include "api/seed.h"
 #include "model/sampler.h"
 #include "server/admission.h"
@@ -15,8 +14,6 @@
 #include <string.h>
 
 static const char before[] = "/v1/jobs/";
-
-enum { LIST_MAX = 100, LIST_DEFAULT = 20 };
 
 static void find(struct daemon *d, struct exchange *x,
                  void (*then)(struct batch *b, struct exchange *x))
@@ -43,43 +40,13 @@ void job_routes_add(struct daemon *d, struct exchange *x)
         batches_add(d->batches, &chosen, exchange_header(x, "Idempotency-Key"), body, size, x);
 }
 
-/* What a query asks for; "": from the newest. 0, or -EINVAL: 400 or 422. */
-static int read_page(const char *query, char after[JOB_ID_BYTES], int *limit,
-                     struct problem *problem)
-{
-    struct query_pair pair;
-    uint64_t number;
-    int rc;
-
-    while ((rc = query_next(&query, &pair)) > 0) {
-        if (strcmp(pair.name, "limit") == 0) {
-            if (seed_from_text(pair.value, strlen(pair.value), &number) < 0 || number < 1 ||
-                number > LIST_MAX)
-                problem_add_field(problem, "limit", "is 1 to %d", LIST_MAX);
-            else
-                *limit = (int)number;
-        } else if (strcmp(pair.name, "after") == 0) {
-            if (strlen(pair.value) != JOB_ID_BYTES - 1)
-                problem_add_field(problem, "after", "there is no such job");
-            else
-                memcpy(after, pair.value, JOB_ID_BYTES);
-        } else {
-            problem_add_field(problem, pair.name, "is not known");
-        }
-    }
-    if (rc < 0)
-        return problem_set(problem, 400, "the query is not URL-encoded text");
-    return problem->status ? -EINVAL : 0;
-}
-
 void job_routes_list(struct daemon *d, struct exchange *x)
 {
-    char after[JOB_ID_BYTES] = "";
     struct problem problem = {0};
-    int limit = LIST_DEFAULT;
+    struct job_page page;
 
-    if (read_page(exchange_query(x), after, &limit, &problem) == 0)
-        batches_list(d->batches, after, limit, x);
+    if (job_page_parse(exchange_query(x), &page, &problem) == 0)
+        batches_list(d->batches, page.after, page.limit, x);
     else
         exchange_respond_problem(x, &problem);
 }
