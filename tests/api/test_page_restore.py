@@ -6,7 +6,7 @@ import os
 import numpy
 import pytest
 from PIL import Image
-from visitor import SET, browser, sync_api, visit  # noqa: F401
+from visitor import browser, sync_api, visit  # noqa: F401
 
 SIDE = 16
 
@@ -146,9 +146,11 @@ def test_photos_that_cannot_be(start, visit):
     restore(visitor, seed=1, nfe=2)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [320, 400, 1400])
-def test_nothing_is_cut_off(start, visit, scheme, width):
+WINDOWS = [(320, "light"), (400, "dark"), (1400, "light")] + [(400, "light"), (1400, "dark")] * ("SCREENSHOTS" in os.environ)
+
+
+@pytest.mark.parametrize("width, scheme", WINDOWS)
+def test_nothing_is_cut_off(start, visit, width, scheme):
     """As in test_page.py; SCREENSHOTS names a folder to look at, PHOTO and MODEL what is to be seen there."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
     model = os.environ.get("MODEL")
