@@ -2,6 +2,7 @@
 
 #include "api/job_status.h"
 #include "api/problem.h"
+#include "api/query.h"
 #include "api/seed.h"
 #include "model/sampler.h"
 #include "server/admission.h"
