@@ -1,5 +1,6 @@
 #include "config/setting.h"
 
+#include "config/model_limits.h"
 #include "config/settings.h"
 #include "engine/base/error.h"
 
@@ -225,6 +226,38 @@ static int set_store(struct settings *s, const struct setting *setting, const ch
     return 0;
 }
 
+/* "NAME:LIMITS,NAME:LIMITS" */
+static int add_limits(struct settings *s, const char *text, struct error *err)
+{
+    char one[SETTINGS_PATH_BYTES];
+    size_t n;
+    int rc;
+
+    for (;; text += n + 1) {
+        n = strcspn(text, ",");
+        if (n >= sizeof(one))
+            return error_set(err, -EINVAL, "limits have less than %zu bytes", sizeof(one));
+        memcpy(one, text, n);
+        one[n] = '\0';
+        rc = model_limits_add(s, one, err);
+        if (rc < 0 || !text[n])
+            return rc;
+    }
+}
+
+bool setting_is_list(const struct setting *setting)
+{
+    return setting->type == SETTING_MODELS || setting->type == SETTING_LIMITS;
+}
+
+void setting_drop_list(struct settings *s, const struct setting *setting)
+{
+    if (setting->type == SETTING_MODELS)
+        s->n_models = 0;
+    else
+        s->n_limits = 0;
+}
+
 int setting_set_text(struct settings *s, const struct setting *setting, const char *text,
                      struct error *err)
 {
@@ -266,6 +299,8 @@ int setting_set_text(struct settings *s, const struct setting *setting, const ch
         return set_store(s, setting, text, err);
     case SETTING_MODELS:
         return add_models(s, text, err);
+    case SETTING_LIMITS:
+        return add_limits(s, text, err);
     }
     return -EINVAL;
 }
@@ -316,6 +351,8 @@ int setting_set_json(struct settings *s, const struct setting *setting, struct j
         return set_integer(s, setting, json_integer_value(value), err);
     if (setting->type == SETTING_MODELS)
         return set_models(s, value, folder, err);
+    if (setting->type == SETTING_LIMITS)
+        return model_limits_set(s, value, err);
     if (setting->type == SETTING_INTEGER || !json_is_string(value))
         return error_set(err, -EINVAL, "must be %s",
                          setting->type == SETTING_INTEGER ? "an integer" : "a string");
@@ -359,6 +396,8 @@ struct json_t *setting_to_json(const struct settings *s, const struct setting *s
         for (int i = 0; i < s->n_models; i++)
             json_object_set_new(models, s->models[i].name, absolute(s->models[i].path));
         return models;
+    case SETTING_LIMITS:
+        return model_limits_to_json(s);
     case SETTING_FILE:
         return absolute(field);
     default:

@@ -24,6 +24,7 @@ enum setting_type {
     SETTING_ORIGINS, /* of pages: scheme://host[:port], with commas between; or "*" */
     SETTING_STORE,   /* postgresql://.. without a password */
     SETTING_MODELS,
+    SETTING_LIMITS, /* of models: config/model_limits.h */
 };
 
 struct setting {
@@ -38,6 +39,11 @@ struct setting {
 
 /* Whether n bytes are a name as models have them. */
 bool setting_is_name(const char *name, size_t n);
+
+/* Whether a setting is a list to which every text adds, and how it is emptied: a stronger source replaces
+ * all of it. */
+bool setting_is_list(const struct setting *setting);
+void setting_drop_list(struct settings *s, const struct setting *setting);
 
 /* 0 or -EINVAL. */
 int setting_set_text(struct settings *s, const struct setting *setting, const char *text,

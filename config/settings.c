@@ -1,5 +1,6 @@
 #include "config/settings.h"
 
+#include "config/model_limits.h"
 #include "config/setting.h"
 #include "engine/base/error.h"
 #include "engine/base/whole_file.h"
@@ -40,6 +41,8 @@ static const struct setting table[] = {
     {"max-images", SETTING_INTEGER, FIELD(max_images), "64", 1, 64, NULL, "images per request"},
     {"max-nfe", SETTING_INTEGER, FIELD(max_nfe), "1000", 1, 10000, NULL,
      "network evaluations per image"},
+    {"model-limits", SETTING_LIMITS, FIELD(limits), NULL, 0, 0, NULL,
+     "limits of one model, as NAME:max-queue=N:max-images=N:max-nfe=N; repeat for more"},
     {"request-timeout", SETTING_DURATION, FIELD(request_timeout_ms), "60s", 1, 86400000, NULL,
      "longest time from request to answer; beyond it 504"},
     {"response-cache", SETTING_BYTES, FIELD(response_cache_bytes), "64MiB", 0, INT_MAX, NULL,
@@ -195,8 +198,8 @@ static int load_environment(struct settings *s, struct error *err)
         text = getenv(name);
         if (!text || !*text)
             continue;
-        if (table[i].type == SETTING_MODELS)
-            s->n_models = 0;
+        if (setting_is_list(&table[i]))
+            setting_drop_list(s, &table[i]);
         rc = setting_set_text(s, &table[i], text, err);
         if (rc < 0) {
             error_prefix(err, "%s: ", name);
@@ -237,7 +240,7 @@ static int load_flags(struct settings *s, int argc, char **argv, const char **co
                       struct error *err)
 {
     const struct setting *setting;
-    bool models_seen = false;
+    bool seen[N_SETTINGS] = {false}; /* lists: a flag replaces those of other sources */
     struct flag flag;
     int a, rc;
 
@@ -264,9 +267,9 @@ static int load_flags(struct settings *s, int argc, char **argv, const char **co
             *config = flag.value;
             continue;
         }
-        if (setting->type == SETTING_MODELS && !models_seen) {
-            models_seen = true;
-            s->n_models = 0;
+        if (setting_is_list(setting) && !seen[setting - table]) {
+            seen[setting - table] = true;
+            setting_drop_list(s, setting);
         }
         rc = setting_set_text(s, setting, flag.value, err);
         if (rc < 0) {
@@ -307,10 +310,12 @@ int settings_load(int argc, char **argv, struct settings *out, struct error *err
     rc = load_environment(out, err);
     if (rc == 0)
         rc = load_flags(out, argc, argv, &config, err);
-    if (rc == 0 && !*out->tls_cert != !*out->tls_key)
-        rc =
-            error_set(err, -EINVAL, "--tls-cert and --tls-key go together: one of them is missing");
-    return rc;
+    if (rc < 0)
+        return rc;
+    if (!*out->tls_cert != !*out->tls_key)
+        return error_set(err, -EINVAL,
+                         "--tls-cert and --tls-key go together: one of them is missing");
+    return model_limits_check(out, err);
 }
 
 int settings_print(const struct settings *s, FILE *file, struct error *err)
@@ -343,6 +348,7 @@ void settings_help(FILE *file)
         [SETTING_BYTES] = "SIZE",
         [SETTING_STORE] = "URL",
         [SETTING_MODELS] = "NAME=PATH",
+        [SETTING_LIMITS] = "NAME:LIMITS",
     };
 
     fprintf(file, "softdiffd serves Soft Diffusion models over HTTP.\n\n"

@@ -4,7 +4,7 @@
  * A setting "max-queue" is the flag --max-queue, the variable SOFTDIFF_MAX_QUEUE and the key
  * "max_queue" of the JSON file. Durations are "25s", "500ms" or "2m", sizes "64MiB",
  * "512KiB" or bytes. Models are name=path;
- * --model repeats, SOFTDIFF_MODEL separates by commas, the file has {"model": {"name": "path"}}; a
+ * --model and --model-limits repeat, SOFTDIFF_MODEL separates by commas, the file has {"model": {"name": "path"}}; a
  * list replaces that of a weaker source. Paths of a file are relative to its folder, others to the
  * working one. systemd's STATE_DIRECTORY stands for the setting state-dir.
  * Unknown variables are ignored (orchestrators invent some with our prefix), unknown flags and keys are errors.
@@ -29,6 +29,12 @@ struct settings_model {
     bool found; /* in the folder of models, not named: it need not be one */
 };
 
+/* Of one model, where they are not those of all: config/model_limits.h. */
+struct settings_limits {
+    char model[SETTINGS_NAME_BYTES + 1];
+    int max_queue, max_images, max_nfe;
+};
+
 /* What to do, from flags only. */
 enum settings_action {
     SETTINGS_SERVE,
@@ -47,6 +53,8 @@ struct settings {
     char socket_mode[SETTINGS_NAME_BYTES + 1]; /* octal */
     int n_models;
     struct settings_model models[SETTINGS_MODELS_MAX];
+    int n_limits;
+    struct settings_limits limits[SETTINGS_MODELS_MAX];
     char model_dir[SETTINGS_PATH_BYTES]; /* a folder of more, config/model_folder.h; "": none */
     char device[SETTINGS_NAME_BYTES + 1];
     char precision[SETTINGS_NAME_BYTES + 1];

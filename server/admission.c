@@ -92,7 +92,7 @@ int admission_retry_in_s(double seconds)
 int admission_check(const struct admission *a, const struct engine_model *model, int n,
                     enum priority priority, struct problem *problem)
 {
-    int places = a->settings->slots + a->settings->max_queue, room;
+    int places = model->places, room;
 
     if (priority == PRIORITY_BACKGROUND && model->n_images > 0)
         places /= 2;

@@ -10,7 +10,6 @@
 #include "api/permalink.h"
 #include "api/zip.h"
 #include "engine/base/error.h"
-#include "server/admission.h"
 #include "server/daemon.h"
 #include "server/drawing.h"
 #include "server/engine_model.h"
@@ -149,7 +148,7 @@ static void on_again(uv_timer_t *timer)
 
 static void begin_piece(struct archive *a)
 {
-    int left = a->n - a->i, most = admission_limits(a->daemon->admission)->n_max;
+    int left = a->n - a->i, most = a->model->n_max;
     struct problem problem = {0};
     struct drawing_order order = {
         .request_id = a->record.id,

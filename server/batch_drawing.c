@@ -4,7 +4,6 @@
 #include "api/permalink.h"
 #include "config/settings.h"
 #include "engine/base/error.h"
-#include "server/admission.h"
 #include "server/daemon.h"
 #include "server/drawing.h"
 #include "server/engine_model.h"
@@ -116,7 +115,7 @@ static const struct drawing_client client = {.encode = encode,
 static void begin_piece(struct batch *b)
 {
     int left = b->record.n - b->record.n_done;
-    int most = admission_limits(b->all->daemon->admission)->n_max;
+    int most = b->model->n_max;
     struct piece *p = calloc(1, sizeof(*p));
     struct problem problem = {0};
     struct drawing_order order = {

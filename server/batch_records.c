@@ -1,7 +1,6 @@
 /* Batches and their records: what is written of them, and what is found. */
 #include "server/batch_parts.h"
 
-#include "config/settings.h"
 #include "engine/base/log.h"
 #include "server/daemon.h"
 #include "server/engine_model.h"
@@ -281,7 +280,7 @@ struct engine_model *batch_find_model(const struct batches *all, const struct jo
         if (strcmp(m->digest, r->checkpoint) == 0 && (!found || strcmp(m->name, r->model) == 0))
             found = m;
     }
-    if (!found || r->nfe > all->daemon->settings->max_nfe ||
+    if (!found || r->nfe > found->nfe_max ||
         sampler_parse(r->sampler, &sampling->sampler, NULL) < 0)
         return NULL;
     sampling->nfe = r->nfe;

@@ -55,17 +55,17 @@ char *describe_state(const struct daemon *d)
 }
 
 /* What a request means that names neither sampler nor nfe: it cannot fail. */
-static struct sampling_choice default_sampling(const struct daemon *d, const struct engine_model *m)
+static struct sampling_choice default_sampling(const struct engine_model *m)
 {
     struct sampling_choice choice = {0};
 
-    sampling_choose(m->sampling, NULL, 0, admission_limits(d->admission)->nfe_max, &choice, NULL);
+    sampling_choose(m->sampling, NULL, 0, m->nfe_max, &choice, NULL);
     return choice;
 }
 
-static json_t *defaults_to_json(const struct daemon *d, const struct engine_model *m)
+static json_t *defaults_to_json(const struct engine_model *m)
 {
-    struct sampling_choice choice = default_sampling(d, m);
+    struct sampling_choice choice = default_sampling(m);
 
     return json_pack("{s:s, s:i, s:f}", "sampler", sampler_name(choice.sampler), "nfe", choice.nfe,
                      "excess", sampling_excess(m->sampling, choice.sampler));
@@ -98,18 +98,19 @@ static json_t *restorations_to_json(const struct engine_model *m)
     return list;
 }
 
-static json_t *model_to_json(const struct daemon *d, const struct engine_model *m, bool is_default)
+static json_t *model_to_json(const struct engine_model *m, bool is_default)
 {
     return json_pack("{s:s, s:s, s:I, s:s, s:s, s:b, s:s, s:s, s:i, s:i, s:s, s:s, s:s, s:s*, s:b, "
-                     "s:b, s:o, s:o*, s:O*, s:o}",
+                     "s:b, s:o, s:o*, s:O*, s:o, s:{s:i, s:i, s:i}}",
                      "id", m->name, "object", "model", "created", (json_int_t)m->loaded_s,
                      "owned_by", "softdiff", "name", m->name, "default", is_default, "checkpoint",
                      m->digest, "corruption", m->corruption, "side_px", m->side_px, "channels",
                      m->channels, "precision", m->precision, "output", m->output, "time_embed",
                      m->time_embed, "licence", m->licence, "batch_invariant", m->batch_invariant,
-                     "healthy", !atomic_load(&m->unhealthy), "defaults", defaults_to_json(d, m),
+                     "healthy", !atomic_load(&m->unhealthy), "defaults", defaults_to_json(m),
                      "tuned_nfe", tuned_nfe_to_json(m->sampling), "labels", m->labels,
-                     "restorations", restorations_to_json(m));
+                     "restorations", restorations_to_json(m), "limits", "n", m->n_max, "nfe",
+                     m->nfe_max, "places", m->places);
 }
 
 static json_t *list_models(const struct daemon *d)
@@ -117,7 +118,7 @@ static json_t *list_models(const struct daemon *d)
     json_t *list = json_array();
 
     for (int i = 0; i < models_count(d->models); i++)
-        json_array_append_new(list, model_to_json(d, models_at(d->models, i), i == 0));
+        json_array_append_new(list, model_to_json(models_at(d->models, i), i == 0));
     return list;
 }
 
@@ -140,7 +141,7 @@ char *describe_model(const struct daemon *d, const char *name, struct problem *p
     }
     if (selection_find_model(d->models, text, &model, problem) < 0)
         return NULL;
-    return to_text(model_to_json(d, model, model == models_at(d->models, 0)));
+    return to_text(model_to_json(model, model == models_at(d->models, 0)));
 }
 
 static json_t *samplers_to_json(const struct daemon *d)
@@ -202,7 +203,7 @@ static json_t *determinism_to_json(const struct daemon *d)
 char *describe_capabilities(const struct daemon *d)
 {
     const struct samples_limits *limits = admission_limits(d->admission);
-    struct sampling_choice choice = default_sampling(d, models_at(d->models, 0));
+    struct sampling_choice choice = default_sampling(models_at(d->models, 0));
     struct engine_stats stats;
     json_t *json;
 

@@ -47,6 +47,8 @@ struct engine_model {
 
     const char *precision;
     int side_px, channels;
+    /* What its settings allow: images and evaluations of a request, and images that it takes on. */
+    int n_max, nfe_max, places;
     size_t memory_bytes;
     bool batch_invariant;   /* the self-test's result */
     struct error self_test; /* what differed, if it did */

@@ -1,6 +1,6 @@
 #include "server/engine_shelf.h"
 
-#include "config/settings.h"
+#include "config/model_limits.h"
 #include "engine/base/log.h"
 #include "engine/base/trace.h"
 #include "engine/device.h"
@@ -14,11 +14,11 @@
 
 enum { TRACE_SPANS = 1 << 16 }; /* of each thread and of each model's ticks */
 
-static int options_of(const struct settings *settings, struct generator_options *out,
+static int options_of(const struct settings *settings, int nfe_max, struct generator_options *out,
                       struct error *err)
 {
     *out = (struct generator_options){.lanes = settings->slots,
-                                      .nfe_max = settings->max_nfe,
+                                      .nfe_max = nfe_max,
                                       .restoration = true};
     return precision_parse(settings->precision, &out->precision, err);
 }
@@ -39,7 +39,7 @@ int engine_shelf_open(struct engine_shelf *s, const struct settings *settings, s
     int rc;
 
     s->settings = settings;
-    rc = options_of(settings, &options, err);
+    rc = options_of(settings, settings->max_nfe, &options, err);
     if (rc == 0)
         rc = device_open(settings->device, settings->threads, settings->choices, &s->device, err);
     if (rc == 0)
@@ -63,10 +63,11 @@ static void destroy(struct shelf_model *m)
 static int prepare(struct engine_shelf *s, const char *name, struct checkpoint *checkpoint,
                    bool (*stop)(void *arg), void *arg, struct shelf_model *m, struct error *err)
 {
+    const struct settings_limits limits = model_limits_of(s->settings, name);
     struct generator_options options;
     int rc;
 
-    rc = options_of(s->settings, &options, err);
+    rc = options_of(s->settings, limits.max_nfe, &options, err);
     if (rc < 0) {
         checkpoint_destroy(checkpoint);
         return rc;
@@ -75,6 +76,9 @@ static int prepare(struct engine_shelf *s, const char *name, struct checkpoint *
     rc = engine_model_load(s->device, name, checkpoint, &options, &m->loaded, err);
     if (rc < 0)
         return rc;
+    m->loaded.places = options.lanes + limits.max_queue;
+    m->loaded.nfe_max = limits.max_nfe;
+    m->loaded.n_max = limits.max_images < m->loaded.places ? limits.max_images : m->loaded.places;
     /* Loading takes a while, and a daemon that is told to end should not see it through. */
     if (stop(arg))
         return error_set(err, -ECANCELED, "told to stop");

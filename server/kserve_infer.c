@@ -214,7 +214,8 @@ void kserve_infer(struct daemon *d, struct exchange *x)
         snprintf(chosen.request.model, sizeof(chosen.request.model), "%s", name);
         memcpy(chosen.request.sampler, request.sampler, sizeof(request.sampler));
         chosen.request.nfe = request.nfe;
-        if (selection_choose(d->models, limits, &chosen, &problem) == 0)
+        chosen.request.n = request.n;
+        if (selection_choose(d->models, REQUEST_SAMPLES, &chosen, &problem) == 0)
             start(d, x, &request, &chosen, &problem);
     }
     if (problem.status)

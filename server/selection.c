@@ -105,7 +105,6 @@ static int find_sampler(const struct models *models, const char *name, enum samp
 
 /* model: NULL, it was not found, and only the sampler's name can be right or wrong. */
 static void choose_sampling(const struct models *models, const struct engine_model *model,
-                            const struct samples_limits *limits,
                             const struct samples_request *wanted, struct sampling_choice *out,
                             struct problem *problem)
 {
@@ -118,8 +117,13 @@ static void choose_sampling(const struct models *models, const struct engine_mod
         return;
     if (!model)
         return;
-    rc = sampling_choose(model->sampling, named ? &sampler : NULL, wanted->nfe, limits->nfe_max,
-                         out, &error);
+    if (wanted->nfe > model->nfe_max) {
+        problem_add_field(problem, "nfe", "of model \"%s\" is at most %d", model->name,
+                          model->nfe_max);
+        return;
+    }
+    rc = sampling_choose(model->sampling, named ? &sampler : NULL, wanted->nfe, model->nfe_max, out,
+                         &error);
     if (rc < 0)
         problem_add_field(problem, rc == -ENOENT ? "sampler" : "nfe", "%s", error.text);
 }
@@ -142,18 +146,20 @@ int selection_read(const struct models *models, enum request_form form,
     samples_request_parse(body, size, form, limits, &out->request, problem);
     if (problem->status && problem->status != 422)
         return -EINVAL;
-    return selection_choose(models, limits, out, problem);
+    return selection_choose(models, form, out, problem);
 }
 
-int selection_choose(const struct models *models, const struct samples_limits *limits,
-                     struct selection *out, struct problem *problem)
+int selection_choose(const struct models *models, enum request_form form, struct selection *out,
+                     struct problem *problem)
 {
     const struct samples_request *wanted = &out->request;
     const struct engine_model *model = NULL;
 
     if (find_model(models, wanted, &out->model, problem) == 0)
         model = out->model;
-    choose_sampling(models, model, limits, wanted, &out->sampling, problem);
+    choose_sampling(models, model, wanted, &out->sampling, problem);
+    if (model && form != REQUEST_JOB && wanted->n > model->n_max)
+        problem_add_field(problem, "n", "of model \"%s\" is at most %d", model->name, model->n_max);
     if (model)
         check_size(model, wanted->size, problem);
     return problem->status ? -EINVAL : 0;
@@ -187,6 +193,6 @@ int selection_read_permalink(const struct models *models, const struct samples_l
                     id, wanted->determinism);
     if (problem->status == 404)
         return -EINVAL;
-    choose_sampling(models, model, limits, wanted, &out->sampling, problem);
+    choose_sampling(models, model, wanted, &out->sampling, problem);
     return problem->status ? -EINVAL : 0;
 }

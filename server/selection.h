@@ -32,8 +32,8 @@ int selection_read(const struct models *models, enum request_form form,
                    struct selection *out, struct problem *problem);
 
 /* The same for a request that was read: finds out->model and out->sampling. 0, or -EINVAL: 404 or 422. */
-int selection_choose(const struct models *models, const struct samples_limits *limits,
-                     struct selection *out, struct problem *problem);
+int selection_choose(const struct models *models, enum request_form form, struct selection *out,
+                     struct problem *problem);
 
 /* The same for the image of an address, whose query may be NULL: 400, 404 or 422. */
 int selection_read_permalink(const struct models *models, const struct samples_limits *limits,

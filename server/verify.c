@@ -150,20 +150,18 @@ static struct engine_model *find_model(const struct daemon *d, const struct prov
     return found;
 }
 
-static int choose_sampling(const struct daemon *d, const struct engine_model *m,
-                           const struct provenance *p, struct sampling_choice *out,
-                           struct problem *problem)
+static int choose_sampling(const struct engine_model *m, const struct provenance *p,
+                           struct sampling_choice *out, struct problem *problem)
 {
     struct error error;
     enum sampler sampler;
 
     if (sampler_parse(p->sampler, &sampler, &error) < 0 ||
-        sampling_choose(m->sampling, &sampler, p->nfe, admission_limits(d->admission)->nfe_max, out,
-                        &error) < 0)
+        sampling_choose(m->sampling, &sampler, p->nfe, m->nfe_max, out, &error) < 0)
         return problem_set(problem, 422, "the PNG says what cannot be drawn here: %s", error.text);
-    if (p->nfe > admission_limits(d->admission)->nfe_max)
+    if (p->nfe > m->nfe_max)
         return problem_set(problem, 422, "the PNG says an nfe of %d, the most here is %d", p->nfe,
-                           admission_limits(d->admission)->nfe_max);
+                           m->nfe_max);
     return 0;
 }
 
@@ -182,7 +180,7 @@ static int start(struct verification *v, struct engine_model *model, struct prob
     };
 
     drawing_order_seeds(&order, v->claimed.seed, v->claimed.seed_b, v->claimed.mix);
-    if (choose_sampling(v->daemon, model, &v->claimed, &order.sampling, problem) < 0 ||
+    if (choose_sampling(model, &v->claimed, &order.sampling, problem) < 0 ||
         drawings_begin(v->daemon->drawings, &order, &v->drawing, problem) < 0)
         return -EINVAL;
     exchange_on_gone(v->exchange, on_gone, v);

@@ -1,4 +1,5 @@
 /* Settings from file, environment and flags: which wins, and that mistakes name their source. */
+#include "config/model_limits.h"
 #include "config/settings.h"
 
 #include "engine/base/error.h"
@@ -153,6 +154,19 @@ static void test_bad_flags(void **state)
         {"--model .a=x", "not a model name"},
         {"--model a=", "needs a path"},
         {"--model a=x --model a=y", "\"a\" is given twice"},
+        {"--model-limits faces", "\"faces\" is not NAME:max-nfe=N"},
+        {"--model-limits :max-nfe=3", "not a model name"},
+        {"--model-limits a:max-nfe=3:", "\"\" is not a limit"},
+        {"--model-limits a:max-nfe=", "is not a limit"},
+        {"--model-limits a:max-nfe=x", "is not a limit"},
+        {"--model-limits a:max-nfe=-1", "is not a limit"},
+        {"--model-limits a:max-nf=1", "\"max-nf=1\" is not a limit"},
+        {"--model-limits a:max-nfe=0", "out of range, expected 1 to 10000"},
+        {"--model-limits a:max-queue=99999", "out of range, expected 0 to 65536"},
+        {"--model-limits a:max-images=65", "out of range, expected 1 to 64"},
+        {"--model-limits a:max-nfe=1,a:max-nfe=2", "\"a\" has limits twice"},
+        {"--model-limits a:max-nfe=1001", "\"a\" are beyond"},
+        {"--max-images 4 --model-limits a:max-images=5", "\"a\" are beyond"},
         {"--check=1", "--check takes no value"},
         {"--config /nonexistent.json", "could not read config \"/nonexistent.json\""},
     };
@@ -182,6 +196,11 @@ static void test_bad_files(void **state)
         {"{\"drain_timeout\": 25}", "\"drain_timeout\": must be a string"},
         {"{\"model\": \"a=b\"}", "\"model\": must be an object"},
         {"{\"model\": {\"a\": 1}}", "the path of model \"a\""},
+        {"{\"model_limits\": 1}", "must be an object"},
+        {"{\"model_limits\": {\"a\": 1}}", "limits of model \"a\" must be an object"},
+        {"{\"model_limits\": {\"a\": {\"max-nfe\": 1}}}", "\"max-nfe\" of model \"a\""},
+        {"{\"model_limits\": {\"a\": {\"max_nfe\": \"1\"}}}", "\"max_nfe\" of model \"a\""},
+        {"{\"model_limits\": {\"a\": {\"max_nfe\": 0}}}", "out of range"},
         {"{\"check\": true}", "\"check\" is not a setting"},
     };
     char path[64], line[128];
@@ -213,6 +232,45 @@ static void test_bad_environment(void **state)
     setenv("SOFTDIFF_SLOTS", "", 1); /* empty: absent */
     assert_int_equal(load("", &s, &err), 0);
     unsetenv("SOFTDIFF_SLOTS");
+}
+
+/* What a model has for itself comes before what holds for all; a stronger source replaces all of it. */
+static void test_model_limits(void **state)
+{
+    struct settings s, again;
+    struct settings_limits limits;
+    char path[64], line[128];
+    char *text;
+    size_t size;
+    FILE *file;
+
+    setenv("SOFTDIFF_MODEL_LIMITS", "c:max-nfe=3,d:max-nfe=4", 1);
+    assert_int_equal(load("--max-queue 9 --model-limits a:max-nfe=5:max-images=2 "
+                          "--model-limits b:max-queue=0",
+                          &s, NULL),
+                     0);
+    limits = model_limits_of(&s, "a");
+    assert_string_equal(limits.model, "a");
+    assert_true(limits.max_nfe == 5 && limits.max_images == 2 && limits.max_queue == 9);
+    limits = model_limits_of(&s, "b");
+    assert_true(limits.max_nfe == 1000 && limits.max_images == 64 && limits.max_queue == 0);
+    limits = model_limits_of(&s, "c");
+    assert_true(limits.max_nfe == 1000 && limits.max_images == 64 && limits.max_queue == 9);
+
+    file = open_memstream(&text, &size);
+    assert_int_equal(settings_print(&s, file, NULL), 0);
+    fclose(file);
+    write_file(path, text);
+    snprintf(line, sizeof(line), "--config %s", path);
+    assert_int_equal(load(line, &again, NULL), 0); /* the environment is stronger */
+    assert_int_equal(model_limits_of(&again, "c").max_nfe, 3);
+    assert_int_equal(model_limits_of(&again, "a").max_nfe, 1000);
+    unsetenv("SOFTDIFF_MODEL_LIMITS");
+    assert_int_equal(load(line, &again, NULL), 0);
+    assert_int_equal(again.n_limits, 2);
+    assert_memory_equal(again.limits, s.limits, sizeof(s.limits));
+    unlink(path);
+    free(text);
 }
 
 /* What is printed reads back as the same settings. */
@@ -301,10 +359,11 @@ static void test_paths(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults),         cmocka_unit_test(test_flags),
-        cmocka_unit_test(test_precedence),       cmocka_unit_test(test_bad_flags),
-        cmocka_unit_test(test_bad_files),        cmocka_unit_test(test_bad_environment),
-        cmocka_unit_test(test_print_round_trip), cmocka_unit_test(test_paths),
+        cmocka_unit_test(test_defaults),     cmocka_unit_test(test_flags),
+        cmocka_unit_test(test_precedence),   cmocka_unit_test(test_bad_flags),
+        cmocka_unit_test(test_bad_files),    cmocka_unit_test(test_bad_environment),
+        cmocka_unit_test(test_model_limits), cmocka_unit_test(test_print_round_trip),
+        cmocka_unit_test(test_paths),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
