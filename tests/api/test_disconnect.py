@@ -13,7 +13,7 @@ FINISH = {"on_disconnect": "finish"}
 
 @pytest.fixture
 def small(start):
-    return start("--slots", "2", "--max-nfe", "10000")
+    return start("--slots", "2", "--max-nfe", "10000", "--request-timeout", "10m")
 
 
 def idle(queue):
@@ -45,38 +45,38 @@ def is_hit(answer):
 
 @pytest.mark.parametrize("accept", ["application/json", "image/png"])
 def test_finish_keeps_the_answer(small, accept):
-    body = {"nfe": 3000, "seed": 5} | FINISH
+    body = {"nfe": 1000, "seed": 5} | FINISH
     go_early(small, body, f"Accept: {accept}", "Idempotency-Key: k1")
     before = small.queue()["evaluations"]
     again = small.post(body, accept=accept, Idempotency_Key="k1")
     assert again.status_code == 200 and is_hit(again) and again.headers["X-Seed"] == "5"
     assert small.queue()["evaluations"] == before
     drawn = small.post(body, accept=accept)  # without a key it is drawn
-    assert small.queue()["evaluations"] == before + 3000
+    assert small.queue()["evaluations"] == before + 1000
     assert not is_hit(drawn) and drawn.content == again.content
     assert drawn.headers["Content-Type"] == again.headers["Content-Type"]
 
 
 def test_finish_keeps_the_images(small):
     """For their addresses."""
-    go_early(small, {"nfe": 2000, "seed": 5, "n": 3} | FINISH)
+    go_early(small, {"nfe": 500, "seed": 5, "n": 3} | FINISH)
     before = small.queue()["evaluations"]
-    answers = [small.get(f"/v1/models/faces/samples/{seed}.png?nfe=2000") for seed in (5, 6, 7)]
+    answers = [small.get(f"/v1/models/faces/samples/{seed}.png?nfe=500") for seed in (5, 6, 7)]
     assert all(is_hit(answer) for answer in answers)
     assert small.queue()["evaluations"] == before
-    assert [a.content for a in answers] == small.pngs(nfe=2000, seed=5, n=3)
+    assert [a.content for a in answers] == small.pngs(nfe=500, seed=5, n=3)
 
 
 @pytest.mark.parametrize("finish", [True, False])
 def test_a_stream_whose_client_goes(small, finish):
-    body = {"nfe": 5000, "seed": 5} | (FINISH if finish else {})
+    body = {"nfe": 1500, "seed": 5} | (FINISH if finish else {})
     connection = send(small, body, "Accept: text/event-stream")
     small.wait_for_queue(lambda q: q["slots_busy"] > 0, "work")
     assert b"200 OK" in connection.recv(1000)
     connection.close()
     small.wait_for_log(f"event=samples .*status={200 if finish else 499} ")
     small.wait_for_queue(idle, "the end of the work")
-    image = small.get("/v1/models/faces/samples/5.png?nfe=5000")
+    image = small.get("/v1/models/faces/samples/5.png?nfe=1500")
     assert image.status_code == 200 and is_hit(image) == finish
 
 
