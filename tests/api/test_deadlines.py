@@ -10,7 +10,7 @@ from PIL import Image
 from softdiffd import png_text
 
 pytestmark = pytest.mark.sanitizers
-FLAGS = ("--slots", "2", "--max-nfe", "10000")
+FLAGS = ("--slots", "2", "--max-nfe", "10000", "--request-timeout", "60m")
 BEST = {"nfe": 10000, "deadline_ms": 200, "on_deadline": "best"}
 
 
