@@ -7,7 +7,6 @@ import socket
 import pytest
 from softdiffd import read_all
 
-pytestmark = pytest.mark.sanitizers
 FINISH = {"on_disconnect": "finish"}
 
 
@@ -68,6 +67,7 @@ def test_finish_keeps_the_images(small):
 
 
 @pytest.mark.parametrize("finish", [True, False])
+@pytest.mark.sanitizers
 def test_a_stream_whose_client_goes(small, finish):
     body = {"nfe": 1500, "seed": 5} | (FINISH if finish else {})
     connection = send(small, body, "Accept: text/event-stream")
@@ -80,6 +80,7 @@ def test_a_stream_whose_client_goes(small, finish):
     assert image.status_code == 200 and is_hit(image) == finish
 
 
+@pytest.mark.sanitizers
 def test_a_key_stands_for_a_seed(small):
     answers = [small.post({"nfe": 2, "n": 2}, Idempotency_Key=key) for key in ("a", "a", "b", "c" * 500)]
     assert [is_hit(answer) for answer in answers] == [False, True, False, False]

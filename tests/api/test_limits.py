@@ -3,7 +3,6 @@ import pytest
 import requests
 from softdiffd import PATIENCE_S
 
-pytestmark = pytest.mark.sanitizers
 LIMITS = ("--model-limits", "faces:max-queue=1:max-images=2:max-nfe=50", "--model-limits", "blurred:max-nfe=70")
 
 
@@ -25,6 +24,7 @@ def test_what_is_told(limited):
     assert limited.get("/v1/capabilities").json()["limits"]["nfe"] == 5000
 
 
+@pytest.mark.sanitizers
 def test_each_request_has_those_of_its_model(limited):
     assert limited.post({"n": 2, "nfe": 50}).status_code == 200
     assert fields(limited.post({"n": 3, "nfe": 51})) == ["nfe", "n"]

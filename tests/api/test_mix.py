@@ -9,8 +9,6 @@ from softdiffd import png_text
 from test_events import events
 from test_verify import verify, with_params
 
-pytestmark = pytest.mark.sanitizers
-
 SAMPLERS = ["sde-2m", "pf-2m", "momentum"]
 A, B = 5, 9
 
@@ -52,6 +50,7 @@ def test_in_any_company(daemon):
     assert body == daemon.post({"seed": A, "nfe": 5, "n": 3}).json()
 
 
+@pytest.mark.sanitizers
 def test_what_is_told(daemon):
     big = 2**64 - 3
     body = daemon.post({"seed": A, "seed_b": big, "mix": 0.3, "nfe": 4, "n": 4}).json()

@@ -8,7 +8,7 @@ import pytest
 from softdiffd import PATIENCE_S
 
 SAMPLERS = ["sde-2m", "pf-2m", "momentum", "ancestral", "pf-heun"]
-N_KINDS = 40
+N_KINDS = 30
 
 
 def kinds(daemon):
@@ -76,8 +76,8 @@ def busy(start):
     return start("--slots", "6", "--response-cache", "0", models=("faces", "blurred"))
 
 
-def test_a_hundred_requests(busy):
-    assert run(busy, 100).count(True) > 50
+def test_sixty_requests(busy):
+    assert run(busy, 60).count(True) > 30
 
 
 @pytest.mark.slow
