@@ -63,7 +63,7 @@ def test_different_sets(evaluate, folders):
         float, re.search(r"^KID +(\S+)  \(95 %: (\S+) \.\. (\S+)\)$", done.stdout, re.M).groups()
     )
     assert got["sliced"] > 0 and low < value < high and low + high == pytest.approx(2 * value, rel=1e-2)
-    assert re.search(r"^floor .* KID \S+ .*\)  sliced \S+  \(10 of the latter", done.stdout, re.M)
+    assert re.search(r"^floor .* KID \S+ .*\)  sliced \S+  precision \S+  recall \S+  \(10 of the latter", done.stdout, re.M)
     assert "10 pictures of a against 24 of b at 32 px" in done.stdout
     assert "10 of the latter against the other 14" in done.stdout
     assert '"a" has 10 pictures for 512 features' in done.stderr
@@ -311,6 +311,42 @@ def test_curve_keeps_rows_when_stopped(program, model, folders):
     assert "stopped" in errors.splitlines()[-1]
     assert [row["nfe"] for row in rows(folders / "c.csv")] == ["1"]
     assert (folders / "c.svg").stat().st_size > 0
+
+
+@pytest.mark.slow
+def test_intervals(evaluate, folders):
+    for i in range(60):
+        for name, seed in (("many", 1000), ("more", 2000)):
+            (folders / name).mkdir(exist_ok=True)
+            pictures.write(folders / name / f"{i}.png", 16, seed + i)
+    done = evaluate("distance", "many", "more", "--intervals")
+    got = numbers(done)
+    for name in ("FD", "precision", "recall"):
+        low, high = map(
+            float, re.search(rf"^{name} .*\(95 %: (\S+) \.\. (\S+)\)$", done.stdout, re.M).groups()
+        )
+        assert low < got[name] < high or low == got[name] == high == 1
+    done = evaluate("distance", "a", "b", "--intervals")
+    assert done.returncode == 1 and "too few for intervals" in done.stderr
+
+
+@pytest.mark.sanitizers
+def test_neighbours(evaluate, folders):
+    """A sample that was copied stands beside its original, and is told."""
+    (folders / "drawn").mkdir()
+    pictures.write(folders / "drawn" / "0.png", 32, 500)
+    (folders / "drawn" / "1.png").write_bytes((folders / "b" / "deep" / "3.png").read_bytes())
+    done = evaluate("neighbours", "drawn", "b", "--grid", "grid.png", "-k", 3)
+    assert done.returncode == 0, done.stderr
+    assert "2 pictures of drawn beside 24 of b" in done.stdout
+    assert re.search("^likely copies +1:", done.stdout, re.M)
+    sheet = numpy.array(Image.open(folders / "grid.png"))
+    assert sheet.shape == (2 * 34 - 2, 4 * 34 - 2, 3)
+    assert (sheet[34:, :32] == sheet[34:, 34:66]).all()
+    assert (sheet[:32, :32] != sheet[:32, 34:66]).any()
+    assert evaluate("neighbours", "drawn", "b").returncode == 2
+    done = evaluate("neighbours", "b", "drawn", "--grid", "none.png", "-k", 3)
+    assert done.returncode == 1 and "no 3 neighbours" in done.stderr
 
 
 MISTAKES = [

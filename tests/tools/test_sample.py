@@ -6,8 +6,10 @@ import signal
 import subprocess
 import time
 
+import numpy
 import pictures
 import pytest
+from PIL import Image
 
 
 @pytest.fixture
@@ -55,6 +57,23 @@ def test_a_simulated_gpu_has_no_times(sample, build_dir):
 
 
 @pytest.mark.sanitizers
+def test_what_is_expected_of_a_picture_at_every_time(sample, tmp_path):
+    pictures.write(tmp_path / "picture.png", 16, 3)
+    arguments = ["--forward", "picture.png", "-n", 4, "--columns", 2]
+    assert sample(*arguments, "--grid", "way.png").returncode == 0
+    done = sample(*arguments, "--grid", "both.png", "--predict", "--precision", "fp32")
+    assert done.returncode == 0, done.stderr
+    way, both = (
+        numpy.array(Image.open(tmp_path / name)).astype(int) for name in ("way.png", "both.png")
+    )
+    assert way.shape == (34, 34, 3) and both.shape == (34, 4 * 18 - 2, 3)
+    assert (both[:16, 18:34] == way[:16, 18:]).all() and (both[:16, 36:52] == way[18:, :16]).all()
+    picture = numpy.array(Image.open(tmp_path / "picture.png")).astype(int)
+    assert numpy.abs(both[18:, :16] - picture).mean() < 6  # there is hardly any noise at 0
+    assert numpy.abs(both[18:, 54:] - picture).mean() > 6
+    assert sample("--predict", "--grid", "none.png").returncode == 2
+
+
 def test_grid(sample, tmp_path):
     done = sample("--grid", "grid.png", "-n", 5, "--columns", 3, "--nfe", 2)
     assert done.returncode == 0, done.stderr

@@ -2,6 +2,7 @@
 #include "engine/base/error.h"
 #include "tools/eval/distance.h"
 #include "tools/eval/feature_network.h"
+#include "tools/eval/jackknife.h"
 #include "tools/eval/sliced.h"
 #include "tools/eval/statistics.h"
 #include "tools/pictures/order.h"
@@ -106,6 +107,26 @@ int comparison_make_more(struct pool *pool, const struct watch *watch,
                    samples->network->n_features, out, err);
 }
 
+int comparison_make_errors(struct pool *pool, const struct watch *watch,
+                           const struct statistics *samples, const struct statistics *reference,
+                           struct jackknife *out, struct error *err)
+{
+    double *x, *y;
+    int rc;
+
+    if (!samples->features || !reference->features)
+        return error_set(err, -EINVAL, "statistics without features have no intervals");
+    x = shuffled_features(samples);
+    y = shuffled_features(reference);
+    rc = x && y ? jackknife_errors(pool, watch, x, samples->n, y, reference->n,
+                                   samples->network->n_features, out, err)
+                : error_set(err, -ENOMEM, "out of memory comparing %d and %d pictures", samples->n,
+                            reference->n);
+    free(x);
+    free(y);
+    return rc;
+}
+
 int comparison_floor(struct pool *pool, const struct watch *watch,
                      const struct statistics *reference, int n, struct comparison_least *out,
                      struct error *err)
@@ -136,6 +157,13 @@ int comparison_floor(struct pool *pool, const struct watch *watch,
     if (rc == 0)
         rc = more_of(pool, watch, shuffled, n, shuffled + (size_t)n * width, reference->n - n, d,
                      &out->more, err);
+    out->precision = out->recall = NAN;
+    if (rc == 0 && n > DISTANCE_NEIGHBOUR)
+        rc = distance_coverage(pool, watch, shuffled, n, shuffled + (size_t)n * width, n, d,
+                               &out->precision, err);
+    if (rc == 0 && n > DISTANCE_NEIGHBOUR)
+        rc = distance_coverage(pool, watch, shuffled + (size_t)n * width, n, shuffled, n, d,
+                               &out->recall, err);
     free(shuffled);
     free(means);
     free(covariances);

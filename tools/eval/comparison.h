@@ -3,6 +3,7 @@
 #define TOOLS_EVAL_COMPARISON_H
 
 struct error;
+struct jackknife;
 struct pool;
 struct statistics;
 struct watch;
@@ -30,9 +31,17 @@ int comparison_make_more(struct pool *pool, const struct watch *watch,
                          const struct statistics *samples, const struct statistics *reference,
                          struct comparison_more *out, struct error *err);
 
+/* Standard errors of a comparison's Frechet distance, precision and recall, by the jackknife, which
+ * computes all of them ten times more. 0, -ECANCELED, -EINVAL (features are missing, or too few
+ * pictures), -ERANGE, -ENOMEM or -EIO. */
+int comparison_make_errors(struct pool *pool, const struct watch *watch,
+                           const struct statistics *samples, const struct statistics *reference,
+                           struct jackknife *out, struct error *err);
+
 struct comparison_least {
     double frechet;
     struct comparison_more more;
+    double precision, recall; /* against as many of the others; NAN where they are too few */
 };
 
 /* How far n random pictures of a set are from its others: what is left for samples of the real law.

@@ -7,7 +7,9 @@
 #include "tools/eval/comparison.h"
 #include "tools/eval/curve.h"
 #include "tools/eval/feature_network.h"
+#include "tools/eval/jackknife.h"
 #include "tools/eval/gaussian_main.h"
+#include "tools/eval/neighbours_main.h"
 #include "tools/eval/restore_main.h"
 #include "tools/eval/sampler_list.h"
 #include "tools/eval/sets.h"
@@ -139,16 +141,29 @@ static int stats_main(int argc, char **argv)
                   &err);
 }
 
-static void print_comparison(const struct comparison *c, const struct comparison_more *more)
+/* A figure in [least, most], and where it may lie. error: NAN, not known. */
+static void print_figure(const char *name, double value, double error, double least, double most)
 {
-    printf("FD         %.5g\n", c->frechet);
+    printf("%-10s %.5g", name, value);
+    if (isfinite(error))
+        printf("  (95 %%: %.4g .. %.4g)", fmax(value - normal_95 * error, least),
+               fmin(value + normal_95 * error, most));
+    putchar('\n');
+}
+
+static void print_comparison(const struct comparison *c, const struct comparison_more *more,
+                             const struct jackknife *errors)
+{
+    print_figure("FD", c->frechet, errors->frechet, 0, INFINITY);
     if (c->n_compared == 0)
         return;
     printf("KID        %.6g  (95 %%: %.4g .. %.4g)\nsliced     %.5g\n", more->kernel,
            more->kernel - normal_95 * more->kernel_error,
            more->kernel + normal_95 * more->kernel_error, more->sliced);
-    if (isfinite(c->precision))
-        printf("precision  %.3f\nrecall     %.3f\n", c->precision, c->recall);
+    if (isfinite(c->precision)) {
+        print_figure("precision", c->precision, errors->precision, 0, 1);
+        print_figure("recall", c->recall, errors->recall, 0, 1);
+    }
 }
 
 static void print_floor(const struct comparison_least *least)
@@ -158,27 +173,32 @@ static void print_floor(const struct comparison_least *least)
     printf("floor      %.5g  KID %.4g  (95 %%: %.4g .. %.4g)  sliced %.5g", least->frechet,
            more->kernel, more->kernel - normal_95 * more->kernel_error,
            more->kernel + normal_95 * more->kernel_error, more->sliced);
+    if (isfinite(least->precision))
+        printf("  precision %.3f  recall %.3f", least->precision, least->recall);
 }
 
 /* sets[0] against each of the others. */
 static int compare_sets(struct sets *sets, int n, const char *const *paths,
-                        struct statistics *const *s, bool with_floor, const struct watch *watch,
-                        struct error *err)
+                        struct statistics *const *s, bool with_floor, bool with_intervals,
+                        const struct watch *watch, struct error *err)
 {
     for (int i = 0; i < n; i++)
         warn_of_few(s[i], paths[i]);
     for (int i = 1; i < n; i++) {
         struct comparison c;
         struct comparison_more more;
+        struct jackknife errors = {NAN, NAN, NAN};
         int rc = comparison_make(sets_pool(sets), watch, s[0], s[i], &c, err);
 
         if (rc == 0 && c.n_compared > 0)
             rc = comparison_make_more(sets_pool(sets), watch, s[0], s[i], &more, err);
+        if (rc == 0 && with_intervals)
+            rc = comparison_make_errors(sets_pool(sets), watch, s[0], s[i], &errors, err);
         if (rc < 0)
             return rc;
         printf("%d pictures of %s against %d of %s at %d px\n", s[0]->n, paths[0], s[i]->n,
                paths[i], sets_side(sets));
-        print_comparison(&c, &more);
+        print_comparison(&c, &more, &errors);
         if (with_floor) {
             struct comparison_least least;
 
@@ -200,12 +220,14 @@ static int distance_main(int argc, char **argv)
     struct sets_options options = {.device = "auto",
                                    .choices = arguments_choices(),
                                    .watch = &activity.watch};
-    bool with_floor = false;
+    bool with_floor = false, with_intervals = false;
     const struct argument table[] = {
         {"side", 0, ARGUMENT_INT, &options.side, 1, SIDE_MAX, "PX",
          "that pictures are brought to; default: that of a file of statistics, else 32"},
         {"floor", 0, ARGUMENT_FLAG, &with_floor, 0, 0, NULL,
          "as many pictures of REFERENCE against its others, too"},
+        {"intervals", 0, ARGUMENT_FLAG, &with_intervals, 0, 0, NULL,
+         "of 95 % for FD, precision and recall, too; takes ten times as long"},
         {"skip-bad", 0, ARGUMENT_FLAG, &options.skip_bad, 0, 0, NULL,
          "leave out pictures that cannot be read"},
         ARGUMENTS_THREADS(&options.n_threads),
@@ -246,7 +268,7 @@ static int distance_main(int argc, char **argv)
     if (rc == 0)
         rc = sets_read(sets, n, paths, s, &err);
     if (rc == 0)
-        rc = compare_sets(sets, n, paths, s, with_floor, &activity.watch, &err);
+        rc = compare_sets(sets, n, paths, s, with_floor, with_intervals, &activity.watch, &err);
     for (int i = 0; i < n; i++)
         statistics_destroy(s[i]);
     sets_close(sets);
@@ -348,15 +370,18 @@ int main(int argc, char **argv)
                                                         {"curve", curve_main},
                                                         {"gaussian", gaussian_main},
                                                         {"choose", choose_main},
+                                                        {"neighbours", neighbours_main},
                                                         {"restore", restore_main},
                                                         {NULL, NULL}};
 
-    return arguments_run(program, "stats | distance | curve | gaussian | choose | restore ...",
-                         "Measures how far pictures are from real ones. `stats` keeps what is "
-                         "needed of real pictures,\n`distance` compares sets, `curve` compares a "
-                         "model's samplers at several numbers of\nevaluations, `gaussian` tells "
-                         "what samplers alone do to data of which all is known,\n`choose` gives a "
-                         "model the defaults that suit it, `restore` restores degraded "
-                         "pictures.\nEach has a --help.",
-                         commands, argc, argv);
+    return arguments_run(
+        program, "stats | distance | curve | neighbours | gaussian | choose | restore ...",
+        "Measures how far pictures are from real ones. `stats` keeps what is needed of real "
+        "pictures,\n`distance` compares sets, `curve` compares a model's samplers at several "
+        "numbers "
+        "of\nevaluations, `neighbours` shows the real pictures that samples are most like, "
+        "`gaussian` "
+        "tells\nwhat samplers alone do to data of which all is known, `choose` gives a model the "
+        "defaults that\nsuit it, `restore` restores degraded pictures. Each has a --help.",
+        commands, argc, argv);
 }

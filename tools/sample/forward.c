@@ -2,12 +2,15 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "engine/base/error.h"
 #include "engine/base/philox.h"
 #include "model/checkpoint.h"
 #include "model/corruption.h"
+#include "model/evaluation.h"
 #include "tools/pictures/dataset.h"
 #include "tools/pictures/sheet.h"
 
@@ -28,18 +31,61 @@ static int corrupt(const struct formulation *f, double t, const struct philox_ke
         return rc;
     philox_normals(key, PHILOX_STREAM_ETA, images->count, images->eta);
     for (size_t i = 0; i < images->count; i++) {
-        float x = images->x[i] + sigma * images->eta[i];
-
-        out[i] = (uint8_t)lrintf(255 * fminf(fmaxf(x, 0), 1));
+        images->x[i] += sigma * images->eta[i];
+        out[i] = (uint8_t)lrintf(255 * fminf(fmaxf(images->x[i], 0), 1));
     }
     return 0;
 }
 
-int forward_write(const struct checkpoint *c, const char *picture, int n, uint64_t seed,
-                  const char *out, int columns, struct error *err)
+/* What the network makes of the image that is there. */
+static int predict(struct evaluation *e, double t, const struct images *images, uint8_t *out,
+                   struct error *err)
+{
+    const struct sampler_row row = {.t = t, .from = t, .middle = t, .to = t};
+    const struct philox_key key = philox_key(0, 0, 0);
+    const bool x_wanted = false, h_wanted = true;
+    int rc = evaluation_put(e, "x", 0, images->x, err);
+
+    if (rc == 0)
+        rc = evaluation_clear(e, 0, err);
+    if (rc < 0)
+        return rc;
+    evaluation_write(e, 0, 0, &row, &(struct evaluation_noise){.key = &key}, NULL);
+    rc = evaluation_run(e, 1, &x_wanted, &h_wanted, err);
+    if (rc == 0)
+        rc = evaluation_wait(e, err);
+    if (rc == 0)
+        memcpy(out, evaluation_predicted(e, 0), images->count);
+    return rc;
+}
+
+/* Fills the picture of every time, and behind them those that are expected. */
+static int draw(const struct checkpoint *c, const struct forward_options *o, struct images *images,
+                uint8_t *pixels, struct error *err)
+{
+    const struct evaluation_options options = {.precision = o->precision,
+                                               .batch_max = 1,
+                                               .n_slots = 1};
+    struct evaluation *e = NULL;
+    int rc = o->device ? evaluation_create(o->device, c, &options, &e, err) : 0;
+
+    for (int i = 0; i < o->n && rc == 0; i++) {
+        struct philox_key key = philox_key(o->seed, 0, (uint32_t)i);
+        uint8_t *out = pixels + (size_t)i * images->count;
+        double t = (double)i / (o->n - 1);
+
+        rc = corrupt(&c->formulation, t, &key, images, out, err);
+        if (rc == 0 && e)
+            rc = predict(e, t, images, out + (size_t)o->n * images->count, err);
+    }
+    evaluation_destroy(e);
+    return rc;
+}
+
+int forward_write(const struct checkpoint *c, const struct forward_options *o, struct error *err)
 {
     const struct formulation *f = &c->formulation;
-    int side = f->architecture.image_size, rc = 0;
+    int side = f->architecture.image_size, n = o->device ? 2 * o->n : o->n, rc = 0;
     const struct dataset_options options = {.side = side};
     struct images images = {.count = (size_t)side * (size_t)side * 3};
     uint8_t *pixels;
@@ -55,16 +101,13 @@ int forward_write(const struct checkpoint *c, const char *picture, int n, uint64
     }
     images.x = images.x0 + images.count;
     images.eta = images.x + images.count;
-    rc = dataset_read_file(picture, &options, pixels, err);
+    rc = dataset_read_file(o->picture, &options, pixels, err);
     for (size_t i = 0; i < images.count && rc == 0; i++)
         images.x0[i] = (float)pixels[i] / 255;
-    for (int i = 0; i < n && rc == 0; i++) {
-        struct philox_key key = philox_key(seed, 0, (uint32_t)i);
-
-        rc = corrupt(f, (double)i / (n - 1), &key, &images, pixels + (size_t)i * images.count, err);
-    }
     if (rc == 0)
-        rc = sheet_write(out, n, side, 3, pixels, columns, err);
+        rc = draw(c, o, &images, pixels, err);
+    if (rc == 0)
+        rc = sheet_write(o->out, n, side, 3, pixels, o->device ? o->n : o->columns, err);
 
 out:
     free(pixels);

@@ -30,6 +30,7 @@ struct options {
     double guidance; /* NAN: not given */
     uint64_t seed;
     int n, nfe, columns, n_threads, lanes;
+    bool predict;
 };
 
 /* Whether images can be written, before they are made. */
@@ -209,15 +210,24 @@ out:
 }
 
 /* The picture of --forward, written instead of images. */
-static int go_forward(const struct options *o, struct error *err)
+static int go_forward(const struct options *o, enum precision precision, struct error *err)
 {
+    struct forward_options options = {.picture = o->forward,
+                                      .n = o->n,
+                                      .seed = o->seed,
+                                      .out = o->grid,
+                                      .columns = o->columns,
+                                      .precision = precision};
     struct checkpoint *checkpoint = NULL;
     int rc = whole_file_try(o->grid, err);
 
     if (rc == 0)
         rc = checkpoint_load(o->model, &checkpoint, err);
+    if (rc == 0 && o->predict)
+        rc = device_open(o->device, o->n_threads, o->choices, &options.device, err);
     if (rc == 0)
-        rc = forward_write(checkpoint, o->forward, o->n, o->seed, o->grid, o->columns, err);
+        rc = forward_write(checkpoint, &options, err);
+    device_close(options.device);
     checkpoint_destroy(checkpoint);
     return rc;
 }
@@ -237,6 +247,8 @@ int main(int argc, char **argv)
         {"number", 'n', ARGUMENT_INT, &o.n, 1, 1000000, "N", "how many; default 1, forward 8"},
         {"forward", 0, ARGUMENT_TEXT, &o.forward, 0, 0, "PICTURE",
          "draw nothing: what becomes of a PNG or JPEG at N times from 0 to 1, as --grid"},
+        {"predict", 0, ARGUMENT_FLAG, &o.predict, 0, 0, NULL,
+         "with --forward: below it the clean picture that the network expects at every time"},
         {"seed", 's', ARGUMENT_U64, &o.seed, 0, 0, "S", "of the first image, then S + 1, ..."},
         {"sampler", 0, ARGUMENT_TEXT, &o.sampler, 0, 0, "NAME",
          "sde-2m, pf-2m, momentum, probability-flow, pf-heun, ancestral, ...; default: the "
@@ -283,12 +295,14 @@ int main(int argc, char **argv)
         rc = error_set(&err, -EINVAL, "--guidance needs --label");
     if (rc == 0 && o.forward && o.label)
         rc = error_set(&err, -EINVAL, "--forward draws nothing that could have a label");
+    if (rc == 0 && o.predict && !o.forward)
+        rc = error_set(&err, -EINVAL, "--predict needs --forward");
     if (rc == 0 && !o.out == !o.grid)
         rc = error_set(&err, -EINVAL, "one of --out and --grid is needed");
     if (rc < 0)
         return arguments_refuse(arguments.program, err.text);
-    rc =
-        o.forward ? go_forward(&o, &err) : sample(&o, o.sampler ? &sampler : NULL, precision, &err);
+    rc = o.forward ? go_forward(&o, precision, &err)
+                   : sample(&o, o.sampler ? &sampler : NULL, precision, &err);
     if (rc < 0) {
         fprintf(stderr, "softdiff-sample: %s\n", err.text);
         return EXIT_FAILED;
