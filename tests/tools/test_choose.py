@@ -64,6 +64,21 @@ def test_a_choice_has_evidence(choose, program, model, tmp_path):
     assert safetensors_file.raw(tmp_path / "out")[1] == document and again.returncode == 0
 
 
+@pytest.mark.sanitizers
+def test_what_is_known_of_real_pictures_can_be_kept(choose, tmp_path):
+    asked = ["--samplers", "pf-2m", "--nfe", "2,3", "-n", 4, "-f"]
+    kept = tmp_path / "kept.safetensors"
+    assert choose(*asked, "--keep", kept).returncode == 0
+    evidence = safetensors_file.raw(tmp_path / "out")[1]["evidence"]["choose"]
+    done = choose(*asked, "--reference", kept)
+    assert done.returncode == 0, done.stderr
+    assert safetensors_file.raw(tmp_path / "out")[1]["evidence"]["choose"] == evidence
+    done = choose(*asked, "--reference", kept, "--second", "face-dlib")
+    assert done.returncode == 1 and 'of "gist", not "face-dlib"' in done.stderr
+    done = choose(*asked, "--reference", tmp_path / "out")
+    assert done.returncode == 1 and "not what --keep writes" in done.stderr
+
+
 def test_a_second_network_can_be_asked(choose, tmp_path):
     """It takes the place of the features without one."""
     done = choose("--samplers", "pf-2m", "--nfe", "2,3", "-n", 4, "--second", "face-dlib")

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "engine/base/error.h"
 #include "model/checkpoint.h"
@@ -16,21 +17,13 @@
 #include "tools/eval/extractor.h"
 #include "tools/eval/feature_network.h"
 #include "tools/eval/gist.h"
+#include "tools/eval/look.h"
 #include "tools/eval/sets.h"
 #include "tools/eval/statistics.h"
 #include "tools/generate.h"
 #include "tools/pictures/dataset.h"
 
 enum { LANES = 16 };
-
-/* A set of pictures as everything sees it. */
-struct look {
-    int n;
-    struct statistics *statistics;
-    double *second;       /* [n,second_width] features of the second kind */
-    double second_within; /* distance_kernel_within() */
-    struct appearance appearance;
-};
 
 struct run {
     const struct choose_options *o;
@@ -42,7 +35,6 @@ struct run {
     struct generator *generator;
     uint8_t *pixels; /* [n,side,side,3] drawn */
     struct look real;
-    double mean[GIST_FEATURES], deviation[GIST_FEATURES]; /* of the gist of real ones */
     int n_rows;
     struct choose_row rows[CHOOSE_ROWS_MAX];
 };
@@ -114,9 +106,9 @@ static int second_features(struct run *r, int n, const uint8_t *pixels, bool rea
     if (!r->second) {
         rc = gist_compute(n, generator_side(r->generator), pixels, out, err);
         if (rc == 0 && real)
-            gist_standardise(n, out, r->mean, r->deviation);
+            gist_standardise(n, out, r->real.mean, r->real.deviation);
         else if (rc == 0)
-            gist_scale(n, out, r->mean, r->deviation);
+            gist_scale(n, out, r->real.mean, r->real.deviation);
         return rc;
     }
     features = malloc(count * sizeof(*features));
@@ -147,12 +139,6 @@ static int look_at(struct run *r, int n, const uint8_t *pixels, bool real, struc
         rc = distance_kernel_within(pool, r->o->watch, out->second, n, r->second_width,
                                     &out->second_within, err);
     return rc;
-}
-
-static void look_fini(struct look *look)
-{
-    statistics_destroy(look->statistics);
-    free(look->second);
 }
 
 static int compare(struct run *r, const struct look *drawn, double out[CHOOSE_MEASURES],
@@ -209,7 +195,15 @@ static int measure(struct run *r, struct choose_row *row, struct error *err)
     return rc;
 }
 
-static int read_reference(struct run *r, bool skip_bad, struct error *err)
+static bool is_folder(const char *path)
+{
+    struct stat s;
+
+    return stat(path, &s) < 0 ||
+           S_ISDIR(s.st_mode); /* one that is not there is refused as a folder */
+}
+
+static int read_folder(struct run *r, bool skip_bad, struct error *err)
 {
     const struct dataset_options options = {.side = generator_side(r->generator),
                                             .skip_bad = skip_bad,
@@ -222,6 +216,18 @@ static int read_reference(struct run *r, bool skip_bad, struct error *err)
     rc = d->n < 2 ? error_set(err, -EINVAL, "\"%s\" has one picture only", r->o->reference)
                   : look_at(r, d->n, d->pixels, true, &r->real, err);
     dataset_close(d);
+    return rc;
+}
+
+static int read_reference(struct run *r, bool skip_bad, struct error *err)
+{
+    const struct choose_options *o = r->o;
+    int rc = is_folder(o->reference) ? read_folder(r, skip_bad, err)
+                                     : look_read(o->reference, second_name(r), r->second_width,
+                                                 generator_side(r->generator), &r->real, err);
+
+    if (rc == 0 && o->keep)
+        rc = look_write(o->keep, &r->real, second_name(r), r->second_width, err);
     return rc;
 }
 

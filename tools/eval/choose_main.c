@@ -83,7 +83,10 @@ int choose_main(int argc, char **argv)
     const char *precision = "auto", *second = NULL;
     bool force = false;
     const struct argument table[] = {
-        {"reference", 'r', ARGUMENT_TEXT, &o.reference, 0, 0, "FOLDER", "of real pictures"},
+        {"reference", 'r', ARGUMENT_TEXT, &o.reference, 0, 0, "PATH",
+         "a folder of real pictures, or a file that --keep wrote"},
+        {"keep", 0, ARGUMENT_TEXT, &o.keep, 0, 0, "FILE",
+         "gets what is measured of the real pictures, to be the reference of later choices"},
         {"samplers", 0, ARGUMENT_TEXT, &samplers, 0, 0, "NAMES",
          "default sde-2m,pf-2m,tuned; the last where the model has tables"},
         {"nfe", 0, ARGUMENT_TEXT, &nfes, 0, 0, "NUMBERS", "evaluations; default 10,20"},
@@ -106,7 +109,7 @@ int choose_main(int argc, char **argv)
     };
     const struct arguments arguments = {
         .program = "softdiff-eval choose",
-        .usage = "MODEL OUT --reference FOLDER [options]",
+        .usage = "MODEL OUT --reference PATH [options]",
         .about =
             "Draws with every combination of sampler, evaluations and excess, measures how far the "
             "pictures\nare from real ones by kernel distance in two feature spaces, the power of "
