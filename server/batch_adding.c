@@ -115,6 +115,8 @@ static void on_added(struct job_op *op)
         batch_tell_beginning(b, b);
         if (b->held)
             batch_go_on(b);
+        else
+            batch_let_go(b); /* whoever takes it up counts it for its key */
     } else {
         keys_refund(b->key, b->record.n);
         if (op->rc == -EEXIST)

@@ -36,12 +36,12 @@ struct batch *batch_came_back(struct job_op *op)
 void batch_let_go(struct batch *b)
 {
     batch_drop_piece(b);
+    keys_leave(b->key, true);
+    b->key = NULL;
     if (!b->held)
         return;
     b->held = false;
     b->all->n_held--;
-    keys_leave(b->key, true);
-    b->key = NULL;
     if (b->model)
         models_release(b->all->daemon->models, b->model);
     b->model = NULL;

@@ -9,8 +9,11 @@
 #include "model/generator.h"
 #include "server/daemon.h"
 #include "server/engine_model.h"
+#include "server/job_database.h"
 #include "server/keys.h"
 #include "server/tls.h"
+
+#include <errno.h>
 
 static int check_keys(const struct settings *s, struct error *err)
 {
@@ -54,6 +57,25 @@ static int check_addresses(const struct settings *s, FILE *file, struct error *e
     fprintf(file, "addresses: %s for %d connections, probes at %s\n", sockets.public.text,
             connections, sockets.admin.text);
     return 0;
+}
+
+static int check_store(const struct settings *s, FILE *file, struct error *err)
+{
+    struct job_database *db = NULL;
+    int rc;
+
+    if (!*s->state_dir && !*s->job_store)
+        return 0;
+    rc = *s->job_store ? job_postgres_open(s->job_store, &db, err)
+                       : job_sqlite_open(s->state_dir, &db, err);
+    if (rc < 0)
+        return rc;
+    if (db->ops->begin(db) < 0 || db->ops->commit(db) < 0)
+        rc = error_set(err, -EIO, "the store of jobs cannot be reached; the log says why");
+    else
+        fprintf(file, "jobs: %s\n", *s->job_store ? s->job_store : s->state_dir);
+    db->ops->close(db);
+    return rc;
 }
 
 static int check_device(struct device *device, enum precision wanted, FILE *file, struct error *err)
@@ -112,6 +134,8 @@ int check_settings(const struct settings *s, FILE *file, struct error *err)
     rc = check_addresses(s, file, err);
     if (rc == 0)
         rc = check_certificate(s, file, err);
+    if (rc == 0)
+        rc = check_store(s, file, err);
     if (rc == 0)
         rc = precision_parse(s->precision, &options.precision, err);
     if (rc == 0)

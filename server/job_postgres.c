@@ -166,6 +166,9 @@ static bool prepare(struct postgres *p)
     static const char *const commands[] = {
         "SET client_encoding TO 'LATIN1'",
         "SET client_min_messages TO 'warning'",
+        "SET statement_timeout TO 4000", /* less than WAIT_MS */
+        /* One that stands still in the middle keeps nobody from its jobs. */
+        "SET idle_in_transaction_session_timeout TO 4000",
         "BEGIN",
         "SELECT pg_advisory_xact_lock(7320915)",
         "CREATE SCHEMA IF NOT EXISTS softdiff",

@@ -47,24 +47,24 @@ enum sql_statement {
 };
 
 /* nr: a column beside these, or "" */
-#define SQL_SCHEMA_JOBS(nr)                                                               \
-    "CREATE TABLE IF NOT EXISTS jobs (id TEXT PRIMARY KEY, " nr "owner TEXT DEFAULT '', " \
-    "key TEXT, body TEXT, model TEXT, checkpoint TEXT, corruption TEXT, sampler TEXT, "   \
-    "determinism TEXT, holder TEXT DEFAULT '', problem TEXT, state BIGINT, nfe BIGINT, "  \
-    "n BIGINT, n_done BIGINT, seed BIGINT, created_s BIGINT, ended_s BIGINT, "            \
-    "problem_status BIGINT, picture_bytes BIGINT DEFAULT 0, lease_ms BIGINT DEFAULT 0)"
+#define SQL_SCHEMA_JOBS(nr)                                                                \
+    ("CREATE TABLE IF NOT EXISTS jobs (id TEXT PRIMARY KEY, " nr "owner TEXT DEFAULT '', " \
+     "key TEXT, body TEXT, model TEXT, checkpoint TEXT, corruption TEXT, sampler TEXT, "   \
+     "determinism TEXT, holder TEXT DEFAULT '', problem TEXT, state BIGINT, nfe BIGINT, "  \
+     "n BIGINT, n_done BIGINT, seed BIGINT, created_s BIGINT, ended_s BIGINT, "            \
+     "problem_status BIGINT, picture_bytes BIGINT DEFAULT 0, lease_ms BIGINT DEFAULT 0)")
 #define SQL_SCHEMA_KEYS \
-    "CREATE UNIQUE INDEX IF NOT EXISTS jobs_key ON jobs (owner, key) WHERE key <> ''"
-#define SQL_SCHEMA_ENDED "CREATE INDEX IF NOT EXISTS jobs_state ON jobs (state, ended_s)"
-#define SQL_SCHEMA_PICTURES(bytes)                                                      \
-    "CREATE TABLE IF NOT EXISTS pictures (job TEXT REFERENCES jobs ON DELETE CASCADE, " \
-    "i BIGINT, png " bytes ", PRIMARY KEY (job, i))"
-#define SQL_SCHEMA_DAEMONS                                                                    \
-    "CREATE TABLE IF NOT EXISTS daemons (holder TEXT PRIMARY KEY, checkpoints TEXT, seen_ms " \
-    "BIGINT)"
+    ("CREATE UNIQUE INDEX IF NOT EXISTS jobs_key ON jobs (owner, key) WHERE key <> ''")
+#define SQL_SCHEMA_ENDED ("CREATE INDEX IF NOT EXISTS jobs_state ON jobs (state, ended_s)")
+#define SQL_SCHEMA_PICTURES(bytes)                                                       \
+    ("CREATE TABLE IF NOT EXISTS pictures (job TEXT REFERENCES jobs ON DELETE CASCADE, " \
+     "i BIGINT, png " bytes ", PRIMARY KEY (job, i))")
+#define SQL_SCHEMA_DAEMONS                                                                     \
+    ("CREATE TABLE IF NOT EXISTS daemons (holder TEXT PRIMARY KEY, checkpoints TEXT, seen_ms " \
+     "BIGINT)")
 
 #define SQL_SCHEMA_GONE \
-    "CREATE TABLE IF NOT EXISTS gone (id TEXT PRIMARY KEY, owner TEXT, at_ms BIGINT)"
+    ("CREATE TABLE IF NOT EXISTS gone (id TEXT PRIMARY KEY, owner TEXT, at_ms BIGINT)")
 
 #define SQL_OLD(NOW)                                                                           \
     "state >= 2 AND (ended_s < " NOW " / 1000 - $1 OR id IN (SELECT id FROM jobs WHERE state " \

@@ -123,8 +123,8 @@ def test_compose_is_what_docker_reads():
 
 
 def test_kubernetes_takes_the_manifests():
-    said = run(tool("kubernetes-validate"), DEPLOY / "kubernetes/softdiff.yaml")
-    assert said.count(" passed ") == 4, said
+    said = run(tool("kubernetes-validate"), DEPLOY / "kubernetes/softdiff.yaml", DEPLOY / "kubernetes/jobs.yaml")
+    assert said.count(" passed ") == 5, said
 
 
 def test_the_manifests_keep_the_daemon_small():

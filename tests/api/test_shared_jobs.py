@@ -1,9 +1,9 @@
 """Jobs that several daemons share in one PostgreSQL server: any of them answers for all, and each is drawn once."""
 import concurrent.futures
-import os
-import random
+import hashlib
 import re
 import signal
+import subprocess
 import time
 
 import postgres
@@ -90,6 +90,30 @@ def test_what_a_dead_one_drew_is_taken_up(run):
     ]
 
 
+def test_a_key_counts_where_its_job_is_drawn(run, tmp_path):
+    path = tmp_path / "keys"
+    path.write_text("".join(f"{name} {hashlib.sha256(name.encode()).hexdigest()} concurrent=1\n" for name in "ab"))
+    first, second = run("--api-key-file", path), run("--api-key-file", path)
+
+    def call(method, daemon, path, key, **body):
+        headers = {"Authorization": f"Bearer {key}"}
+        return requests.request(method, daemon.url + path, json=body or None, headers=headers, timeout=60)
+
+    hers = call("POST", first, "/v1/jobs", "a", n=1000, nfe=3000).json()
+    his = call("POST", first, "/v1/jobs", "b", n=1000, nfe=3000).json()  # the first has enough to do
+    wait_until(lambda: metric(second, "softdiff_jobs_held") == 1, "his job")
+    assert call("POST", first, "/v1/samples", "a", nfe=1).status_code == 429
+    assert call("POST", first, "/v1/samples", "b", nfe=1).status_code == 200
+    assert call("POST", second, "/v1/samples", "b", nfe=1).status_code == 429
+    assert call("DELETE", second, f"/v1/jobs/{hers['id']}", "b").status_code == 404
+    for job, key in ((hers, "a"), (his, "b")):
+        assert call("DELETE", first, f"/v1/jobs/{job['id']}", key).status_code == 200
+    for daemon in (first, second):
+        wait_until(lambda: metric(daemon, "softdiff_jobs_held") == 0, "nothing to draw")
+        for key in "ab":
+            assert call("POST", daemon, "/v1/samples", key, nfe=1).status_code == 200
+
+
 @pytest.mark.slow
 def test_one_that_ends_leaves_its_jobs_to_others(run):
     first, second = run("--job-lease", "60s"), run("--job-lease", "60s")
@@ -139,15 +163,24 @@ def test_without_the_server(run, server):
 
 
 @pytest.mark.slow
-def test_a_server_that_comes_late_or_not_at_all(start, server, tmp_path):
+def test_a_server_that_comes_late_or_not_at_all(start, program, checkpoints, server):
     """A daemon starts without it, and ends without it."""
+    def check():
+        command = [program("softdiffd"), "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0",
+                   "--model", f"faces={checkpoints['faces']}", "--job-store", server.url, "--check"]  # fmt: skip
+        return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
     server.kill()
+    done = check()
+    assert done.returncode == 1 and "cannot be reached" in done.stderr
     daemon = start(*FLAGS, "--job-store", server.url)
     assert daemon.post({"n": 1, "nfe": 1}, path="/v1/jobs").status_code == 503
     daemon.stop()
     daemon = start(*FLAGS, "--job-store", server.url)
     server.start()
     wait_until(lambda: daemon.post({"n": 1, "nfe": 1}, path="/v1/jobs").status_code == 202, "the server")
+    done = check()
+    assert done.returncode == 0 and f"jobs: {server.url}" in done.stdout
 
 
 @pytest.mark.slow

@@ -110,6 +110,9 @@ static void test_precedence(void **state)
     setenv("SOFTDIFF_STATE_DIR", "/c", 1);
     assert_int_equal(load("", &s, NULL), 0);
     assert_string_equal(s.state_dir, "/c");
+    assert_int_equal(load("--job-store postgresql://u@[::1]:5432/n?host=%2Frun%2Fa@b", &s, NULL),
+                     0);
+    assert_string_equal(s.job_store, "postgresql://u@[::1]:5432/n?host=%2Frun%2Fa@b");
     unsetenv("STATE_DIRECTORY");
     unsetenv("SOFTDIFF_STATE_DIR");
     unsetenv("SOFTDIFF_MAX_QUEUE");
@@ -129,6 +132,9 @@ static void test_bad_flags(void **state)
         {"--cors-origin a.example", "\"a.example\" is not an origin"},
         {"--cors-origin https://a.example/", "is not an origin"},
         {"--cors-origin https://a,*", "\"*\" is not an origin"},
+        {"--job-store mysql://host/name", "begins with postgresql://"},
+        {"--job-store postgresql://user:secret@host/name", "PGPASSFILE"},
+        {"--job-store postgres://host/name?password=secret", "PGPASSFILE"},
         {"--response-cache 1MB", "\"1MB\" is not a size"},
         {"--response-cache 2GiB", "out of range"},
         {"--response-cache -1", "\"-1\" is not a size"},
