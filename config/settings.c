@@ -54,7 +54,7 @@ static const struct setting table[] = {
     {"tls-key", SETTING_FILE, FIELD(tls_key), "", 0, 0, NULL,
      "PEM file of its key, without a password"},
     {"hsts-max-age", SETTING_INTEGER, FIELD(hsts_max_age_s), "31536000", 0, 63072000, NULL,
-     "seconds for which browsers ask this host by TLS alone, once they did; 0: they are not told"},
+     "seconds for which browsers ask this host by TLS alone; 0: untold"},
     {"cors-origin", SETTING_ORIGINS, FIELD(cors_origin), "", 0, 0, NULL,
      "origins whose pages may read answers, as https://a.example,http://b:8000; * for all"},
     {"max-connections", SETTING_INTEGER, FIELD(max_connections), "1024", 1, 65536, NULL,

@@ -12,11 +12,12 @@
 #include "model/prior.h"
 #include "model/schedule.h"
 
-/* What the modes leave out must be little: pairs (i, j) with i + j of PRIOR_MODES or more. all: rising.
+/* What the modes leave out must be little: pairs (i, j) with i + j of PRIOR_MODES or more, and waves that
+ * are turned over, as a matrix from a file may do (a blur that is cut off does it a little). all: rising.
  * Half of a wave that x_1 never has is what a network cannot guess. */
 static int check_rest(int side, const double *all, struct error *err)
 {
-    double most = 0;
+    double most = -all[0] * fmax(all[side - 1], -all[0]);
 
     for (int i = 0; i <= PRIOR_MODES && i < side; i++) {
         if (PRIOR_MODES - i < side)
@@ -54,8 +55,7 @@ static int leading_modes(const struct corruption *c, double level, int side, dou
         rc = error_set(err, -EIO, "the strongest blur has no modes that can be found");
         goto done;
     }
-    rc = all[0] < -1e-3 ? error_set(err, -EINVAL, "the strongest level turns waves over")
-                        : check_rest(side, all, err);
+    rc = check_rest(side, all, err);
     for (int k = 0; k < PRIOR_MODES; k++) { /* eigenvalues rise; vectors are columns */
         const double *vector = a + (size_t)(side - 1 - k) * (size_t)side;
 

@@ -68,6 +68,7 @@ LIBRARIES = {
     "sqlite3.h": ("server",),
     "libpq-fe.h": ("server",),
     "systemd/sd-daemon.h": ("server",),
+    "gnutls": ("server",),
     "uv.h": ("server",),
     "microhttpd.h": ("server",),
 }
