@@ -34,9 +34,29 @@ static void list_candidates(const struct corruption *c, const struct schedule_fi
     }
 }
 
-/* The levels of the shortest path; node 0 is the first candidate. That holds although all blurs
- * below about 0.1 px look alike (no distance between them): a path by arc length alone could begin
- * at any of these. */
+/* What is no distance, of that to the last: rounding, or what transport_cost() leaves unsettled. */
+static const double idle[] = {1e-6, 5e-3}; /* by estimator */
+
+/* Leaves out candidates that cannot be told from the first, as blurs below about 0.1 px: hops among them
+ * cost nothing but rounding, which made paths of many nodes in which nothing happens. distances and
+ * numbers [n] of those that stay close up; returns how many these are. */
+static int drop_idle(enum schedule_estimator estimator, int n, double *distances, int *numbers)
+{
+    double least = idle[estimator] * distances[n - 1]; /* from the first to the last */
+    int kept = 0;
+
+    for (int i = 0; i < n; i++) {
+        if (i == 0 || i == n - 1 || distances[i] > least)
+            numbers[kept++] = i;
+    }
+    for (int i = 0; i < kept; i++) {
+        for (int j = 0; j < kept; j++)
+            distances[i * kept + j] = distances[numbers[i] * n + numbers[j]];
+    }
+    return kept;
+}
+
+/* The levels of the shortest path; node 0 is the first candidate. */
 static int fit_path(const struct corruption *c, int n, int channels, const float *images,
                     const struct schedule_fit_options *o, const double *candidates, double *levels,
                     struct schedule_fit_report *report, struct error *err)
@@ -45,8 +65,8 @@ static int fit_path(const struct corruption *c, int n, int channels, const float
                                                 .watch = o->watch};
     size_t count = (size_t)o->n_candidates;
     double *distances = calloc(count * count, sizeof(*distances));
-    int *nodes = calloc(count, sizeof(*nodes));
-    int rc = distances && nodes
+    int *nodes = calloc(count, sizeof(*nodes)), *numbers = calloc(count, sizeof(*numbers)), n_kept;
+    int rc = distances && nodes && numbers
                  ? 0
                  : error_set(err, -ENOMEM, "out of memory for %d candidates", o->n_candidates);
 
@@ -56,15 +76,17 @@ static int fit_path(const struct corruption *c, int n, int channels, const float
     else if (rc == 0)
         rc = transport_distances(c, n, channels, images, o->n_candidates, candidates, &transport,
                                  distances, &report->unsettled, err);
+    n_kept = rc == 0 ? drop_idle(o->estimator, o->n_candidates, distances, numbers) : 0;
     if (rc == 0)
-        rc = schedule_path_of_length(o->n_candidates, distances, o->n_levels, o->watch, nodes,
-                                     &report->eps, err);
+        rc = schedule_path_of_length(n_kept, distances, o->n_levels, o->watch, nodes, &report->eps,
+                                     err);
     for (int i = 0; i < o->n_levels && rc == 0; i++) {
-        levels[i] = candidates[nodes[i]];
+        levels[i] = candidates[numbers[nodes[i]]];
         if (i > 0)
-            report->length += distances[(size_t)nodes[i - 1] * count + (size_t)nodes[i]];
+            report->length += distances[nodes[i - 1] * n_kept + nodes[i]];
     }
     free(distances);
+    free(numbers);
     free(nodes);
     return rc;
 }

@@ -197,7 +197,8 @@ int fit_main(int argc, char **argv)
     struct activity activity;
     struct options o = {.watch = &activity.watch};
     const struct argument table[] = {
-        {"data", 'd', ARGUMENT_TEXT, &o.data, 0, 0, "FOLDER", "PNG and JPEG pictures"},
+        {"data", 'd', ARGUMENT_TEXT, &o.data, 0, 0, "PATH",
+         "pictures, as softdiff-train reads them"},
         {"plot", 0, ARGUMENT_TEXT, &o.plot, 0, 0, "FILE", "also draw it: an SVG file"},
         {"force", 'f', ARGUMENT_FLAG, &o.force, 0, 0, NULL, "replace OUT if it is there"},
         {"skip-bad", 0, ARGUMENT_FLAG, &o.skip_bad, 0, 0, NULL,
@@ -205,7 +206,7 @@ int fit_main(int argc, char **argv)
     };
     const struct arguments arguments = {
         .program = "softdiff-schedule fit",
-        .usage = "RECIPE OUT --data FOLDER [options]",
+        .usage = "RECIPE OUT --data PATH [options]",
         .about =
             "Writes the schedule that a training with RECIPE would have: the levels of its "
             "corruption over\ntime, found on pictures (config/recipes/README.md, schedule), and "

@@ -171,7 +171,8 @@ static void losses_follow_a_ve_diffusion(void **state)
     corruption_destroy(c);
 }
 
-/* Two estimates of the same distances find the same path. */
+/* Two estimates of the same distances find the same path. Exact ones have no nodes below about 0.15 px,
+ * where nothing changes: such cost nothing but time. */
 static void paths_are_found_by_both(void **state)
 {
     struct schedule_fit_options options = {.n_levels = 5,
@@ -190,10 +191,10 @@ static void paths_are_found_by_both(void **state)
     close_to(transport.length, identity.length, 0.03 * identity.length); /* r is a 100th */
     for (int i = 0; i < 5; i++) {
         assert_true(i == 0 || levels[0][i] > levels[0][i - 1]);
-        if (i > 1) /* below, nothing changes between levels */
-            close_to(log(levels[1][i] / levels[0][i]), 0, 1.01 * log(60) / 32); /* one candidate */
+        if (i > 1) /* by one candidate */
+            close_to(log(levels[1][i] / levels[0][i]), 0, 1.01 * log(60) / 32);
     }
-    assert_true(levels[0][0] == 0.05 && fabs(levels[0][4] - 3) < 1e-12);
+    assert_true(levels[0][1] > 0.15 && levels[0][0] == 0.05 && fabs(levels[0][4] - 3) < 1e-12);
     corruption_destroy(c);
 }
 
