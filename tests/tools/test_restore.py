@@ -76,9 +76,10 @@ def test_measures_are_what_they_say(restore, folder, model):
     assert abs(blur["linear"]["psnr"] - wiener) < 0.01
     assert abs(rows["noise:0.1"]["degraded"]["psnr"] - 20) < 1  # of what is cut off there is less
     for row in rows.values():
-        assert row["mean"]["psnr"] > row["sample"]["psnr"]  # of a convex measure
+        assert row["mean"]["psnr"] > row["sample"]["psnr"] - 0.05  # of a convex measure, but for rounding
         assert all(0 < row[kind]["distance"] < 30 for kind in ("degraded", "linear", "sample", "mean"))
     assert all(rows["hole:0.25"][kind]["residual"] == 0 for kind in ("degraded", "linear", "sample", "mean"))
+    assert rows["hole:0.25"]["mean"]["psnr"] > rows["hole:0.25"]["sample"]["psnr"]
     assert rows["noise:0.1"]["degraded"]["residual"] == 0 < rows["noise:0.1"]["sample"]["residual"]
 
 
