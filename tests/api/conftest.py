@@ -48,3 +48,20 @@ def daemon(program, checkpoints):
     shared = Daemon(program("softdiffd"), *flags)
     yield shared
     shared.stop()
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Chromium; tests of the page are skipped where there is none."""
+    import visitor
+
+    with visitor.launch() as launched:
+        yield launched
+
+
+@pytest.fixture
+def visit(browser):
+    """Opens the page of a daemon."""
+    import visitor
+
+    yield from visitor.visits(browser)

@@ -11,7 +11,7 @@ import sys
 import pytest
 import requests
 from softdiffd import png_text, wait_until
-from visitor import PNG, SET, browser, sync_api, visit  # noqa: F401
+from visitor import PNG, SET, sync_api
 
 
 def metric(daemon, name):

@@ -6,7 +6,7 @@ import os
 import numpy
 import pytest
 from PIL import Image
-from visitor import browser, sync_api, visit  # noqa: F401
+from visitor import sync_api
 
 SIDE = 16
 

@@ -1,4 +1,5 @@
 """A browser at the page of a daemon, and all that goes wrong in it."""
+import contextlib
 import pathlib
 import re
 import shutil
@@ -15,8 +16,8 @@ SET = 6  # pictures of a visit
 PNG = "image/png"
 
 
-@pytest.fixture(scope="session")
-def browser():
+@contextlib.contextmanager
+def launch():
     with sync_api.sync_playwright() as playwright:
         # Root has no sandbox; containers have little shared memory.
         browser = playwright.chromium.launch(
@@ -71,9 +72,8 @@ class Visitor:
         return download.value.suggested_filename, pathlib.Path(download.value.path()).read_bytes()
 
 
-@pytest.fixture
-def visit(browser):
-    """Opens the page of a daemon; nothing may go wrong in it, and nothing come from elsewhere."""
+def visits(browser):
+    """Opens pages of daemons; nothing may go wrong in them, and nothing come from elsewhere."""
     visitors = []
 
     def open_page(daemon, **options):
