@@ -158,7 +158,6 @@ def test_other_arithmetic_begins_anew(run):
     ]  # fmt: skip
 
 
-@pytest.mark.sanitizers
 def test_ended_jobs_are_known_for_a_time(run):
     """Then they are told to be gone, and their key is free, also after a restart."""
     daemon = run("--keep-jobs", "1s", "--keep-results", "1MiB")

@@ -13,7 +13,8 @@ from softdiffd import wait_until
 from test_durable_jobs import kill
 from test_jobs import begin, cancel, image, look, wait_for, watch
 
-FLAGS = ("--slots", "2", "--max-nfe", "10000", "--job-lease", "1s", "--keep-results", "16MiB")
+FLAGS = ("--slots", "2", "--max-nfe", "10000", "--keep-results", "16MiB")
+SOON = ("--job-lease", "2s")
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +69,7 @@ def test_any_of_them_answers(run):
 
 def test_they_share_the_work(run, server):
     daemons = [run() for _ in range(2)]
-    jobs = [begin(daemons[0], {"seed": 100 * i, "n": 10, "nfe": 100}) for i in range(8)]
+    jobs = [begin(daemons[0], {"seed": 100 * i, "n": 10, "nfe": 60}) for i in range(8)]
     for job in jobs:
         wait_for(daemons[1], job, "completed")
     for daemon in daemons:  # each draws its part of it
@@ -78,15 +79,15 @@ def test_they_share_the_work(run, server):
 
 
 def test_what_a_dead_one_drew_is_taken_up(run):
-    first = run()
-    job = begin(first, {"seed": 1, "n": 100, "nfe": 50})
+    first = run(*SOON)
+    job = begin(first, {"seed": 1, "n": 48, "nfe": 100})
     wait_until(lambda: look(first, job)["images_done"] > 0, "a piece")
-    second = run()
+    second = run(*SOON)
     kill(first)
     ended = wait_for(second, job, "completed")
-    assert ended["images_done"] == 100
-    assert [image(second, job, i).content for i in (0, 50, 99)] == [
-        second.png(seed=1 + i, nfe=50) for i in (0, 50, 99)
+    assert ended["images_done"] == 48
+    assert [image(second, job, i).content for i in (0, 20, 47)] == [
+        second.png(seed=1 + i, nfe=100) for i in (0, 20, 47)
     ]
 
 
@@ -101,10 +102,11 @@ def test_a_key_counts_where_its_job_is_drawn(run, tmp_path):
 
     hers = call("POST", first, "/v1/jobs", "a", n=1000, nfe=3000).json()
     his = call("POST", first, "/v1/jobs", "b", n=1000, nfe=3000).json()  # the first has enough to do
-    wait_until(lambda: metric(second, "softdiff_jobs_held") == 1, "his job")
+    wait_until(lambda: sum(metric(daemon, "softdiff_jobs_held") for daemon in (first, second)) == 2, "both jobs")
     assert call("POST", first, "/v1/samples", "a", nfe=1).status_code == 429
-    assert call("POST", first, "/v1/samples", "b", nfe=1).status_code == 200
-    assert call("POST", second, "/v1/samples", "b", nfe=1).status_code == 429
+    for daemon in (first, second):  # most often it is the second
+        counts = metric(daemon, "softdiff_jobs_held") == (2 if daemon is first else 1)
+        assert call("POST", daemon, "/v1/samples", "b", nfe=1).status_code == (429 if counts else 200)
     assert call("DELETE", second, f"/v1/jobs/{hers['id']}", "b").status_code == 404
     for job, key in ((hers, "a"), (his, "b")):
         assert call("DELETE", first, f"/v1/jobs/{job['id']}", key).status_code == 200
@@ -116,7 +118,7 @@ def test_a_key_counts_where_its_job_is_drawn(run, tmp_path):
 
 @pytest.mark.slow
 def test_one_that_ends_leaves_its_jobs_to_others(run):
-    first, second = run("--job-lease", "60s"), run("--job-lease", "60s")
+    first, second = run(), run()
     job = begin(first, {"n": 100, "nfe": 300})
     wait_until(lambda: look(first, job)["images_done"] > 0, "a piece")
     first.stop()
@@ -128,7 +130,7 @@ def test_one_that_ends_leaves_its_jobs_to_others(run):
 @pytest.mark.slow
 def test_one_that_hung_finds_its_job_taken(run):
     """It goes on as if nothing had happened, and its word counts no more."""
-    first, second = run(), run()
+    first, second = run(*SOON), run(*SOON)
     job = begin(first, {"seed": 5, "n": 60, "nfe": 100})
     first.wait_for_queue(lambda q: q["slots_busy"] == 2, "work")
     first.signal(signal.SIGSTOP)
@@ -137,7 +139,7 @@ def test_one_that_hung_finds_its_job_taken(run):
     finally:
         first.signal(signal.SIGCONT)
     assert wait_for(first, job, "completed")["images_done"] == 60
-    assert metric(first, "softdiff_job_leases_lost_total") == 1
+    assert metric(first, "softdiff_job_leases_lost_total") >= 1
     assert sum("event=job " in line for daemon in (first, second) for line in daemon.log) == 1
     assert image(first, job, 59).content == second.png(seed=64, nfe=100)
 
@@ -145,7 +147,7 @@ def test_one_that_hung_finds_its_job_taken(run):
 def test_without_the_server(run, server):
     """Jobs wait, new ones are refused, and all else is as before."""
     daemon = run()
-    job = begin(daemon, {"seed": 1, "n": 40, "nfe": 100})
+    job = begin(daemon, {"seed": 1, "n": 24, "nfe": 300})
     done = begin(daemon, {"n": 1, "nfe": 1})
     daemon.wait_for_queue(lambda q: q["slots_busy"] == 2, "work")
     server.kill()
@@ -156,9 +158,9 @@ def test_without_the_server(run, server):
     assert daemon.png(seed=1, nfe=3) and metric(daemon, "softdiff_job_store_up") == 0
     assert requests.get(daemon.admin + "/readyz", timeout=60).status_code == 200
     server.start()
-    assert wait_for(daemon, job, "completed")["images_done"] == 40
+    assert wait_for(daemon, job, "completed")["images_done"] == 24
     wait_for(daemon, done, "completed")
-    assert image(daemon, job, 39).content == daemon.png(seed=40, nfe=100)
+    assert image(daemon, job, 23).content == daemon.png(seed=24, nfe=300)
     assert metric(daemon, "softdiff_job_store_up") == 1 and metric(daemon, "softdiff_job_store_errors_total") > 0
 
 
