@@ -95,6 +95,6 @@ class Server:
 
     def close(self):
         if self.process and self.process.poll() is None:
-            self.process.send_signal(signal.SIGINT)  # without waiting for clients
+            self.process.send_signal(signal.SIGQUIT)  # nothing of it is kept
             self.process.wait(60)
         shutil.rmtree(self.folder, ignore_errors=True)
