@@ -1,6 +1,8 @@
 """Jobs that several daemons share in one PostgreSQL server: any of them answers for all, and each is drawn once."""
 import concurrent.futures
 import hashlib
+import os
+import pathlib
 import re
 import signal
 import subprocess
@@ -18,7 +20,9 @@ SOON = ("--job-lease", "2s")
 
 
 @pytest.fixture(scope="module")
-def server():
+def server(program):
+    if b"built without PostgreSQL" in pathlib.Path(program("softdiffd")).read_bytes():
+        pytest.skip("built without PostgreSQL")
     server = postgres.Server()
     yield server
     server.close()
@@ -202,6 +206,27 @@ def test_a_server_that_hangs(run, server):
         server.signal(signal.SIGCONT)
     wait_until(lambda: daemon.post({"n": 1, "nfe": 1}, path="/v1/jobs").status_code == 202, "the server")
     assert cancel(daemon, job).json()["status"] == "cancelled"
+
+
+@pytest.mark.slow
+def test_a_password(start, tmp_path):
+    """From the environment or a file of its owner's alone, never in the list of processes."""
+    server = postgres.Server()
+    try:
+        server.query("ALTER ROLE softdiff PASSWORD 'secret'")
+        (server.data / "pg_hba.conf").write_text("local all all scram-sha-256\n")
+        server.run("pg_ctl", "-D", server.data, "reload")
+        path = tmp_path / "passwords"
+        path.write_text("*:*:*:softdiff:secret\n")
+        path.chmod(0o600)
+        for more, status in (({}, 503), ({"PGPASSWORD": "secret"}, 202), ({"PGPASSFILE": str(path)}, 202)):
+            daemon = start(*FLAGS, "--job-store", server.url, env=os.environ | more)
+            assert daemon.post({"n": 1, "nfe": 1}, path="/v1/jobs").status_code == status
+            assert "secret" not in pathlib.Path(f"/proc/{daemon.process.pid}/cmdline").read_text()
+            assert not any("secret" in line for line in daemon.log)
+            daemon.stop()
+    finally:
+        server.close()
 
 
 @pytest.mark.slow
