@@ -3,6 +3,7 @@
 
 #include "api/problem.h"
 #include "config/settings.h"
+#include "server/admission.h"
 #include "server/daemon.h"
 #include "server/drawing.h"
 #include "server/engine_model.h"
@@ -73,10 +74,28 @@ static struct batch *create(struct batches *all, const struct selection *chosen,
     return b;
 }
 
+/* Until one of those that are drawn here has ended; 0: it is not known. */
+static double first_end_s(const struct batches *all)
+{
+    struct job_status status;
+    double least_ms = 0;
+
+    for (const struct batch *b = all->first; b; b = b->next) {
+        if (b->state != JOB_IN_PROGRESS)
+            continue;
+        batch_describe(b, &status);
+        if (status.eta_ms > 0 && (least_ms == 0 || status.eta_ms < least_ms))
+            least_ms = status.eta_ms;
+    }
+    return 1e-3 * least_ms;
+}
+
 static void refuse(struct batch *b, int rc)
 {
     struct problem problem = {.retry_after_s = 1};
 
+    if (rc == -ENOSPC)
+        problem.retry_after_s = admission_retry_in_s(first_end_s(b->all));
     if (rc == -ENOSPC)
         problem_set(&problem, 503, "%d jobs wait, which is the most",
                     b->all->daemon->settings->max_jobs);

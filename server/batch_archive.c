@@ -10,6 +10,7 @@
 #include "api/permalink.h"
 #include "api/zip.h"
 #include "engine/base/error.h"
+#include "server/admission.h"
 #include "server/daemon.h"
 #include "server/drawing.h"
 #include "server/engine_model.h"
@@ -148,7 +149,7 @@ static void on_again(uv_timer_t *timer)
 
 static void begin_piece(struct archive *a)
 {
-    int left = a->n - a->i, most = a->model->n_max;
+    int left = a->n - a->i, most;
     struct problem problem = {0};
     struct drawing_order order = {
         .request_id = a->record.id,
@@ -165,7 +166,7 @@ static void begin_piece(struct archive *a)
         give_up(a);
         return;
     }
-    most = most < PIECE_IMAGES ? most : PIECE_IMAGES;
+    most = a->model->n_max < PIECE_IMAGES ? a->model->n_max : PIECE_IMAGES;
     order.n = left < most ? left : most;
     /* The piece before may still be with whoever encoded it. */
     if (a->with_drawing || drawings_begin(a->daemon->drawings, &order, &a->drawing, &problem) < 0) {
@@ -290,9 +291,11 @@ static int check(const struct batch *b, const struct engine_model *m, struct pro
 {
     const struct job_record *r = &b->record;
     size_t side, image_bytes;
+    struct job_status status;
 
     if (b->state < JOB_COMPLETED) {
-        problem->retry_after_s = 1;
+        batch_describe(b, &status);
+        problem->retry_after_s = admission_retry_in_s(1e-3 * status.eta_ms);
         return problem_set(problem, 503, "the job has not ended yet");
     }
     if (r->n_done == 0)

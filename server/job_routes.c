@@ -136,7 +136,10 @@ static void send_image(struct batch *b, struct exchange *x)
         problem_set(&problem, status.state < JOB_COMPLETED ? 503 : 404,
                     status.state < JOB_COMPLETED ? "the image is not drawn yet"
                                                  : "the image was not drawn before the job ended");
-        problem.retry_after_s = status.state < JOB_COMPLETED;
+        if (status.state < JOB_COMPLETED) /* as far as its images come in their order */
+            problem.retry_after_s = admission_retry_in_s(
+                1e-3 * status.eta_ms * (double)(i + 1 - (uint64_t)status.images_done) /
+                (status.order.n - status.images_done));
     }
     if (problem.status)
         exchange_respond_problem(x, &problem);

@@ -234,6 +234,21 @@ def test_all_of_many(small):
         wait_until(lambda: count in requests.get(small.admin + "/metrics").text.splitlines(), count)
 
 
+def test_when_to_come_back(small):
+    """By the speed so far, for what is not there yet."""
+    job = begin(small, {"n": 10000, "nfe": 5000})
+    wait_until(lambda: "eta_ms" in look(small, job), "the speed")
+    last, archive = image(small, job, 9999), small.get(job["archive"])
+    assert (last.status_code, archive.status_code) == (503, 503)
+    assert 40 <= int(last.headers["Retry-After"]) <= 60 and 40 <= int(archive.headers["Retry-After"]) <= 60
+    assert cancel(small, job).status_code == 200
+    job = begin(small, {"n": 10000, "nfe": 10})
+    wait_until(lambda: "eta_ms" in look(small, job), "the speed")
+    soon = image(small, job, look(small, job)["images_done"] + 20)
+    assert soon.status_code == 200 or int(soon.headers["Retry-After"]) < 40
+    assert cancel(small, job).status_code == 200
+
+
 def test_too_many(small):
     jobs = [begin(small, {"n": 100, "nfe": 10000}) for _ in range(64)]
     answer = small.post({"n": 1, "nfe": 1}, path="/v1/jobs")
