@@ -1,6 +1,7 @@
 """softdiff-convert onnx: what onnxruntime draws with the file is what softdiff draws."""
 
 import array
+import json
 import pathlib
 import random
 import subprocess
@@ -9,9 +10,12 @@ import numpy
 import onnxruntime
 import pytest
 import safetensors_file
+import test_recipes
 from PIL import Image
 
-ZOO = pathlib.Path(__file__).resolve().parents[2] / "model" / "zoo" / "faces32.safetensors"
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+ZOO = ROOT / "model" / "zoo" / "faces32.safetensors"
+RECIPES = ROOT / "config" / "recipes"
 TOLERANCE = 1e-5  # of the largest number, or of 1
 
 
@@ -89,6 +93,15 @@ def test_models_that_were_trained(same, trainer, corruption):
     done = trainer("run", "--steps", 2)
     assert done.returncode == 0, done.stderr
     same(trainer.folder / "run" / "model.safetensors", "ancestral", "3")
+
+
+@pytest.mark.parametrize("name", ["faces32-product", "faces32-matrices"])
+def test_corruptions_of_several_parts(same, trainer, name):
+    path = RECIPES / f"{name}.json"
+    trainer.recipe = test_recipes.shrink(json.loads(path.read_text()))
+    done = trainer("run", "--steps", 1)
+    assert done.returncode == 0, done.stderr
+    same(trainer.folder / "run" / "model.safetensors", "pf-2m", "3")
 
 
 def test_labels_and_guidance(same, build_dir, tmp_path):
