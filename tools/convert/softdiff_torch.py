@@ -16,6 +16,7 @@ import struct
 import torch
 from torch.nn import functional as F
 
+CORRUPTIONS = ("blur", "blur-dct", "noise", "vp", "subvp", "fade")
 TYPES = {"F32": torch.float32, "BF16": torch.bfloat16}
 
 
@@ -76,8 +77,8 @@ class Softdiff(torch.nn.Module):
         for name, value in tensors.items():
             if not name.startswith("net."):
                 self.register_buffer(name.replace(".", "_"), value)
-        if self.document["corruption"]["name"] in ("mask", "pixelate") or self.a.get("n_labels"):
-            raise ValueError("labels, mask and pixelate are not in this file")
+        if self.document["corruption"]["name"] not in CORRUPTIONS or self.a.get("n_labels"):
+            raise ValueError(f"this file has no labels, and of corruptions only {CORRUPTIONS}")
 
     # The network: NCSN++ by the names and in the order of yang-song/score_sde_pytorch.
 
