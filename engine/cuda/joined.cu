@@ -62,7 +62,8 @@ static __device__ __forceinline__ void run_step(const struct pointwise_step &s, 
     }
 }
 
-static __global__ void SDK_BOUNDS(THREADS)
+/* Left alone, the compiler would spill some registers for 10.0 to have twice the blocks. */
+static __global__ void SDK_BOUNDS_BLOCKS(THREADS, 4)
     pointwise_steps(const __grid_constant__ struct pointwise_steps steps, unsigned count)
 {
     const unsigned i = (blockIdx.x * THREADS + threadIdx.x) * AT_ONCE;

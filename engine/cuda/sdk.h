@@ -10,6 +10,8 @@
  *     SDK_SHARED_DYNAMIC(float, rows);             float *rows: what the launch asks for, at 128 bytes
  *     SDK_SYNC_BLOCK();                            __syncthreads()
  *     SDK_BOUNDS(256)                              before the name of each kernel: its threads
+ *     SDK_BOUNDS_BLOCKS(256, 4)                    likewise, with the blocks that share a multiprocessor: so
+ *                                                  many registers it may have
  *     SDK_OPT_IN(kernel, bytes)                    lets it have more than 48 KiB of shared memory; always the
  *                                                  same number: what was captured may need the largest
  *     SDK_LAUNCH(kernel, grid, block, shared_bytes, stream, ...)
@@ -38,8 +40,9 @@
 #define SDK_SHARED_DYNAMIC(type, name)                            \
     extern __shared__ __align__(128) unsigned char sdk_dynamic[]; \
     type *name = reinterpret_cast<type *>(sdk_dynamic)
-#define SDK_SYNC_BLOCK()  __syncthreads()
-#define SDK_BOUNDS(count) __launch_bounds__(count)
+#define SDK_SYNC_BLOCK()                 __syncthreads()
+#define SDK_BOUNDS(count)                __launch_bounds__(count)
+#define SDK_BOUNDS_BLOCKS(count, blocks) __launch_bounds__(count, blocks)
 #define SDK_OPT_IN(kernel, bytes) \
     cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)(bytes))
 #define SDK_LAUNCH(kernel, grid, block, shared_bytes, stream, ...) \

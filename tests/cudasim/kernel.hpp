@@ -46,6 +46,7 @@
     }())
 
 #define SDK_BOUNDS(count)
+#define SDK_BOUNDS_BLOCKS(count, blocks)
 #define SDK_SHARED(type, name, dimensions) SDK_SHARED_ALIGNED(alignof(type), type, name, dimensions)
 #define SDK_SHARED_ALIGNED(alignment, type, name, dimensions)             \
     using name##_type = type dimensions;                                  \
