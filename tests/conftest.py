@@ -1,5 +1,6 @@
 """What every Python test may ask for: the programs of a build."""
 
+import os
 import pathlib
 import signal
 
@@ -36,3 +37,13 @@ def program(build_dir):
         return path
 
     return find
+
+
+@pytest.fixture
+def cudasim(build_dir, monkeypatch):
+    """For what runs on the simulated GPU (tests/cudasim): it has its own handler of wrong addresses,
+    with a stack of its own, fibers, and the real cuDNN's libraries, which leak."""
+    if not (build_dir / "tests/cudasim/softdiff-cudasim.so").exists():
+        pytest.skip("built without CUDA")
+    monkeypatch.setenv("ASAN_OPTIONS", os.environ.get("ASAN_OPTIONS", "") + ":handle_segv=0:"
+                       "use_sigaltstack=0:detect_leaks=0:detect_stack_use_after_return=0")

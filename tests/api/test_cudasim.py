@@ -6,13 +6,8 @@ import pytest
 import requests
 from softdiffd import PATIENCE_S
 
+pytestmark = pytest.mark.usefixtures("cudasim")
 DEVICE = ("--device", "cudasim", "--slots", "4")
-
-
-@pytest.fixture(autouse=True)
-def simulated(build_dir):
-    if not (build_dir / "tests/cudasim/softdiff-cudasim.so").exists():
-        pytest.skip("built without CUDA")
 
 
 def test_an_image_has_the_same_bytes_in_any_company(start):

@@ -175,10 +175,9 @@ def test_roofline_beside_what_is_measured(bench):
     assert times == sorted(times, reverse=True) and times[-1] > 0
 
 
-def test_tune_on_a_gpu(bench, build_dir, tmp_path):
+@pytest.mark.usefixtures("cudasim")
+def test_tune_on_a_gpu(bench, tmp_path):
     """A table names configurations of cuDNN or own kernels, and is followed (simulated)."""
-    if not (build_dir / "tests/cudasim/softdiff-cudasim.so").exists():
-        pytest.skip("built without CUDA")
     small = ARCHITECTURE | {"image_size": 8, "nf": 16, "attn_resolutions": [4]}
     (tmp_path / "architecture.json").write_text(json.dumps(small))
     table = tmp_path / "table"

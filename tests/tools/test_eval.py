@@ -424,9 +424,8 @@ def test_features_must_agree(evaluate, folders):
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_features_on_a_gpu_are_those_of_a_processor(evaluate, folders, build_dir):
-    if not (build_dir / "tests/cudasim/softdiff-cudasim.so").exists():
-        pytest.skip("built without CUDA")
+@pytest.mark.usefixtures("cudasim")
+def test_features_on_a_gpu_are_those_of_a_processor(evaluate, folders):
     for device in ("cpu", "cudasim"):
         done = evaluate("stats", "a", "-o", device, "--features", "face-dlib", "--device", device)
         assert done.returncode == 0, done.stderr

@@ -48,9 +48,8 @@ def test_lanes_are_no_part_of_an_image(sample, tmp_path):
     assert "--lanes takes" in sample("--out", "by0", "--lanes", 0).stderr
 
 
-def test_a_simulated_gpu_has_no_times(sample, build_dir):
-    if not (build_dir / "tests/cudasim/softdiff-cudasim.so").exists():
-        pytest.skip("built without CUDA")
+@pytest.mark.usefixtures("cudasim")
+def test_a_simulated_gpu_has_no_times(sample):
     done = sample("--grid", "grid.png", "--nfe", 1, "--device", "cudasim")
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("fp16: on a simulated GPU\n") and "images/s" not in done.stdout

@@ -5,11 +5,7 @@ import mpi
 import pytest
 import safetensors_file
 
-
-@pytest.fixture(autouse=True)
-def simulated(build_dir):
-    if not (build_dir / "tests/cudasim/softdiff-cudasim.so").exists():
-        pytest.skip("built without CUDA")
+pytestmark = pytest.mark.usefixtures("cudasim")
 
 
 def lines(trainer, name):
