@@ -1,6 +1,7 @@
 """softdiff-bench: measurements, and tables of choices made from them."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -208,7 +209,7 @@ def test_what_was_measured_when_it_is_stopped_is_told(program, bench, tmp_path, 
         [*map(str, command), "--precision", "fp32"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     ) as process:  # fmt: skip
-        time.sleep(3)
+        time.sleep(1.5 * int(os.environ.get("PATIENCE", "1")))
         process.send_signal(number)
         start = time.monotonic()
         out, err = process.communicate(timeout=60)

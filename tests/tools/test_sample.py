@@ -1,6 +1,7 @@
 """softdiff-sample and softdiff-bench."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -88,7 +89,7 @@ def test_what_is_done_when_it_is_stopped_stays(program, model, sample, tmp_path,
     with subprocess.Popen(
         [*map(str, command), "--columns", "16"], stderr=subprocess.PIPE, text=True, cwd=tmp_path
     ) as process:
-        time.sleep(1.5)
+        time.sleep(int(os.environ.get("PATIENCE", "1")))
         process.send_signal(number)
         start = time.monotonic()
         _, text = process.communicate(timeout=60)
