@@ -24,7 +24,7 @@ COPY model/zoo/ /usr/share/softdiff/zoo/
 # 0.0.0.0, since a container's loopback is nobody else's; -p decides what the host sees of it.
 ENV SOFTDIFF_LISTEN=0.0.0.0:8080 \
     SOFTDIFF_ADMIN_LISTEN=0.0.0.0:9090 \
-    SOFTDIFF_MODEL=faces=/usr/share/softdiff/zoo/faces32.safetensors
+    SOFTDIFF_MODEL=faces32=/usr/share/softdiff/zoo/faces32.safetensors
 EXPOSE 8080 9090
 USER 65532:65532
 STOPSIGNAL SIGTERM
@@ -51,7 +51,7 @@ COPY --from=build-cuda /out/usr/share/softdiff/choices/ /usr/share/softdiff/choi
 COPY model/zoo/ /usr/share/softdiff/zoo/
 ENV SOFTDIFF_LISTEN=0.0.0.0:8080 \
     SOFTDIFF_ADMIN_LISTEN=0.0.0.0:9090 \
-    SOFTDIFF_MODEL=faces=/usr/share/softdiff/zoo/faces32.safetensors \
+    SOFTDIFF_MODEL=faces32=/usr/share/softdiff/zoo/faces32.safetensors \
     NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility
 EXPOSE 8080 9090
