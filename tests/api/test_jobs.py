@@ -413,7 +413,7 @@ def test_a_file_of_images_that_are_drawn_again(start):
 def test_what_is_there_of_a_job_that_was_cancelled(small):
     job = begin(small, {"n": 200, "nfe": 300})
     answer = archive(small, job)
-    assert answer.status_code == 503 and answer.headers["Retry-After"] == "1"
+    assert answer.status_code == 503 and int(answer.headers["Retry-After"]) >= 1
     wait_until(lambda: look(small, job)["images_done"] > 0, "a piece")
     assert cancel(small, job).status_code == 200
     done = look(small, job)["images_done"]

@@ -49,13 +49,15 @@ def test_histograms_follow_the_work(start):
 
 def test_waiting_is_seen_before_it_ends(start):
     """A queue that is too long shows, also where its clients go or miss their deadlines."""
-    daemon = start("--slots", "1")
+    daemon = start("--slots", "1", "--request-timeout", "1s")
     with daemon.connect_and_send({"nfe": 1000, "n": 8}):
         daemon.wait_for_queue(lambda queue: queue["slots_busy"], "a busy slot")
-        assert daemon.post({"nfe": 1000, "n": 8, "timeout_ms": 400}).status_code in (200, 504)
+        with daemon.connect_and_send({"nfe": 1000, "n": 8}):
+            daemon.wait_for_queue(lambda queue: len(queue["requests"]) == 2, "a queue")
+        assert daemon.post({"nfe": 1000, "n": 8}).status_code in (200, 504)
     daemon.wait_for_queue(lambda queue: not queue["requests"], "the end")
     queue = metrics(daemon)["softdiff_request_queue_seconds"].histograms()[()]
-    assert queue["count"] == 2
+    assert queue["count"] == 3
 
 
 def test_series_are_bounded(start):
