@@ -14,12 +14,12 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char before[] = "/v1/jobs/";
+#define BEFORE_ID "/v1/jobs/"
 
 static void find(struct daemon *d, struct exchange *x,
                  void (*then)(struct batch *b, struct exchange *x))
 {
-    const char *id = exchange_path(x) + sizeof(before) - 1;
+    const char *id = exchange_path(x) + strlen(BEFORE_ID);
     char text[64];
 
     snprintf(text, sizeof(text), "%.*s", (int)strcspn(id, "/"), id);

@@ -16,7 +16,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char models_path[] = "/v2/models/", versions_path[] = "/versions/";
+#define MODELS_PATH "/v2/models/"
+static const char versions_path[] = "/versions/";
 
 /* Takes json, NULL: no memory. */
 static void respond(struct exchange *x, int status, json_t *json)
@@ -27,7 +28,7 @@ static void respond(struct exchange *x, int status, json_t *json)
 
 void kserve_name_model(const struct exchange *x, char out[KSERVE_MODEL_BYTES])
 {
-    const char *name = exchange_path(x) + sizeof(models_path) - 1, *version;
+    const char *name = exchange_path(x) + strlen(MODELS_PATH), *version;
     size_t n = strcspn(name, "/");
     int used;
 

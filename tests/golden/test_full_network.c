@@ -138,7 +138,7 @@ static void check_modules(const struct safetensors *io, const struct place *plac
 
 static void run(const struct place *place, const struct safetensors *io)
 {
-    struct parameters *parameters;
+    struct parameters *parameters = NULL;
     struct program *p;
     struct planned *plan;
     struct error err;

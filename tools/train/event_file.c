@@ -97,7 +97,7 @@ static void put_message(struct bytes *b, int field, struct bytes *inner)
     put_bytes(b, field, inner->at, inner->n);
     b->failed |= inner->failed;
     free(inner->at);
-    *inner = (struct bytes){NULL};
+    *inner = (struct bytes){.at = NULL};
 }
 
 /* CRC-32C, with the polynomial of Castagnoli, bit by bit reversed; four bits at a time. */
@@ -150,7 +150,7 @@ static int write_all(const struct event_file *f, const unsigned char *bytes, siz
 static int add_event(const struct event_file *f, uint64_t step, struct bytes *fields,
                      struct error *err)
 {
-    struct bytes event = {NULL}, record = {NULL};
+    struct bytes event = {.at = NULL}, record = {.at = NULL};
     struct timespec now;
     double seconds;
     uint64_t bits;
@@ -181,7 +181,7 @@ int event_file_create(const char *folder, uint64_t step, struct event_file **out
 {
     static const char version[] = "brain.Event:2";
     struct event_file *f = calloc(1, sizeof(*f));
-    struct bytes first = {NULL}, start = {NULL}, status = {NULL};
+    struct bytes first = {.at = NULL}, start = {.at = NULL}, status = {.at = NULL};
     int rc;
 
     if (!f)
@@ -228,10 +228,10 @@ void event_file_close(struct event_file *f)
 int event_file_add_numbers(struct event_file *f, uint64_t step, int n,
                            const struct event_number *numbers, struct error *err)
 {
-    struct bytes fields = {NULL}, summary = {NULL};
+    struct bytes fields = {.at = NULL}, summary = {.at = NULL};
 
     for (int i = 0; i < n; i++) {
-        struct bytes value = {NULL};
+        struct bytes value = {.at = NULL};
         float number = (float)numbers[i].value;
         uint32_t bits;
 
@@ -258,7 +258,8 @@ int event_file_add_picture(struct event_file *f, uint64_t step, const char *tag,
     /* Its signature and its first chunk, which begins with width and height. */
     static const unsigned char signature[] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1A, '\n'};
     enum { SIZES = 16, HEADER = 24, RGB = 3 };
-    struct bytes fields = {NULL}, summary = {NULL}, value = {NULL}, image = {NULL};
+    struct bytes fields = {.at = NULL}, summary = {.at = NULL}, value = {.at = NULL},
+                 image = {.at = NULL};
 
     if (size < HEADER || memcmp(png, signature, sizeof(signature)) != 0)
         return error_set(err, -EINVAL, "what is to be put into \"%s\" is no PNG", f->path);
