@@ -48,9 +48,12 @@ static int read_count(const char *text, char **end)
 
 static int read_limit(const char *word, struct key_entry *out, struct error *err)
 {
+    bool rate = strncmp(word, "rate=", 5) == 0, concurrent = strncmp(word, "concurrent=", 11) == 0;
     char *end = NULL;
 
-    if (strncmp(word, "rate=", 5) == 0) {
+    if ((rate && out->rate > 0) || (concurrent && out->concurrent > 0))
+        return error_set(err, -EINVAL, "\"%.40s\" is the second limit of its kind", word);
+    if (rate) {
         out->rate = read_count(word + 5, &end);
         if (out->rate > 0 && strcmp(end, "/s") == 0)
             out->period_s = 1;
@@ -60,7 +63,7 @@ static int read_limit(const char *word, struct key_entry *out, struct error *err
             out->period_s = 3600;
         if (out->period_s > 0)
             return 0;
-    } else if (strncmp(word, "concurrent=", 11) == 0) {
+    } else if (concurrent) {
         out->concurrent = read_count(word + 11, &end);
         if (out->concurrent > 0 && !*end)
             return 0;
