@@ -16,6 +16,9 @@ def read(context, response):
 def before_call(context, case, kwargs):
     """A job may have 10,000 images, which say no more than 20 do; a deadline of a millisecond, which is
     rightly missed, comes later. Here rather than in map_body, which the phase coverage passes by."""
+    # Such bytes the library answers by itself from its version 1.0 on (Debian 13): 400, in HTML.
+    for name, value in (case.headers or {}).items():
+        case.headers[name] = "".join(c for c in str(value) if c >= " " and c != "\x7f")
     body = case.body
     if not isinstance(body, dict):
         return
