@@ -33,6 +33,10 @@ static json_t *to_json(const struct job_status *s)
                   "images", json_sprintf("/v1/jobs/%s/images/{index}.png", s->id), "archive",
                   json_sprintf("/v1/jobs/%s/images.zip", s->id));
 
+    if (root) {
+        samples_response_add_mix(r, -1, root);
+        samples_response_add_restoration(r, root);
+    }
     if (root && s->eta_ms >= 0)
         json_object_set_new(root, "eta_ms", json_integer((json_int_t)(s->eta_ms + 0.5)));
     if (root && document)
@@ -41,9 +45,11 @@ static json_t *to_json(const struct job_status *s)
     return root;
 }
 
-static char *write_text(json_t *root)
+/* mixed: millionths are written as such, 0.3. */
+static char *write_text(json_t *root, bool mixed)
 {
-    char *text = root ? json_dumps(root, JSON_COMPACT) : NULL;
+    size_t flags = mixed ? JSON_COMPACT | JSON_REAL_PRECISION(6) : JSON_COMPACT;
+    char *text = root ? json_dumps(root, flags) : NULL;
 
     json_decref(root);
     return text;
@@ -51,18 +57,21 @@ static char *write_text(json_t *root)
 
 char *job_status_to_json(const struct job_status *s)
 {
-    return write_text(to_json(s));
+    return write_text(to_json(s), s->order.mix > 0);
 }
 
 char *job_list_to_json(const struct job_status *jobs, int n, bool more)
 {
     json_t *list = json_array();
+    bool mixed = false;
     int rc = list ? 0 : -1;
 
-    for (int i = 0; i < n && rc == 0; i++)
+    for (int i = 0; i < n && rc == 0; i++) {
         rc = json_array_append_new(list, to_json(&jobs[i]));
+        mixed |= jobs[i].order.mix > 0;
+    }
     if (rc == 0)
-        return write_text(json_pack("{s:o, s:b}", "jobs", list, "has_more", more));
+        return write_text(json_pack("{s:o, s:b}", "jobs", list, "has_more", more), mixed);
     json_decref(list);
     return NULL;
 }

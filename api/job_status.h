@@ -5,7 +5,8 @@
  *      "images_done": 32, "step": 680, "steps": 2000, "eta_ms": 1900,
  *      "images": "/v1/jobs/9f../images/{index}.png", "archive": "/v1/jobs/9f../images.zip"}
  *
- * "error" is the problem document of one that failed.
+ * One of two seeds has "seed_b" and "mix", one that restores "restoration", as of api/response.h. "error" is the
+ * problem document of one that failed.
  *
  * Thread: any.
  */

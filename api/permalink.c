@@ -91,7 +91,7 @@ void permalink_write(const struct samples_response *r, int i, char out[PERMALINK
 void permalink_key(const struct samples_response *r, int i, uint8_t key[PERMALINK_KEY_BYTES])
 {
     struct sha256_ctx sha;
-    char text[768];
+    char text[1024];
     int n = snprintf(text, sizeof(text), "%s\n%s\n%s\n%s\n%s\n%s\n%s\n%d\n%" PRIu64 "\n", writer,
                      r->model, r->checkpoint, r->determinism, r->precision, r->corruption,
                      r->sampler, r->nfe, r->seed + (uint64_t)i);
@@ -99,6 +99,11 @@ void permalink_key(const struct samples_response *r, int i, uint8_t key[PERMALIN
     if (r->mix > 0 && n > 0 && (size_t)n < sizeof(text))
         n += snprintf(text + n, sizeof(text) - (size_t)n, "%" PRIu64 "\n%d\n",
                       r->seed_b + (uint64_t)i, r->mix);
+    if (r->restoration && n > 0 && (size_t)n < sizeof(text))
+        n += snprintf(text + n, sizeof(text) - (size_t)n, "%s\n%.17g\n%d\n%.17g\n%.17g\n%s\n%s\n",
+                      r->restoration->degradation, r->restoration->std, r->restoration->estimated,
+                      r->restoration->strength, r->restoration->consistency,
+                      r->restoration->image_sha256, r->restoration->mask_sha256);
     sha256_init(&sha);
     sha256_update(&sha, (size_t)n < sizeof(text) ? (size_t)n : sizeof(text), (uint8_t *)text);
     sha256_digest(&sha, PERMALINK_KEY_BYTES, key);

@@ -17,7 +17,7 @@ enum {
     WAITING = NATIVE | REQUEST_IMAGES, /* clients that wait for their images */
     BODIES = WAITING | REQUEST_JOB,
     ALL = BODIES | REQUEST_PERMALINK,
-    MIXED = REQUEST_SAMPLES | REQUEST_IMAGES | REQUEST_PERMALINK,
+    MIXED = REQUEST_SAMPLES | REQUEST_IMAGES | REQUEST_PERMALINK | REQUEST_JOB,
 };
 
 /* So many digits are a number in every case; more are in no range of ours. */
@@ -236,30 +236,39 @@ static void set_defaults(const struct samples_limits *limits, struct samples_req
     out->timeout_ms = limits->timeout_max_ms;
 }
 
-int samples_request_parse(const char *body, size_t size, enum request_form form,
-                          const struct samples_limits *limits, struct samples_request *out,
-                          struct problem *problem)
+int samples_request_read(json_t *object, enum request_form form,
+                         const struct samples_limits *limits, struct samples_request *out,
+                         struct problem *problem)
 {
-    json_t *root, *value;
     const char *key;
+    json_t *value;
 
     set_defaults(limits, out);
-    if (size == 0) {
-        finish_mix(out, problem);
-        return 0;
-    }
-
-    root = json_body_read(body, size, false, problem);
-    if (!root)
-        return -EINVAL;
-    json_object_foreach(root, key, value) read_field(key, value, form, limits, out, problem);
-    json_decref(root);
+    json_object_foreach(object, key, value) read_field(key, value, form, limits, out, problem);
     finish_mix(out, problem);
     if (out->best && out->deadline_ms == 0)
         problem_add_field(problem, "on_deadline", "needs a deadline_ms");
     if (out->partial_images > 0 && !out->stream)
         problem_add_field(problem, "partial_images", "needs stream: true");
     return problem->status ? -EINVAL : 0;
+}
+
+int samples_request_parse(const char *body, size_t size, enum request_form form,
+                          const struct samples_limits *limits, struct samples_request *out,
+                          struct problem *problem)
+{
+    json_t *root = NULL;
+    int rc;
+
+    set_defaults(limits, out);
+    if (size > 0) {
+        root = json_body_read(body, size, false, problem);
+        if (!root)
+            return -EINVAL;
+    }
+    rc = samples_request_read(root, form, limits, out, problem);
+    json_decref(root);
+    return rc;
 }
 
 /* Numbers of a query are text: as JSON would have them. */

@@ -39,6 +39,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct json_t;
 struct problem;
 
 enum { REQUEST_MIX_WHOLE = 1000000 }; /* millionths */
@@ -90,6 +91,11 @@ enum request_form {
 int samples_request_parse(const char *body, size_t size, enum request_form form,
                           const struct samples_limits *limits, struct samples_request *out,
                           struct problem *problem);
+
+/* The same for an object that is JSON already. */
+int samples_request_read(struct json_t *object, enum request_form form,
+                         const struct samples_limits *limits, struct samples_request *out,
+                         struct problem *problem);
 
 /* The name of a field that is taken and means nothing, NULL: there is none with this bit. */
 const char *samples_request_ignored(int bit);

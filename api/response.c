@@ -47,6 +47,12 @@ static json_t *restoration_to_json(const struct response_restoration *r)
     return json;
 }
 
+void samples_response_add_restoration(const struct samples_response *r, json_t *json)
+{
+    if (r->restoration)
+        json_object_set_new(json, "restoration", restoration_to_json(r->restoration));
+}
+
 void samples_response_add_mix(const struct samples_response *r, int i, json_t *json)
 {
     if (r->mix == 0)
@@ -75,8 +81,8 @@ static json_t *params(const struct samples_response *r, int i)
         samples_response_add_mix(r, i, json);
     if (json && i >= 0 && is_partial(r, i))
         json_object_set_new(json, "nfe_done", json_integer(r->nfe_done[i]));
-    if (json && r->restoration)
-        json_object_set_new(json, "restoration", restoration_to_json(r->restoration));
+    if (json)
+        samples_response_add_restoration(r, json);
     return json;
 }
 

@@ -63,6 +63,9 @@ int samples_response_encode(const struct samples_response *r, bool bare_png, uin
  * digits. */
 void samples_response_add_mix(const struct samples_response *r, int i, struct json_t *json);
 
+/* Adds "restoration", where it is one. */
+void samples_response_add_restoration(const struct samples_response *r, struct json_t *json);
+
 /* The PNG of image i alone. 0, -EINVAL or -ENOMEM. */
 int samples_response_png(const struct samples_response *r, int i, uint8_t **out, size_t *size,
                          struct error *err);

@@ -61,8 +61,8 @@ static int take_fields(json_t *root, struct upload *out, struct problem *problem
     out->consistency = take_number(root, "consistency", 0, 1, problem);
     if (!out->image.bytes && problem->status == 0)
         problem_add_field(problem, "image", "is missing: a PNG or JPEG");
-    out->others = json_dumps(root, JSON_COMPACT);
-    return out->others ? 0 : problem_set(problem, 503, "out of memory");
+    out->others = json_incref(root);
+    return 0;
 }
 
 /* Base64, perhaps of a data URL. */
@@ -194,18 +194,45 @@ void upload_fini(struct upload *u)
 {
     free(u->image.bytes);
     free(u->mask.bytes);
-    free(u->others);
+    json_decref(u->others);
     memset(u, 0, sizeof(*u));
+}
+
+static void write_digest(struct sha256_ctx *sha, char out[UPLOAD_DIGEST_BYTES])
+{
+    uint8_t digest[SHA256_DIGEST_SIZE];
+
+    sha256_digest(sha, sizeof(digest), digest);
+    for (size_t i = 0; i < sizeof(digest); i++)
+        sprintf(out + 2 * i, "%02x", digest[i]);
 }
 
 void upload_digest(const struct upload_file *file, char out[UPLOAD_DIGEST_BYTES])
 {
-    uint8_t digest[SHA256_DIGEST_SIZE];
     struct sha256_ctx sha;
 
     sha256_init(&sha);
     sha256_update(&sha, file->size, file->bytes);
-    sha256_digest(&sha, sizeof(digest), digest);
-    for (size_t i = 0; i < sizeof(digest); i++)
-        sprintf(out + 2 * i, "%02x", digest[i]);
+    write_digest(&sha, out);
+}
+
+int upload_digest_all(const struct upload *u, char out[UPLOAD_DIGEST_BYTES])
+{
+    const struct upload_file *files[] = {&u->image, &u->mask};
+    char *fields = json_dumps(u->others, JSON_COMPACT | JSON_SORT_KEYS), text[256];
+    struct sha256_ctx sha;
+
+    if (!fields)
+        return -ENOMEM;
+    snprintf(text, sizeof(text), "%s %.17g %.17g %.17g %zu %zu ", u->degradation, u->std,
+             u->strength, u->consistency, u->image.size, u->mask.size);
+    sha256_init(&sha);
+    sha256_update(&sha, strlen(text), (const uint8_t *)text);
+    for (int i = 0; i < 2; i++)
+        if (files[i]->bytes)
+            sha256_update(&sha, files[i]->size, files[i]->bytes);
+    sha256_update(&sha, strlen(fields), (const uint8_t *)fields);
+    write_digest(&sha, out);
+    free(fields);
+    return 0;
 }

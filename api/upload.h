@@ -7,7 +7,7 @@
  *     std          > 0; absent: to be estimated
  *     strength, consistency  [0, 1]; absent: to be chosen
  *
- * and the fields of REQUEST_RESTORATION (api/request.h), which are passed on as JSON.
+ * and the fields of REQUEST_RESTORATION (api/request.h), which are passed on as they are.
  * Thread: any (made for the pool: bodies are large).
  */
 #ifndef API_UPLOAD_H
@@ -18,6 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct json_t;
 struct problem;
 
 struct upload_file {
@@ -29,7 +30,7 @@ struct upload {
     struct upload_file image, mask;
     char degradation[LIMITS_NAME_BYTES + 1]; /* empty: absent */
     double std, strength, consistency;       /* negative: absent */
-    char *others;                            /* owned: a JSON object */
+    struct json_t *others;                   /* an object; owned */
 };
 
 /* content_type: the header, NULL: none. 0, or -EINVAL with the problem filled in: 400, 415, 422 or 503;
@@ -39,8 +40,9 @@ int upload_read(const char *content_type, const char *body, size_t size, struct 
                 struct problem *problem);
 void upload_fini(struct upload *u);
 
-/* SHA-256 in hexadecimal. */
+/* SHA-256 in hexadecimal: of a file, and of all that is asked for, however it is written. 0 or -ENOMEM. */
 enum { UPLOAD_DIGEST_BYTES = 65 };
+int upload_digest_all(const struct upload *u, char out[UPLOAD_DIGEST_BYTES]);
 void upload_digest(const struct upload_file *file, char out[UPLOAD_DIGEST_BYTES]);
 
 #endif

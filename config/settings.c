@@ -83,6 +83,8 @@ static const struct setting table[] = {
      "time that jobs are known after their end"},
     {"keep-results", SETTING_BYTES, FIELD(keep_results_bytes), "0", 0, INT_MAX, NULL,
      "room for images of jobs in the store; where it is 0 they are drawn again"},
+    {"keep-sources", SETTING_BYTES, FIELD(keep_sources_bytes), "64MiB", 0, INT_MAX, NULL,
+     "room for pictures that jobs restore in the store; beyond it 503"},
     {"trace", SETTING_FILE, FIELD(trace), "", 0, 0, NULL,
      "file for a trace of the last seconds of ticks, in Chrome's format, written at the end"},
     {"log-level", SETTING_CHOICE, FIELD(log_level), "info", 0, 0, "debug|info|warn|error",

@@ -84,6 +84,7 @@ struct settings {
     int max_jobs;
     int keep_jobs_ms;
     int keep_results_bytes;          /* 0: none */
+    int keep_sources_bytes;          /* of pictures that jobs restore; 0: none do */
     char trace[SETTINGS_PATH_BYTES]; /* a file; "": none */
     char log_level[SETTINGS_NAME_BYTES + 1];
 };

@@ -11,6 +11,7 @@
 #include "server/keys.h"
 #include "server/models.h"
 #include "server/selection.h"
+#include "server/shared_bytes.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -34,6 +35,7 @@ static void fill_record(struct job_record *r, const struct selection *chosen, co
 {
     const struct samples_request *wanted = &chosen->request;
     const struct engine_model *m = chosen->model;
+    struct drawing_order seeds;
 
     make_id(r->id);
     snprintf(r->owner, sizeof(r->owner), "%s", owner ? key_name(owner) : "");
@@ -45,7 +47,15 @@ static void fill_record(struct job_record *r, const struct selection *chosen, co
     snprintf(r->sampler, sizeof(r->sampler), "%s", sampler_name(chosen->sampling.sampler));
     r->nfe = chosen->sampling.nfe;
     r->n = wanted->n;
-    r->seed = wanted->has_seed ? wanted->seed : drawing_random_seed();
+    drawing_order_seeds(&seeds, wanted->has_seed ? wanted->seed : drawing_random_seed(),
+                        wanted->seed_b, wanted->mix);
+    r->seed = seeds.seed;
+    r->seed_b = seeds.seed_b;
+    r->mix = seeds.mix;
+    if (chosen->source) {
+        r->restored = *chosen->restored;
+        r->source_bytes = (int64_t)chosen->source->size;
+    }
     r->created_s = (int64_t)time(NULL);
 }
 
@@ -97,8 +107,8 @@ static void refuse(struct batch *b, int rc)
     if (rc == -ENOSPC)
         problem.retry_after_s = admission_retry_in_s(first_end_s(b->all));
     if (rc == -ENOSPC)
-        problem_set(&problem, 503, "%d jobs wait, which is the most",
-                    b->all->daemon->settings->max_jobs);
+        problem_set(&problem, 503, "as many jobs wait%s as may",
+                    b->record.source_bytes > 0 ? ", or as many pictures to be restored," : "");
     else
         problem_set(&problem, 503, "the job could not be written to the store");
     batch_tell_problem(b, &problem);
@@ -187,7 +197,7 @@ static void look_for_same(struct batch *b)
     batch_submit(b, op);
 }
 
-static void submit(struct batch *b, struct exchange *x)
+static void submit(struct batch *b, struct shared_bytes *source, struct exchange *x)
 {
     struct job_op *op;
 
@@ -210,24 +220,24 @@ static void submit(struct batch *b, struct exchange *x)
         return;
     }
     op->record = b->record;
+    if (source)
+        op->pictures[op->n_pictures++] = shared_bytes_hold(source);
     batch_submit(b, op);
 }
 
 void batches_add(struct batches *all, const struct selection *chosen, const char *key,
-                 const char *body, size_t body_size, struct exchange *x)
+                 const char *body, struct exchange *x)
 {
     struct problem problem = {0};
     struct batch *b = NULL;
-    char digest[DIGEST_TEXT];
 
-    digest_of(body, body_size, digest);
     if (check_new(all, key, &problem) == 0) {
-        b = create(all, chosen, key, digest, exchange_key(x));
+        b = create(all, chosen, key, body, exchange_key(x));
         if (!b)
             problem_set(&problem, 503, "out of memory");
     }
     if (b) {
-        submit(b, x);
+        submit(b, chosen->source, x);
         return;
     }
     exchange_drop_headers(x);

@@ -10,6 +10,7 @@
 #include "api/permalink.h"
 #include "api/zip.h"
 #include "engine/base/error.h"
+#include "model/restoration.h"
 #include "server/admission.h"
 #include "server/daemon.h"
 #include "server/drawing.h"
@@ -33,7 +34,7 @@ enum {
 
 struct archive {
     struct daemon *daemon;
-    struct job_store *store;
+    struct batches *batches;
     struct exchange *exchange;     /* NULL: ended or gone */
     struct job_record record;      /* of which the strings of */
     struct samples_response order; /* are */
@@ -42,7 +43,9 @@ struct archive {
     struct zip_entry *entries;  /* owned, of the images that are written */
     int n, i;                   /* images, and the next one */
     uint32_t offset;
-    struct drawing *drawing; /* of a piece; NULL: none */
+    struct restoring *restoring;     /* makes ... */
+    struct restoration *restoration; /* ... what leads the next piece */
+    struct drawing *drawing;         /* of a piece; NULL: none */
     int piece_first, piece_n;
     struct {
         uint8_t *png; /* owned */
@@ -66,6 +69,7 @@ static void settle(struct archive *a)
     if (a->with_drawing || a->with_timer || a->with_store)
         return;
     drop_piece(a);
+    restoration_destroy(a->restoration);
     free(a->entries);
     free(a);
 }
@@ -82,6 +86,8 @@ static void on_timer_closed(uv_handle_t *handle)
 static void detach(struct archive *a)
 {
     a->exchange = NULL;
+    restoring_drop(a->restoring);
+    a->restoring = NULL;
     if (a->model)
         models_release(a->daemon->models, a->model);
     uv_close((uv_handle_t *)&a->again, on_timer_closed);
@@ -147,6 +153,31 @@ static void on_again(uv_timer_t *timer)
     go_on(timer->data);
 }
 
+static void begin_piece(struct archive *a);
+
+static void on_restoration(void *arg, struct restoration *r, const struct problem *problem)
+{
+    struct archive *a = arg;
+
+    a->restoring = NULL;
+    a->restoration = r;
+    if (problem)
+        give_up(a);
+    else
+        begin_piece(a);
+}
+
+/* Whether there is what leads the next piece, if something has to; else it is made. */
+static bool is_led(struct archive *a)
+{
+    if (!a->order.restoration || a->restoration)
+        return true;
+    a->restoring = restoring_begin(a->batches, &a->record, a->model, on_restoration, a);
+    if (!a->restoring)
+        give_up(a);
+    return false;
+}
+
 static void begin_piece(struct archive *a)
 {
     int left = a->n - a->i, most;
@@ -156,6 +187,9 @@ static void begin_piece(struct archive *a)
         .model = a->model,
         .sampling = a->sampling,
         .seed = a->record.seed + (uint64_t)a->i,
+        .seed_b = a->record.mix > 0 ? a->record.seed_b + (uint64_t)a->i : 0,
+        .mix = a->record.mix,
+        .restored = a->order.restoration,
         .timeout_ms = PIECE_MS,
         .priority = PRIORITY_BACKGROUND,
         .client = &client,
@@ -166,6 +200,9 @@ static void begin_piece(struct archive *a)
         give_up(a);
         return;
     }
+    if (!is_led(a))
+        return;
+    order.restoration = a->restoration;
     most = a->model->n_max < PIECE_IMAGES ? a->model->n_max : PIECE_IMAGES;
     order.n = left < most ? left : most;
     /* The piece before may still be with whoever encoded it. */
@@ -174,6 +211,7 @@ static void begin_piece(struct archive *a)
         return;
     }
     drop_piece(a);
+    a->restoration = NULL; /* the drawing's */
     a->with_drawing = true;
     a->piece_first = a->i;
     a->piece_n = order.n;
@@ -251,7 +289,7 @@ static bool look_in_store(struct archive *a)
     memcpy(op->record.id, a->record.id, sizeof(op->record.id));
     op->first = a->i;
     a->with_store = true;
-    job_store_submit(a->store, op);
+    job_store_submit(a->batches->store, op);
     return true;
 }
 
@@ -264,7 +302,7 @@ static void go_on(void *arg)
     int at = a->i - a->piece_first;
     bool ok = true;
 
-    if (a->drawing || a->with_store || exchange_stream_pending(a->exchange) > 0)
+    if (a->drawing || a->with_store || a->restoring || exchange_stream_pending(a->exchange) > 0)
         return;
     if (a->i == a->n) {
         finish(a);
@@ -304,6 +342,8 @@ static int check(const struct batch *b, const struct engine_model *m, struct pro
         return problem_set(problem, 404,
                            "the job's model is not served any more, or not with its determinism "
                            "id");
+    if (b->order.restoration && r->source_bytes < 0 && r->picture_bytes <= 0)
+        return problem_set(problem, 404, "the picture that was restored is not kept any more");
     side = m ? (size_t)m->side_px : 0;
     image_bytes = m ? side * side * (size_t)m->channels * 9 / 8 + TEXT_BYTES : 0;
     if ((size_t)r->n_done * image_bytes > UINT32_MAX)
@@ -324,14 +364,16 @@ static struct archive *create(const struct batch *b, struct engine_model *m,
         return NULL;
     }
     a->daemon = b->all->daemon;
-    a->store = b->all->store;
+    a->batches = b->all;
     a->record = b->record;
     batch_describe_record(&a->record, &a->order);
     a->sampling = *sampling;
     a->n = b->record.n_done;
     a->model = m;
-    if (m)
+    if (m) {
+        a->order.precision = m->precision;
         models_hold(m);
+    }
     uv_timer_init(&a->daemon->loop, &a->again);
     a->again.data = a;
     a->with_timer = true;

@@ -4,6 +4,7 @@
 #include "api/permalink.h"
 #include "config/settings.h"
 #include "engine/base/error.h"
+#include "model/restoration.h"
 #include "server/daemon.h"
 #include "server/drawing.h"
 #include "server/engine_model.h"
@@ -111,6 +112,28 @@ static const struct drawing_client client = {.encode = encode,
                                              .done = done,
                                              .release = release};
 
+static void on_restoration(void *arg, struct restoration *r, const struct problem *problem)
+{
+    struct batch *b = arg;
+
+    b->restoring = NULL;
+    b->restoration = r;
+    if (problem && problem->status != 503)
+        batch_end(b, JOB_FAILED, problem);
+    else if (!problem)
+        batch_go_on(b);
+}
+
+/* Whether there is what leads the next piece, if something has to; else it is made. */
+static bool is_led(struct batch *b)
+{
+    if (!b->order.restoration || b->restoration)
+        return true;
+    if (!b->restoring)
+        b->restoring = restoring_begin(b->all, &b->record, b->model, on_restoration, b);
+    return false;
+}
+
 /* Where there is no room for it now, it is tried again with the next look. */
 static void begin_piece(struct batch *b)
 {
@@ -123,6 +146,10 @@ static void begin_piece(struct batch *b)
         .model = b->model,
         .sampling = b->sampling,
         .seed = b->record.seed + (uint64_t)b->record.n_done,
+        .seed_b = b->record.mix > 0 ? b->record.seed_b + (uint64_t)b->record.n_done : 0,
+        .mix = b->record.mix,
+        .restoration = b->restoration,
+        .restored = b->order.restoration,
         .timeout_ms = PIECE_MS,
         .priority = PRIORITY_BACKGROUND,
         .client = &client,
@@ -139,6 +166,7 @@ static void begin_piece(struct batch *b)
         free(p);
         return;
     }
+    b->restoration = NULL; /* the drawing's */
     b->piece = p;
     if (b->begun_ns == 0)
         b->begun_ns = uv_hrtime();
@@ -159,7 +187,7 @@ void batch_go_on(struct batch *b)
         batch_end(b, JOB_COMPLETED, NULL);
     else if (b->all->stopped && !b->all->durable)
         batch_end(b, JOB_FAILED, &ending);
-    else if (!b->all->stopped && b->n_writes < WRITES_MAX)
+    else if (!b->all->stopped && b->n_writes < WRITES_MAX && is_led(b))
         begin_piece(b);
 }
 
@@ -185,6 +213,10 @@ void batch_drop_piece(struct batch *b)
 {
     struct piece *p = b->piece;
 
+    restoring_drop(b->restoring);
+    restoration_destroy(b->restoration);
+    b->restoring = NULL;
+    b->restoration = NULL;
     if (!p)
         return;
     p->batch = NULL;

@@ -3,8 +3,6 @@
 #include "server/batch_parts.h"
 
 #include "api/job_status.h"
-#include "api/permalink.h"
-#include "config/settings.h"
 #include "server/daemon.h"
 #include "server/exchange.h"
 #include "server/keys.h"
@@ -24,7 +22,6 @@ struct lookup {
     struct batches *all;
     struct exchange *exchange; /* NULL: it has gone */
     void (*then)(struct batch *b, struct exchange *x);
-    char address[PERMALINK_BYTES]; /* of a picture */
 };
 
 static void on_gone(void *arg)
@@ -175,48 +172,4 @@ void batches_list(struct batches *all, const char *after, int limit, struct exch
         op->most = limit + 1;
     }
     submit(all, l, op, x);
-}
-
-/* Pictures */
-
-static void redirect(struct exchange *x, const char *address)
-{
-    exchange_add_header(x, "Location", address);
-    exchange_respond_empty(x, 303);
-}
-
-static void on_picture(struct job_op *op)
-{
-    struct lookup *l = op->arg;
-    struct exchange *x = waiting(l);
-
-    if (x && op->rc == 0) {
-        exchange_respond(x, 200, "image/png", op->bytes, op->size, op->bytes);
-        op->bytes = NULL;
-    } else if (x) { /* it may be drawn again */
-        redirect(x, l->address);
-    }
-    free(l);
-}
-
-void batch_picture(struct batch *b, int i, struct exchange *x)
-{
-    char address[PERMALINK_BYTES];
-    struct lookup *l;
-    struct job_op *op;
-
-    permalink_write(&b->order, i, address);
-    if (b->all->daemon->settings->keep_results_bytes == 0) {
-        redirect(x, address);
-        return;
-    }
-    l = calloc(1, sizeof(*l));
-    op = job_op_create(JOB_PICTURE, on_picture, l);
-    if (l)
-        memcpy(l->address, address, sizeof(address));
-    if (op) {
-        memcpy(op->record.id, b->record.id, sizeof(op->record.id));
-        op->first = i;
-    }
-    submit(b->all, l, op, x);
 }

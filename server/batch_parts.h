@@ -16,6 +16,8 @@
 #include <stdint.h>
 #include <uv.h>
 
+struct restoration;
+struct restoring;
 struct shared_bytes;
 
 /* In memory as long as it is drawn here, or somebody waits for it; batch_settle() looks. */
@@ -36,6 +38,8 @@ struct batch {
     uint64_t begun_ns;
     int n_ops, n_writes; /* under way in the store, and those of them that write how far it is */
     struct piece *piece; /* that is drawn; NULL: none */
+    struct restoring *restoring;     /* makes ... */
+    struct restoration *restoration; /* ... what leads the next piece; NULL: none */
     struct waiter *waiters;
 };
 
@@ -93,6 +97,13 @@ int batch_piece_steps(const struct batch *b);
 void batch_piece_describe(const struct batch *b, struct batch_previews_piece *out);
 /* Its lanes are free within a tick. */
 void batch_drop_piece(struct batch *b);
+
+/* batch_restoring.c: makes what leads images of a record that restores, of its source in the store. Calls then() once,
+ * later: r is the receiver's, or NULL with the reason, 404, 500 or 503. m is held meanwhile. NULL: out of memory. */
+struct restoring *restoring_begin(
+    struct batches *all, const struct job_record *record, struct engine_model *m,
+    void (*then)(void *arg, struct restoration *r, const struct problem *problem), void *arg);
+void restoring_drop(struct restoring *r); /* then() is not called any more; NULL is fine */
 
 /* batch_waiters.c */
 enum batch_waiting { WAITS_FOR_BEGINNING, WAITS_FOR_END, WATCHES };

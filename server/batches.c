@@ -3,6 +3,7 @@
 
 #include "config/settings.h"
 #include "engine/base/error.h"
+#include "model/restoration.h"
 #include "server/batch_parts.h"
 #include "server/daemon.h"
 #include "server/engine_model.h"
@@ -51,7 +52,10 @@ void batch_describe_record(const struct job_record *r, struct samples_response *
         .determinism = r->determinism,
         .nfe = r->nfe,
         .seed = r->seed,
+        .seed_b = r->seed_b,
+        .mix = r->mix,
         .n = r->n,
+        .restoration = r->restored.degradation ? &r->restored : NULL,
     };
 }
 
@@ -315,6 +319,7 @@ int batches_create(struct daemon *d, struct batches **out, struct error *err)
         .lease_ms = s->job_lease_ms,
         .kept_ms = s->keep_jobs_ms,
         .picture_bytes_max = s->keep_results_bytes,
+        .source_bytes_max = s->keep_sources_bytes,
         .waiting_max = s->max_jobs,
         .news = on_news,
         .arg = all,
@@ -351,6 +356,7 @@ void batches_destroy(struct batches *all)
     job_store_close(all->store);
     for (struct batch *b = all->first; b; b = next) {
         next = b->next;
+        restoration_destroy(b->restoration);
         free(b);
     }
     uv_close((uv_handle_t *)all->timer, on_timer_closed);

@@ -11,7 +11,8 @@
  *
  * A batch is drawn in pieces through the same queue as everything else, so that single images come
  * between. Its images are drawn again from their settings, by their permalink, and stay in the cache as long
- * as that has room; with --keep-results they are in the store as long as that has room. A batch holds its model
+ * as that has room; with --keep-results they are in the store as long as that has room. Those of a restoration have
+ * no other address, and are drawn again from its picture, which the store has as long as it has room for it. A batch holds its model
  * while it is drawn. Those that have ended are told about for --keep-jobs, and then that they are gone.
  *
  * Thread: loop.
@@ -44,10 +45,10 @@ void batches_destroy(struct batches *all); /* batches_idle() must hold; NULL is 
 void batches_begin(struct batches *all);
 
 /* Begins one, and answers the exchange when it is taken on, or why not: 422 where the key has another
- * body, 503. key: of the client for this request, or NULL; a batch of the same key and body is found
- * again. Headers that the exchange has are those of a success. */
+ * body, 503. key: of the client for this request, or NULL; body: its digest; a batch of the same key and body is
+ * found again. Headers that the exchange has are those of a success. */
 void batches_add(struct batches *all, const struct selection *chosen, const char *key,
-                 const char *body, size_t body_size, struct exchange *x);
+                 const char *body, struct exchange *x);
 
 /* Calls then() with one that the exchange's key may see (server/keys.h), now or later, which answers or waits; or answers itself: 404, 410 where there was one,
  * 503 where the store cannot tell. The batch is valid within then() alone. */
@@ -72,7 +73,8 @@ void batch_watch(struct batch *b, struct exchange *x, const char *last_event_id,
  * ended. */
 void batch_archive(struct batch *b, struct exchange *x);
 
-/* Answers with image i, which is drawn: from the store where it is kept, or with its address. */
+/* Answers with image i, which is drawn: from the store where it is kept, or with its address; that of a
+ * restoration drawn again where it has to be: 404, 500, 503, 504. */
 void batch_picture(struct batch *b, int i, struct exchange *x);
 
 /* The daemon drains: what has not ended ends with its present piece, or waits for the next start, or for

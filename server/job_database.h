@@ -25,7 +25,8 @@ struct sql_value {
     size_t size;
 };
 
-/* A row of a result: texts with a NUL behind them, "" where there is nothing; of SQL_PICTURE_READ bytes. */
+/* A row of a result: texts with a NUL behind them, "" where there is nothing; of SQL_PICTURE_READ and
+ * SQL_SOURCE_READ bytes. */
 struct sql_row {
     const char *cells[SQL_CELLS_MAX];
     size_t sizes[SQL_CELLS_MAX];

@@ -160,6 +160,40 @@ static bool connect_to(struct postgres *p)
     return false;
 }
 
+/* A table of an earlier version lacks what came since. One that has all is not locked. */
+static bool add_columns(struct postgres *p)
+{
+    static const char *const added[] = SQL_COLUMNS_ADDED;
+    char text[192];
+    PGresult *result;
+    int n;
+
+    for (size_t i = 0; i < sizeof(added) / sizeof(added[0]); i++) {
+        n = (int)strcspn(added[i], " ");
+        snprintf(text, sizeof(text),
+                 "SELECT 1 FROM pg_attribute WHERE attrelid = 'softdiff.jobs'::regclass AND "
+                 "attname = '%.*s' AND NOT attisdropped",
+                 n, added[i]);
+        result = p->conn ? check(p, PQsendQuery(p->conn, text) ? receive(p) : NULL) : NULL;
+        if (!result)
+            return false;
+        n = PQntuples(result);
+        PQclear(result);
+        snprintf(text, sizeof(text), "ALTER TABLE jobs ADD COLUMN %s", added[i]);
+        if (n == 0 && execute(p, text) < 0)
+            return false;
+    }
+    return true;
+}
+
+static bool execute_all(struct postgres *p, const char *const *commands, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (execute(p, commands[i]) < 0)
+            return false;
+    return true;
+}
+
 /* Daemons that start at a time make the tables one after the other. */
 static bool prepare(struct postgres *p)
 {
@@ -174,19 +208,20 @@ static bool prepare(struct postgres *p)
         "CREATE SCHEMA IF NOT EXISTS softdiff",
         "SET search_path TO softdiff",
         SQL_SCHEMA_JOBS("nr BIGINT GENERATED ALWAYS AS IDENTITY, "),
+    };
+    static const char *const more[] = {
         SQL_SCHEMA_KEYS,
         SQL_SCHEMA_ENDED,
         SQL_SCHEMA_PICTURES("BYTEA"),
+        SQL_SCHEMA_SOURCES("BYTEA"),
         SQL_SCHEMA_GONE,
         SQL_SCHEMA_DAEMONS,
         "COMMIT",
         "LISTEN softdiff_jobs",
     };
 
-    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
-        if (execute(p, commands[i]) < 0)
-            return false;
-    return true;
+    return execute_all(p, commands, sizeof(commands) / sizeof(commands[0])) && add_columns(p) &&
+           execute_all(p, more, sizeof(more) / sizeof(more[0]));
 }
 
 static int reach(struct postgres *p)
@@ -284,7 +319,7 @@ static int postgres_run(struct job_database *db, enum sql_statement which,
     struct postgres *p = postgres_of(db);
     struct arguments a;
     PGresult *result;
-    int n, binary = which == SQL_PICTURE_READ;
+    int n, binary = which == SQL_PICTURE_READ || which == SQL_SOURCE_READ;
 
     if (!p->conn)
         return -EIO;

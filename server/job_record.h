@@ -17,14 +17,15 @@ enum {
     JOB_RECORD_KEY_BYTES = 129,
     JOB_HOLDER_BYTES = 33,
     JOB_TEXT_BYTES = 512, /* of any column */
-    JOB_COLUMNS = 20,
-    JOB_COLUMN_TEXTS = 11, /* the first of them; the others are numbers */
+    JOB_COLUMNS = 24,
+    JOB_COLUMN_TEXTS = 12, /* the first of them; the others are numbers */
 };
 
 /* Their names in the order of their numbers, for statements. */
-#define JOB_COLUMN_LIST                                                                   \
-    "id, owner, key, body, model, checkpoint, corruption, sampler, determinism, holder, " \
-    "problem, state, nfe, n, n_done, seed, created_s, ended_s, problem_status, picture_bytes"
+#define JOB_COLUMN_LIST                                                                       \
+    "id, owner, key, body, model, checkpoint, corruption, sampler, determinism, holder, "     \
+    "problem, restoration, state, nfe, n, n_done, seed, created_s, ended_s, problem_status, " \
+    "picture_bytes, seed_b, mix, source_bytes"
 
 struct job_record {
     char id[JOB_ID_BYTES];
@@ -38,12 +39,15 @@ struct job_record {
     char determinism[LIMITS_NAME_BYTES + 1];
     char holder[JOB_HOLDER_BYTES]; /* the daemon that draws it; "": none */
     char problem[JOB_TEXT_BYTES];
+    struct response_restoration restored; /* degradation NULL: it restores nothing */
     enum job_state state;
     int nfe, n, n_done;
-    uint64_t seed;
+    uint64_t seed, seed_b;
+    int mix;                    /* millionths of seed_b; 0: there is none */
     int64_t created_s, ended_s; /* seconds since 1970; ended_s 0: it has not */
     int problem_status;         /* 0: none */
     int64_t picture_bytes;      /* of its images in the store; -1: they had to go */
+    int64_t source_bytes;       /* of what it restores, likewise */
 };
 
 /* A column as text, and back; what is too long is cut. */

@@ -4,6 +4,7 @@
 #include "api/problem.h"
 #include "api/query.h"
 #include "api/seed.h"
+#include "model/digest.h"
 #include "model/sampler.h"
 #include "server/admission.h"
 #include "server/batches.h"
@@ -30,15 +31,17 @@ void job_routes_add(struct daemon *d, struct exchange *x)
 {
     struct problem problem = {0};
     struct selection chosen = {.model = NULL};
+    char digest[DIGEST_TEXT];
     const char *body;
     size_t size;
 
     body = exchange_body(x, &size);
+    digest_of(body, size, digest);
     if (selection_read(d->models, REQUEST_JOB, admission_limits(d->admission), body, size, &chosen,
                        &problem) < 0)
         exchange_respond_problem(x, &problem);
     else
-        batches_add(d->batches, &chosen, exchange_header(x, "Idempotency-Key"), body, size, x);
+        batches_add(d->batches, &chosen, exchange_header(x, "Idempotency-Key"), digest, x);
 }
 
 void job_routes_list(struct daemon *d, struct exchange *x)

@@ -15,10 +15,10 @@
 
 #include "server/job_record.h"
 
-enum { SQL_CELLS_MAX = JOB_COLUMNS, SQL_VALUES_MAX = JOB_COLUMNS + 2 };
+enum { SQL_CELLS_MAX = JOB_COLUMNS, SQL_VALUES_MAX = JOB_COLUMNS + 3 };
 
 enum sql_statement {
-    SQL_ADD,       /* columns, most that wait, lease */
+    SQL_ADD,       /* columns, most that wait, lease, most bytes of sources of those */
     SQL_FIND_SAME, /* id, owner, key -> record */
     SQL_FIND,      /* id -> record */
     SQL_FIND_KEY,  /* owner, key -> record */
@@ -26,23 +26,27 @@ enum sql_statement {
     SQL_CHANGE, /* id, holder, state, n_done, ended_s, problem_status, problem, lease -> record */
     SQL_CANCEL, /* id, ended_s -> record */
     SQL_CLAIM,  /* holder, lease, checkpoints, determinism, nfe, most -> record */
-    SQL_FORGET_DRAWN,   /* id: its pictures, and how many bytes they have */
-    SQL_HOLD,           /* holder, lease -> id */
-    SQL_RELEASE,        /* holder */
-    SQL_PICTURE_ADD,    /* id, i, bytes */
-    SQL_PICTURE_READ,   /* id, i -> bytes */
-    SQL_PICTURE_BYTES,  /* id, more of them */
-    SQL_TRIM,           /* most bytes: pictures of the oldest jobs beyond that go */
-    SQL_TRIM_NOTE,      /* most bytes: and this is noted */
-    SQL_NOTE_GONE,      /* age in s of their end, most: jobs that are forgotten next */
-    SQL_FORGET_JOBS,    /* the same */
-    SQL_FORGET_GONE,    /* age in ms, most */
-    SQL_FIND_GONE,      /* id, owner or "" -> id */
-    SQL_COUNT,          /* -> waiting, ended, bytes of pictures */
-    SQL_TELL_DAEMON,    /* holder, checkpoints, lease */
-    SQL_FORGET_DAEMONS, /* age in ms */
-    SQL_FAIL_UNSERVED,  /* age in ms, problem -> id */
-    SQL_TELL,           /* text: to all who share the database */
+    SQL_FORGET_DRAWN,      /* id: its pictures, and how many bytes they have */
+    SQL_HOLD,              /* holder, lease -> id */
+    SQL_RELEASE,           /* holder */
+    SQL_PICTURE_ADD,       /* id, i, bytes */
+    SQL_PICTURE_READ,      /* id, i -> bytes */
+    SQL_PICTURE_BYTES,     /* id, more of them */
+    SQL_SOURCE_ADD,        /* id, bytes */
+    SQL_SOURCE_READ,       /* id -> bytes */
+    SQL_TRIM_SOURCES,      /* most bytes: those of ended jobs, oldest first, go beyond that */
+    SQL_TRIM_SOURCES_NOTE, /* most bytes: and this is noted */
+    SQL_TRIM,              /* most bytes: pictures of the oldest jobs beyond that go */
+    SQL_TRIM_NOTE,         /* most bytes: and this is noted */
+    SQL_NOTE_GONE,         /* age in s of their end, most: jobs that are forgotten next */
+    SQL_FORGET_JOBS,       /* the same */
+    SQL_FORGET_GONE,       /* age in ms, most */
+    SQL_FIND_GONE,         /* id, owner or "" -> id */
+    SQL_COUNT,             /* -> waiting, ended, bytes of pictures, of sources */
+    SQL_TELL_DAEMON,       /* holder, checkpoints, lease */
+    SQL_FORGET_DAEMONS,    /* age in ms */
+    SQL_FAIL_UNSERVED,     /* age in ms, problem -> id */
+    SQL_TELL,              /* text: to all who share the database */
     SQL_STATEMENTS_N,
 };
 
@@ -53,12 +57,22 @@ enum sql_statement {
      "determinism TEXT, holder TEXT DEFAULT '', problem TEXT, state BIGINT, nfe BIGINT, "  \
      "n BIGINT, n_done BIGINT, seed BIGINT, created_s BIGINT, ended_s BIGINT, "            \
      "problem_status BIGINT, picture_bytes BIGINT DEFAULT 0, lease_ms BIGINT DEFAULT 0)")
+/* Columns that tables of earlier versions lack. */
+#define SQL_COLUMNS_ADDED                                                                          \
+    {                                                                                              \
+        "owner TEXT DEFAULT ''", "holder TEXT DEFAULT ''", "picture_bytes BIGINT DEFAULT 0",       \
+            "lease_ms BIGINT DEFAULT 0", "restoration TEXT DEFAULT ''", "seed_b BIGINT DEFAULT 0", \
+            "mix BIGINT DEFAULT 0", "source_bytes BIGINT DEFAULT 0"                                \
+    }
 #define SQL_SCHEMA_KEYS \
     ("CREATE UNIQUE INDEX IF NOT EXISTS jobs_key ON jobs (owner, key) WHERE key <> ''")
 #define SQL_SCHEMA_ENDED ("CREATE INDEX IF NOT EXISTS jobs_state ON jobs (state, ended_s)")
 #define SQL_SCHEMA_PICTURES(bytes)                                                       \
     ("CREATE TABLE IF NOT EXISTS pictures (job TEXT REFERENCES jobs ON DELETE CASCADE, " \
      "i BIGINT, png " bytes ", PRIMARY KEY (job, i))")
+#define SQL_SCHEMA_SOURCES(bytes)                                                          \
+    ("CREATE TABLE IF NOT EXISTS sources (job TEXT PRIMARY KEY REFERENCES jobs ON DELETE " \
+     "CASCADE, bytes " bytes ")")
 #define SQL_SCHEMA_DAEMONS                                                                     \
     ("CREATE TABLE IF NOT EXISTS daemons (holder TEXT PRIMARY KEY, checkpoints TEXT, seen_ms " \
      "BIGINT)")
@@ -75,12 +89,19 @@ enum sql_statement {
     "(SELECT id FROM (SELECT id, sum(picture_bytes) OVER (ORDER BY " NR " DESC) AS upto " \
     "FROM jobs WHERE picture_bytes > 0) AS sums WHERE upto > $1)"
 
+/* Ended jobs whose sources are more, with those of all that have not ended or are younger, than $1. */
+#define SQL_SOURCES_BEYOND(NR)                                                                 \
+    "(SELECT id FROM (SELECT id, state, sum(source_bytes) OVER (ORDER BY CASE WHEN state < 2 " \
+    "THEN 0 ELSE 1 END, " NR " DESC) AS upto FROM jobs WHERE source_bytes > 0) AS sums WHERE " \
+    "upto > $1 AND state >= 2)"
+
 #define SQL_STATEMENTS(NOW, HAS, NR, LOCK, TELL)                                                   \
     {                                                                                              \
         [SQL_ADD] = "INSERT INTO jobs (" JOB_COLUMN_LIST ", lease_ms) SELECT $1, $2, $3, $4, "     \
                     "$5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, "       \
-                    "$20, " NOW " + $22 WHERE (SELECT count(*) FROM jobs WHERE state < 2) < "      \
-                    "$21 ON CONFLICT DO NOTHING",                                                  \
+                    "$20, $21, $22, $23, $24, " NOW " + $26 WHERE (SELECT count(*) FROM jobs "     \
+                    "WHERE state < 2) < $25 AND ($24 = 0 OR $24 + (SELECT coalesce(sum("           \
+                    "source_bytes), 0) FROM jobs WHERE state < 2) <= $27) ON CONFLICT DO NOTHING", \
         [SQL_FIND_SAME] = "SELECT " JOB_COLUMN_LIST " FROM jobs WHERE id = $1 OR "                 \
                           "(owner = $2 AND key = $3 AND key <> '')",                               \
         [SQL_FIND] = "SELECT " JOB_COLUMN_LIST " FROM jobs WHERE id = $1",                         \
@@ -117,6 +138,11 @@ enum sql_statement {
         [SQL_PICTURE_READ] = "SELECT png FROM pictures WHERE job = $1 AND i = $2",                 \
         [SQL_PICTURE_BYTES] = "UPDATE jobs SET picture_bytes = picture_bytes + $2 "                \
                               "WHERE id = $1",                                                     \
+        [SQL_SOURCE_ADD] = "INSERT INTO sources VALUES ($1, $2) ON CONFLICT DO NOTHING",           \
+        [SQL_SOURCE_READ] = "SELECT bytes FROM sources WHERE job = $1",                            \
+        [SQL_TRIM_SOURCES] = "DELETE FROM sources WHERE job IN " SQL_SOURCES_BEYOND(NR),           \
+        [SQL_TRIM_SOURCES_NOTE] =                                                                  \
+            "UPDATE jobs SET source_bytes = -1 WHERE id IN " SQL_SOURCES_BEYOND(NR),               \
         [SQL_TRIM] = "DELETE FROM pictures WHERE job IN " SQL_BEYOND(NR),                          \
         [SQL_TRIM_NOTE] = "UPDATE jobs SET picture_bytes = -1 WHERE id IN " SQL_BEYOND(NR),        \
         [SQL_NOTE_GONE] = "INSERT INTO gone SELECT id, owner, " NOW                                \
@@ -126,9 +152,11 @@ enum sql_statement {
             "DELETE FROM gone WHERE at_ms < " NOW " - $1 OR id IN (SELECT id FROM gone ORDER BY "  \
             "at_ms DESC, id LIMIT 1000000 OFFSET $2)",                                             \
         [SQL_FIND_GONE] = "SELECT id FROM gone WHERE id = $1 AND ($2 = '' OR owner = $2)",         \
-        [SQL_COUNT] = "SELECT count(CASE WHEN state < 2 THEN 1 END), count(CASE WHEN state >= 2 "  \
-                      "THEN 1 END), coalesce(sum(CASE WHEN picture_bytes > 0 THEN picture_bytes "  \
-                      "END), 0) FROM jobs",                                                        \
+        [SQL_COUNT] =                                                                              \
+            "SELECT count(CASE WHEN state < 2 THEN 1 END), count(CASE WHEN state >= 2 "            \
+            "THEN 1 END), coalesce(sum(CASE WHEN picture_bytes > 0 THEN picture_bytes "            \
+            "END), 0), coalesce(sum(CASE WHEN source_bytes > 0 THEN source_bytes END), 0) "        \
+            "FROM jobs",                                                                           \
         [SQL_TELL_DAEMON] = "INSERT INTO daemons VALUES ($1, $2, " NOW ") ON CONFLICT "            \
                             "(holder) DO UPDATE SET checkpoints = $2, seen_ms = " NOW,             \
         [SQL_FORGET_DAEMONS] = "DELETE FROM daemons WHERE seen_ms < " NOW " - $1",                 \

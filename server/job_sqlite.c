@@ -139,9 +139,7 @@ static const struct job_database_ops ops = {.close = sqlite_close,
 /* A file of an earlier version lacks what came since. */
 static int add_columns(struct sqlite *s)
 {
-    static const char *const added[] = {"owner TEXT DEFAULT ''", "holder TEXT DEFAULT ''",
-                                        "picture_bytes BIGINT DEFAULT 0",
-                                        "lease_ms BIGINT DEFAULT 0"};
+    static const char *const added[] = SQL_COLUMNS_ADDED;
     char name[32], text[96];
     int rc = SQLITE_OK;
 
@@ -167,6 +165,7 @@ static int prepare(struct sqlite *s, struct error *err)
     static const char *const more[] = {SQL_SCHEMA_KEYS,
                                        SQL_SCHEMA_ENDED,
                                        SQL_SCHEMA_PICTURES("BLOB"),
+                                       SQL_SCHEMA_SOURCES("BLOB"),
                                        SQL_SCHEMA_GONE,
                                        SQL_SCHEMA_DAEMONS,
                                        "COMMIT"};

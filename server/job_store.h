@@ -26,7 +26,8 @@ struct job_store;
 struct shared_bytes;
 
 enum job_op_kind {
-    /* record: new. rc -EEXIST: its owner's key has another one, which is found; -ENOSPC: too many jobs wait. */
+    /* record: new, with pictures[0] what it restores. rc -EEXIST: its owner's key has another one, which is found;
+     * -ENOSPC: too many jobs wait, or too many bytes. */
     JOB_ADD,
     /* record.id; or record.owner and key, where id is "". rc -ENOENT; -ESTALE: there was one of this owner, ""
      * for any. */
@@ -48,6 +49,8 @@ enum job_op_kind {
     JOB_RELEASE,
     /* Image `first` of record.id, as bytes. rc -ENOENT. */
     JOB_PICTURE,
+    /* What record.id restores, as bytes. rc -ENOENT: it had to go. */
+    JOB_SOURCE,
     /* Forgets what is old, and counts the rest. */
     JOB_SWEEP,
 };
@@ -71,7 +74,7 @@ struct job_op {
     uint8_t *bytes; /* NULL it to keep it */
     size_t size;
     int waiting, ended; /* of JOB_SWEEP */
-    int64_t picture_bytes;
+    int64_t picture_bytes, source_bytes;
     struct job_op *next;
 };
 
@@ -82,6 +85,7 @@ struct job_store_options {
     int lease_ms;              /* after which a job that was not renewed may be taken up */
     int kept_ms;               /* that ended jobs are known */
     int64_t picture_bytes_max; /* 0: none are kept */
+    int64_t source_bytes_max;  /* of what jobs restore; those that have ended make room */
     int waiting_max;           /* jobs that have not ended */
     /* On the loop: a job that another daemon has changed, or "" where there is one to take up. */
     void (*news)(void *arg, const char *id);
@@ -111,7 +115,7 @@ struct job_store_stats {
     bool up; /* the last thing that was tried was done */
     uint64_t errors;
     int waiting, ended; /* jobs, when they were last counted */
-    int64_t picture_bytes;
+    int64_t picture_bytes, source_bytes;
 };
 
 void job_store_stats(struct job_store *s, struct job_store_stats *out);

@@ -88,13 +88,32 @@ static int find(const struct job_work *w, struct job_op *op, enum sql_statement 
 
 /* One function per kind. Not negative, and op->rc tells what came of it; or -EIO. */
 
+static struct sql_value bytes_of(const struct shared_bytes *b)
+{
+    return (struct sql_value){.kind = SQL_BYTES, .bytes = b->data, .size = b->size};
+}
+
+/* What a new job restores, for which those that have ended make room. */
+static int add_source(const struct job_work *w, const struct job_op *op)
+{
+    const struct sql_value most = number(w->source_bytes_max);
+    const struct sql_value values[] = {text(op->record.id), bytes_of(op->pictures[0])};
+    int rc = run(w, SQL_SOURCE_ADD, values, 2, NULL, NULL);
+
+    if (rc >= 0)
+        rc = run(w, SQL_TRIM_SOURCES, &most, 1, NULL, NULL);
+    if (rc > 0)
+        rc = run(w, SQL_TRIM_SOURCES_NOTE, &most, 1, NULL, NULL);
+    return rc < 0 ? rc : 0;
+}
+
 static int add_job(const struct job_work *w, struct job_op *op)
 {
     const struct job_record *r = &op->record;
     char texts[JOB_COLUMN_TEXTS][JOB_TEXT_BYTES];
     struct sql_value values[SQL_VALUES_MAX];
     const struct sql_value same[] = {text(r->id), text(r->owner), text(r->key)};
-    int n;
+    int n, rc = 0;
 
     for (int i = 0; i < JOB_COLUMNS; i++) {
         if (i < JOB_COLUMN_TEXTS)
@@ -103,7 +122,12 @@ static int add_job(const struct job_work *w, struct job_op *op)
     }
     values[JOB_COLUMNS] = number(w->waiting_max);
     values[JOB_COLUMNS + 1] = number(*r->holder ? lease(w) : 0);
+    values[JOB_COLUMNS + 2] = number(w->source_bytes_max);
     n = run(w, SQL_ADD, values, SQL_VALUES_MAX, NULL, NULL);
+    if (n == 1 && op->n_pictures > 0)
+        rc = add_source(w, op);
+    if (rc < 0)
+        return rc;
     if (n == 1)
         return *r->holder ? 0 : tell(w, "");
     if (n == 0)
@@ -173,9 +197,7 @@ static int add_pictures(const struct job_work *w, const struct job_op *op)
 
     for (int i = 0; i < op->n_pictures && rc >= 0; i++) {
         values[1] = number(op->first + i);
-        values[2] = (struct sql_value){.kind = SQL_BYTES,
-                                       .bytes = op->pictures[i]->data,
-                                       .size = op->pictures[i]->size};
+        values[2] = bytes_of(op->pictures[i]);
         rc = run(w, SQL_PICTURE_ADD, values, 3, NULL, NULL);
         bytes += rc > 0 ? (int64_t)op->pictures[i]->size : 0;
     }
@@ -250,7 +272,7 @@ static int release_jobs(const struct job_work *w, struct job_op *op)
     return n > 0 ? tell(w, "") : n;
 }
 
-static void read_picture(void *arg, const struct sql_row *row)
+static void read_bytes(void *arg, const struct sql_row *row)
 {
     struct job_op *op = arg;
 
@@ -263,11 +285,21 @@ static void read_picture(void *arg, const struct sql_row *row)
 static int find_picture(const struct job_work *w, struct job_op *op)
 {
     const struct sql_value values[] = {text(op->record.id), number(op->first)};
-    int n = run(w, SQL_PICTURE_READ, values, 2, read_picture, op);
+    int n = run(w, SQL_PICTURE_READ, values, 2, read_bytes, op);
 
     if (n >= 0 && !op->bytes)
         op->rc = -ENOENT;
     return n < 0 ? n : 0;
+}
+
+static int find_source(const struct job_work *w, struct job_op *op)
+{
+    const struct sql_value id = text(op->record.id);
+    int n = run(w, SQL_SOURCE_READ, &id, 1, read_bytes, op);
+
+    if (n == 0)
+        op->rc = -ENOENT;
+    return n > 0 && !op->bytes ? -EIO : n < 0 ? n : 0;
 }
 
 static void read_counts(void *arg, const struct sql_row *row)
@@ -277,6 +309,7 @@ static void read_counts(void *arg, const struct sql_row *row)
     op->waiting = (int)strtol(row->cells[0], NULL, 10);
     op->ended = (int)strtol(row->cells[1], NULL, 10);
     op->picture_bytes = strtoll(row->cells[2], NULL, 10);
+    op->source_bytes = strtoll(row->cells[3], NULL, 10);
 }
 
 /* Jobs whose model no daemon has, after a time in which any could have said that it has. */
@@ -317,10 +350,10 @@ static int sweep(const struct job_work *w, struct job_op *op)
 static int do_one(const struct job_work *w, struct job_op *op)
 {
     static int (*const kinds[])(const struct job_work *w, struct job_op *op) = {
-        [JOB_ADD] = add_job,       [JOB_FIND] = find_job,        [JOB_LIST] = list_jobs,
-        [JOB_CHANGE] = change_job, [JOB_CANCEL] = cancel_job,    [JOB_CLAIM] = claim_jobs,
-        [JOB_HOLD] = hold_jobs,    [JOB_RELEASE] = release_jobs, [JOB_PICTURE] = find_picture,
-        [JOB_SWEEP] = sweep,
+        [JOB_ADD] = add_job,        [JOB_FIND] = find_job,        [JOB_LIST] = list_jobs,
+        [JOB_CHANGE] = change_job,  [JOB_CANCEL] = cancel_job,    [JOB_CLAIM] = claim_jobs,
+        [JOB_HOLD] = hold_jobs,     [JOB_RELEASE] = release_jobs, [JOB_PICTURE] = find_picture,
+        [JOB_SOURCE] = find_source, [JOB_SWEEP] = sweep,
     };
 
     int rc;

@@ -160,6 +160,8 @@ static void write_jobs(FILE *out, const struct daemon *d)
         "Jobs that were drawn here when another daemon took them up.", (double)stats.leases_lost);
     one(out, "softdiff_job_picture_bytes", "gauge", "Images of jobs in the store.",
         (double)stats.store.picture_bytes);
+    one(out, "softdiff_job_source_bytes", "gauge", "Pictures that jobs restore, in the store.",
+        (double)stats.store.source_bytes);
 }
 
 /* Where the time of requests for images goes. */

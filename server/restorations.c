@@ -1,19 +1,22 @@
 #include "server/restorations.h"
 
-#include "api/pictures/picture.h"
-#include "api/pictures/resize.h"
+#include "api/prefer.h"
 #include "api/problem.h"
 #include "api/response.h"
 #include "api/upload.h"
+#include "config/settings.h"
 #include "engine/base/error.h"
 #include "model/restoration.h"
 #include "server/admission.h"
+#include "server/batches.h"
 #include "server/daemon.h"
 #include "server/engine_model.h"
 #include "server/exchange.h"
 #include "server/models.h"
+#include "server/restoration_source.h"
 #include "server/samples.h"
 #include "server/selection.h"
+#include "server/shared_bytes.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -22,7 +25,7 @@
 #include <string.h>
 #include <strings.h>
 
-enum { TYPE_BYTES = 256, WHITE_FROM = 128 };
+enum { TYPE_BYTES = 256 };
 
 /* From its body to its drawing. */
 struct restoring {
@@ -33,10 +36,13 @@ struct restoring {
     uint8_t *body; /* owned */
     size_t body_bytes;
     struct upload upload;
+    char digest[UPLOAD_DIGEST_BYTES]; /* of it */
     enum degradation degradation;
     struct selection chosen;
     bool holds; /* the model */
     struct response_restoration restored;
+    uint8_t *source; /* owned */
+    size_t source_bytes;
     struct problem problem;
 };
 
@@ -56,133 +62,71 @@ static void end(struct restoring *r)
     r->daemon->n_preparing--;
     restoration_destroy(r->chosen.restoration);
     upload_fini(&r->upload);
+    free(r->source);
     free(r->body);
     free(r);
 }
 
 /* On the pool: pictures */
 
-static int decode(const struct upload_file *file, const char *name, uint8_t **rgb, int *w, int *h,
-                  struct problem *problem)
+static int make(struct restoring *r)
 {
     struct error error;
-    int rc = picture_decode(file->bytes, file->size, LIMITS_UPLOAD_PIXELS, w, h, rgb, &error);
+    int rc =
+        restoration_source_make(r->source, r->source_bytes, r->chosen.model, &r->chosen.sampling,
+                                &r->restored, &r->chosen.restoration, &error);
 
-    if (rc == -ENOMEM)
-        return problem_set(problem, 503, "out of memory");
-    if (rc < 0)
-        problem_add_field(problem, name, "%s", error.text);
-    return rc;
-}
-
-/* To [side,side,3] of 8 bits; NULL with a problem. */
-static uint8_t *read_square(const struct upload_file *file, const char *name, int side,
-                            struct problem *problem)
-{
-    uint8_t *rgb, *square;
-    int w, h, rc;
-
-    if (decode(file, name, &rgb, &w, &h, problem) < 0)
-        return NULL;
-    square = malloc((size_t)side * (size_t)side * 3);
-    rc = square ? resize_square(rgb, w, h, 3, 0, side, square, NULL) : -ENOMEM;
-    free(rgb);
-    if (rc == 0)
-        return square;
-    problem_set(problem, 503, "out of memory");
-    free(square);
-    return NULL;
-}
-
-/* Colours, or their luma (Rec. 601) where the model has one channel. */
-static void to_floats(const uint8_t *rgb, size_t pixels, int channels, float *out)
-{
-    for (size_t i = 0; i < pixels; i++, rgb += 3) {
-        if (channels == 1)
-            out[i] = (0.299f * rgb[0] + 0.587f * rgb[1] + 0.114f * rgb[2]) / 255;
-        for (int c = 0; c < channels && channels > 1; c++)
-            out[i * (size_t)channels + (size_t)c] = (float)rgb[c] / 255;
-    }
-}
-
-static int read_pictures(const struct restoring *r, float *picture, float *mask,
-                         struct problem *problem)
-{
-    const struct engine_model *m = r->chosen.model;
-    size_t pixels = (size_t)m->side_px * (size_t)m->side_px;
-    uint8_t *square = read_square(&r->upload.image, "image", m->side_px, problem);
-
-    if (square)
-        to_floats(square, pixels, m->channels, picture);
-    free(square);
-    if (r->degradation == DEGRADATION_MASK && problem->status != 503) {
-        square = read_square(&r->upload.mask, "mask", m->side_px, problem);
-        for (size_t i = 0; square && i < pixels; i++)
-            mask[i] = square[3 * i] < WHITE_FROM;
-        free(square);
-    }
-    return problem->status ? -EINVAL : 0;
-}
-
-static void describe(struct restoring *r, double std)
-{
-    struct response_restoration *out = &r->restored;
-    struct restoration_choice choice;
-
-    restoration_chosen(r->chosen.restoration, &choice);
-    r->chosen.sampling.nfe = choice.nfe;
-    out->degradation = degradation_name(r->degradation);
-    out->std = r->degradation == DEGRADATION_MASK ? 0 : std;
-    out->estimated = r->upload.std < 0;
-    out->strength = choice.time;
-    out->consistency = choice.consistency;
-    upload_digest(&r->upload.image, out->image_sha256);
-    if (r->degradation == DEGRADATION_MASK)
-        upload_digest(&r->upload.mask, out->mask_sha256);
-}
-
-static int prepare(struct restoring *r, const float *picture, const float *mask)
-{
-    const struct engine_model *m = r->chosen.model;
-    struct restoration_options options = {.degradation = r->degradation,
-                                          .std = r->upload.std,
-                                          .picture = picture,
-                                          .mask = mask,
-                                          .time = r->upload.strength,
-                                          .consistency = r->upload.consistency,
-                                          .sampler = r->chosen.sampling.sampler,
-                                          .nfe = r->chosen.sampling.nfe};
-    struct error error;
-    int rc = 0;
-
-    if (options.std < 0 && r->degradation != DEGRADATION_MASK)
-        rc = restoration_estimate(r->degradation, m->side_px, m->channels, picture, &options.std,
-                                  &error);
-    if (rc == 0)
-        rc = restoration_create(m->formulation, &options, &r->chosen.restoration, &error);
     if (rc == -EDOM)
         problem_add_field(&r->problem, "std", "%s", error.text);
     else if (rc == -EINVAL)
         problem_add_field(&r->problem, "sampler", "%s", error.text);
     else if (rc < 0)
         problem_set(&r->problem, 503, "%s", error.text);
-    if (rc == 0)
-        describe(r, options.std);
     return rc;
 }
 
 static void look(uv_work_t *work)
 {
     struct restoring *r = work->data;
-    const struct engine_model *m = r->chosen.model;
-    size_t pixels = (size_t)m->side_px * (size_t)m->side_px, channels = (size_t)m->channels;
-    float *picture = malloc(pixels * (channels + 1) * sizeof(*picture));
+    const struct upload *u = &r->upload;
+    bool masked = r->degradation == DEGRADATION_MASK;
 
-    if (!picture)
+    r->restored = (struct response_restoration){.degradation = degradation_name(r->degradation),
+                                                .std = u->std,
+                                                .strength = u->strength,
+                                                .consistency = u->consistency};
+    upload_digest(&u->image, r->restored.image_sha256);
+    if (masked)
+        upload_digest(&u->mask, r->restored.mask_sha256);
+    r->source_bytes = restoration_source_bytes(r->chosen.model, masked);
+    if (restoration_source_read(u, r->chosen.model, masked, &r->source, &r->problem) == 0)
+        make(r);
+}
+
+/* Whether the client wants a job, and it can be one: nothing is asked for that jobs have not, and there may be
+ * room for its picture. */
+static bool is_for_job(const struct restoring *r)
+{
+    return prefer_has(exchange_header(r->exchange, "Prefer"), "respond-async") &&
+           samples_may_be_job(r->exchange, &r->chosen.request) &&
+           r->source_bytes <= (size_t)r->daemon->settings->keep_sources_bytes;
+}
+
+static void begin_job(struct restoring *r)
+{
+    struct exchange *x = r->exchange;
+    struct shared_bytes *source = shared_bytes_create(r->source, r->source_bytes);
+
+    r->source = NULL;
+    if (!source) {
         problem_set(&r->problem, 503, "out of memory");
-    else if (read_pictures(r, picture, picture + pixels * channels, &r->problem) == 0)
-        prepare(r, picture, picture + pixels * channels);
-    free(picture);
+        return;
+    }
+    r->chosen.source = source;
+    exchange_add_header(x, "Preference-Applied", "respond-async");
+    batches_add(r->daemon->batches, &r->chosen, exchange_header(x, "Idempotency-Key"), r->digest,
+                x);
+    shared_bytes_release(source);
 }
 
 static void on_looked(uv_work_t *work, int status)
@@ -204,7 +148,9 @@ static void on_looked(uv_work_t *work, int status)
     if (!r->chosen.request.finish)
         exchange_watch(r->exchange);
     r->chosen.restored = &r->restored;
-    if (samples_answer(d, r->exchange, &r->chosen, &r->problem) == 0)
+    if (is_for_job(r))
+        begin_job(r);
+    else if (samples_answer(d, r->exchange, &r->chosen, &r->problem) == 0)
         r->chosen.restoration = NULL; /* the drawing's */
     end(r);
 }
@@ -231,7 +177,10 @@ static void unpack(uv_work_t *work)
 {
     struct restoring *r = work->data;
 
-    upload_read(r->content_type, (const char *)r->body, r->body_bytes, &r->upload, &r->problem);
+    if (upload_read(r->content_type, (const char *)r->body, r->body_bytes, &r->upload,
+                    &r->problem) == 0 &&
+        upload_digest_all(&r->upload, r->digest) < 0)
+        problem_set(&r->problem, 503, "out of memory");
     free(r->body);
     r->body = NULL;
 }
@@ -243,8 +192,8 @@ static void on_unpacked(uv_work_t *work, int status)
 
     if (r->exchange && (r->problem.status == 0 || r->problem.status == 422) && r->upload.others) {
         check_fields(r);
-        selection_read(d->models, REQUEST_RESTORATION, admission_limits(d->admission),
-                       r->upload.others, strlen(r->upload.others), &r->chosen, &r->problem);
+        selection_read_fields(d->models, REQUEST_RESTORATION, admission_limits(d->admission),
+                              r->upload.others, &r->chosen, &r->problem);
     }
     if (!r->exchange || r->problem.status) {
         end(r);

@@ -2,7 +2,8 @@
  *
  *     body -> pool: what is in it -> model -> pool: decoded, resized, looked at -> drawing
  *
- * What is left then is a selection with a restoration, which goes the way of POST /v1/samples.
+ * What is left then is a selection with a restoration, which goes the way of POST /v1/samples, or with
+ * Prefer: respond-async that of POST /v1/jobs.
  *
  * Thread: loop.
  */

@@ -164,12 +164,14 @@ static void on_gone(void *arg)
 
 static void begin_job(struct daemon *d, struct exchange *x, const struct selection *chosen)
 {
+    char digest[DIGEST_TEXT];
     const char *body;
     size_t size;
 
     tell_preference(x);
     body = exchange_body(x, &size);
-    batches_add(d->batches, chosen, exchange_header(x, "Idempotency-Key"), body, size, x);
+    digest_of(body, size, digest);
+    batches_add(d->batches, chosen, exchange_header(x, "Idempotency-Key"), digest, x);
 }
 
 /* The client has waited as long as it would: what is drawn for it from now on is a job's, from the
@@ -371,15 +373,22 @@ int samples_answer(struct daemon *d, struct exchange *x, const struct selection 
     return answer_in_time(d, x, chosen, -1, problem);
 }
 
+bool samples_may_be_job(const struct exchange *x, const struct samples_request *wanted)
+{
+    const char *accept = exchange_header(x, "Accept");
+
+    return wanted->deadline_ms == 0 && wanted->preview_every == 0 && !events_are_wanted(accept) &&
+           accept_weight(accept, "application/json") > 0;
+}
+
 /* How many seconds the client would wait before it has a job instead of its images; -1: as long as it
  * takes. Preferences are never a reason to refuse: what a job cannot be has none. */
 static int find_patience(const struct exchange *x, const struct samples_request *wanted)
 {
-    const char *accept = exchange_header(x, "Accept"), *prefer = exchange_header(x, "Prefer");
+    const char *prefer = exchange_header(x, "Prefer");
     int wait_s = prefer_number(prefer, "wait");
 
-    if (wanted->deadline_ms > 0 || wanted->preview_every > 0 || wanted->has_seed_b ||
-        events_are_wanted(accept) || accept_weight(accept, "application/json") == 0)
+    if (!samples_may_be_job(x, wanted))
         return -1;
     return wait_s < 0 && prefer_has(prefer, "respond-async") ? 0 : wait_s;
 }

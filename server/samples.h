@@ -12,9 +12,12 @@
 
 #include "server/drawing.h"
 
+#include <stdbool.h>
+
 struct daemon;
 struct exchange;
 struct problem;
+struct samples_request;
 struct selection;
 
 /* Refuses by the head alone what cannot become a sample: 415, 406. */
@@ -30,6 +33,10 @@ int samples_check_accept(const struct exchange *x, struct problem *problem);
  * the problem filled in; a restoration is taken with 0 only. */
 int samples_answer(struct daemon *d, struct exchange *x, const struct selection *chosen,
                    struct problem *problem);
+
+/* Whether a request, with these headers, asks for nothing that jobs have not: deadlines, previews, an answer other
+ * than JSON. */
+bool samples_may_be_job(const struct exchange *x, const struct samples_request *wanted);
 
 /* What a request orders; client and owner are to be filled in. */
 struct drawing_order samples_order(const struct selection *chosen, const struct exchange *x);

@@ -149,6 +149,14 @@ int selection_read(const struct models *models, enum request_form form,
     return selection_choose(models, form, out, problem);
 }
 
+int selection_read_fields(const struct models *models, enum request_form form,
+                          const struct samples_limits *limits, struct json_t *fields,
+                          struct selection *out, struct problem *problem)
+{
+    samples_request_read(fields, form, limits, &out->request, problem);
+    return selection_choose(models, form, out, problem);
+}
+
 int selection_choose(const struct models *models, enum request_form form, struct selection *out,
                      struct problem *problem)
 {

@@ -12,11 +12,13 @@
 #include <stddef.h>
 
 struct engine_model;
-struct response_restoration;
-struct restoration;
+struct json_t;
 struct models;
 struct permalink;
 struct problem;
+struct response_restoration;
+struct restoration;
+struct shared_bytes;
 
 struct selection {
     struct samples_request request;
@@ -24,12 +26,18 @@ struct selection {
     struct sampling_choice sampling; /* as asked for, or the model's own */
     struct restoration *restoration; /* NULL: none is asked for */
     const struct response_restoration *restored;
+    struct shared_bytes *source; /* of a job, what it restores: server/restoration_source.h */
 };
 
 /* body as the client sent it. 0, or -EINVAL with the problem filled in: 400, 404 or 422. */
 int selection_read(const struct models *models, enum request_form form,
                    const struct samples_limits *limits, const char *body, size_t size,
                    struct selection *out, struct problem *problem);
+
+/* The same for a body that is an object of JSON. */
+int selection_read_fields(const struct models *models, enum request_form form,
+                          const struct samples_limits *limits, struct json_t *fields,
+                          struct selection *out, struct problem *problem);
 
 /* The same for a request that was read: finds out->model and out->sampling. 0, or -EINVAL: 404 or 422. */
 int selection_choose(const struct models *models, enum request_form form, struct selection *out,

@@ -15,6 +15,8 @@ from softdiffd import wait_until
 from test_jobs import begin, cancel, image, look, wait_for, watch
 
 FLAGS = ("--slots", "2", "--max-nfe", "10000")
+# That the first version had not.
+ADDED_COLUMNS = ("owner", "holder", "picture_bytes", "lease_ms", "restoration", "seed_b", "mix", "source_bytes")
 
 
 @pytest.fixture
@@ -123,7 +125,8 @@ def test_a_file_of_an_earlier_version(run, state):
     daemon.stop()
     with contextlib.closing(sqlite3.connect(state / "jobs.sqlite")) as db:
         db.execute("DROP INDEX jobs_key")
-        for name in ("owner", "holder", "picture_bytes", "lease_ms"):
+        db.execute("DROP TABLE sources")
+        for name in ADDED_COLUMNS:
             db.execute(f"ALTER TABLE jobs DROP COLUMN {name}")
     daemon = run()
     assert look(daemon, job) == job

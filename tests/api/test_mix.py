@@ -2,11 +2,13 @@
 import base64
 import io
 import json
+import zipfile
 
 import pytest
 from PIL import Image, ImageChops
 from softdiffd import png_text
 from test_events import events
+from test_jobs import image, wait_for
 from test_verify import verify, with_params
 
 SAMPLERS = ["sde-2m", "pf-2m", "momentum"]
@@ -99,7 +101,25 @@ def test_in_the_other_dialects(daemon):
     stream = events(daemon, body)
     assert stream[0][2]["mix"] == 0.75 and stream[-1][0] == "completed"
     assert base64.b64decode(stream[-1][2]["images"][0]["png"]) == want
-    # Jobs have one seed each: it is not taken for one.
-    answer = daemon.post(body, Prefer="respond-async")
-    assert answer.status_code == 200 and "Preference-Applied" not in answer.headers
-    assert daemon.post(body, path="/v1/jobs").status_code == 422
+
+
+def test_jobs(start):
+    """Of images between the same as when they are waited for, through pieces, addresses and the file of all."""
+    daemon = start("--response-cache", "0")
+    body = {"seed": 2**64 - 3, "seed_b": B, "mix": 0.3, "nfe": 4, "n": 20}
+    want = daemon.pngs(**body)
+    assert len(set(want)) == 20
+    for answer in (daemon.post(body, path="/v1/jobs"), daemon.post(body, Prefer="respond-async")):
+        job = answer.json()
+        assert answer.status_code == 202 and (job["seed_b"], job["mix"]) == (B, 0.3) and '"mix":0.3}' in answer.text
+        wait_for(daemon, job, "completed")
+        found = image(daemon, job, 19)
+        assert found.content == want[19] and "&seed_b=28&mix=0.3" in found.history[0].headers["Location"]
+        with zipfile.ZipFile(io.BytesIO(daemon.get(job["archive"]).content)) as file:
+            assert [file.read(name) for name in file.namelist()] == want
+    end = daemon.post(body | {"mix": 1}, path="/v1/jobs").json()
+    assert end["seed"] == B and "seed_b" not in end and "mix" not in end
+    wait_for(daemon, end, "completed")
+    assert image(daemon, end, 3).content == daemon.png(seed=B + 3, nfe=4)
+    assert daemon.post({"mix": 0.3}, path="/v1/jobs").status_code == 422
+    assert [found.get("mix") for found in daemon.get("/v1/jobs").json()["jobs"]] == [None, 0.3, 0.3]

@@ -12,8 +12,9 @@ import postgres
 import pytest
 import requests
 from softdiffd import wait_until
-from test_durable_jobs import kill
+from test_durable_jobs import ADDED_COLUMNS, kill
 from test_jobs import begin, cancel, image, look, wait_for, watch
+from test_restorations import picture, png, text  # noqa: F401
 
 FLAGS = ("--slots", "2", "--max-nfe", "10000", "--keep-results", "16MiB")
 SOON = ("--job-lease", "2s")
@@ -69,6 +70,33 @@ def test_any_of_them_answers(run):
         assert stream.result()[-1][0] == "cancelled"
     first.wait_for_queue(lambda q: q["slots_busy"] == 0 and not q["requests"], "free lanes")
     assert look(first, job)["status"] == "cancelled"
+
+
+def test_tables_of_an_earlier_version(run, server):
+    first = run()
+    job = wait_for(first, begin(first, {"n": 1, "nfe": 2}), "completed")
+    first.stop()
+    server.query("DROP TABLE softdiff.sources")
+    for name in set(ADDED_COLUMNS) - {"owner"}:
+        server.query(f"ALTER TABLE softdiff.jobs DROP COLUMN {name}")
+    second = run()
+    assert look(second, job)["seed"] == job["seed"]
+    wait_for(second, begin(second, {"n": 1, "nfe": 2, "seed_b": 3}), "completed")
+
+
+@pytest.mark.slow
+def test_what_one_restores_another_goes_on_with(run, picture):
+    flags = {"models": ("faces", "blurred")}
+    first = run(*SOON, **flags)
+    body = {"image": text(png(picture)), "degradation": "blur", "std": 1, "model": "blurred", "seed": 1, "nfe": 60, "n": 40}
+    job = first.post(body, path="/v1/restorations", Prefer="respond-async").json()
+    wait_until(lambda: look(first, job)["images_done"] > 0, "a piece")
+    second = run(*SOON, "--response-cache", "0", **flags)
+    kill(first)
+    assert wait_for(second, job, "completed")["restoration"] == job["restoration"]
+    for i in (0, 39):
+        alone = second.post(body | {"seed": 1 + i, "n": 1}, path="/v1/restorations", accept="image/png")
+        assert image(second, job, i).content == alone.content
 
 
 def test_they_share_the_work(run, server):

@@ -13,7 +13,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-enum { FOUND_MAX = 8, WAITING_MAX = 5, ROOM = 100 };
+enum { FOUND_MAX = 8, WAITING_MAX = 5, ROOM = 100, SOURCES = 50 };
 
 /* What came of something. */
 struct result {
@@ -22,7 +22,7 @@ struct result {
     struct job_record found[FOUND_MAX];
     uint8_t bytes[64];
     size_t size;
-    int64_t picture_bytes;
+    int64_t picture_bytes, source_bytes;
 };
 
 struct fixture {
@@ -46,6 +46,7 @@ static void on_done(struct job_op *op)
     r->waiting = op->waiting;
     r->ended = op->ended;
     r->picture_bytes = op->picture_bytes;
+    r->source_bytes = op->source_bytes;
     r->size = op->size;
     if (op->bytes)
         memcpy(r->bytes, op->bytes, op->size);
@@ -61,6 +62,7 @@ static int begin(void **state)
                                         .url = "",
                                         .kept_ms = 1000,
                                         .picture_bytes_max = ROOM,
+                                        .source_bytes_max = SOURCES,
                                         .waiting_max = WAITING_MAX,
                                         .news = on_news};
 
@@ -103,7 +105,8 @@ static struct job_op *op_of(enum job_op_kind kind, const char *id)
 }
 
 /* A job of ten images, held by this daemon or by nobody. */
-static int add(struct fixture *f, const char *id, const char *owner, const char *key, bool held)
+static struct job_op *new_job(struct fixture *f, const char *id, const char *owner, const char *key,
+                              bool held)
 {
     struct job_op *op = op_of(JOB_ADD, id);
     struct job_record *r = &op->record;
@@ -118,6 +121,22 @@ static int add(struct fixture *f, const char *id, const char *owner, const char 
     r->n = 10;
     r->seed = UINT64_MAX - 1;
     r->created_s = 1700000000;
+    return op;
+}
+
+static int add(struct fixture *f, const char *id, const char *owner, const char *key, bool held)
+{
+    return do_op(f, new_job(f, id, owner, key, held))->rc;
+}
+
+/* One that restores so many bytes. */
+static int add_restoration(struct fixture *f, const char *id, size_t bytes)
+{
+    struct job_op *op = new_job(f, id, "", "", true);
+
+    op->record.source_bytes = (int64_t)bytes;
+    op->pictures[op->n_pictures++] = shared_bytes_create(calloc(1, bytes), bytes);
+    assert_non_null(op->pictures[0]);
     return do_op(f, op)->rc;
 }
 
@@ -306,6 +325,60 @@ static void test_pictures_have_a_room(void **state)
     assert_int_equal(do_op(f, op_of(JOB_SWEEP, ""))->picture_bytes, 41);
 }
 
+static void test_sources_have_a_room(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(add_restoration(f, "a", SOURCES + 1), -ENOSPC);
+    assert_int_equal(add_restoration(f, "a", 20), 0);
+    assert_int_equal(add_restoration(f, "b", 20), 0);
+    assert_int_equal(add_restoration(f, "c", 20), -ENOSPC); /* those before it have not ended */
+    assert_int_equal(change(f, "b", JOB_COMPLETED, 10, INT64_MAX / 2, 0)->rc, 0);
+    assert_int_equal(add_restoration(f, "c", 10), 0);
+    assert_int_equal(do_op(f, op_of(JOB_SOURCE, "b"))->rc, 0);
+    assert_int_equal(f->result.size, 20);
+    assert_int_equal(add_restoration(f, "d", 5), 0);
+    assert_int_equal(do_op(f, op_of(JOB_SOURCE, "b"))->rc, -ENOENT);
+    assert_int_equal(do_op(f, op_of(JOB_FIND, "b"))->found[0].source_bytes, -1);
+    for (const char *id = "acd"; *id; id++)
+        assert_int_equal(do_op(f, op_of(JOB_SOURCE, (char[]){*id, 0}))->rc, 0);
+    assert_int_equal(do_op(f, op_of(JOB_SWEEP, ""))->source_bytes, 35);
+    assert_int_equal(change(f, "a", JOB_COMPLETED, 10, 1, 0)->rc, 0);
+    assert_int_equal(do_op(f, op_of(JOB_SWEEP, ""))->source_bytes, 15); /* it is forgotten */
+    assert_int_equal(do_op(f, op_of(JOB_SOURCE, "a"))->rc, -ENOENT);
+}
+
+static void test_what_restores_comes_back_as_it_was(void **state)
+{
+    static const struct response_restoration restorations[] = {
+        {"blur", 0.1 + 0.2, true, 1.0 / 3, 1, "0123", ""},
+        {"mask", 0, false, 1, 0, "ab", "cd"},
+        {"noise", 1e-300, false, 0, 5e-324, "e", ""},
+    };
+    struct fixture *f = *state;
+    const struct job_record *found;
+    struct job_op *op;
+
+    for (size_t i = 0; i < sizeof(restorations) / sizeof(restorations[0]); i++) {
+        op = new_job(f, (char[]){(char)('a' + i), 0}, "", "", true);
+        op->record.restored = restorations[i];
+        op->record.seed_b = UINT64_MAX;
+        op->record.mix = 999999;
+        assert_int_equal(do_op(f, op)->rc, 0);
+        found = do_op(f, op_of(JOB_FIND, (char[]){(char)('a' + i), 0}))->found;
+        assert_true(found->seed_b == UINT64_MAX && found->mix == 999999);
+        assert_string_equal(found->restored.degradation, restorations[i].degradation);
+        assert_true(found->restored.std == restorations[i].std);
+        assert_true(found->restored.strength == restorations[i].strength);
+        assert_true(found->restored.consistency == restorations[i].consistency);
+        assert_int_equal(found->restored.estimated, restorations[i].estimated);
+        assert_string_equal(found->restored.image_sha256, restorations[i].image_sha256);
+        assert_string_equal(found->restored.mask_sha256, restorations[i].mask_sha256);
+    }
+    assert_int_equal(add(f, "z", "", "", true), 0);
+    assert_null(do_op(f, op_of(JOB_FIND, "z"))->found[0].restored.degradation);
+}
+
 static void test_what_is_old_goes(void **state)
 {
     struct fixture *f = *state;
@@ -400,6 +473,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_the_oldest_are_taken_up_first, begin, end),
         cmocka_unit_test_setup_teardown(test_lists, begin, end),
         cmocka_unit_test_setup_teardown(test_pictures_have_a_room, begin, end),
+        cmocka_unit_test_setup_teardown(test_sources_have_a_room, begin, end),
+        cmocka_unit_test_setup_teardown(test_what_restores_comes_back_as_it_was, begin, end),
         cmocka_unit_test_setup_teardown(test_what_is_old_goes, begin, end),
         cmocka_unit_test_setup_teardown(test_many, begin, end),
         cmocka_unit_test_setup_teardown(test_closing_in_the_middle, begin, end),
