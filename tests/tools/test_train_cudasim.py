@@ -1,9 +1,12 @@
 """softdiff-train on the simulated GPU: the same training as on a processor."""
 import json
+import subprocess
 
 import mpi
+import numpy
 import pytest
 import safetensors_file
+from PIL import Image
 
 pytestmark = pytest.mark.usefixtures("cudasim")
 
@@ -19,6 +22,34 @@ def test_a_training_is_that_of_a_processor(trainer):
     for host, gpu in zip(lines(trainer, "host"), lines(trainer, "gpu"), strict=True):
         assert gpu["loss"] == pytest.approx(host["loss"], rel=1e-4)
         assert gpu["grad_norm"] == pytest.approx(host["grad_norm"], rel=1e-4)
+
+
+def draw(program, model, folder, device, *arguments):
+    done = subprocess.run(
+        [program("softdiff-sample"), model, "--device", device, "--precision", "fp32", "--nfe", "2",
+         "-n", "2", "--out", folder, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return numpy.array([Image.open(path) for path in sorted(folder.glob("*.png"))], dtype=int)
+
+
+def test_labels_and_objectives_are_those_of_a_processor(trainer, program, tmp_path):
+    """Labels, some of them withheld, and all that may be added to the loss; then images of a label, guided."""
+    trainer.recipe["architecture"]["n_labels"] = 3
+    trainer.recipe["training"] |= {"label_dropout": 0.4, "lr": 0.02}
+    trainer.recipe["objective"] = {"look_ahead": 0.1, "residual": 0.2, "perturbation": 0.1, "colors": "alike"}
+    for i, name in enumerate(["cat", "dog", "ox"] * 4):
+        (trainer.data / name).mkdir(exist_ok=True)
+        (trainer.data / f"{i}.png").rename(trainer.data / name / f"{i}.png")
+    test_a_training_is_that_of_a_processor(trainer)
+    model = trainer.folder / "gpu" / "model.safetensors"
+    flags = {"dog": ("--label", "dog"), "guided": ("--label", "dog", "--guidance", "20")}
+    drawn = {}
+    for name, arguments in flags.items():
+        gpu, host = (draw(program, model, tmp_path / f"{name}-{device}", device, *arguments)
+                     for device in ("cudasim", "cpu"))
+        assert gpu.shape == (2, 16, 16, 3) and abs(gpu - host).max() <= 1
+        drawn[name] = gpu
+    assert (drawn["dog"] != drawn["guided"]).any()
 
 
 def test_a_training_resumes_exactly_in_bf16(trainer):
