@@ -316,46 +316,6 @@ int plan_create(struct device *device, const struct program *p, struct parameter
     return 0;
 }
 
-/* Of the operations that a plan of p would have. */
-static int describe(const struct program *p, const struct plan_options *options, int n,
-                    enum dtype compute, struct kernel_spec **out, int *n_specs, struct error *err)
-{
-    size_t n_ops = (size_t)program_n_ops(p);
-    bool *values = calloc((size_t)program_n_values(p) + 1, sizeof(*values));
-    bool *ops = calloc(n_ops + 1, sizeof(*ops));
-    struct kernel_spec *specs = malloc((n_ops + 1) * sizeof(*specs));
-    int rc = 0;
-
-    if (values && ops && specs) {
-        mark_needed(p, options, values, ops);
-        *n_specs = 0;
-        for (int i = 0; i < program_n_ops(p); i++) {
-            if (ops[i])
-                program_describe(p, program_op(p, i), n, compute, &specs[(*n_specs)++]);
-        }
-        *out = specs;
-    } else {
-        free(specs);
-        rc = error_set(err, -ENOMEM, "out of memory for %zu operations", n_ops);
-    }
-    free(values);
-    free(ops);
-    return rc;
-}
-
-int plan_specs(const struct program *p, const struct plan_options *options, int n,
-               enum dtype compute, struct kernel_spec **out, int *n_specs, struct error *err)
-{
-    struct program *rewritten = NULL;
-    struct passes passes;
-    int rc = passes_run(p, options->n_outputs, options->outputs, &passes, &rewritten, err);
-
-    if (rc == 0)
-        rc = describe(rewritten, options, n, compute, out, n_specs, err);
-    program_destroy(rewritten);
-    return rc;
-}
-
 void plan_destroy(struct plan *plan)
 {
     if (!plan)
@@ -422,6 +382,7 @@ struct plan_step plan_step(const struct plan *plan, int i)
         .products = op_products(&spec),
         .round = step->round,
         .n_parts = step->kernel->n_parts[0],
+        .joined = step->joined,
     };
 }
 

@@ -36,12 +36,6 @@ int plan_create(struct device *device, const struct program *p, struct parameter
                 const struct plan_options *options, struct plan **out, struct error *err);
 void plan_destroy(struct plan *plan);
 
-/* What a plan of p would be made of for n images, on whatever device: the operations that are left after the
- * passes, with compute values of a type. Of options, precision and sizes do not count.
- * *out: free()'d by the caller. 0, -EINVAL (a program in error) or -ENOMEM. */
-int plan_specs(const struct program *p, const struct plan_options *options, int n,
-               enum dtype compute, struct kernel_spec **out, int *n_specs, struct error *err);
-
 /* What a plan does in its largest cut, step by step, in the order of its running. */
 struct plan_step {
     const struct op *op; /* of the plan's own program, after its passes */
@@ -49,6 +43,7 @@ struct plan_step {
     enum dtype x_type, y_type;
     double products;    /* multiply-adds of one image; 0 where they are not what counts */
     int round, n_parts; /* of the first stage: see struct kernel */
+    bool joined;        /* the device runs it in one launch with the step before */
 };
 
 int plan_n_steps(const struct plan *plan);

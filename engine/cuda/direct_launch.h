@@ -8,6 +8,7 @@
 #ifndef ENGINE_CUDA_DIRECT_LAUNCH_H
 #define ENGINE_CUDA_DIRECT_LAUNCH_H
 
+#include "engine/joining.h"
 #include "engine/cuda/product.h"
 
 #include <cuda_runtime_api.h>
@@ -31,8 +32,6 @@ cudaError_t launch_direct(const struct product *p, const struct weight_layout *l
 cudaError_t launch_grouped(const struct product *p, const void *x, const float *weight,
                            const float *bias, void *y, cudaStream_t stream);
 /* Linear operations of one x [n,n_ins] in float32, with plain weights [n_outs,n_ins]. */
-enum { VECTORS_JOINED_MAX = 64 };
-
 struct vector_step {
     const float *weight, *bias; /* bias may be NULL */
     float *y;                   /* [n,n_outs] */

@@ -170,6 +170,7 @@ static cudaError_t launch_whole(const struct group_norm_shape *s, const struct g
 /* Positions of a piece. 0: images of this shape are not for these kernels. */
 static int piece_positions(const struct group_norm_shape *s, int n)
 {
+    static_assert((int)THREADS == (int)NORM_JOINED_PACKS_MAX, "two sources are for these kernels");
     const int packs = s->c / n, wanted = PIECE_BYTES / 16 / (packs > 0 ? packs : 1);
 
     if (s->c % n != 0 || packs > THREADS)
@@ -418,13 +419,6 @@ extern "C" size_t group_norm_scratch_bytes(const struct group_norm_shape *s)
     const int n = s->type == DTYPE_F32 ? 4 : 8;
 
     return whole_packs(s, n) > 0 ? 0 : s->n * n_pieces(s, n) * s->groups * sizeof(float2);
-}
-
-extern "C" bool group_norm_takes_parts(const struct group_norm_shape *s, int x_channels)
-{
-    const int n = s->type == DTYPE_F32 ? 4 : 8;
-
-    return x_channels % n == 0 && (whole_packs(s, n) > 0 || n_pieces(s, n) > 0);
 }
 
 extern "C" cudaError_t launch_group_norm(const struct group_norm_shape *s,

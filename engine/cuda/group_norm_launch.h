@@ -4,6 +4,7 @@
 #ifndef ENGINE_CUDA_GROUP_NORM_LAUNCH_H
 #define ENGINE_CUDA_GROUP_NORM_LAUNCH_H
 
+#include "engine/joining.h"
 #include "engine/tensor.h"
 
 #include <cuda_runtime_api.h>
@@ -22,8 +23,8 @@ struct group_norm_shape {
     enum dtype type; /* of x, y, dy, dx */
 };
 
-/* x may be in two parts, which lie apart: its first channels, and the others. What they are side by side is
- * then written, too. */
+/* x may be in two parts, which lie apart: its first channels, and the others, where joining.h says so. What
+ * they are side by side is then written, too. */
 struct group_norm_arrays {
     const void *x;
     const void *beside;        /* the others, or NULL: x is all */
@@ -45,8 +46,6 @@ struct group_norm_grad_arrays {
 };
 
 size_t group_norm_scratch_bytes(const struct group_norm_shape *shape);
-/* Whether x may be in two parts, of which the first has so many channels. */
-bool group_norm_takes_parts(const struct group_norm_shape *shape, int x_channels);
 cudaError_t launch_group_norm(const struct group_norm_shape *shape,
                               const struct group_norm_arrays *arrays, void *scratch,
                               cudaStream_t stream);

@@ -3,81 +3,16 @@
 #include "engine/cuda/direct_launch.h"
 #include "engine/cuda/group_norm_launch.h"
 #include "engine/cuda/joined_launch.h"
+#include "engine/joining.h"
 #include "engine/cuda/kernel.h"
 #include "engine/cuda/operands.h"
-
-#include <string.h>
-
-enum { VECTOR = 4 }; /* elements that a thread has at a time */
-
-/* What an operation that works element by element writes, or where that is state, reads. */
-static const struct tensor_desc *elements_of(const struct kernel_spec *spec)
-{
-    return spec->kind == OP_STORE ? &spec->inputs[0] : &spec->outputs[0];
-}
-
-static bool is_pointwise(const struct kernel_spec *spec)
-{
-    const struct tensor_desc *elements = elements_of(spec);
-    bool fits = elements->shape.batched && shape_count(&elements->shape) % VECTOR == 0;
-
-    switch (spec->kind) {
-    case OP_LOAD:
-    case OP_STORE:
-    case OP_NORMAL:
-    case OP_MIX:
-    case OP_ADD:
-    case OP_AFFINE:
-    case OP_PIXELS:
-        return fits;
-    default:
-        return false;
-    }
-}
-
-/* Coefficients, slots and keys are read whole: they are none of the images that are written here. */
-static bool is_alike(const struct kernel_spec *a, const struct kernel_spec *b)
-{
-    const struct tensor_desc *x = elements_of(a), *y = elements_of(b);
-    size_t count = shape_count(&x->shape);
-
-    for (int i = 0; i < b->n_inputs; i++) {
-        const struct tensor_desc *input = &b->inputs[i];
-
-        if (!input->absent && !input->state && shape_count(&input->shape) == count &&
-            !shape_equal(&input->shape, &y->shape))
-            return false;
-    }
-    return x->n == y->n && count == shape_count(&y->shape);
-}
-
-static bool is_joined_norm(const struct kernel_spec *concat, const struct kernel_spec *norm)
-{
-    const struct group_norm_shape shape = cuda_group_norm_shape(norm);
-
-    return group_norm_takes_parts(&shape, concat->inputs[0].shape.dims[2]);
-}
-
-static bool is_same_toeplitz(const struct kernel_spec *a, const struct kernel_spec *b)
-{
-    return a->inputs[0].n == b->inputs[0].n &&
-           shape_equal(&a->inputs[0].shape, &b->inputs[0].shape);
-}
 
 bool cuda_joins(const struct kernel *before, const struct kernel *kernel,
                 const struct step_link *link)
 {
     const struct kernel_spec *a = cuda_kernel_spec(before), *b = cuda_kernel_spec(kernel);
 
-    if (!a || !b)
-        return false;
-    if (a->kind == OP_CONCAT && b->kind == OP_GROUP_NORM)
-        return link->reads && link->n == 1 && is_joined_norm(a, b);
-    if (a->kind == OP_TOEPLITZ && b->kind == OP_TOEPLITZ)
-        return link->apart && link->n < TOEPLITZ_JOINED_MAX && is_same_toeplitz(a, b);
-    if (a->kind == OP_LINEAR && b->kind == OP_LINEAR)
-        return link->apart && link->shares && link->n < VECTORS_JOINED_MAX;
-    return is_pointwise(a) && is_pointwise(b) && link->n < POINTWISE_JOINED_MAX && is_alike(a, b);
+    return a && b && specs_join(a, b, link);
 }
 
 static struct pointwise_step pointwise_of(const struct kernel_spec *spec,
@@ -115,7 +50,10 @@ static struct pointwise_step pointwise_of(const struct kernel_spec *spec,
 
 static cudaError_t launch_pointwise(const struct placed_step *steps, int n, cudaStream_t stream)
 {
-    const struct tensor_desc *elements = elements_of(cuda_kernel_spec(steps[0].kernel));
+    const struct kernel_spec *first = cuda_kernel_spec(steps[0].kernel);
+    /* of what is written, or where that is state, read */
+    const struct tensor_desc *elements =
+        first->kind == OP_STORE ? &first->inputs[0] : &first->outputs[0];
     struct pointwise_steps list = {.count = n};
 
     for (int i = 0; i < n; i++)

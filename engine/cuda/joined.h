@@ -2,7 +2,9 @@
  *
  *     element by element   load, store, normal, mix, add, affine, pixels, one reading what another wrote: most
  *                          of a sampler's step
- *     concat, group norm   the norm reads both sides, and writes the concatenation for who else reads it
+ *     concat, group norm   the norm reads both sides, and writes the concatenation for who else reads it: the
+ *                          shortcut. Two convolutions, one adding to the other, would not want it, but write and
+ *                          read half as many channels in between: as many bytes, and a launch more
  *     toeplitz             of images of one size: the corruptions of a sampler's step
  *     linear               of one vector: what all blocks of a network are told of the time
  *

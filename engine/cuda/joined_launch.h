@@ -4,6 +4,7 @@
 #ifndef ENGINE_CUDA_JOINED_LAUNCH_H
 #define ENGINE_CUDA_JOINED_LAUNCH_H
 
+#include "engine/joining.h"
 #include "engine/cuda/pointwise_launch.h"
 #include "engine/op.h"
 
@@ -12,8 +13,6 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-enum { POINTWISE_JOINED_MAX = 8 };
 
 /* OP_LOAD, OP_STORE, OP_NORMAL, OP_MIX, OP_ADD, OP_AFFINE or OP_PIXELS. */
 struct pointwise_step {

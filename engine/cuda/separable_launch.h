@@ -4,6 +4,8 @@
 #ifndef ENGINE_CUDA_SEPARABLE_LAUNCH_H
 #define ENGINE_CUDA_SEPARABLE_LAUNCH_H
 
+#include "engine/joining.h"
+
 #include <cuda_runtime_api.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -31,8 +33,6 @@ struct toeplitz_matrix {
     int n;
     bool reflect;
 };
-
-enum { TOEPLITZ_JOINED_MAX = 4 };
 
 struct toeplitz_step {
     const float *x;

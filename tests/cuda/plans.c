@@ -11,6 +11,7 @@
 #include "engine/cuda/cudnn.h"
 #include "engine/cuda/cudnn_convolution.h"
 #include "engine/cuda/product.h"
+#include "engine/plan.h"
 #include "model/architecture.h"
 #include "model/checkpoint.h"
 #include "tests/conformance/tap.h"
@@ -28,12 +29,12 @@ static const int sizes[] = {1, 2, 4, 8, 16, 32, 64, 128, 256};
 
 enum { N_SIZES = sizeof(sizes) / sizeof(sizes[0]) };
 
-/* What the plans of a network, a type and a purpose came to. */
+/* What the plans of a network, a precision and a purpose came to. */
 struct coverage {
     struct cudnn_device *device;
     const char *gpu, *network; /* files */
     bool list;
-    enum dtype type;
+    enum precision precision;
     int n_products, n_plans, n_own, n_refused;
     size_t workspace_max;
     char keys[KEYS_MAX][CHOICES_KEY_BYTES]; /* of products that were seen */
@@ -111,25 +112,30 @@ static void cover(struct coverage *c, const struct kernel_spec *spec, bool train
 static void cover_network(struct coverage *c, const struct architecture *a, bool training,
                           bool refused)
 {
-    struct kernel_spec *specs = NULL;
+    struct network_specs *network;
+    const struct plan *plan;
     struct error err = {""};
-    int n = 0;
     bool fine;
 
     c->n_products = c->n_plans = c->n_own = c->n_refused = 0;
     c->workspace_max = 0;
-    if (network_specs(a, training, 64, c->type, &specs, &n, &err) < 0) {
+    if (network_specs_create(a, training, 64, c->precision, &network, &err) < 0) {
         tap_result(false, "%s: %s", c->network, err.text);
         return;
     }
-    for (int i = 0; i < n; i++)
-        cover(c, &specs[i], training);
-    free(specs);
+    plan = network_specs_plan(network);
+    for (int i = 0; i < plan_n_steps(plan); i++) {
+        struct kernel_spec spec;
+
+        plan_step_spec(plan, i, &spec);
+        cover(c, &spec, training);
+    }
+    network_specs_destroy(network);
     fine = refused ? c->n_plans == 0 && c->n_refused > 0 : c->n_plans > 0 && c->n_refused == 0;
     tap_result(fine && c->n_products < KEYS_MAX,
                "%s, %s, %s, %s: %d products, %d plans, %d for own kernels, %d refused%s, workspace "
                "up to %.1f MiB",
-               c->gpu, c->network, c->type == DTYPE_F16 ? "fp16" : "bf16",
+               c->gpu, c->network, precision_name(c->precision),
                training ? "training" : "inference", c->n_products, c->n_plans, c->n_own,
                c->n_refused, refused ? " as they must be" : "", (double)c->workspace_max / 0x1p20);
 }
@@ -181,7 +187,7 @@ static const char *leaf(const char *path)
 
 int main(int argc, char **argv)
 {
-    static const enum dtype types[] = {DTYPE_F16, DTYPE_BF16};
+    static const enum precision precisions[] = {PRECISION_FP16, PRECISION_BF16};
     static struct coverage c;
     struct error err = {""};
     bool no_bf16 = false;
@@ -203,8 +209,8 @@ int main(int argc, char **argv)
         if (read_network(argv[i], &a, &err) < 0)
             tap_result(false, "%s: %s", argv[i], err.text);
         for (int j = 0; err.text[0] == '\0' && j < 4; j++) {
-            c.type = types[j / 2];
-            cover_network(&c, &a, j % 2 == 1, no_bf16 && c.type == DTYPE_BF16);
+            c.precision = precisions[j / 2];
+            cover_network(&c, &a, j % 2 == 1, no_bf16 && c.precision == PRECISION_BF16);
         }
         err.text[0] = '\0';
     }

@@ -152,11 +152,45 @@ def test_roofline(bench):
     sums = [line.split() for line in lines[-4:]]
     assert [line[:2] for line in sums] == [
         ["fp16", "16"], ["fp16", "32"], ["bf16", "16"], ["bf16", "32"]]
-    assert float(sums[1][3]) == pytest.approx(2 * float(sums[0][3]), rel=0.01)
+    assert float(sums[1][4]) == pytest.approx(2 * float(sums[0][4]), rel=0.01)
     slow = bench("--roofline", "T4", "--batch", "32").stdout.splitlines()[-1].split()
-    assert slow[3:5] == sums[1][3:5] and float(slow[5]) > 2 * float(sums[1][5])
+    assert slow[2:6] == sums[1][2:6] and float(slow[6]) > 2 * float(sums[1][6])
     train = bench("--roofline", "H200", "--batch", "32", "--train").stdout.splitlines()[-1].split()
-    assert train[0] == "bf16" and 2.8 < float(train[3]) / float(sums[1][3]) < 3.1
+    assert train[0] == "bf16" and 2.8 < float(train[4]) / float(sums[1][4]) < 3.1
+
+
+def test_roofline_of_joined_launches(bench):
+    """A norm of two sources reads them and writes both results; the time of all linear ones is one launch's."""
+    lines = bench("--roofline", "H200", "--batch", "16", "--precision", "fp16").stdout.splitlines()
+    rows = [re.match(r" *(\S+) +\S+% +(\d+) +(\S+) +(\S+) +(\w+) +(.*)", line) for line in lines]
+    joined = {row[6]: row for row in rows if row and " + " in row[6]}
+    norm = joined.pop("concat 32x32x32:f16 32x32x32:f16 -> 32x32x64:f16 + group_norm")
+    image = 32**2 * 64 * 2
+    assert float(norm[4]) == pytest.approx(
+        int(norm[2]) * (16 * (3 * image + 2 * 16 * 4) + 2 * 64 * 4) * 1e-6, abs=0.006)
+    (linear,) = [row for key, row in joined.items() if key.startswith("linear ")]
+    n_linear = 1 + int(re.search(r" \+ (\d+) linear$", linear[6])[1])
+    assert linear[2] == "1" and n_linear > 5
+    n_steps, n_launches = map(int, lines[-1].split()[2:4])
+    assert n_launches == sum(int(row[2]) for row in rows if row)
+    n_norms = sum(int(row[2]) for key, row in joined.items() if key.startswith("concat "))
+    assert n_steps - n_launches == n_linear - 1 + int(norm[2]) + n_norms
+
+
+@pytest.mark.usefixtures("cudasim")
+def test_roofline_is_of_the_plan_that_a_gpu_has(bench, tmp_path):
+    """Without a GPU the same launches are counted as one would run (here simulated)."""
+    small = ARCHITECTURE | {"image_size": 8, "nf": 16, "attn_resolutions": [4]}
+    (tmp_path / "architecture.json").write_text(json.dumps(small))
+
+    def launches(*flags):
+        lines = bench("--roofline", "T4", "--batch", "2", "--precision", "fp16", *flags).stdout.splitlines()
+        found = (re.search(r"% +(\d+) +\S+ +\S+ +(?:launch|memory|products) +(.*)", line) for line in lines)
+        return {row[2]: int(row[1]) for row in found if row}
+
+    told = launches()
+    assert any(key.endswith(" + group_norm") for key in told)
+    assert told == launches("--plan", "--rounds", "1", "--device", "cudasim")
 
 
 def test_roofline_beside_what_is_measured(bench):
@@ -166,12 +200,12 @@ def test_roofline_beside_what_is_measured(bench):
     rows = [line.split() for line in lines[2:-2]]
     measured, least = (sum(float(row[i]) for row in rows) for i in (0, 1))
     n = sum(int(row[3]) for row in rows)
-    told = re.fullmatch(r"(\d+) kernels, (\S+) us measured, (\S+) at best: (\d+) % of what can be had",
-                        lines[-1])
-    assert int(told[1]) == n > 10
-    assert float(told[2]) == pytest.approx(measured, abs=0.1 * n)
-    assert float(told[3]) == pytest.approx(least, abs=0.1 * n)
-    assert int(told[4]) == pytest.approx(100 * least / measured, abs=1)
+    told = re.fullmatch(r"(\d+) steps in (\d+) launches, (\S+) us measured, (\S+) at best: "
+                        r"(\d+) % of what can be had", lines[-1])
+    assert int(told[1]) == int(told[2]) == n > 10
+    assert float(told[3]) == pytest.approx(measured, abs=0.1 * n)
+    assert float(told[4]) == pytest.approx(least, abs=0.1 * n)
+    assert int(told[5]) == pytest.approx(100 * least / measured, abs=1)
     times = [float(row[0]) for row in rows]
     assert times == sorted(times, reverse=True) and times[-1] > 0
 

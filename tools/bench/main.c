@@ -116,7 +116,7 @@ int main(int argc, char **argv)
         {"tune", 0, ARGUMENT_TEXT, &o.tune, 0, 0, "FILE",
          "time the algorithms of every step and add the fastest to a table for --choices"},
         {"roofline", 0, ARGUMENT_TEXT, &o.roofline, 0, 0, "GPU",
-         "print what the operations would take at best on H200, H100, B200, A100, L4 or T4, "
+         "print what a plan's launches take at best on H200, H100, B200, A100, L4 or T4, "
          "without one; with --plan beside what they take"},
         {"trace", 0, ARGUMENT_TEXT, &o.trace, 0, 0, "FILE",
          "write what every thread did when, for chrome://tracing or Perfetto"},

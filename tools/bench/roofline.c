@@ -4,6 +4,7 @@
 #include "engine/choices.h"
 #include "engine/device.h"
 #include "engine/plan.h"
+#include "engine/program.h"
 #include "model/checkpoint.h"
 #include "tools/bench/bench.h"
 #include "tools/bench/plan_table.h"
@@ -34,30 +35,59 @@ enum { N_GPUS = sizeof(gpus) / sizeof(gpus[0]) };
 /* A node of a graph that does nothing. */
 static const double launch_s = 2e-6;
 
-/* Of an operation, or of several. */
+enum { KEY_BYTES = CHOICES_KEY_BYTES + 128 };
+
+/* Of a launch, or of several. */
 struct cost {
-    int n;
+    int n, n_steps;
     double flops, bytes, seconds; /* at best */
     double measured;              /* seconds, 0: nothing was */
     int n_launch, n_memory; /* those that are bound by launching and by memory; the rest compute */
 };
 
-/* Operations that are alike. */
+/* Launches that are alike. */
 struct row {
-    char key[CHOICES_KEY_BYTES];
+    char key[KEY_BYTES];
     struct cost cost;
 };
 
-static double bytes_of(const struct kernel_spec *spec, enum dtype compute)
+/* The steps of a launch: one, or what is joined to it. */
+struct launch {
+    const struct plan *plan;
+    int first, end;
+};
+
+/* What a step reads is at hand where a step before it in the launch made or read it. */
+static bool is_at_hand(const struct launch *launch, int step, int value)
 {
+    for (int i = launch->first; i < step; i++) {
+        const struct op *op = plan_step(launch->plan, i).op;
+
+        for (int j = 0; j < op->n_inputs; j++) {
+            if (op->inputs[j] == value)
+                return true;
+        }
+        for (int j = 0; j < op->n_outputs; j++) {
+            if (op->outputs[j] == value)
+                return true;
+        }
+    }
+    return false;
+}
+
+static double bytes_of(const struct launch *launch, int step, const struct kernel_spec *spec)
+{
+    const enum dtype compute = precision_dtype(plan_precision(launch->plan));
+    const struct op *op = plan_step(launch->plan, step).op;
     double bytes = 0;
 
     for (int i = 0; i < spec->n_inputs; i++) {
         const struct tensor_desc *t = &spec->inputs[i];
 
         /* weights of products are packed; biases and norms do not count */
-        bytes += (double)tensor_count(t) *
-                 (double)dtype_size(t->parameter && t->shape.n_dims > 1 ? compute : t->dtype);
+        if (!is_at_hand(launch, step, op->inputs[i]))
+            bytes += (double)tensor_count(t) *
+                     (double)dtype_size(t->parameter && t->shape.n_dims > 1 ? compute : t->dtype);
     }
     for (int i = 0; i < spec->n_outputs; i++)
         bytes +=
@@ -65,19 +95,34 @@ static double bytes_of(const struct kernel_spec *spec, enum dtype compute)
     return bytes;
 }
 
-static struct cost cost_of(const struct gpu *gpu, const struct kernel_spec *spec,
-                           enum dtype compute)
+static double flops_of(const struct kernel_spec *spec)
 {
-    struct cost cost = {.n = 1};
-    double computing, moving;
+    for (int i = 0; i < spec->n_inputs; i++) {
+        double flops =
+            spec->inputs[i].shape.batched ? 2 * op_products(spec) * spec->inputs[i].n : 0;
 
-    for (int i = 0; i < spec->n_inputs && cost.flops == 0; i++) {
-        if (spec->inputs[i].shape.batched)
-            cost.flops = 2 * op_products(spec) * spec->inputs[i].n;
+        if (flops > 0)
+            return flops;
     }
-    cost.bytes = bytes_of(spec, compute);
-    computing =
-        1e-12 * cost.flops / (dtype_is_rounded(spec->inputs[0].dtype) ? gpu->rounded : gpu->exact);
+    return 0;
+}
+
+static struct cost cost_of(const struct gpu *gpu, const struct launch *launch)
+{
+    struct cost cost = {.n = 1, .n_steps = launch->end - launch->first};
+    double computing = 0, moving;
+
+    for (int i = launch->first; i < launch->end; i++) {
+        struct kernel_spec spec;
+        double flops;
+
+        plan_step_spec(launch->plan, i, &spec);
+        flops = flops_of(&spec);
+        computing +=
+            1e-12 * flops / (dtype_is_rounded(spec.inputs[0].dtype) ? gpu->rounded : gpu->exact);
+        cost.flops += flops;
+        cost.bytes += bytes_of(launch, i, &spec);
+    }
     moving = 1e-12 * cost.bytes / gpu->memory;
     cost.seconds = computing > moving ? computing : moving;
     if (cost.seconds < launch_s) {
@@ -92,6 +137,7 @@ static struct cost cost_of(const struct gpu *gpu, const struct kernel_spec *spec
 static void cost_add(struct cost *sum, const struct cost *one)
 {
     sum->n += one->n;
+    sum->n_steps += one->n_steps;
     sum->flops += one->flops;
     sum->bytes += one->bytes;
     sum->seconds += one->seconds;
@@ -105,15 +151,36 @@ static const char *bound_of(const struct cost *cost)
     return cost->n_launch == cost->n ? "launch" : cost->n_memory > 0 ? "memory" : "products";
 }
 
-/* Counts a spec in the row of those that are like it. */
-static void row_add(struct row *rows, int *n_rows, const struct kernel_spec *spec,
+/* The first step with its shapes, then what is joined to it: "+ group_norm", "+ 19 linear". */
+static void key_of(const struct launch *launch, char key[KEY_BYTES])
+{
+    struct kernel_spec spec;
+    size_t used;
+
+    plan_step_spec(launch->plan, launch->first, &spec);
+    if (choices_key(&spec, key, NULL) < 0)
+        snprintf(key, KEY_BYTES, "%s", op_name(spec.kind));
+    for (int i = launch->first + 1, n; i < launch->end; i += n) {
+        const enum op_kind kind = plan_step(launch->plan, i).op->kind;
+
+        for (n = 1; i + n < launch->end && plan_step(launch->plan, i + n).op->kind == kind;)
+            n++;
+        used = strlen(key);
+        if (n > 1)
+            snprintf(key + used, KEY_BYTES - used, " + %d %s", n, op_name(kind));
+        else
+            snprintf(key + used, KEY_BYTES - used, " + %s", op_name(kind));
+    }
+}
+
+/* Counts a launch in the row of those that are like it. */
+static void row_add(struct row *rows, int *n_rows, const struct launch *launch,
                     const struct cost *cost)
 {
-    char key[CHOICES_KEY_BYTES];
+    char key[KEY_BYTES];
     int i = 0;
 
-    if (choices_key(spec, key, NULL) < 0)
-        snprintf(key, sizeof(key), "%s", op_name(spec->kind));
+    key_of(launch, key);
     while (i < *n_rows && strcmp(rows[i].key, key) != 0)
         i++;
     if (i == *n_rows)
@@ -156,29 +223,46 @@ static void print_rows(struct row *rows, int n_rows, const struct cost *all)
     printf("\n");
 }
 
-/* Sums of a batch and a precision; rows: NULL, or room for all operations. */
-static int sum_specs(const struct gpu *gpu, const struct architecture *a, bool training, int batch,
-                     enum dtype compute, bool print, struct cost *all, struct error *err)
+/* Sums of a plan; seconds: of its steps, or NULL. */
+static int sum_plan(const struct gpu *gpu, const struct plan *plan, const double *seconds,
+                    bool print, struct cost *all, struct error *err)
 {
-    struct kernel_spec *specs = NULL;
-    struct row *rows;
-    int n = 0, n_rows = 0, rc = network_specs(a, training, batch, compute, &specs, &n, err);
+    struct launch launch = {.plan = plan};
+    int n = plan_n_steps(plan), n_rows = 0;
+    struct row *rows = calloc((size_t)n + 1, sizeof(*rows));
+
+    if (!rows)
+        return error_set(err, -ENOMEM, "out of memory for %d operations", n);
+    *all = (struct cost){0};
+    for (; launch.first < n; launch.first = launch.end) {
+        struct cost cost;
+
+        for (launch.end = launch.first + 1; launch.end < n && plan_step(plan, launch.end).joined;)
+            launch.end++;
+        cost = cost_of(gpu, &launch);
+        for (int i = launch.first; seconds && i < launch.end; i++)
+            cost.measured += seconds[i];
+        cost_add(all, &cost);
+        row_add(rows, &n_rows, &launch, &cost);
+    }
+    if (print)
+        print_rows(rows, n_rows, all);
+    free(rows);
+    return 0;
+}
+
+/* Sums of a network for a batch and a precision. */
+static int sum_network(const struct gpu *gpu, const struct architecture *a, bool training,
+                       int batch, enum precision precision, bool print, struct cost *all,
+                       struct error *err)
+{
+    struct network_specs *network;
+    int rc = network_specs_create(a, training, batch, precision, &network, err);
 
     if (rc < 0)
         return rc;
-    *all = (struct cost){0};
-    rows = calloc((size_t)n + 1, sizeof(*rows));
-    for (int i = 0; rows && i < n; i++) {
-        struct cost cost = cost_of(gpu, &specs[i], compute);
-
-        cost_add(all, &cost);
-        row_add(rows, &n_rows, &specs[i], &cost);
-    }
-    if (rows && print)
-        print_rows(rows, n_rows, all);
-    rc = rows ? 0 : error_set(err, -ENOMEM, "out of memory for %d operations", n);
-    free(rows);
-    free(specs);
+    rc = sum_plan(gpu, network_specs_plan(network), NULL, print, all, err);
+    network_specs_destroy(network);
     return rc;
 }
 
@@ -204,18 +288,19 @@ static int print_table(const struct gpu *gpu, const struct bench *b, const struc
         if (precisions[i] == PRECISION_AUTO)
             precisions[i] = train ? PRECISION_BF16 : PRECISION_FP16;
         for (int j = 0; j < b->n_batches && rc == 0; j++)
-            rc = sum_specs(gpu, a, train, b->batches[j], precision_dtype(precisions[i]),
-                           i == 0 && j == 0, &all[i][j], err);
+            rc = sum_network(gpu, a, train, b->batches[j], precisions[i], i == 0 && j == 0,
+                             &all[i][j], err);
     }
     if (rc < 0)
         return rc;
-    printf("%9s %6s %7s %9s %9s %9s %9s\n", "precision", "batch", "kernels", "GFLOP", "MB", "ms",
-           "evals/s");
+    printf("%9s %6s %6s %8s %9s %9s %9s %9s\n", "precision", "batch", "steps", "launches", "GFLOP",
+           "MB", "ms", "evals/s");
     for (int i = 0; i < b->n_precisions; i++) {
         for (int j = 0; j < b->n_batches; j++)
-            printf("%9s %6d %7d %9.1f %9.1f %9.3f %9.1f\n", precision_name(precisions[i]),
-                   b->batches[j], all[i][j].n, 1e-9 * all[i][j].flops, 1e-6 * all[i][j].bytes,
-                   1e3 * all[i][j].seconds, b->batches[j] / all[i][j].seconds);
+            printf("%9s %6d %6d %8d %9.1f %9.1f %9.3f %9.1f\n", precision_name(precisions[i]),
+                   b->batches[j], all[i][j].n_steps, all[i][j].n, 1e-9 * all[i][j].flops,
+                   1e-6 * all[i][j].bytes, 1e3 * all[i][j].seconds,
+                   b->batches[j] / all[i][j].seconds);
     }
     return 0;
 }
@@ -248,34 +333,23 @@ int roofline_print_plan(const struct bench *b, const struct plan *plan, struct e
                         struct error *err)
 {
     const struct gpu *gpu = &gpus[roofline_find(b->options->roofline, NULL)];
-    enum dtype compute = precision_dtype(plan_precision(plan));
-    int n = plan_n_steps(plan), n_rows = 0, rc = 0;
-    struct row *rows = calloc((size_t)n + 1, sizeof(*rows));
+    int n = plan_n_steps(plan), rc;
     double *seconds = calloc((size_t)n + 1, sizeof(*seconds));
     struct cost all = {0};
 
-    if (!rows || !seconds)
-        rc = error_set(err, -ENOMEM, "out of memory for %d operations", n);
-    if (rc == 0)
-        rc = plan_table_measure(plan, executor, b->options->rounds, seconds, err);
-    for (int i = 0; i < n && rc == 0; i++) {
-        struct kernel_spec spec;
-        struct cost cost;
-
-        plan_step_spec(plan, i, &spec);
-        cost = cost_of(gpu, &spec, compute);
-        cost.measured = seconds[i];
-        cost_add(&all, &cost);
-        row_add(rows, &n_rows, &spec, &cost);
-    }
+    if (!seconds)
+        return error_set(err, -ENOMEM, "out of memory for the times of %d steps", n);
+    rc = plan_table_measure(plan, executor, b->options->rounds, seconds, err);
     if (rc == 0) {
         print_head(gpu, "a plan");
         puts("measured step by step, in us");
-        print_rows(rows, n_rows, &all);
-        printf("%d kernels, %.1f us measured, %.1f at best: %.0f %% of what can be had\n", all.n,
-               1e6 * all.measured, 1e6 * all.seconds, 100 * all.seconds / all.measured);
+        rc = sum_plan(gpu, plan, seconds, true, &all, err);
     }
-    free(rows);
+    if (rc == 0)
+        printf("%d steps in %d launches, %.1f us measured, %.1f at best: %.0f %% of what can be "
+               "had\n",
+               all.n_steps, all.n, 1e6 * all.measured, 1e6 * all.seconds,
+               100 * all.seconds / all.measured);
     free(seconds);
     return rc;
 }

@@ -1,9 +1,10 @@
-/* What a network would take on a GPU at best, from its operations alone: nothing is run, no GPU need be
- * there; or beside what its operations take where one is.
+/* What a network would take on a GPU at best, from its plan alone: nothing is run, no GPU need be there; or
+ * beside what its steps take where one is.
  *
- * Of each operation: its products at the rate of the tensor cores where values are rounded, else at that of
- * float32; its operands and results once over the memory, as if nothing stayed in a cache; and what no
- * kernel takes less than. The longest of the three counts. A program that takes twice that has something
+ * Of each launch, which is a step or several that are joined: their products at the rate of the tensor cores
+ * where values are rounded, else at that of float32; their operands and results once over the memory, as if
+ * nothing stayed in a cache, but for what one step of a launch has from another; and what no launch takes less
+ * than. The longest of the three counts. A program that takes twice that has something
  * to gain; one that takes less has been measured wrongly, or found its operands in the cache.
  */
 #ifndef TOOLS_BENCH_ROOFLINE_H
@@ -17,11 +18,11 @@ struct plan;
 /* Which GPU is meant; -EINVAL with a text that lists those that are known. */
 int roofline_find(const char *name, struct error *err);
 
-/* Prints the operations of the first batch and precision, alike ones together, and the sums of all batches
+/* Prints the launches of the first batch and precision, alike ones together, and the sums of all batches
  * and precisions. b: parsed, its options name a GPU. 0, -ENOMEM, or what reading the model returns. */
 int roofline_print(const struct bench *b, struct error *err);
 
-/* Prints the steps of a plan, alike ones together, beside the times that they take, step by step, where the
+/* Prints the launches of a plan, alike ones together, beside the times that they take, step by step, where the
  * executor runs them; the last line has the sums. 0, -ENOMEM or -EIO. */
 int roofline_print_plan(const struct bench *b, const struct plan *plan, struct executor *executor,
                         struct error *err);

@@ -363,44 +363,6 @@ static void test_no_derivative(void **state)
     program_destroy(p);
 }
 
-/* What a plan would be made of is told without a device as the plan tells it. */
-static void test_specs_are_those_of_the_plan(void **state)
-{
-    struct program *p = new_program();
-    int x = program_input(p, "x", shape_images(4, 4, C), VALUE_COMPUTE);
-    int weight = program_parameter(p, "w", shape_constant(4, (const int[]){C, C, 3, 3}));
-    int y = program_convolution(p, x, weight, -1, 1, 1, VALUE_COMPUTE);
-    int sum = program_add(p, y, x, 0.5f); /* becomes part of the convolution */
-    struct plan_options options = {.batch_max = BATCH, .n_outputs = 1, .outputs = &sum};
-    struct device *device;
-    struct parameters *parameters;
-    struct kernel_spec *specs, one;
-    char got[CHOICES_KEY_BYTES], want[CHOICES_KEY_BYTES];
-    struct plan *plan;
-    struct error err;
-    int n;
-
-    program_silu(p, x); /* nobody reads it */
-    check_ok(p);
-    assert_int_equal(device_open("reference", 1, NULL, &device, &err), 0);
-    assert_int_equal(parameters_create(device, p, &parameters, &err), 0);
-    assert_int_equal(plan_create(device, p, parameters, &options, &plan, &err), 0);
-    assert_int_equal(plan_specs(p, &options, plan_size(plan), DTYPE_F32, &specs, &n, &err), 0);
-    assert_int_equal(n, 1);
-    assert_int_equal(plan_n_steps(plan), 1);
-    plan_step_spec(plan, 0, &one);
-    assert_int_equal(one.kind, OP_CONVOLUTION_ADD);
-    assert_int_equal(specs[0].inputs[0].n, one.inputs[0].n);
-    assert_int_equal(choices_key(&one, want, &err), 0);
-    assert_int_equal(choices_key(&specs[0], got, &err), 0);
-    assert_string_equal(got, want);
-    free(specs);
-    plan_destroy(plan);
-    parameters_destroy(parameters);
-    device_close(device);
-    program_destroy(p);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -411,7 +373,6 @@ int main(void)
         cmocka_unit_test(test_plan_refusals),
         cmocka_unit_test(test_what_has_no_images),
         cmocka_unit_test(test_no_derivative),
-        cmocka_unit_test(test_specs_are_those_of_the_plan),
     };
 
     return cmocka_run_group_tests_name("plan", tests, NULL, NULL);
