@@ -361,6 +361,8 @@ const struct op_info op_info[OP_KINDS] = {
         .rule = max_pool_rule},
     [OP_MEAN_POOL] = {
         .name = "mean_pool", .signature = "a:nhwc -> E:nc"},
+    [OP_AVERAGE_POOL] = {
+        .name = "average_pool", .signature = "a:nhwc -> a:nhwc"},
     [OP_UPFIRDN] = {
         .name = "upfirdn", .signature = "a:nhwc ?P:c -> a:nHWc",
         .rule = upfirdn_rule},

@@ -87,6 +87,9 @@ enum op_kind {
     OP_MAX_POOL,
     /* x:a [n,h,w,c] -> y:E [n,c], per channel the mean over h, w. Not differentiated. */
     OP_MEAN_POOL,
+    /* x:a [n,h,w,c] -> y:a [n,h,w,c] of the same type: per channel the mean of those of the 3 x 3 places
+     * around each that lie in the image. Not differentiated. */
+    OP_AVERAGE_POOL,
 
     /* x:a [n,h,w,c], bias:P? [c] -> y:a [n,h',w',c]. Per channel: put x on a grid `up` times as
      * dense (zeros between), pad with zeros (negative pads crop), convolve (true convolution: kernel

@@ -74,6 +74,7 @@ int program_silu(struct program *p, int x);
 int program_relu(struct program *p, int x);
 int program_max_pool(struct program *p, int x, int side, int stride);
 int program_mean_pool(struct program *p, int x);
+int program_average_pool(struct program *p, int x);
 int program_upfirdn(struct program *p, int x, const float kernel[16], int up, int down,
                     const int pad[4]);
 int program_concat(struct program *p, int a, int b);

@@ -67,6 +67,11 @@ int program_mean_pool(struct program *p, int x)
     return program_append(p, &(struct op){.kind = OP_MEAN_POOL, .n_inputs = 1, .inputs = {x}});
 }
 
+int program_average_pool(struct program *p, int x)
+{
+    return program_append(p, &(struct op){.kind = OP_AVERAGE_POOL, .n_inputs = 1, .inputs = {x}});
+}
+
 int program_upfirdn(struct program *p, int x, const float kernel[16], int up, int down,
                     const int pad[4])
 {

@@ -32,6 +32,7 @@ static cpu_create_fn *const creators[OP_KINDS] = {
     [OP_RELU] = cpu_activation_create,
     [OP_MAX_POOL] = cpu_max_pool_create,
     [OP_MEAN_POOL] = cpu_mean_pool_create,
+    [OP_AVERAGE_POOL] = cpu_average_pool_create,
     [OP_UPFIRDN] = cpu_upfirdn_create,
     [OP_CONCAT] = cpu_concat_create,
     [OP_SLICE] = cpu_slice_create,

@@ -38,6 +38,7 @@ cpu_create_fn cpu_group_norm_grad_create; /* OP_GROUP_NORM_GRAD */
 cpu_create_fn cpu_activation_create;      /* OP_SILU, OP_SILU_GRAD, OP_RELU */
 cpu_create_fn cpu_max_pool_create;        /* OP_MAX_POOL */
 cpu_create_fn cpu_mean_pool_create;       /* OP_MEAN_POOL */
+cpu_create_fn cpu_average_pool_create;    /* OP_AVERAGE_POOL */
 cpu_create_fn cpu_upfirdn_create;         /* OP_UPFIRDN */
 cpu_create_fn cpu_concat_create;          /* OP_CONCAT */
 cpu_create_fn cpu_slice_create;           /* OP_SLICE */

@@ -1,5 +1,5 @@
-/* Kernels that join pixels: the largest of a window, the mean of an image. A window's rows come
- * first: the largest of whole rows of pixels, then, of that, the largest of neighbours. */
+/* Kernels that join pixels: the largest or the mean of a window, the mean of an image. A window's rows
+ * come first: the largest or mean of whole rows of pixels, then, of that, those of neighbours. */
 #include "engine/cpu/cpu_kernels.h"
 #include "engine/cpu/loops.h"
 #include "engine/cpu/kernel_memory.h"
@@ -62,6 +62,45 @@ static int mean_pool_run(const struct kernel *kernel, int stage, int part,
     return 0;
 }
 
+/* The mean of those of a - 1, a and a + 1 that are in 0 .. n - 1, each `bytes` on from the one before. */
+static void average_around(const struct cpu_loops *loops, const char *x, int a, int n, size_t bytes,
+                           enum dtype type, size_t count, void *y, enum dtype y_type)
+{
+    const int first = a > 0 ? a - 1 : 0, last = a < n - 1 ? a + 1 : a;
+    const int n_terms = last - first + 1;
+    const void *terms[SIDE_MAX];
+    enum dtype types[SIDE_MAX];
+    float weights[SIDE_MAX];
+
+    for (int i = 0; i < n_terms; i++) {
+        terms[i] = x + (size_t)(first + i) * bytes;
+        types[i] = type;
+        weights[i] = 1.0f / (float)n_terms;
+    }
+    loops->product->combine(terms, types, weights, n_terms, count, y, y_type);
+}
+
+/* Scratch: a row in float32. */
+static int average_pool_run(const struct kernel *kernel, int stage, int part,
+                            const struct kernel_args *args, struct error *err)
+{
+    const struct pooling *k = (const struct pooling *)kernel;
+    const size_t row_bytes = (size_t)k->w * k->pixel_bytes;
+    const char *x = (const char *)args->in[0] + (size_t)part * (size_t)k->h * row_bytes;
+    char *row = args->scratch, *y = (char *)args->out[0] + (size_t)part * (size_t)k->h * row_bytes;
+
+    for (int r = 0; r < k->h; r++) {
+        average_around(k->loops, x, r, k->h, row_bytes, k->type, (size_t)k->w * k->c, row,
+                       DTYPE_F32);
+        for (int column = 0; column < k->w; column++) {
+            average_around(k->loops, row, column, k->w, k->c * sizeof(float), DTYPE_F32, k->c, y,
+                           k->type);
+            y += k->pixel_bytes;
+        }
+    }
+    return 0;
+}
+
 /* NULL with err set when out of memory. */
 static struct pooling *pooling_create(const struct kernel_spec *spec, const struct kernel_ops *ops,
                                       struct error *err)
@@ -106,6 +145,20 @@ int cpu_mean_pool_create(struct cpu_device *device, const struct kernel_spec *sp
 
     if (!k)
         return -ENOMEM;
+    *out = &k->kernel;
+    return 0;
+}
+
+int cpu_average_pool_create(struct cpu_device *device, const struct kernel_spec *spec,
+                            struct kernel **out, struct error *err)
+{
+    static const struct kernel_ops ops = {.run = average_pool_run, .destroy = kernel_free};
+    struct pooling *k = pooling_create(spec, &ops, err);
+
+    if (!k)
+        return -ENOMEM;
+    k->kernel.n_parts[0] = k->n;
+    k->kernel.scratch_bytes = scratch_align((size_t)k->w * k->c * sizeof(float));
     *out = &k->kernel;
     return 0;
 }

@@ -50,5 +50,41 @@ static void mean_pool_run(const struct kernel_spec *spec, const void *const *in,
     }
 }
 
+/* The mean around (row, column) of a channel. */
+static double average_at(const float *x, const struct shape *s, int row, int column, int channel)
+{
+    const int h = s->dims[0], w = s->dims[1], n_c = s->dims[2];
+    double sum = 0;
+    int count = 0;
+
+    for (int r = row - 1; r <= row + 1; r++) {
+        for (int c = column - 1; c <= column + 1; c++) {
+            if (r < 0 || r >= h || c < 0 || c >= w)
+                continue;
+            sum += x[(r * w + c) * n_c + channel];
+            count++;
+        }
+    }
+    return sum / count;
+}
+
+static void average_pool_run(const struct kernel_spec *spec, const void *const *in,
+                             void *const *out, void *scratch)
+{
+    const struct shape *s = &spec->inputs[0].shape;
+    const int h = s->dims[0], w = s->dims[1], n_c = s->dims[2];
+    const float *x = in[0];
+    float *y = out[0];
+
+    for (int n = 0; n < spec->inputs[0].n; n++) {
+        for (int p = 0; p < h * w; p++) {
+            for (int c = 0; c < n_c; c++)
+                *y++ = (float)average_at(x, s, p / w, p % w, c);
+        }
+        x += h * w * n_c;
+    }
+}
+
 const struct reference_op reference_max_pool = {max_pool_run, NULL};
 const struct reference_op reference_mean_pool = {mean_pool_run, NULL};
+const struct reference_op reference_average_pool = {average_pool_run, NULL};

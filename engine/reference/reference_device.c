@@ -32,6 +32,7 @@ static const struct reference_op *const ops[OP_KINDS] = {
     [OP_RELU] = &reference_relu,
     [OP_MAX_POOL] = &reference_max_pool,
     [OP_MEAN_POOL] = &reference_mean_pool,
+    [OP_AVERAGE_POOL] = &reference_average_pool,
     [OP_UPFIRDN] = &reference_upfirdn,
     [OP_CONCAT] = &reference_concat,
     [OP_SLICE] = &reference_slice,

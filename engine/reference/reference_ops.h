@@ -39,6 +39,7 @@ extern const struct reference_op reference_upfirdn;
 /* pooling.c */
 extern const struct reference_op reference_max_pool;
 extern const struct reference_op reference_mean_pool;
+extern const struct reference_op reference_average_pool;
 /* channels.c */
 extern const struct reference_op reference_concat;
 extern const struct reference_op reference_slice;

@@ -587,6 +587,11 @@ static void pooling_make(enum op_kind kind, int index, enum dtype compute, struc
     const struct pooling_row *r = &pooling_rows[index];
 
     input(c, images(compute, r->n, r->h, r->w, r->c), fill_of(r->content));
+    if (kind == OP_AVERAGE_POOL) {
+        snprintf(c->text, sizeof(c->text), "%dx%dx%dx%d", r->n, r->h, r->w, r->c);
+        output(c, images(compute, r->n, r->h, r->w, r->c));
+        return;
+    }
     if (kind == OP_MEAN_POOL) {
         snprintf(c->text, sizeof(c->text), "%dx%dx%dx%d", r->n, r->h, r->w, r->c);
         output(c, vectors(DTYPE_F32, r->n, r->c));
@@ -707,6 +712,7 @@ static const struct family {
     [OP_RELU] = {N_ROWS(elementwise_rows), elementwise_make},
     [OP_MAX_POOL] = {N_ROWS(pooling_rows), pooling_make},
     [OP_MEAN_POOL] = {N_ROWS(pooling_rows), pooling_make},
+    [OP_AVERAGE_POOL] = {N_ROWS(pooling_rows), pooling_make},
     [OP_UPFIRDN] = {N_ROWS(upfirdn_rows), upfirdn_make},
     [OP_CONCAT] = {N_ROWS(channels_rows), channels_make},
     [OP_SLICE] = {N_ROWS(channels_rows), channels_make},
