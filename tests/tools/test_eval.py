@@ -361,7 +361,7 @@ MISTAKES = [
     (["stats", "a", "-o", "none/x"], 1, "none/x"),
     (["stats", "a", "-o", "x", "--network", "model"], 1, "conv1.weight"),
     (["stats", "a", "-o", "x", "--features", "face-dlib", "--network", "model"], 1, "first.weight"),
-    (["stats", "a", "-o", "x", "--features", "magic"], 2, '"magic", but squeezenet11 and face-dlib'),
+    (["stats", "a", "-o", "x", "--features", "magic"], 2, '"magic", but squeezenet11, face-dlib and inception'),
     (["distance", "a", "a", "--features", "magic"], 2, '"magic"'),
     (["curve", "model", "--reference", "b", "--csv", "c", "--features", "magic"], 2, '"magic"'),
     (["stats", "a"], 2, "--out"),

@@ -8,6 +8,12 @@ python_packages() {
         cp "$2/requirements.txt" "$1/requirements.txt"
 }
 
+# Of pytorch-fid nothing but itself: it asks for what Debian has of torch.
+pytorch_fid() {
+    [ -d .venv-fid/pytorch_fid ] ||
+        .venv-golden/bin/pip install -q --no-deps --target .venv-fid pytorch-fid==0.3.0
+}
+
 cuda_compiler() {
     # shellcheck disable=SC2154 # set by tools/check
     if [ "$cuda" = disabled ]; then

@@ -8,6 +8,7 @@
 #include "engine/plan.h"
 #include "engine/program.h"
 #include "model/weights.h"
+#include "tools/eval/enlarging.h"
 #include "tools/eval/feature_network.h"
 #include "api/pictures/resize.h"
 
@@ -106,13 +107,14 @@ static int create(struct device *device, struct pool *pool, const struct feature
     e->side = side;
     e->network = network;
     e->input_side = brought_to(network, side);
-    feature_network_path(network, path);
     n_values = (size_t)BATCH * (size_t)e->input_side * (size_t)e->input_side * 3;
     e->resized = malloc(n_values);
     e->input = malloc(n_values * sizeof(*e->input));
     if (!e->resized || !e->input)
         rc = error_set(err, -ENOMEM, "out of memory for the feature network");
     else
+        rc = weights ? 0 : feature_network_path(network, path, err);
+    if (rc == 0)
         rc = make_plan(e, maps, weights ? weights : path, err);
     if (rc < 0) {
         extractor_destroy(e);
@@ -170,6 +172,20 @@ struct preparation {
     int rcs[BATCH];
 };
 
+/* rgb [side,side,3] -> x [input_side,input_side,3] of 0 .. 255; bytes: room for as many. 0 or -ENOMEM. */
+static int resize(const struct extractor *e, const uint8_t *rgb, uint8_t *bytes, float *x)
+{
+    const size_t count = (size_t)e->input_side * (size_t)e->input_side * 3;
+    int rc;
+
+    if (e->network->resize == FEATURE_RESIZE_BILINEAR)
+        return enlarging_bilinear(rgb, e->side, e->input_side, x, NULL);
+    rc = resize_square(rgb, e->side, e->side, 3, 0, e->input_side, bytes, NULL);
+    for (size_t i = 0; i < count && rc == 0; i++)
+        x[i] = (float)bytes[i];
+    return rc;
+}
+
 static void prepare_picture(void *arg, int i, int worker)
 {
     struct preparation *job = arg;
@@ -177,18 +193,18 @@ static void prepare_picture(void *arg, int i, int worker)
     const struct feature_network *network = e->network;
     size_t count = (size_t)e->input_side * (size_t)e->input_side;
     const uint8_t *rgb = job->pixels + (size_t)i * (size_t)e->side * (size_t)e->side * 3;
-    uint8_t *resized = e->resized + (size_t)i * count * 3;
     float *x = e->input + (size_t)i * count * 3;
 
-    job->rcs[i] = resize_square(rgb, e->side, e->side, 3, 0, e->input_side, resized, NULL);
+    job->rcs[i] = resize(e, rgb, e->resized + (size_t)i * count * 3, x);
     if (job->rcs[i] < 0)
         return;
-    for (size_t pixel = 0; pixel < count; pixel++) {
-        for (size_t c = 0; c < 3; c++) {
-            float value = (float)resized[3 * pixel + c] - network->mean[c];
+    for (float *pixel = x; pixel < x + 3 * count; pixel += 3) {
+        const float red = (pixel[0] - network->mean[0]) * network->scale;
+        const float blue = (pixel[2] - network->mean[2]) * network->scale;
 
-            x[3 * pixel + (network->blue_first ? 2 - c : c)] = value * network->scale;
-        }
+        pixel[0] = network->blue_first ? blue : red;
+        pixel[1] = (pixel[1] - network->mean[1]) * network->scale;
+        pixel[2] = network->blue_first ? red : blue;
     }
 }
 

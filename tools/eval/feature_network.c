@@ -7,6 +7,7 @@
 
 #include "engine/base/error.h"
 #include "tools/eval/face_network.h"
+#include "tools/eval/inception.h"
 #include "tools/eval/squeezenet.h"
 
 enum { ENLARGED = 128, SIDE_MAX = 1024 }; /* SqueezeNet was trained on larger pictures than most */
@@ -34,7 +35,21 @@ static const struct feature_network face = {
     .append = face_network_append,
 };
 
-static const struct feature_network *const networks[] = {&feature_network_default, &face};
+static const struct feature_network inception = {
+    .name = "inception",
+    .n_features = INCEPTION_FEATURES,
+    .side_min = INCEPTION_SIDE,
+    .side_max = INCEPTION_SIDE,
+    .resize = FEATURE_RESIZE_BILINEAR,
+    .mean = {127.5f, 127.5f, 127.5f},
+    .scale = 1 / 127.5f,
+    .append = inception_append,
+    .source = "tools/convert/inception.py makes them of pytorch-fid's "
+              "pt_inception-2015-12-05-6726825d.pth",
+};
+
+static const struct feature_network *const networks[] = {&feature_network_default, &face,
+                                                         &inception};
 
 enum { N_NETWORKS = sizeof(networks) / sizeof(networks[0]) };
 
@@ -46,13 +61,20 @@ int feature_network_parse(const char *name, const struct feature_network **out, 
             return 0;
         }
     }
-    return error_set(err, -EINVAL, "there is no feature network \"%s\", but %s and %s", name,
-                     networks[0]->name, networks[1]->name);
+    return error_set(err, -EINVAL, "there is no feature network \"%s\", but %s, %s and %s", name,
+                     networks[0]->name, networks[1]->name, networks[2]->name);
 }
 
-void feature_network_path(const struct feature_network *network, char path[FEATURE_NETWORK_PATH])
+int feature_network_path(const struct feature_network *network, char path[FEATURE_NETWORK_PATH],
+                         struct error *err)
 {
     snprintf(path, FEATURE_NETWORK_PATH, "%s/%s.safetensors", ZOO_CHECKOUT, network->name);
     if (access(path, R_OK) < 0)
         snprintf(path, FEATURE_NETWORK_PATH, "%s/%s.safetensors", ZOO_INSTALLED, network->name);
+    if (network->source && access(path, R_OK) < 0)
+        return error_set(err, -ENOENT,
+                         "the weights of \"%s\" do not come with softdiff: %s; give them as "
+                         "--network",
+                         network->name, network->source);
+    return 0;
 }

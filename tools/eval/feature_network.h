@@ -1,4 +1,5 @@
-/* The networks whose features pictures are compared by. Their files are NAME.safetensors of model/zoo.
+/* The networks whose features pictures are compared by. Their files are NAME.safetensors of model/zoo, but
+ * for those that do not come with softdiff.
  */
 #ifndef TOOLS_EVAL_FEATURE_NETWORK_H
 #define TOOLS_EVAL_FEATURE_NETWORK_H
@@ -10,10 +11,17 @@ struct program;
 
 enum { FEATURE_NETWORK_PATH = 4096, FEATURE_NETWORK_MAPS = 7 };
 
+/* How pictures are brought to the size that a network wants. */
+enum feature_resize {
+    FEATURE_RESIZE_BYTES,    /* api/pictures/resize.h: antialiased, in bytes */
+    FEATURE_RESIZE_BILINEAR, /* enlarging.h: not antialiased, not rounded */
+};
+
 struct feature_network {
     const char *name;
     int n_features;
     int side_min, side_max; /* px that pictures are brought to */
+    enum feature_resize resize;
     bool blue_first;
     float mean[3]; /* of red, green, blue in 0 .. 255: the input is (byte - mean) scale */
     float scale;
@@ -22,15 +30,21 @@ struct feature_network {
     /* maps: n_maps compute [n,h,w,c] on the way; 0 and NULL: not of this network. */
     int n_maps;
     void (*append_maps)(struct program *p, int x, int *maps);
+    const char *source; /* where the weights are to be had; NULL: they come with softdiff */
 };
 
 /* squeezenet.h: of ImageNet. What is meant where none is named. */
 extern const struct feature_network feature_network_default;
 
+/* For --help: the names. */
+#define FEATURE_NETWORK_HELP "whose: squeezenet11 (default), face-dlib or inception"
+
 /* 0, or -EINVAL listing the names. */
 int feature_network_parse(const char *name, const struct feature_network **out, struct error *err);
 
-/* Where its weights are: in the checkout that this was built in, or else where it was installed. */
-void feature_network_path(const struct feature_network *network, char path[FEATURE_NETWORK_PATH]);
+/* Where its weights are: in the checkout that this was built in, or else where it was installed.
+ * 0, or -ENOENT telling how to get those that do not come with softdiff. */
+int feature_network_path(const struct feature_network *network, char path[FEATURE_NETWORK_PATH],
+                         struct error *err);
 
 #endif

@@ -108,10 +108,9 @@ static int stats_main(int argc, char **argv)
         ARGUMENTS_THREADS(&options.n_threads),
         ARGUMENTS_DEVICE(&options.device),
         ARGUMENTS_CHOICES(&options.choices),
-        {"features", 0, ARGUMENT_TEXT, &options.features, 0, 0, "NAME",
-         "whose: squeezenet11 (default) or face-dlib"},
+        {"features", 0, ARGUMENT_TEXT, &options.features, 0, 0, "NAME", FEATURE_NETWORK_HELP},
         {"network", 0, ARGUMENT_TEXT, &options.network, 0, 0, "FILE",
-         "of their weights; default: those of the zoo"},
+         "of their weights; default: those of the zoo, which has none of inception"},
     };
     const struct arguments arguments = {
         .program = "softdiff-eval stats",
@@ -233,10 +232,9 @@ static int distance_main(int argc, char **argv)
         ARGUMENTS_THREADS(&options.n_threads),
         ARGUMENTS_DEVICE(&options.device),
         ARGUMENTS_CHOICES(&options.choices),
-        {"features", 0, ARGUMENT_TEXT, &options.features, 0, 0, "NAME",
-         "whose: squeezenet11 (default) or face-dlib"},
+        {"features", 0, ARGUMENT_TEXT, &options.features, 0, 0, "NAME", FEATURE_NETWORK_HELP},
         {"network", 0, ARGUMENT_TEXT, &options.network, 0, 0, "FILE",
-         "of their weights; default: those of the zoo"},
+         "of their weights; default: those of the zoo, which has none of inception"},
     };
     const struct arguments arguments = {
         .program = "softdiff-eval distance",
@@ -323,10 +321,9 @@ static int curve_main(int argc, char **argv)
         ARGUMENTS_THREADS(&options.n_threads),
         ARGUMENTS_DEVICE(&options.device),
         ARGUMENTS_CHOICES(&options.choices),
-        {"features", 0, ARGUMENT_TEXT, &options.features, 0, 0, "NAME",
-         "whose: squeezenet11 (default) or face-dlib"},
+        {"features", 0, ARGUMENT_TEXT, &options.features, 0, 0, "NAME", FEATURE_NETWORK_HELP},
         {"network", 0, ARGUMENT_TEXT, &options.network, 0, 0, "FILE",
-         "of their weights; default: those of the zoo"},
+         "of their weights; default: those of the zoo, which has none of inception"},
     };
     const struct arguments arguments = {
         .program = "softdiff-eval curve",

@@ -178,10 +178,9 @@ int neighbours_main(int argc, char **argv)
         ARGUMENTS_THREADS(&o.sets.n_threads),
         ARGUMENTS_DEVICE(&o.sets.device),
         ARGUMENTS_CHOICES(&o.sets.choices),
-        {"features", 0, ARGUMENT_TEXT, &o.sets.features, 0, 0, "NAME",
-         "whose: squeezenet11 (default) or face-dlib"},
+        {"features", 0, ARGUMENT_TEXT, &o.sets.features, 0, 0, "NAME", FEATURE_NETWORK_HELP},
         {"network", 0, ARGUMENT_TEXT, &o.sets.network, 0, 0, "FILE",
-         "of their weights; default: those of the zoo"},
+         "of their weights; default: those of the zoo, which has none of inception"},
     };
     const struct arguments arguments = {
         .program = program,
