@@ -2,8 +2,10 @@
 
 #include <errno.h>
 #include <jansson.h>
+#include <string.h>
 
 #include "engine/base/error.h"
+#include "engine/base/json_memory.h"
 #include "model/json_fields.h"
 
 static const char *const embedding_names[] = {
@@ -61,7 +63,7 @@ int architecture_from_json(const struct json_t *json, struct architecture *out, 
 int architecture_parse(const char *text, struct architecture *out, struct error *err)
 {
     json_error_t where;
-    json_t *json = json_loads(text, JSON_REJECT_DUPLICATES, &where);
+    json_t *json = json_memory_load(text, strlen(text), JSON_REJECT_DUPLICATES, &where);
     int rc;
 
     if (!json)

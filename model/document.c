@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "engine/base/error.h"
+#include "engine/base/json_memory.h"
 #include "engine/base/printable.h"
 #include "model/checkpoint.h"
 #include "model/json_fields.h"
@@ -127,7 +128,7 @@ int document_read(const char *text, struct checkpoint *c, struct error *err)
         return error_set(err, -EINVAL, "there is no \"softdiff\" in its metadata");
     if (strlen(text) > DOCUMENT_BYTES_MAX)
         return error_set(err, -EINVAL, "\"softdiff\" has more than %d bytes", DOCUMENT_BYTES_MAX);
-    json = json_loads(text, JSON_REJECT_DUPLICATES, &where);
+    json = json_memory_load(text, strlen(text), JSON_REJECT_DUPLICATES, &where);
     if (!json)
         return json_refuse(&where, "\"softdiff\"", err);
     rc = read_json(json, c, err);
@@ -176,7 +177,7 @@ int document_write(const struct checkpoint *c, char **out, struct error *err)
         add(json, "solvers", sampling_solvers_to_json(s), s->n_solvers > 0) &&
         add(json, "labels", json_incref(c->labels), c->labels != NULL) &&
         add(json, "evidence", json_incref(c->evidence), c->evidence != NULL))
-        text = json_dumps(json, JSON_COMPACT);
+        text = json_memory_dump(json_incref(json), JSON_COMPACT);
     json_decref(json);
     if (!text)
         return error_set(err, -ENOMEM, "out of memory for the document");

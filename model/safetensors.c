@@ -14,6 +14,7 @@
 #include "engine/base/bf16.h"
 #include "engine/base/f16.h"
 #include "engine/base/error.h"
+#include "engine/base/json_memory.h"
 #include "engine/base/whole_file.h"
 #include "engine/device.h"
 #include "model/json_fields.h"
@@ -223,7 +224,8 @@ static int read_header(struct safetensors *file, struct error *err)
                          (unsigned long long)length, file->size);
     if (count_values(text, (size_t)length) > values_max)
         return error_set(err, -EINVAL, "the header has more than %zu values", values_max);
-    file->header = json_loadb((const char *)text, (size_t)length, JSON_REJECT_DUPLICATES, &where);
+    file->header =
+        json_memory_load((const char *)text, (size_t)length, JSON_REJECT_DUPLICATES, &where);
     if (!file->header)
         return json_refuse(&where, "the header", err);
     if (!json_is_object(file->header))
@@ -451,7 +453,7 @@ static int header_text(int n, const struct safetensors_tensor *tensors, int n_me
     for (int i = 0; rc == 0 && i < n; i++)
         rc = append_tensor(header, &tensors[i], &end, err);
     if (rc == 0 && json_object_size(pairs) == (size_t)n_metadata)
-        *out = json_dumps(header, JSON_COMPACT);
+        *out = json_memory_dump(json_incref(header), JSON_COMPACT);
     if (rc == 0 && !*out)
         rc = error_set(err, -ENOMEM, "out of memory for the header");
     json_decref(header);

@@ -1,12 +1,11 @@
 /* Lack of memory: allocation number 1, 2, 3, ... fails until a call succeeds. Every failure must
  * come back as an error and leave nothing allocated.
  *
- * The linker routes our calls of malloc() and its kin here; jansson is asked to come itself. Its
- * allocations fail only where it writes: its parser takes a lack of memory for bad syntax or even
- * drops characters, unnoticed.
+ * The linker routes our calls of malloc() and its kin here, and with them those of jansson
+ * (engine/base/json_memory.h).
  */
 #include "engine/base/error.h"
-#include "engine/base/trace.h"
+#include "engine/base/json_memory.h"
 #include "engine/base/trace.h"
 #include "engine/executor.h"
 #include "engine/gradient.h"
@@ -42,9 +41,8 @@
 
 enum { SIDE = 8, CHANNELS = 3, IMAGES = 4 };
 
-static long countdown;  /* allocations until one fails; 0: none does */
-static long live;       /* allocated and not freed */
-static int jansson_too; /* jansson's allocations count */
+static long countdown; /* allocations until one fails; 0: none does */
+static long live;      /* allocated and not freed */
 
 void *__real_malloc(size_t size);
 void *__real_calloc(size_t n, size_t size);
@@ -107,11 +105,6 @@ void __wrap_free(void *memory)
     __real_free(memory);
 }
 
-static void *jansson_malloc(size_t size)
-{
-    return jansson_too ? malloc(size) : counted(__real_malloc(size));
-}
-
 /* Made once, without failures. */
 static struct {
     struct device *reference, *cpu;
@@ -140,11 +133,12 @@ static int set_up(void **state)
 {
     struct checkpoint *c = calloc(1, sizeof(*c));
     struct formulation *f = &c->formulation;
-    json_t *json = json_pack("{s:s, s:i}", "name", "blur", "half_size", 5);
     struct program *p;
     int x, time_cond, phi;
+    json_t *json;
 
-    json_set_alloc_funcs(jansson_malloc, free);
+    json_memory_watch();
+    json = json_pack("{s:s, s:i}", "name", "blur", "half_size", 5);
     assert_int_equal(files_set_up(state), 0);
     assert_int_equal(architecture_parse(architecture_text, &f->architecture, NULL), 0);
     assert_int_equal(corruption_create(json, SIDE, SIDE, &f->corruption, NULL), 0);
@@ -426,26 +420,25 @@ static void lack_of_memory_is_an_error_and_no_leak(void **state)
     static const struct {
         const char *what;
         int (*call)(struct error *err);
-        int jansson_too;
     } rows[] = {
-        {"load a checkpoint", load, 0},
-        {"save a checkpoint", save, 1},
-        {"write a checkpoint anew", rewrite, 0},
-        {"open a file", open_file, 0},
-        {"parse an architecture", parse, 0},
-        {"create a corruption", create_corruption, 1},
-        {"describe a schedule", describe_schedule, 1},
-        {"measure distances", measure, 0},
-        {"find a path", find_path, 0},
-        {"fit a prior", fit_prior, 0},
-        {"fit a start", fit_start, 0},
-        {"fit a linear estimate", fit_wiener, 0},
-        {"carry Gaussian data", carry_gaussian, 0},
-        {"apply a corruption", apply, 0},
-        {"create a generator (reference)", create_generator_on_reference, 0},
-        {"create a generator (cpu)", create_generator_on_cpu, 0},
-        {"create a plan that sums", create_sums, 0},
-        {"write a trace", trace, 0},
+        {"load a checkpoint", load},
+        {"save a checkpoint", save},
+        {"write a checkpoint anew", rewrite},
+        {"open a file", open_file},
+        {"parse an architecture", parse},
+        {"create a corruption", create_corruption},
+        {"describe a schedule", describe_schedule},
+        {"measure distances", measure},
+        {"find a path", find_path},
+        {"fit a prior", fit_prior},
+        {"fit a start", fit_start},
+        {"fit a linear estimate", fit_wiener},
+        {"carry Gaussian data", carry_gaussian},
+        {"apply a corruption", apply},
+        {"create a generator (reference)", create_generator_on_reference},
+        {"create a generator (cpu)", create_generator_on_cpu},
+        {"create a plan that sums", create_sums},
+        {"write a trace", trace},
     };
 
     for (size_t i = 0; i < N_ELEMENTS(rows); i++) {
@@ -455,7 +448,6 @@ static void lack_of_memory_is_an_error_and_no_leak(void **state)
             struct error err = {""};
             long before = live;
 
-            jansson_too = rows[i].jansson_too;
             countdown = n;
             rc = rows[i].call(&err);
             countdown = 0;
