@@ -5,6 +5,7 @@
 #include "api/response.h"
 #include "api/seed.h"
 #include "engine/base/error.h"
+#include "engine/base/json_memory.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -38,11 +39,10 @@ char *events_of_text(const char *event, int step, const char *json)
 /* Takes json, NULL: no memory. */
 static char *event_of(const char *event, int step, json_t *json)
 {
-    char *line = json ? json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(6)) : NULL;
+    char *line = json_memory_dump(json, JSON_COMPACT | JSON_REAL_PRECISION(6));
     char *text = line ? events_of_text(event, step, line) : NULL;
 
     free(line);
-    json_decref(json);
     return text;
 }
 

@@ -6,6 +6,7 @@
 #include "api/response.h"
 #include "api/seed.h"
 #include "engine/base/error.h"
+#include "engine/base/json_memory.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -39,12 +40,11 @@ static json_t *event_to_json(const struct samples_response *r, const char *type,
 /* Takes json, NULL: no memory. */
 static char *event_of(const char *type, json_t *json)
 {
-    char *line = json ? json_dumps(json, JSON_COMPACT) : NULL, *text = NULL;
+    char *line = json_memory_dump(json, JSON_COMPACT), *text = NULL;
 
     if (line && asprintf(&text, "event: %s\ndata: %s\n\n", type, line) < 0)
         text = NULL;
     free(line);
-    json_decref(json);
     return text;
 }
 

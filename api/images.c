@@ -5,6 +5,7 @@
 #include "api/response.h"
 #include "api/seed.h"
 #include "engine/base/error.h"
+#include "engine/base/json_memory.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -82,25 +83,20 @@ int images_response_encode(const struct samples_response *r, const struct images
                            struct images_png *pngs, char **out, struct error *err)
 {
     json_t *root = answer_to_json(r, form), *data = json_array();
-    char *text = NULL;
-    int rc = root && data ? 0 : -ENOMEM;
+    int rc = 0;
 
+    json_object_set_new(root, "data", data);
     for (int i = 0; i < r->n && rc == 0; i++) {
         rc = samples_response_png(r, i, &pngs[i].bytes, &pngs[i].size, err);
-        if (rc < 0)
-            goto out;
-        if (json_array_append_new(data, image_to_json(r, form, i, &pngs[i])) < 0)
-            rc = -ENOMEM;
+        if (rc == 0 && json_array_append_new(data, image_to_json(r, form, i, &pngs[i])) < 0)
+            rc = error_set(err, -ENOMEM, "out of memory writing an answer");
     }
-    if (rc == 0 && json_object_set(root, "data", data) == 0)
-        text = json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(6));
-    if (!text)
-        rc = error_set(err, -ENOMEM, "out of memory writing an answer");
-    *out = text;
-out:
-    json_decref(data);
-    json_decref(root);
-    return rc;
+    if (rc < 0) {
+        json_memory_drop(root);
+        return rc;
+    }
+    *out = json_memory_dump(root, JSON_COMPACT | JSON_REAL_PRECISION(6));
+    return *out ? 0 : error_set(err, -ENOMEM, "out of memory writing an answer");
 }
 
 /* Problems */
@@ -152,21 +148,15 @@ static json_t *error_to_json(const struct problem *p)
 
 char *images_problem_to_json(const struct problem *p, const char *request_id)
 {
-    json_t *root = json_pack("{s:o}", "error", error_to_json(p));
-    char *text = root ? json_dumps(root, JSON_COMPACT) : NULL;
-
-    json_decref(root);
-    return text;
+    return json_memory_dump(json_pack("{s:o}", "error", error_to_json(p)), JSON_COMPACT);
 }
 
 char *images_problem_to_both(const struct problem *p, const char *request_id)
 {
-    char *document = problem_to_json(p, request_id), *text = NULL;
-    json_t *root = document ? json_loads(document, 0, NULL) : NULL;
+    char *document = problem_to_json(p, request_id);
+    json_t *root = document ? json_memory_load(document, strlen(document), 0, NULL) : NULL;
 
-    if (root && json_object_set_new(root, "error", error_to_json(p)) == 0)
-        text = json_dumps(root, JSON_COMPACT);
-    json_decref(root);
+    json_object_set_new(root, "error", error_to_json(p));
     free(document);
-    return text;
+    return json_memory_dump(root, JSON_COMPACT);
 }

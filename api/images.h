@@ -49,6 +49,11 @@ int images_response_encode(const struct samples_response *r, const struct images
 char *images_problem_to_json(const struct problem *p, const char *request_id);
 char *images_problem_to_both(const struct problem *p, const char *request_id);
 
+/* The first, where there is no memory for it. */
+#define IMAGES_NO_MEMORY                                                                  \
+    "{\"error\":{\"message\":\"out of memory\",\"type\":\"server_error\",\"param\":null," \
+    "\"code\":\"overloaded\"}}"
+
 /* The status that this dialect answers with: it has no 422. */
 int images_problem_status(int status);
 

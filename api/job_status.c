@@ -3,6 +3,7 @@
 #include "api/problem.h"
 #include "api/query.h"
 #include "api/seed.h"
+#include "engine/base/json_memory.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -40,7 +41,7 @@ static json_t *to_json(const struct job_status *s)
     if (root && s->eta_ms >= 0)
         json_object_set_new(root, "eta_ms", json_integer((json_int_t)(s->eta_ms + 0.5)));
     if (root && document)
-        json_object_set_new(root, "error", json_loads(document, 0, NULL));
+        json_object_set_new(root, "error", json_memory_load(document, strlen(document), 0, NULL));
     free(document);
     return root;
 }
@@ -48,11 +49,7 @@ static json_t *to_json(const struct job_status *s)
 /* mixed: millionths are written as such, 0.3. */
 static char *write_text(json_t *root, bool mixed)
 {
-    size_t flags = mixed ? JSON_COMPACT | JSON_REAL_PRECISION(6) : JSON_COMPACT;
-    char *text = root ? json_dumps(root, flags) : NULL;
-
-    json_decref(root);
-    return text;
+    return json_memory_dump(root, mixed ? JSON_COMPACT | JSON_REAL_PRECISION(6) : JSON_COMPACT);
 }
 
 char *job_status_to_json(const struct job_status *s)
@@ -72,7 +69,7 @@ char *job_list_to_json(const struct job_status *jobs, int n, bool more)
     }
     if (rc == 0)
         return write_text(json_pack("{s:o, s:b}", "jobs", list, "has_more", more), mixed);
-    json_decref(list);
+    json_memory_drop(list);
     return NULL;
 }
 

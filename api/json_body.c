@@ -2,6 +2,7 @@
 
 #include "api/problem.h"
 #include "api/seed.h"
+#include "engine/base/json_memory.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -10,8 +11,7 @@ static void complain(const json_error_t *error, struct problem *problem)
 {
     enum json_error_code code = json_error_code(error);
 
-    if (!*error->text ||
-        code == json_error_out_of_memory) /* it has no words where it has no memory */
+    if (!*error->text) /* it has no words where it has no memory */
         problem_set(problem, 503, "out of memory");
     else if (code == json_error_numeric_overflow)
         problem_set(problem, 422, "a number at line %d, column %d is out of range", error->line,
@@ -32,8 +32,8 @@ json_t *json_body_read(const char *body, size_t size, bool everywhere, struct pr
         problem_set(problem, 503, "out of memory");
         return NULL;
     }
-    root = json_loadb(quoted ? quoted : body, quoted ? quoted_size : size, JSON_REJECT_DUPLICATES,
-                      &error);
+    root = json_memory_load(quoted ? quoted : body, quoted ? quoted_size : size,
+                            JSON_REJECT_DUPLICATES, &error);
     free(quoted);
     if (!root) {
         complain(&error, problem);

@@ -2,7 +2,9 @@
 
 #include "api/problem.h"
 #include "api/response.h"
+#include "api/text_stream.h"
 #include "engine/base/error.h"
+#include "engine/base/json_memory.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -175,11 +177,7 @@ static void write_json(const struct kserve_request *request, const struct sample
 /* A name of ours needs no escapes; what a client sent does. NULL without memory. */
 static char *quoted(const char *text)
 {
-    json_t *json = json_string(text);
-    char *line = json ? json_dumps(json, JSON_ENCODE_ANY) : NULL;
-
-    json_decref(json);
-    return line;
+    return json_memory_dump(json_string(text), JSON_ENCODE_ANY);
 }
 
 int kserve_response_join(const struct kserve_request *request, const struct samples_response *r,
@@ -187,23 +185,20 @@ int kserve_response_join(const struct kserve_request *request, const struct samp
                          size_t *size, size_t *json_size)
 {
     char *id = *request->id ? quoted(request->id) : NULL, *text = NULL;
-    FILE *file = !*request->id || id ? open_memstream(&text, size) : NULL;
+    struct text_stream stream;
 
-    if (file) {
-        write_json(request, r, pieces, n, id, file);
+    if ((!*request->id || id) && text_stream_open(&stream) == 0) {
+        write_json(request, r, pieces, n, id, stream.file);
         *json_size = 0;
         for (int i = 0; i < request->n_outputs; i++) {
             if (!request->outputs[i].binary)
                 continue;
             if (*json_size == 0)
-                *json_size = (size_t)ftello(file);
+                *json_size = text_stream_size(&stream);
             for (int k = 0; k < n; k++)
-                fwrite(pieces[k][i].data, 1, pieces[k][i].size, file);
+                fwrite(pieces[k][i].data, 1, pieces[k][i].size, stream.file);
         }
-        if (fclose(file) != 0) {
-            free(text);
-            text = NULL;
-        }
+        text = text_stream_close(&stream, size);
     }
     free(id);
     *body = text;
@@ -219,15 +214,11 @@ int kserve_problem_status(int status)
 
 char *kserve_problem_to_json(const struct problem *p, const char *request_id)
 {
-    char text[2048], *line;
+    char text[2048];
     size_t used = (size_t)snprintf(text, sizeof(text), "%s", p->detail);
-    json_t *root;
 
     for (int i = 0; i < p->n_fields && used < sizeof(text); i++)
         used += (size_t)snprintf(text + used, sizeof(text) - used, "%s %s: %s", i ? ";" : ":",
                                  p->fields[i].name, p->fields[i].detail);
-    root = json_pack("{s:s}", "error", text);
-    line = root ? json_dumps(root, JSON_COMPACT) : NULL;
-    json_decref(root);
-    return line;
+    return json_memory_dump(json_pack("{s:s}", "error", text), JSON_COMPACT);
 }

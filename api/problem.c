@@ -1,5 +1,6 @@
 #include "api/problem.h"
 
+#include "engine/base/json_memory.h"
 #include "engine/base/printable.h"
 
 #include <errno.h>
@@ -81,29 +82,19 @@ const char *problem_title(int status)
 
 char *problem_to_json(const struct problem *p, const char *request_id)
 {
-    json_t *errors = NULL, *root;
-    char *text = NULL;
+    json_t *errors, *root;
 
     root = json_pack("{s:s, s:s, s:i, s:s, s:s*}", "type", "about:blank", "title",
                      problem_title(p->status), "status", p->status, "detail", p->detail,
                      "request_id", request_id);
-    if (!root)
-        return NULL;
-    if (p->expected_ms > 0 &&
-        json_object_set_new(root, "expected_ms", json_integer((json_int_t)p->expected_ms)) < 0)
-        goto out;
+    if (p->expected_ms > 0)
+        json_object_set_new(root, "expected_ms", json_integer((json_int_t)p->expected_ms));
     if (p->n_fields > 0) {
         errors = json_array();
         for (int i = 0; i < p->n_fields; i++)
-            if (json_array_append_new(errors, json_pack("{s:s, s:s}", "field", p->fields[i].name,
-                                                        "detail", p->fields[i].detail)) < 0)
-                goto out;
-        if (json_object_set(root, "errors", errors) < 0)
-            goto out;
+            json_array_append_new(errors, json_pack("{s:s, s:s}", "field", p->fields[i].name,
+                                                    "detail", p->fields[i].detail));
+        json_object_set_new(root, "errors", errors);
     }
-    text = json_dumps(root, JSON_COMPACT);
-out:
-    json_decref(errors);
-    json_decref(root);
-    return text;
+    return json_memory_dump(root, JSON_COMPACT);
 }

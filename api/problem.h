@@ -11,6 +11,11 @@ enum { PROBLEM_FIELDS_MAX = 16 };
 
 #define PROBLEM_CONTENT_TYPE "application/problem+json"
 
+/* The document of a 503 for which there is no memory. */
+#define PROBLEM_NO_MEMORY                                                         \
+    "{\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503," \
+    "\"detail\":\"out of memory\"}"
+
 struct problem_field {
     char name[72];
     char detail[256];

@@ -4,6 +4,7 @@
 #include "api/problem.h"
 #include "api/request.h"
 #include "api/seed.h"
+#include "engine/base/json_memory.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -72,6 +73,7 @@ int provenance_read(const uint8_t *png, size_t size, struct provenance *out,
                     struct problem *problem)
 {
     char text[TEXT_BYTES];
+    json_error_t error;
     json_t *root;
     int rc = png_note_read(png, size, "softdiff:params", text, sizeof(text));
 
@@ -81,7 +83,9 @@ int provenance_read(const uint8_t *png, size_t size, struct provenance *out,
         return problem_set(problem, 422,
                            "the PNG has no text \"softdiff:params\": it was not drawn here, or "
                            "something has rewritten it");
-    root = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+    root = json_memory_load(text, strlen(text), JSON_REJECT_DUPLICATES, &error);
+    if (!root && !*error.text)
+        return problem_set(problem, 503, "out of memory");
     rc = root ? read_all(root, out) : -EINVAL;
     if (json_object_get(root, "restoration"))
         problem_set(problem, 422, "the PNG was restored from a picture, which is not in it");

@@ -5,6 +5,7 @@
 #include "api/request.h"
 #include "api/seed.h"
 #include "engine/base/error.h"
+#include "engine/base/json_memory.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -90,8 +91,7 @@ int samples_response_png(const struct samples_response *r, int i, uint8_t **out,
                          struct error *err)
 {
     size_t image_bytes = (size_t)r->side_px * (size_t)r->side_px * (size_t)r->channels;
-    json_t *json = params(r, i);
-    char *text = json ? json_dumps(json, flags_of(r)) : NULL;
+    char *text = json_memory_dump(params(r, i), flags_of(r));
     int rc = -ENOMEM;
 
     if (text)
@@ -104,7 +104,6 @@ int samples_response_png(const struct samples_response *r, int i, uint8_t **out,
     else
         error_set(err, rc, "out of memory describing an image");
     free(text);
-    json_decref(json);
     return rc;
 }
 
@@ -166,19 +165,17 @@ static int encode_all(const struct samples_response *r, uint8_t **out, size_t *s
 
     for (int i = 0; i < r->n && rc == 0; i++)
         rc = add_image(r, i, images, err);
-    if (rc < 0)
-        goto out;
-    text = json_object_set(root, "images", images) < 0 ? NULL : json_dumps(root, flags_of(r));
-    if (!text) {
-        rc = error_set(err, -ENOMEM, "out of memory writing an answer");
-        goto out;
+    json_object_set_new(root, "images", images);
+    if (rc < 0) {
+        json_memory_drop(root);
+        return rc;
     }
+    text = json_memory_dump(root, flags_of(r));
+    if (!text)
+        return error_set(err, -ENOMEM, "out of memory writing an answer");
     *out = (uint8_t *)text;
     *size = strlen(text);
-out:
-    json_decref(images);
-    json_decref(root);
-    return rc;
+    return 0;
 }
 
 int samples_response_encode(const struct samples_response *r, bool bare_png, uint8_t **out,

@@ -3,6 +3,7 @@
 #include "api/json_body.h"
 #include "api/multipart.h"
 #include "api/problem.h"
+#include "engine/base/json_memory.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -61,6 +62,8 @@ static int take_fields(json_t *root, struct upload *out, struct problem *problem
     out->consistency = take_number(root, "consistency", 0, 1, problem);
     if (!out->image.bytes && problem->status == 0)
         problem_add_field(problem, "image", "is missing: a PNG or JPEG");
+    if (json_memory_ran_out())
+        return problem_set(problem, 503, "out of memory");
     out->others = json_incref(root);
     return 0;
 }
@@ -142,10 +145,12 @@ static int take_part(json_t *root, const struct multipart_part *part, struct upl
 
     if (file ? file->bytes != NULL : json_object_get(root, part->name) != NULL)
         return problem_set(problem, 400, "the form has a name twice");
+    if (!file && json_object_set_new(root, part->name, value_of(part)) == 0)
+        return 0;
     if (!file)
-        return json_object_set_new(root, part->name, value_of(part)) < 0
-                   ? problem_set(problem, 400, "the form has a name that is no text")
-                   : 0;
+        return json_memory_ran_out()
+                   ? problem_set(problem, 503, "out of memory")
+                   : problem_set(problem, 400, "the form has a name that is no text");
     if (part->size == 0)
         return 0;
     file->bytes = malloc(part->size);
@@ -166,6 +171,7 @@ static int read_form(const char *content_type, const char *body, size_t size, st
 
     if (!root)
         return problem_set(problem, 503, "out of memory");
+    json_memory_ran_out(); /* whatever was before */
     rc = multipart_begin(content_type, body, size, &form);
     while (rc == 0 && (more = multipart_next(&form, &part)) > 0)
         rc = take_part(root, &part, out, problem);
@@ -219,7 +225,8 @@ void upload_digest(const struct upload_file *file, char out[UPLOAD_DIGEST_BYTES]
 int upload_digest_all(const struct upload *u, char out[UPLOAD_DIGEST_BYTES])
 {
     const struct upload_file *files[] = {&u->image, &u->mask};
-    char *fields = json_dumps(u->others, JSON_COMPACT | JSON_SORT_KEYS), text[256];
+    char *fields = json_memory_dump(json_incref(u->others), JSON_COMPACT | JSON_SORT_KEYS),
+         text[256];
     struct sha256_ctx sha;
 
     if (!fields)

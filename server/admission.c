@@ -89,6 +89,11 @@ int admission_retry_in_s(double seconds)
     return (int)ceil(seconds * (1 + jitter));
 }
 
+int admission_retry_soon_s(const struct admission *a)
+{
+    return admission_retry_in_s(backlog_s(a));
+}
+
 int admission_check(const struct admission *a, const struct engine_model *model, int n,
                     enum priority priority, struct problem *problem)
 {
@@ -99,7 +104,7 @@ int admission_check(const struct admission *a, const struct engine_model *model,
     room = places > model->n_images ? places - model->n_images : 0;
     if (n <= room)
         return 0;
-    problem->retry_after_s = admission_retry_in_s(backlog_s(a));
+    problem->retry_after_s = admission_retry_soon_s(a);
     return problem_set(problem, 503,
                        "the queue is full: %d images were asked for, there is room "
                        "for %d",

@@ -41,6 +41,9 @@ double admission_backlog(const struct admission *a);
  * it, each another one. */
 int admission_retry_after_s(const struct admission *a);
 
+/* The moment that one of them is told. */
+int admission_retry_soon_s(const struct admission *a);
+
 /* Such a moment around what is expected to take so long. */
 int admission_retry_in_s(double seconds);
 

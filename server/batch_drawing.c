@@ -89,6 +89,8 @@ static void done(void *owner, const struct problem *problem)
     b->piece = NULL;
     if (problem && b->all->stopped && b->all->durable)
         return; /* it goes on with the next start, or elsewhere */
+    if (problem && problem->status == 503 && !b->all->stopped)
+        return; /* no memory: it is drawn again with the next look */
     if (problem) {
         batch_end(b, JOB_FAILED, problem);
         return;

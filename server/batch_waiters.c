@@ -111,15 +111,16 @@ void batch_tell_beginning(struct batch *b, const struct batch *same)
     }
 }
 
-static void write_event(struct exchange *x, const char *event, const struct job_status *status)
+/* False without memory. */
+static bool write_event(struct exchange *x, const char *event, const struct job_status *status)
 {
     char *json = job_status_to_json(status);
     char *text = json ? events_of_text(event, status->step, json) : NULL;
+    bool written = text && exchange_stream_write(x, text, strlen(text));
 
-    if (text)
-        exchange_stream_write(x, text, strlen(text));
     free(text);
     free(json);
+    return written;
 }
 
 void batch_tell_progress(struct batch *b)
@@ -160,8 +161,10 @@ void batch_tell_end(struct batch *b)
     batch_describe(b, &status);
     while ((w = take(b, is_any))) {
         if (w->kind == WATCHES) {
-            write_event(w->exchange, job_state_name(b->state), &status);
-            exchange_stream_end(w->exchange);
+            if (write_event(w->exchange, job_state_name(b->state), &status))
+                exchange_stream_end(w->exchange);
+            else /* who asks again is told */
+                exchange_stream_break(w->exchange);
         } else if (w->kind == WAITS_FOR_END) {
             answer_cancel(w->exchange, &status);
         } else {

@@ -354,6 +354,7 @@ static int open_listener(struct daemon *d, const char *name, const struct listen
     o.exchange.idle_timeout_ms = d->settings->idle_timeout_ms;
     o.exchange.body_bytes_max = LIMITS_BODY_BYTES;
     o.exchange.complete = routes_complete;
+    o.exchange.retry_after_s = routes_retry_after_s;
     o.exchange.arg = d;
     rc = listener_create(&d->loop, &o, out, err);
     if (rc == 0)

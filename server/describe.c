@@ -4,6 +4,7 @@
 #include "api/problem.h"
 #include "api/query.h"
 #include "config/settings.h"
+#include "engine/base/json_memory.h"
 #include "engine/device.h"
 #include "model/sampling.h"
 #include "server/admission.h"
@@ -23,10 +24,7 @@
 
 static char *to_text(json_t *json)
 {
-    char *text = json ? json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(6)) : NULL;
-
-    json_decref(json);
-    return text;
+    return json_memory_dump(json, JSON_COMPACT | JSON_REAL_PRECISION(6));
 }
 
 char *describe_version(void)

@@ -196,7 +196,7 @@ static void on_encoded(uv_work_t *work, int status)
         detach(d, 200);
         d->client->done(d->owner, NULL);
     } else {
-        fail(d, 500, 0, d->error.text);
+        fail(d, d->encoded == -ENOMEM ? 503 : 500, 0, d->error.text);
     }
     settle(d);
 }
@@ -208,7 +208,7 @@ static void take_back(struct drawing *d)
     d->with_engine = false;
     admission_leave(d->all->admission, job);
     if (job->status == 0 && job->n_finished < job->n && take_best(d) < 0)
-        fail(d, 503, 1, "out of memory");
+        fail(d, 503, 0, "out of memory");
     if (job->status == 0 && !d->status) {
         d->encoding.data = d;
         d->with_pool = true;

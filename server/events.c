@@ -204,6 +204,7 @@ static void done(void *owner, const struct problem *problem)
 {
     struct stream *s = owner;
     struct exchange *x = s->exchange;
+    bool told;
     char *text;
 
     kept_pictures_put(s->kept, s->daemon->cache);
@@ -213,9 +214,13 @@ static void done(void *owner, const struct problem *problem)
     text = problem ? s->form->failed(problem, s->request_id) : s->answer;
     if (!problem)
         s->answer = NULL;
-    write_event(s, text);
+    told = text && exchange_stream_write(x, text, strlen(text));
+    free(text);
     detach(s);
-    exchange_stream_end(x);
+    if (told)
+        exchange_stream_end(x);
+    else /* an end without the last event would be taken for one that tells nothing */
+        exchange_stream_break(x);
 }
 
 static void release(void *owner)

@@ -42,6 +42,8 @@ struct exchange_options {
     void (*begin)(struct exchange *x, void *arg);
     /* All is read: answer now or later. */
     void (*complete)(struct exchange *x, void *arg);
+    /* For a 503 that does not say when to come back: in so many seconds, at least 1. */
+    int (*retry_after_s)(void *arg);
     void *arg;
 };
 
@@ -98,6 +100,7 @@ struct exchange_problem_form {
     /* malloc'ed text, NULL without memory */
     char *(*write)(const struct problem *problem, const char *request_id);
     int (*status)(int status); /* what is sent for a problem's status; NULL: the same */
+    const char *no_memory;     /* what is sent with 503 where there is no memory for a text */
 };
 void exchange_set_problem_form(struct exchange *x, const struct exchange_problem_form *form);
 
@@ -119,6 +122,7 @@ void exchange_respond_empty(struct exchange *x, int status);
 /* text malloc'ed and taken, NULL: out of memory. */
 void exchange_respond_text(struct exchange *x, int status, const char *content_type, char *text);
 void exchange_respond_json(struct exchange *x, int status, char *text);
+/* A 503 always says when to come back. */
 void exchange_respond_problem(struct exchange *x, const struct problem *problem);
 
 /* Called by complete(): the client may close its sending side and is answered all the same. That it

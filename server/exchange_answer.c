@@ -118,22 +118,27 @@ void exchange_respond_json(struct exchange *x, int status, char *text)
 
 void exchange_respond_problem(struct exchange *x, const struct problem *problem)
 {
-    static const char no_memory[] = "{\"status\":503,\"title\":\"Service Unavailable\"}";
     static const struct exchange_problem_form documents = {PROBLEM_CONTENT_TYPE, problem_to_json,
-                                                           NULL};
+                                                           NULL, PROBLEM_NO_MEMORY};
     const struct exchange_problem_form *form = x->problem_form ? x->problem_form : &documents;
     char *text = form->write(problem, x->id);
     int status = form->status ? form->status(problem->status) : problem->status;
+    int retry_after_s = problem->retry_after_s;
     char seconds[16];
 
-    if (problem->retry_after_s > 0) {
-        snprintf(seconds, sizeof(seconds), "%d", problem->retry_after_s);
+    if (!text)
+        status = 503;
+    if (status == 503 && retry_after_s == 0)
+        retry_after_s = x->all->options.retry_after_s(x->all->options.arg);
+    if (retry_after_s > 0) {
+        snprintf(seconds, sizeof(seconds), "%d", retry_after_s);
         exchange_add_header(x, "Retry-After", seconds);
     }
     if (text)
         exchange_respond(x, status, form->content_type, text, strlen(text), text);
     else
-        exchange_respond(x, 503, PROBLEM_CONTENT_TYPE, no_memory, strlen(no_memory), NULL);
+        exchange_respond(x, status, form->content_type, form->no_memory, strlen(form->no_memory),
+                         NULL);
 }
 
 void exchange_respond_status(struct exchange *x, int status, const char *detail)

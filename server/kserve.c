@@ -4,6 +4,7 @@
 #include "api/limits.h"
 #include "api/problem.h"
 #include "api/response.h"
+#include "engine/base/json_memory.h"
 #include "server/daemon.h"
 #include "server/engine_model.h"
 #include "server/exchange.h"
@@ -22,8 +23,7 @@ static const char versions_path[] = "/versions/";
 /* Takes json, NULL: no memory. */
 static void respond(struct exchange *x, int status, json_t *json)
 {
-    exchange_respond_json(x, status, json ? json_dumps(json, JSON_COMPACT) : NULL);
-    json_decref(json);
+    exchange_respond_json(x, status, json_memory_dump(json, JSON_COMPACT));
 }
 
 void kserve_name_model(const struct exchange *x, char out[KSERVE_MODEL_BYTES])

@@ -27,7 +27,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 enum {
@@ -89,14 +88,11 @@ static struct connection *take_entering(struct listener *l, int socket)
 
 static void refuse(struct listener *l, int fd, int status, const char *detail)
 {
-    struct problem problem = {.retry_after_s = 1};
-    unsigned char random = 0;
+    const struct exchange_options *o = &l->options.exchange;
+    struct problem problem = {.retry_after_s = o->retry_after_s(o->arg)};
 
-    /* Those who are refused together do not come back together. */
-    if (getrandom(&random, 1, 0) == 1)
-        problem.retry_after_s += random % 3;
     problem_set(&problem, status, "%s", detail);
-    log_write(LOG_DEBUG, "event=refused listener=%s status=%d", l->options.exchange.name, status);
+    log_write(LOG_DEBUG, "event=refused listener=%s status=%d", o->name, status);
     if (l->options.tls)
         refusals_end_tls(&l->refusals, fd);
     else

@@ -2,6 +2,7 @@
 #include "config/model_folder.h"
 #include "config/settings.h"
 #include "engine/base/error.h"
+#include "engine/base/json_memory.h"
 #include "engine/base/log.h"
 #include "engine/base/log_writer.h"
 #include "engine/base/process.h"
@@ -68,6 +69,7 @@ static int serve(const struct settings *s)
     struct error err;
     int rc;
 
+    json_memory_watch();
     if (check_names(s, &err) < 0)
         return refuse(&err);
     if (log_writer_start(&err) < 0)

@@ -1,5 +1,6 @@
 #include "server/metrics.h"
 
+#include "api/text_stream.h"
 #include "config/settings.h"
 #include "engine/base/log_writer.h"
 #include "server/admission.h"
@@ -19,7 +20,6 @@
 #include <inttypes.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* Names and values of labels need no escapes: all are ours, or names that settings restrict. */
@@ -201,12 +201,12 @@ static void write_cache(FILE *out, const struct daemon *d)
 
 char *metrics_text(const struct daemon *d)
 {
-    char *text = NULL;
-    size_t size;
-    FILE *out = open_memstream(&text, &size);
+    struct text_stream text;
+    FILE *out;
 
-    if (!out)
+    if (text_stream_open(&text) < 0)
         return NULL;
+    out = text.file;
     write_models(out, d);
     write_engine(out, d);
     write_jobs(out, d);
@@ -224,9 +224,5 @@ char *metrics_text(const struct daemon *d)
     process_metrics_write(out);
     one(out, "softdiff_log_dropped_total", "counter", "Lines of the log that nobody read in time.",
         (double)log_writer_dropped());
-    if (fclose(out) != 0) {
-        free(text);
-        return NULL;
-    }
-    return text;
+    return text_stream_close(&text, NULL);
 }

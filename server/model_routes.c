@@ -2,6 +2,7 @@
 
 #include "api/problem.h"
 #include "config/settings.h"
+#include "engine/base/json_memory.h"
 #include "server/daemon.h"
 #include "server/exchange.h"
 #include "server/models.h"
@@ -27,7 +28,6 @@ static void on_done(void *arg, const struct problem *problem, const struct json_
 {
     struct waiting *w = arg;
     struct exchange *x = w->exchange;
-    json_t *root;
 
     free(w);
     if (!x)
@@ -36,9 +36,8 @@ static void on_done(void *arg, const struct problem *problem, const struct json_
         exchange_respond_problem(x, problem);
         return;
     }
-    root = json_pack("{s:O}", "models", result);
-    exchange_respond_json(x, 200, root ? json_dumps(root, JSON_COMPACT) : NULL);
-    json_decref(root);
+    exchange_respond_json(x, 200,
+                          json_memory_dump(json_pack("{s:O}", "models", result), JSON_COMPACT));
 }
 
 /* NULL without memory: answered. */
@@ -67,10 +66,9 @@ static void name_of(const struct exchange *x, char out[SETTINGS_NAME_BYTES + 2])
 
 void model_routes_list(struct daemon *d, struct exchange *x)
 {
-    json_t *root = json_pack("{s:o}", "models", models_to_json(d->models));
-
-    exchange_respond_json(x, 200, root ? json_dumps(root, JSON_COMPACT) : NULL);
-    json_decref(root);
+    exchange_respond_json(x, 200,
+                          json_memory_dump(json_pack("{s:o}", "models", models_to_json(d->models)),
+                                           JSON_COMPACT));
 }
 
 void model_routes_load(struct daemon *d, struct exchange *x)

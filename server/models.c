@@ -38,7 +38,8 @@ struct wish {
     void *arg;
     struct wish *next;
     /* While it is granted: */
-    int at; /* the known model that comes next */
+    int at;         /* the known model that comes next */
+    bool no_memory; /* it may well succeed later */
     struct problem problem;
     json_t *result;
 };
@@ -161,16 +162,19 @@ static void note(struct models *m, const char *name, const char *outcome, const 
 
     log_write(error ? LOG_ERROR : LOG_INFO, "event=model_change name=%s outcome=%s error=%s", name,
               outcome, LOG_TEXT(error ? error->text : ""));
-    json_array_append_new(w->result, json_pack("{s:s, s:s}", "name", name, "outcome", outcome));
+    if (json_array_append_new(w->result,
+                              json_pack("{s:s, s:s}", "name", name, "outcome", outcome)) < 0)
+        w->no_memory = true;
     if (error)
         problem_add_field(&w->problem, name, "%s", error->text);
 }
 
-static void fail(struct models *m, const struct error *error)
+static void fail(struct models *m, int code, const struct error *error)
 {
     struct known *k = find(m, m->setting.name);
 
     k->error = *error;
+    m->first->no_memory |= code == -ENOMEM;
     note(m, m->setting.name, "failed", error);
     go_on(m);
 }
@@ -179,6 +183,8 @@ static void finish(struct models *m)
 {
     struct wish *w = m->first;
 
+    if (w->no_memory)
+        problem_set(&w->problem, 503, "out of memory");
     m->first = w->next;
     m->n_wishes--;
     w->done(w->arg, w->problem.status ? &w->problem : NULL, w->result);
@@ -206,7 +212,7 @@ static void on_read(uv_work_t *work, int status)
         return;
     }
     if (m->read < 0) {
-        fail(m, &m->error);
+        fail(m, m->read, &m->error);
         return;
     }
     if (k->served && strcmp(k->served->digest, m->checkpoint->digest) == 0) {
@@ -254,7 +260,7 @@ void models_collect(struct models *m)
         return;
     }
     if (change->status < 0) {
-        fail(m, &change->error);
+        fail(m, change->status, &change->error);
         return;
     }
     on_loaded(m);
@@ -376,7 +382,7 @@ static void go_on(struct models *m)
 static void wish(struct models *m, enum wish_kind kind, const char *name, models_done *done,
                  void *arg)
 {
-    struct problem problem = {.retry_after_s = 1};
+    struct problem problem = {0};
     struct wish *w = calloc(1, sizeof(*w)), **link = &m->first;
 
     if (w)

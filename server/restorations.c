@@ -140,7 +140,6 @@ static void on_looked(uv_work_t *work, int status)
     }
     exchange_end_upload(r->exchange);
     if (!daemon_serves(d) || d->cancelled) {
-        r->problem.retry_after_s = 1;
         problem_set(&r->problem, 503, "the daemon is not ready: %s", daemon_state(d));
         end(r);
         return;
@@ -208,7 +207,7 @@ void restorations_begin(struct daemon *d, struct exchange *x)
 {
     const char *type = exchange_header(x, "Content-Type");
     size_t n = type ? strcspn(type, "; \t") : 0;
-    struct problem problem = {.retry_after_s = 0};
+    struct problem problem = {0};
 
     if ((n != strlen("application/json") || strncasecmp(type, "application/json", n) != 0) &&
         (n != strlen("multipart/form-data") || strncasecmp(type, "multipart/form-data", n) != 0)) {
@@ -217,7 +216,6 @@ void restorations_begin(struct daemon *d, struct exchange *x)
                     "Content-Type");
     } else if (samples_check_accept(x, &problem) == 0 &&
                !exchange_expect_upload(x, LIMITS_UPLOAD_BYTES, &d->n_uploads, LIMITS_UPLOADS)) {
-        problem.retry_after_s = 1;
         problem_set(&problem, 503, "too many files come in at the same time");
     }
     if (problem.status)

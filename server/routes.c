@@ -44,13 +44,16 @@ struct route {
 /* The dialect of the Images API, and both where others speak to the same address. */
 static const struct exchange_problem_form images_problems = {"application/json",
                                                              images_problem_to_json,
-                                                             images_problem_status};
+                                                             images_problem_status,
+                                                             IMAGES_NO_MEMORY};
 static const struct exchange_problem_form both_problems = {PROBLEM_CONTENT_TYPE,
-                                                           images_problem_to_both, NULL};
+                                                           images_problem_to_both, NULL,
+                                                           PROBLEM_NO_MEMORY};
 
 static const struct exchange_problem_form kserve_problems = {"application/json",
                                                              kserve_problem_to_json,
-                                                             kserve_problem_status};
+                                                             kserve_problem_status,
+                                                             "{\"error\":\"out of memory\"}"};
 
 /* For routes that take JSON and nothing else. */
 static void begin_json(struct daemon *d, struct exchange *x)
@@ -264,6 +267,13 @@ static void answer_nothing_there(const struct route *routes, struct exchange *x)
     exchange_respond_problem(x, &problem);
 }
 
+int routes_retry_after_s(void *arg)
+{
+    const struct daemon *d = arg;
+
+    return d->admission ? admission_retry_soon_s(d->admission) : 1;
+}
+
 /* Whoever has no key learns nothing, not even which addresses there are. r NULL: none of them. False:
  * answered. */
 static bool let_in(struct daemon *d, struct exchange *x, const struct route *r)
@@ -281,17 +291,19 @@ static bool let_in(struct daemon *d, struct exchange *x, const struct route *r)
     if (problem.status == 401)
         exchange_add_header(x, "WWW-Authenticate", "Bearer");
     else if (problem.retry_after_s == 0)
-        problem.retry_after_s = d->admission ? admission_retry_after_s(d->admission) : 1;
+        problem.retry_after_s = routes_retry_after_s(d);
     exchange_respond_problem(x, &problem);
     return false;
 }
 
 static bool refuse_unless_ready(struct daemon *d, struct exchange *x)
 {
-    struct problem problem = {.retry_after_s = 1};
+    struct problem problem = {0};
 
     if (daemon_serves(d))
         return false;
+    if (d->phase >= DAEMON_LEAVING)
+        problem.retry_after_s = 1; /* others are there */
     problem_set(&problem, 503, "the daemon is not ready: %s", daemon_state(d));
     exchange_respond_problem(x, &problem);
     return true;

@@ -12,4 +12,7 @@ void routes_public_begin(struct exchange *x, void *arg);
 void routes_admin_begin(struct exchange *x, void *arg);
 void routes_complete(struct exchange *x, void *arg);
 
+/* By the measured speed, and to each who asks another one. */
+int routes_retry_after_s(void *arg);
+
 #endif

@@ -82,7 +82,7 @@ static void send_answer(struct exchange *x, uint64_t seed, bool bare_png, struct
 static void answer(struct sample *s)
 {
     struct shared_bytes *body = shared_bytes_create(s->answer, s->answer_bytes);
-    struct problem no_memory = {.status = 503, .retry_after_s = 1, .detail = "out of memory"};
+    static const struct problem no_memory = {.status = 503, .detail = "out of memory"};
     struct drawing_times ms;
     char text[128];
 

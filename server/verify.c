@@ -7,6 +7,7 @@
 #include "api/response.h"
 #include "api/seed.h"
 #include "engine/base/error.h"
+#include "engine/base/json_memory.h"
 #include "server/admission.h"
 #include "server/daemon.h"
 #include "server/drawing.h"
@@ -31,7 +32,7 @@ struct verification {
     struct provenance claimed;
     uint8_t *png; /* owned: what came */
     size_t png_bytes;
-    json_t *verdict; /* owned */
+    char *verdict; /* a document; owned until it is sent */
 };
 
 /* How the pixels of a file differ from those that were drawn, three values each. */
@@ -60,8 +61,9 @@ static void compare(const struct samples_response *drawn, const uint8_t *rgb, in
     }
 }
 
-static json_t *verdict_of(const struct verification *v, const struct samples_response *drawn,
-                          const struct difference *diff, bool same_file)
+/* malloc'ed; NULL without memory. */
+static char *verdict_of(const struct verification *v, const struct samples_response *drawn,
+                        const struct difference *diff, bool same_file)
 {
     const struct provenance *p = &v->claimed;
     bool exact = diff->readable && diff->same_size && diff->n_pixels == 0;
@@ -72,15 +74,15 @@ static json_t *verdict_of(const struct verification *v, const struct samples_res
                   p->nfe_done, "seed", seed_to_json(p->seed), "determinism", p->determinism,
                   "same_determinism", strcmp(p->determinism, drawn->determinism) == 0);
 
-    if (json && p->mix > 0) {
+    if (p->mix > 0) {
         json_object_set_new(json, "seed_b", seed_to_json(p->seed_b));
         json_object_set_new(json, "mix", json_real((double)p->mix / REQUEST_MIX_WHOLE));
     }
-    if (json && !exact && diff->same_size)
+    if (!exact && diff->same_size)
         json_object_set_new(json, "difference",
                             json_pack("{s:i, s:i}", "pixels", diff->n_pixels, "largest",
                                       diff->largest));
-    return json;
+    return json_memory_dump(json, JSON_COMPACT | JSON_REAL_PRECISION(6));
 }
 
 static int encode(void *owner, const struct samples_response *drawn, struct error *err)
@@ -94,15 +96,20 @@ static int encode(void *owner, const struct samples_response *drawn, struct erro
     rc = samples_response_png(drawn, 0, &again, &again_bytes, err);
     if (rc < 0)
         return rc;
-    if (picture_decode(v->png, v->png_bytes, pixels_max, &w, &h, &rgb, NULL) == 0) {
+    rc = picture_decode(v->png, v->png_bytes, pixels_max, &w, &h, &rgb, err);
+    if (rc == -ENOMEM)
+        goto out;
+    if (rc == 0) {
         diff.readable = true;
         compare(drawn, rgb, w, h, &diff);
         free(rgb);
     }
     v->verdict = verdict_of(v, drawn, &diff,
                             again_bytes == v->png_bytes && memcmp(again, v->png, again_bytes) == 0);
+    rc = v->verdict ? 0 : error_set(err, -ENOMEM, "out of memory writing an answer");
+out:
     free(again);
-    return v->verdict ? 0 : error_set(err, -ENOMEM, "out of memory writing an answer");
+    return rc;
 }
 
 static void done(void *owner, const struct problem *problem)
@@ -112,15 +119,16 @@ static void done(void *owner, const struct problem *problem)
     if (problem)
         exchange_respond_problem(v->exchange, problem);
     else
-        exchange_respond_json(v->exchange, 200,
-                              json_dumps(v->verdict, JSON_COMPACT | JSON_REAL_PRECISION(6)));
+        exchange_respond_json(v->exchange, 200, v->verdict);
+    if (!problem)
+        v->verdict = NULL;
 }
 
 static void release(void *owner)
 {
     struct verification *v = owner;
 
-    json_decref(v->verdict);
+    free(v->verdict);
     free(v->png);
     free(v);
 }
@@ -192,20 +200,18 @@ static void answer_unknown(struct exchange *x, const struct provenance *p)
     json_t *root = json_pack("{s:s, s:s, s:s}", "match", "unknown model", "model", p->model,
                              "checkpoint", p->checkpoint);
 
-    exchange_respond_json(x, 200, root ? json_dumps(root, JSON_COMPACT) : NULL);
-    json_decref(root);
+    exchange_respond_json(x, 200, json_memory_dump(root, JSON_COMPACT));
 }
 
 void verify_begin(struct daemon *d, struct exchange *x)
 {
     const char *type = exchange_header(x, "Content-Type");
-    struct problem problem = {.retry_after_s = 0};
+    struct problem problem = {0};
 
     if (!type || strcasecmp(type, "image/png") != 0) {
         problem_set(&problem, 415,
                     "the body must be a PNG and be sent with Content-Type: image/png");
     } else if (!exchange_expect_upload(x, LIMITS_UPLOAD_BYTES, &d->n_uploads, LIMITS_UPLOADS)) {
-        problem.retry_after_s = 1;
         problem_set(&problem, 503, "too many files come in at the same time");
     }
     if (problem.status)

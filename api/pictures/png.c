@@ -36,6 +36,20 @@ static void on_warning(png_structp png, png_const_charp message)
 {
 }
 
+static png_voidp allocate(png_structp png, png_alloc_size_t size)
+{
+    struct codec *c = png_get_mem_ptr(png);
+    void *p = malloc(size);
+
+    c->out_of_memory |= !p;
+    return p;
+}
+
+static void release(png_structp png, png_voidp p)
+{
+    free(p);
+}
+
 static void on_write(png_structp png, png_bytep bytes, png_size_t n)
 {
     struct codec *c = png_get_io_ptr(png);
@@ -80,7 +94,7 @@ static int write_all(struct codec *c, int channels, const uint8_t *pixels, png_t
     for (int y = 0; y < c->h; y++)
         png_write_row(c->png, pixels + (size_t)y * stride);
     png_write_end(c->png, NULL);
-    return 0;
+    return c->out_of_memory ? -ENOMEM : 0; /* it may have left something out */
 }
 
 static int set_chunks(const struct png_note *notes, int n, png_text *out, struct error *err)
@@ -119,7 +133,8 @@ int png_encode(int w, int h, int channels, const uint8_t *pixels, const struct p
     if (rc < 0)
         return rc;
 
-    c.png = png_create_write_struct(PNG_LIBPNG_VER_STRING, &c, on_error, on_warning);
+    c.png = png_create_write_struct_2(PNG_LIBPNG_VER_STRING, &c, on_error, on_warning, &c, allocate,
+                                      release);
     c.info = c.png ? png_create_info_struct(c.png) : NULL;
     if (!c.info) {
         rc = error_set(err, -ENOMEM, "out of memory encoding a PNG");
@@ -127,7 +142,8 @@ int png_encode(int w, int h, int channels, const uint8_t *pixels, const struct p
     }
     rc = write_all(&c, channels, pixels, chunks, n_notes);
     if (rc < 0) {
-        error_set(err, rc, "could not encode a PNG: %s", c.message);
+        error_set(err, rc, "could not encode a PNG: %s",
+                  c.out_of_memory ? "out of memory" : c.message);
         goto out;
     }
     *out = c.out;

@@ -1,9 +1,12 @@
 #include "api/pictures/srgb.h"
 #include "api/pictures/raster.h"
 #include "engine/base/error.h"
+#include "engine/base/retreat.h"
 
 #include <errno.h>
 #include <lcms2.h>
+#include <lcms2_plugin.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,7 +70,7 @@ static void convert_plain(const struct raster *r, const uint8_t *samples, size_t
 }
 
 /* What the file says, or NULL: sRGB, or nothing that can be used. */
-static cmsHPROFILE open_profile(cmsContext context, const struct raster *r)
+static cmsHPROFILE open_profile(const struct raster *r)
 {
     const struct raster_colors *c = &r->colors;
     const double *p = c->primaries;
@@ -77,15 +80,15 @@ static cmsHPROFILE open_profile(cmsContext context, const struct raster *r)
     cmsHPROFILE profile = NULL;
 
     if (r->icc)
-        return cmsOpenProfileFromMemTHR(context, r->icc, (cmsUInt32Number)r->icc_size);
+        return cmsOpenProfileFromMem(r->icc, (cmsUInt32Number)r->icc_size);
     if (!c->given || !(c->curve[0] > GAMMA_MIN && c->curve[0] < GAMMA_MAX))
         return NULL;
-    curve = cmsBuildParametricToneCurve(context, 4, c->curve);
+    curve = cmsBuildParametricToneCurve(NULL, 4, c->curve);
     curves[0] = curves[1] = curves[2] = curve;
     if (curve && r->model == RASTER_RGB)
-        profile = cmsCreateRGBProfileTHR(context, &white, &primaries, curves);
+        profile = cmsCreateRGBProfile(&white, &primaries, curves);
     else if (curve)
-        profile = cmsCreateGrayProfileTHR(context, &white, curve);
+        profile = cmsCreateGrayProfile(&white, curve);
     cmsFreeToneCurve(curve);
     return profile;
 }
@@ -103,8 +106,7 @@ static cmsUInt32Number format_of(const struct raster *r)
 }
 
 /* NULL: the profile is of other colours, or broken. */
-static cmsHTRANSFORM create_transform(cmsContext context, const struct raster *r,
-                                      cmsHPROFILE profile)
+static cmsHTRANSFORM create_transform(const struct raster *r, cmsHPROFILE profile)
 {
     static const cmsColorSpaceSignature spaces[] = {
         [RASTER_GREY] = cmsSigGrayData,
@@ -116,15 +118,15 @@ static cmsHTRANSFORM create_transform(cmsContext context, const struct raster *r
 
     if (cmsGetColorSpace(profile) != spaces[r->model])
         return NULL;
-    srgb = cmsCreate_sRGBProfileTHR(context);
+    srgb = cmsCreate_sRGBProfile();
     if (!srgb)
         return NULL;
     /* For 16 bits Little CMS would replace the profile by a table of 33^3 colours, which is off by
      * several of 256 where colours are cut off. */
-    transform = cmsCreateTransformTHR(context, profile, format_of(r), srgb,
-                                      r->alpha ? TYPE_RGBA_8 : TYPE_RGB_8, INTENT_PERCEPTUAL,
-                                      (r->alpha ? cmsFLAGS_COPY_ALPHA : 0) |
-                                          (r->depth == 16 ? cmsFLAGS_NOOPTIMIZE : 0));
+    transform = cmsCreateTransform(profile, format_of(r), srgb, r->alpha ? TYPE_RGBA_8 : TYPE_RGB_8,
+                                   INTENT_PERCEPTUAL,
+                                   (r->alpha ? cmsFLAGS_COPY_ALPHA : 0) |
+                                       (r->depth == 16 ? cmsFLAGS_NOOPTIMIZE : 0));
     cmsCloseProfile(srgb);
     return transform;
 }
@@ -161,26 +163,61 @@ static bool changes_nothing(const struct raster *r, cmsHTRANSFORM transform)
     return true;
 }
 
-/* The transform that the file asks for, in *out; NULL: none. */
-static int choose_transform(cmsContext context, struct raster *r, cmsHTRANSFORM *out,
-                            struct error *err)
-{
-    cmsHPROFILE profile = open_profile(context, r);
-    int rc = 0;
+/* Memory for the library (engine/base/retreat.h). */
 
-    *out = NULL;
+static void *allocate(cmsContext context, cmsUInt32Number size)
+{
+    return retreat_alloc(size);
+}
+
+static void *reallocate(cmsContext context, void *old, cmsUInt32Number size)
+{
+    return retreat_realloc(old, size);
+}
+
+static void release(cmsContext context, void *p)
+{
+    retreat_free(p);
+}
+
+static void begin_library(void)
+{
+    static cmsPluginMemHandler memory = {
+        .base = {.Magic = cmsPluginMagicNumber,
+                 .ExpectedVersion = 2000,
+                 .Type = cmsPluginMemHandlerSig},
+        .MallocPtr = allocate,
+        .FreePtr = release,
+        .ReallocPtr = reallocate,
+    };
+
+    cmsPlugin(&memory);
+}
+
+struct choice {
+    struct raster *r;
+    struct error *err;
+    cmsHTRANSFORM transform; /* that the file asks for; NULL: none */
+    int rc;
+};
+
+static void choose_transform(void *arg)
+{
+    struct choice *c = arg;
+    struct raster *r = c->r;
+    cmsHPROFILE profile = open_profile(r);
+
     if (!profile)
-        return 0;
+        return;
     if (r->model == RASTER_GREY && cmsGetColorSpace(profile) == cmsSigRgbData)
-        rc = expand_grey(r, err);
-    if (rc == 0)
-        *out = create_transform(context, r, profile);
+        c->rc = expand_grey(r, c->err);
+    if (c->rc == 0)
+        c->transform = create_transform(r, profile);
     cmsCloseProfile(profile);
-    if (*out && changes_nothing(r, *out)) {
-        cmsDeleteTransform(*out);
-        *out = NULL;
+    if (c->transform && changes_nothing(r, c->transform)) {
+        cmsDeleteTransform(c->transform);
+        c->transform = NULL;
     }
-    return rc;
 }
 
 static int convert(struct raster *r, cmsHTRANSFORM transform, struct error *err)
@@ -209,22 +246,20 @@ static int convert(struct raster *r, cmsHTRANSFORM transform, struct error *err)
 
 int srgb_convert(struct raster *r, struct error *err)
 {
-    cmsContext context = NULL;
-    cmsHTRANSFORM transform = NULL;
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    struct choice c = {.r = r, .err = err};
     int rc = 0;
 
     if (r->icc || r->colors.given) {
-        context = cmsCreateContext(NULL, NULL);
-        if (!context)
+        pthread_once(&once, begin_library);
+        if (retreat_run(choose_transform, &c) < 0)
             return error_set(err, -ENOMEM, "out of memory for the colours of a picture");
-        rc = choose_transform(context, r, &transform, err);
+        rc = c.rc;
     }
-    if (rc == 0 && (transform || r->depth != 8 || r->model == RASTER_CMYK))
-        rc = convert(r, transform, err);
-    if (transform)
-        cmsDeleteTransform(transform);
-    if (context)
-        cmsDeleteContext(context);
+    if (rc == 0 && (c.transform || r->depth != 8 || r->model == RASTER_CMYK))
+        rc = convert(r, c.transform, err);
+    if (c.transform)
+        cmsDeleteTransform(c.transform);
     if (rc == 0) {
         free(r->icc);
         r->icc = NULL;
