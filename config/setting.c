@@ -14,6 +14,9 @@
 #include <string.h>
 #include <unistd.h>
 
+/* Of names of devices. */
+#define DEVICE_BYTES "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:._-"
+
 static char *text_field(struct settings *s, const struct setting *setting)
 {
     return (char *)s + setting->offset;
@@ -169,6 +172,35 @@ static int add_models(struct settings *s, const char *text, struct error *err)
     }
 }
 
+/* "name,name": which there are is the engine's to know. */
+static int set_devices(struct settings *s, const char *text, struct error *err)
+{
+    size_t n;
+
+    for (s->n_devices = 0;; text += n + 1) {
+        n = strcspn(text, ",");
+        if (n == 0 || n > SETTINGS_NAME_BYTES || n > strspn(text, DEVICE_BYTES))
+            return error_set(err, -EINVAL, "\"%.*s\" is not the name of a device",
+                             (int)(n < 80 ? n : 80), text);
+        if (s->n_devices == SETTINGS_DEVICES_MAX)
+            return error_set(err, -EINVAL, "more than %d devices", SETTINGS_DEVICES_MAX);
+        memcpy(s->devices[s->n_devices], text, n);
+        s->devices[s->n_devices++][n] = '\0';
+        if (!text[n])
+            return 0;
+    }
+}
+
+static json_t *devices_to_json(const struct settings *s)
+{
+    char text[SETTINGS_DEVICES_MAX * (SETTINGS_NAME_BYTES + 1)] = "";
+    size_t n = 0;
+
+    for (int i = 0; i < s->n_devices; i++)
+        n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s", i > 0 ? "," : "", s->devices[i]);
+    return json_string(text);
+}
+
 /* scheme://host[:port] as browsers send it: lower case and nothing behind it. */
 static bool origin_is_good(const char *text, size_t n)
 {
@@ -279,11 +311,8 @@ int setting_set_text(struct settings *s, const struct setting *setting, const ch
             return error_set(err, -EINVAL, "a path has less than %d bytes", SETTINGS_PATH_BYTES);
         snprintf(text_field(s, setting), SETTINGS_PATH_BYTES, "%s", text);
         return 0;
-    case SETTING_NAME:
-        if (!setting_is_name(text, strlen(text)))
-            return error_set(err, -EINVAL, "\"%s\" is not a name", text);
-        snprintf(text_field(s, setting), SETTINGS_NAME_BYTES + 1, "%s", text);
-        return 0;
+    case SETTING_DEVICES:
+        return set_devices(s, text, err);
     case SETTING_INTEGER:
         if (read_number(text, &value, &rest) < 0 || *rest)
             return error_set(err, -EINVAL, "\"%s\" is not an integer from %d to %d", text,
@@ -391,6 +420,8 @@ struct json_t *setting_to_json(const struct settings *s, const struct setting *s
     case SETTING_BYTES:
         memcpy(&number, field, sizeof(number));
         return size_to_json(number);
+    case SETTING_DEVICES:
+        return devices_to_json(s);
     case SETTING_MODELS:
         models = json_object();
         for (int i = 0; i < s->n_models; i++)

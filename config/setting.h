@@ -17,7 +17,7 @@ enum setting_type {
     SETTING_ADDRESS,
     SETTING_CHOICE,
     SETTING_FILE,
-    SETTING_NAME,
+    SETTING_DEVICES, /* names as engine/device.h has them, with commas between */
     SETTING_INTEGER,
     SETTING_DURATION, /* ms */
     SETTING_BYTES,

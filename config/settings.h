@@ -21,7 +21,12 @@
 
 struct error;
 
-enum { SETTINGS_MODELS_MAX = 16, SETTINGS_NAME_BYTES = 64, SETTINGS_PATH_BYTES = 1024 };
+enum {
+    SETTINGS_MODELS_MAX = 16,
+    SETTINGS_DEVICES_MAX = 16,
+    SETTINGS_NAME_BYTES = 64,
+    SETTINGS_PATH_BYTES = 1024
+};
 
 struct settings_model {
     char name[SETTINGS_NAME_BYTES + 1]; /* [A-Za-z0-9._-], starts with a letter or digit */
@@ -56,7 +61,8 @@ struct settings {
     int n_limits;
     struct settings_limits limits[SETTINGS_MODELS_MAX];
     char model_dir[SETTINGS_PATH_BYTES]; /* a folder of more, config/model_folder.h; "": none */
-    char device[SETTINGS_NAME_BYTES + 1];
+    int n_devices;                       /* 1 or more */
+    char devices[SETTINGS_DEVICES_MAX][SETTINGS_NAME_BYTES + 1];
     char precision[SETTINGS_NAME_BYTES + 1];
     char choices[SETTINGS_PATH_BYTES]; /* a file; "": the tables that come with softdiff */
     int threads;                       /* 0: as many as this process may use */

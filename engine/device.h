@@ -187,6 +187,11 @@ void device_close(struct device *device);
 /* 0 for a name that may be a device's on some machine, else -EINVAL; the text lists the known. */
 int device_name_check(const char *name, struct error *err);
 
+/* Whether a name is that of a device that is this processor: where several are opened, they share it. */
+bool device_is_host(const char *name);
+/* Whether two names are those of one GPU. */
+bool device_is_same(const char *a, const char *b);
+
 /* Why "auto" opened this device and not a faster one, for which a module is installed: -ENOTSUP with the
  * text, or what else opening that returns; 0 where there is nothing to say. */
 int device_passed_over(const struct device *device, struct error *err);

@@ -141,6 +141,24 @@ int device_name_check(const char *name, struct error *err)
     return find_kind(name, &kind, &ordinal, err);
 }
 
+bool device_is_host(const char *name)
+{
+    const struct device_kind *kind;
+    int ordinal;
+
+    return find_kind(name, &kind, &ordinal, NULL) == 0 && kind && kind->ops;
+}
+
+bool device_is_same(const char *a, const char *b)
+{
+    const struct device_kind *kinds_of[2];
+    int ordinals[2];
+
+    return find_kind(a, &kinds_of[0], &ordinals[0], NULL) == 0 &&
+           find_kind(b, &kinds_of[1], &ordinals[1], NULL) == 0 && kinds_of[0] == kinds_of[1] &&
+           ordinals[0] == ordinals[1] && !device_is_host(a);
+}
+
 static int open_by_name(const char *name, int n_threads, struct device **out, struct error *err)
 {
     const struct device_kind *kind;

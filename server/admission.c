@@ -4,7 +4,7 @@
 #include "config/settings.h"
 #include "engine/base/error.h"
 #include "server/engine_model.h"
-#include "server/engine_thread.h"
+#include "server/engines.h"
 
 #include <errno.h>
 #include <math.h>
@@ -18,21 +18,21 @@ static const double RETRY_JITTER = 0.2;
 
 struct admission {
     const struct settings *settings;
-    struct engine_thread *engine;
+    struct engines *engines;
     struct samples_limits limits;
     double n_evaluations; /* that all that is admitted still needs, at most */
 };
 
-int admission_create(const struct settings *settings, struct engine_thread *engine,
+int admission_create(const struct settings *settings, struct engines *engines,
                      struct admission **out, struct error *err)
 {
-    int room = settings->slots + settings->max_queue;
+    int room = settings->n_devices * settings->slots + settings->max_queue;
     struct admission *a = calloc(1, sizeof(*a));
 
     if (!a)
         return error_set(err, -ENOMEM, "out of memory");
     a->settings = settings;
-    a->engine = engine;
+    a->engines = engines;
     a->limits.n_max = settings->max_images < room ? settings->max_images : room;
     a->limits.job_n_max = LIMITS_JOB_IMAGES;
     a->limits.nfe_max = settings->max_nfe;
@@ -65,7 +65,7 @@ static double backlog_s(const struct admission *a)
 {
     struct engine_stats stats;
 
-    engine_thread_stats(a->engine, &stats);
+    engines_stats(a->engines, &stats);
     return stats.evaluations_per_s > 0 ? a->n_evaluations / stats.evaluations_per_s : 1;
 }
 
@@ -114,11 +114,11 @@ int admission_check(const struct admission *a, const struct engine_model *model,
 void admission_enter(struct admission *a, const struct job *job)
 {
     job->model->n_images += job->n;
-    a->n_evaluations += (double)job->n * job->nfe;
+    a->n_evaluations += (double)job->n * job->evaluations;
 }
 
 void admission_leave(struct admission *a, const struct job *job)
 {
     job->model->n_images -= job->n;
-    a->n_evaluations -= (double)job->n * job->nfe;
+    a->n_evaluations -= (double)job->n * job->evaluations;
 }

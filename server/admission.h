@@ -1,8 +1,8 @@
 /* Admission: how much work the daemon takes on, and when those who are refused may come back.
  *
- * A model takes on as many images as it has slots and max_queue more. Those in the background leave half
+ * A model takes on as many images as it has slots, on all devices, and max_queue more. Those in the background leave half
  * of these places to the others; where nobody has one there is room for them. A request that does not fit
- * is refused whole, with 503 and a Retry-After from the measured speed of the engine.
+ * is refused whole, with 503 and a Retry-After from the measured speed of the engines.
  *
  * Thread: loop.
  */
@@ -13,13 +13,13 @@
 #include "server/job.h"
 
 struct admission;
-struct engine_thread;
+struct engines;
 struct error;
 struct problem;
 struct settings;
 
 /* All arguments are borrowed. 0 or -ENOMEM. */
-int admission_create(const struct settings *settings, struct engine_thread *engine,
+int admission_create(const struct settings *settings, struct engines *engines,
                      struct admission **out, struct error *err);
 void admission_destroy(struct admission *a);
 
@@ -47,6 +47,6 @@ int admission_retry_soon_s(const struct admission *a);
 /* Such a moment around what is expected to take so long. */
 int admission_retry_in_s(double seconds);
 
-int admission_lanes(const struct admission *a); /* of each model */
+int admission_lanes(const struct admission *a); /* of each model, on each device */
 
 #endif

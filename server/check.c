@@ -9,6 +9,7 @@
 #include "model/generator.h"
 #include "server/daemon.h"
 #include "server/engine_model.h"
+#include "server/engines.h"
 #include "server/job_database.h"
 #include "server/keys.h"
 #include "server/tls.h"
@@ -78,10 +79,11 @@ static int check_store(const struct settings *s, FILE *file, struct error *err)
     return rc;
 }
 
-static int check_device(struct device *device, enum precision wanted, FILE *file, struct error *err)
+static int check_device(const char *name, struct device *device, enum precision wanted, char *id,
+                        FILE *file, struct error *err)
 {
-    char text[256], id[IDENTITY_BYTES];
     enum precision precision;
+    char text[256];
     int rc;
 
     rc = device_base(device)->ops->precision(device, wanted, &precision, err);
@@ -90,7 +92,8 @@ static int check_device(struct device *device, enum precision wanted, FILE *file
     if (rc < 0)
         return rc;
     device_base(device)->ops->describe(device, text, sizeof(text));
-    fprintf(file, "device: %s, %s, determinism id %s\n", text, precision_name(precision), id);
+    fprintf(file, "device %s: %s, %s, determinism id %s\n", name, text, precision_name(precision),
+            id);
     return 0;
 }
 
@@ -99,7 +102,8 @@ static int check_model(struct device *device, const struct settings_model *setti
                        const struct generator_options *options, FILE *file, int *n_good,
                        struct error *err)
 {
-    struct engine_model m = {.checkpoint = NULL};
+    struct engine_copy copy = {.model = NULL};
+    struct engine_model *m = NULL;
     struct checkpoint *checkpoint;
     int rc;
 
@@ -109,16 +113,47 @@ static int check_model(struct device *device, const struct settings_model *setti
         return 0;
     }
     if (rc == 0)
-        rc = engine_model_load(device, setting->name, checkpoint, options, &m, err);
+        rc = engine_model_create(setting->name, checkpoint, &m, err);
     if (rc == 0)
-        rc = engine_model_test(&m, err);
+        rc = engine_copy_load(device, m, options, &copy, err);
     if (rc == 0)
-        fprintf(file, "model %s: %s, %d x %d px, %zu weights, checkpoint %.12s; %s\n", m.name,
-                m.corruption, m.side_px, m.side_px, m.checkpoint->n_weights, m.digest,
-                m.batch_invariant ? "images generated, the same alone and in a batch"
-                                  : m.self_test.text);
+        rc = engine_copy_test(&copy, err);
+    if (rc == 0)
+        fprintf(file, "model %s: %s, %d x %d px, %zu weights, checkpoint %.12s; %s\n", m->name,
+                m->corruption, m->side_px, m->side_px, m->checkpoint->n_weights, m->digest,
+                copy.batch_invariant ? "images generated, the same alone and in a batch"
+                                     : copy.self_test.text);
     *n_good += rc == 0;
-    engine_model_unload(&m);
+    engine_copy_unload(&copy);
+    engine_model_destroy(m);
+    return rc;
+}
+
+/* One device after the other, with all models. */
+static int check_devices(const struct settings *s, const struct generator_options *options,
+                         FILE *file, struct error *err)
+{
+    char first[IDENTITY_BYTES], id[IDENTITY_BYTES];
+    struct settings_model models[SETTINGS_MODELS_MAX];
+    int n_models, n_good = 0, rc;
+
+    rc = model_folder_list(s, models, &n_models, err);
+    for (int i = 0; i < s->n_devices && rc == 0; i++) {
+        struct device *device = NULL;
+        struct engine_device o;
+
+        engines_device_options(s, i, &o);
+        rc = device_open(o.name, o.threads, s->choices, &device, err);
+        if (rc == 0)
+            rc = check_device(o.name, device, options->precision, i == 0 ? first : id, file, err);
+        if (rc == 0 && i > 0)
+            rc = engines_compare(s->devices[0], first, o.name, id, err);
+        for (int j = 0; j < n_models && rc == 0; j++)
+            rc = check_model(device, &models[j], options, file, &n_good, err);
+        device_close(device);
+    }
+    if (rc == 0 && n_good == 0)
+        rc = error_set(err, -EINVAL, ENGINE_MODEL_NONE, s->model_dir);
     return rc;
 }
 
@@ -127,9 +162,7 @@ int check_settings(const struct settings *s, FILE *file, struct error *err)
     struct generator_options options = {.lanes = s->slots,
                                         .nfe_max = s->max_nfe,
                                         .restoration = true};
-    struct settings_model models[SETTINGS_MODELS_MAX];
-    struct device *device = NULL;
-    int n_models = 0, n_good = 0, rc;
+    int rc;
 
     rc = check_addresses(s, file, err);
     if (rc == 0)
@@ -139,15 +172,6 @@ int check_settings(const struct settings *s, FILE *file, struct error *err)
     if (rc == 0)
         rc = precision_parse(s->precision, &options.precision, err);
     if (rc == 0)
-        rc = device_open(s->device, s->threads, s->choices, &device, err);
-    if (rc == 0)
-        rc = check_device(device, options.precision, file, err);
-    if (rc == 0)
-        rc = model_folder_list(s, models, &n_models, err);
-    for (int i = 0; i < n_models && rc == 0; i++)
-        rc = check_model(device, &models[i], &options, file, &n_good, err);
-    if (rc == 0 && n_good == 0)
-        rc = error_set(err, -EINVAL, ENGINE_MODEL_NONE, s->model_dir);
-    device_close(device);
+        rc = check_devices(s, &options, file, err);
     return rc;
 }

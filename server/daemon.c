@@ -11,13 +11,12 @@
 #include "server/batches.h"
 #include "server/drawing.h"
 #include "server/engine_model.h"
-#include "server/file_limit.h"
+#include "server/engines.h"
 #include "server/keys.h"
 #include "server/listener.h"
 #include "server/models.h"
 #include "server/permalinks.h"
 #include "server/picture_cache.h"
-#include "server/refusal.h"
 #include "server/routes.h"
 #include "server/supervisor.h"
 #include "server/tls.h"
@@ -30,9 +29,6 @@
 #include <unistd.h>
 
 enum {
-    ADMIN_CONNECTIONS = 64,
-    /* Descriptors beside those of the clients: probes, refusals, the loop, the device. */
-    OTHER_FILES = ADMIN_CONNECTIONS + 2 * REFUSALS_MAX + 64,
     DRAIN_LOOK_MS = 10,       /* between two looks */
     FAILED_MS = 2000,         /* for probes to see that the device failed, before the end */
     ANSWER_SENDING_MS = 2000, /* for the last answers to reach their clients */
@@ -51,7 +47,7 @@ static const char *what_is_wrong(const struct daemon *d)
 {
     struct engine_stats stats;
 
-    engine_thread_stats(d->engine, &stats);
+    engines_stats(d->engines, &stats);
     if (stats.state == ENGINE_FAILED)
         return "failed";
     return stats.stalled ? "stalled" : NULL;
@@ -96,7 +92,7 @@ static void finish(struct daemon *d)
     listener_destroy(d->admin);
     tls_destroy(d->tls);
     keys_destroy(d->keys);
-    engine_thread_stop(d->engine);
+    engines_stop(d->engines);
     batches_destroy(d->batches);
     permalinks_destroy(d->permalinks);
     picture_cache_destroy(d->cache);
@@ -124,7 +120,7 @@ static bool still_loads(const struct daemon *d)
 {
     struct engine_stats stats;
 
-    engine_thread_stats(d->engine, &stats);
+    engines_stats(d->engines, &stats);
     return stats.state == ENGINE_LOADING;
 }
 
@@ -133,7 +129,7 @@ static void end_loading(struct daemon *d)
 {
     if (!d->hurried_ns) {
         d->hurried_ns = uv_hrtime();
-        engine_thread_hurry(d->engine);
+        engines_hurry(d->engines);
     }
     if (ms_since(d->hurried_ns) > LOADING_MS)
         leave_engine(d);
@@ -246,12 +242,12 @@ static void on_signal(uv_signal_t *handle, int number)
 
 /* The engine */
 
-/* A device that has failed for good answers nobody; another process may find it well again. */
+/* Where all devices have failed for good nobody is answered; another process may find them well again. */
 static void look_at_device(struct daemon *d)
 {
     struct engine_stats stats;
 
-    engine_thread_stats(d->engine, &stats);
+    engines_stats(d->engines, &stats);
     if (stats.state != ENGINE_FAILED || d->exit_status != 0)
         return;
     d->exit_status = DAEMON_STATUS_DEVICE;
@@ -260,28 +256,56 @@ static void look_at_device(struct daemon *d)
     uv_timer_start(&d->drain, on_delay_over, FAILED_MS, 0);
 }
 
+static void fail_loading(struct daemon *d, const char *text)
+{
+    log_write(LOG_ERROR, "event=load_failed error=%s", LOG_TEXT(text));
+    d->exit_status = 1;
+    drain(d);
+}
+
+static void on_loaded(void *arg, const struct problem *problem, const struct json_t *result)
+{
+    struct daemon *d = arg;
+    struct engine_stats stats;
+    char devices[ENGINES_MAX * 64] = "";
+    size_t n = 0;
+
+    if (d->phase != DAEMON_LOADING) /* it ends */
+        return;
+    if (problem) {
+        fail_loading(d, problem->detail);
+        return;
+    }
+    batches_begin(d->batches);
+    d->phase = DAEMON_READY;
+    for (int i = 0; i < engines_count(d->engines) && n < sizeof(devices); i++)
+        n += (size_t)snprintf(devices + n, sizeof(devices) - n, "%s%s", i > 0 ? "; " : "",
+                              engines_device(d->engines, i));
+    engines_stats(d->engines, &stats);
+    log_write(LOG_INFO, "event=ready device=%s models=%d slots=%d ms=%llu", LOG_TEXT(devices),
+              models_count(d->models), stats.slots, (unsigned long long)ms_since(d->started_ns));
+    supervisor_tell_ready(&d->supervisor);
+}
+
+static void load_when_open(struct daemon *d)
+{
+    struct engine_stats stats;
+
+    engines_stats(d->engines, &stats);
+    if (stats.state == ENGINE_FAILED) {
+        fail_loading(d, stats.error.text);
+    } else if (stats.state == ENGINE_READY && !d->loads) {
+        d->loads = true;
+        models_begin(d->models, on_loaded, d);
+    }
+}
+
 static void on_wake(uv_async_t *handle)
 {
     struct daemon *d = handle->data;
-    struct engine_stats stats;
-    struct error error;
 
-    if (d->phase == DAEMON_LOADING) {
-        engine_thread_stats(d->engine, &stats);
-        if (stats.state == ENGINE_READY && models_begin(d->models, &error) == 0) {
-            batches_begin(d->batches);
-            d->phase = DAEMON_READY;
-            log_write(LOG_INFO, "event=ready device=%s models=%d slots=%d ms=%llu",
-                      LOG_TEXT(engine_thread_device(d->engine)), stats.n_models, stats.slots,
-                      (unsigned long long)ms_since(d->started_ns));
-            supervisor_tell_ready(&d->supervisor);
-        } else if (stats.state != ENGINE_LOADING) {
-            log_write(LOG_ERROR, "event=load_failed error=%s",
-                      LOG_TEXT(stats.state == ENGINE_FAILED ? stats.error.text : error.text));
-            d->exit_status = 1;
-            drain(d);
-        }
-    }
+    if (d->phase == DAEMON_LOADING)
+        load_when_open(d);
     if (d->phase == DAEMON_READY)
         look_at_device(d);
     drawings_collect(d->drawings);
@@ -296,52 +320,6 @@ static void wake(void *arg)
 }
 
 /* The beginning */
-
-/* What to do about an address that cannot be had, by the flag that names it. */
-static int hint(int rc, const char *flag, const char *variable, const char *address,
-                struct error *err)
-{
-    struct error reason = *err;
-    const char *advice = NULL;
-
-    if (strncmp(address, "unix:", 5) == 0) /* files need no advice */
-        return rc;
-    if (rc == -EADDRINUSE)
-        advice = "another program has the port; stop it, or choose another";
-    else if (rc == -EACCES)
-        advice = "ports below 1024 are for root; choose another";
-    else if (rc == -EADDRNOTAVAIL)
-        advice = "this machine has no such address; choose one that it has, or 0.0.0.0 for all,";
-    if (advice)
-        error_set(err, rc, "%s; %s with %s ADDRESS:PORT or %s (port 0: any free one)", reason.text,
-                  advice, flag, variable);
-    return rc;
-}
-
-int daemon_connections(const struct settings *s, int *out, struct error *err)
-{
-    return file_limit_connections(s->max_connections, OTHER_FILES, out, err);
-}
-
-int daemon_bind(const struct settings *s, struct daemon_sockets *out, struct error *err)
-{
-    mode_t mode = (mode_t)strtoul(s->socket_mode, NULL, 8);
-    int given[SUPERVISOR_SOCKETS], n = supervisor_sockets(given), rc;
-
-    if (n < 0)
-        return error_set(err, n, "more than %d sockets were handed over", SUPERVISOR_SOCKETS);
-    rc = n > 0 ? listening_adopt(given[0], &out->public, err)
-               : listening_open(s->listen, mode, &out->public, err);
-    if (rc < 0)
-        return hint(rc, "--listen", "SOFTDIFF_LISTEN", s->listen, err);
-    rc = n > 1 ? listening_adopt(given[1], &out->admin, err)
-               : listening_open(s->admin_listen, mode, &out->admin, err);
-    if (rc < 0) {
-        listening_close(&out->public);
-        return hint(rc, "--admin-listen", "SOFTDIFF_ADMIN_LISTEN", s->admin_listen, err);
-    }
-    return 0;
-}
 
 static int open_listener(struct daemon *d, const char *name, const struct listener_options *options,
                          struct listener **out, struct error *err)
@@ -374,7 +352,7 @@ static int open_listeners(struct daemon *d, struct error *err)
         .exchange.begin = routes_public_begin,
     };
     struct listener_options admin = {
-        .connections_max = ADMIN_CONNECTIONS,
+        .connections_max = DAEMON_ADMIN_CONNECTIONS,
         .exchange.log_level = LOG_DEBUG,
         .exchange.lengthless = true,
         .exchange.begin = routes_admin_begin,
@@ -452,13 +430,13 @@ static int start(struct daemon *d, struct error *err)
     if (rc == 0)
         rc = open_listeners(d, err);
     if (rc == 0)
-        rc = engine_thread_start(d->settings, wake, d, &d->engine, err);
+        rc = engines_start(d->settings, wake, d, &d->engines, err);
     if (rc == 0)
-        rc = admission_create(d->settings, d->engine, &d->admission, err);
+        rc = admission_create(d->settings, d->engines, &d->admission, err);
     if (rc == 0)
-        rc = models_create(&d->loop, d->settings, d->engine, &d->models, err);
+        rc = models_create(&d->loop, d->settings, d->engines, &d->models, err);
     if (rc == 0)
-        rc = drawings_create(&d->loop, d->admission, d->engine, d->models, &d->drawings, err);
+        rc = drawings_create(&d->loop, d->admission, d->engines, d->models, &d->drawings, err);
     if (rc == 0)
         rc = picture_cache_create((size_t)d->settings->response_cache_bytes, &d->cache, err);
     if (rc == 0)

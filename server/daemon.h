@@ -1,4 +1,4 @@
-/* The daemon: two listeners, the engine's thread, and the loop between them.
+/* The daemon: two listeners, the engines' threads, and the loop between them.
  *
  *     loading -> ready -> leaving -> draining -> gone
  *
@@ -13,7 +13,6 @@
 #define SERVER_DAEMON_H
 
 #include "server/listening.h"
-#include "server/engine_thread.h"
 #include "server/loop_lag.h"
 #include "server/supervisor.h"
 
@@ -29,37 +28,41 @@ struct models;
 struct permalinks;
 struct picture_cache;
 struct drawings;
+struct engines;
 struct problem;
 struct settings;
 struct tls;
 
 enum daemon_phase { DAEMON_LOADING, DAEMON_READY, DAEMON_LEAVING, DAEMON_DRAINING };
 
-/* With which the daemon ends by itself, so that its supervisor starts it again: the engine hangs, or the
- * device has failed for good. */
+/* With which the daemon ends by itself, so that its supervisor starts it again: an engine hangs, or all
+ * devices have failed for good. */
 enum { DAEMON_STATUS_STUCK = 75, DAEMON_STATUS_DEVICE = 76 };
+
+enum { DAEMON_ADMIN_CONNECTIONS = 64 };
 
 /* Read by the routes; written by daemon.c. Thread: loop. */
 struct daemon {
     const struct settings *settings;
     enum daemon_phase phase;
+    bool loads; /* the devices are open, and the models are being loaded */
     int exit_status;
     bool engine_runs; /* it was left behind */
     uv_loop_t loop;
     uv_work_t first_work; /* that makes the pool's threads */
-    uv_async_t wake;      /* the engine's thread has something */
+    uv_async_t wake;      /* an engine's thread has something */
     uv_signal_t sigterm, sigint, sighup;
     uv_timer_t drain; /* ends the delay, then looks whether all is finished */
     uv_timer_t alive; /* tells the supervisor */
     struct loop_lag lag;
     struct supervisor supervisor;
     uint64_t started_ns, drain_started_ns;
-    uint64_t hurried_ns; /* the engine was told to stop loading; 0: it was not */
+    uint64_t hurried_ns; /* the engines were told to stop loading; 0: it was not */
     bool cancelled;      /* the requests left over at the end of the drain */
     struct listener *public, *admin;
     struct keys *keys;
     struct tls *tls; /* NULL: none */
-    struct engine_thread *engine;
+    struct engines *engines;
     struct admission *admission;
     struct models *models;
     int n_models; /* that it is told to begin with */
@@ -75,7 +78,7 @@ struct daemon {
  * "failed". */
 const char *daemon_state(const struct daemon *d);
 
-/* Whether samples are served: ready, or leaving with an engine that works. */
+/* Whether samples are served: ready, or leaving with a device that works. */
 bool daemon_serves(const struct daemon *d);
 
 /* Of both listeners. */
@@ -94,9 +97,10 @@ int daemon_connections(const struct settings *s, int *out, struct error *err);
 int daemon_bind(const struct settings *s, struct daemon_sockets *out, struct error *err);
 
 struct daemon_end {
-    int status;       /* of the process: 0 after a drain, 1 if the engine could not load,
-                       * DAEMON_STATUS_DEVICE if the device failed later, DAEMON_STATUS_STUCK: it hangs */
-    bool engine_runs; /* its thread, which hangs or still loads, uses what exit() would tear down */
+    int status; /* of the process: 0 after a drain, 1 if the engine could not load,
+                       * DAEMON_STATUS_DEVICE if all devices failed later, DAEMON_STATUS_STUCK: one hangs */
+    bool
+        engine_runs; /* a thread of theirs, which hangs or still loads, uses what exit() would tear down */
 };
 
 /* Serves until a signal, blocking. 0, or -errno if the listeners could not be opened. */

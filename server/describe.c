@@ -11,6 +11,7 @@
 #include "server/daemon.h"
 #include "server/drawing.h"
 #include "server/engine_model.h"
+#include "server/engines.h"
 #include "server/listener.h"
 #include "server/models.h"
 #include "server/selection.h"
@@ -27,29 +28,56 @@ static char *to_text(json_t *json)
     return json_memory_dump(json, JSON_COMPACT | JSON_REAL_PRECISION(6));
 }
 
-char *describe_version(void)
+/* Which of the devices work, and what they do. */
+static json_t *devices_to_json(const struct daemon *d)
 {
-    return to_text(json_pack("{s:s, s:s, s:s, s:s, s:s}", "name", "softdiffd", "version",
+    json_t *list = json_array();
+    struct engine_stats stats;
+
+    for (int i = 0; i < engines_count(d->engines); i++) {
+        engines_stats_of(d->engines, i, &stats);
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "name",
+                                              engines_name(d->engines, i), "device",
+                                              stats.state == ENGINE_LOADING
+                                                  ? ""
+                                                  : engines_device(d->engines, i),
+                                              "state",
+                                              stats.state == ENGINE_LOADING  ? "loading"
+                                              : stats.state == ENGINE_FAILED ? "failed"
+                                              : stats.stalled                ? "stalled"
+                                                                             : "ready"));
+    }
+    return list;
+}
+
+char *describe_version(const struct daemon *d)
+{
+    return to_text(json_pack("{s:s, s:s, s:s, s:s, s:s, s:o}", "name", "softdiffd", "version",
                              SOFTDIFF_VERSION, "libmicrohttpd", listener_library_version(), "libuv",
-                             uv_version_string(), "note", DEVICE_CUDA_NOTE));
+                             uv_version_string(), "note", DEVICE_CUDA_NOTE, "devices",
+                             devices_to_json(d)));
 }
 
 char *describe_state(const struct daemon *d)
 {
     bool loading = d->phase == DAEMON_LOADING;
     int n_models = loading ? d->n_models : models_count(d->models);
-    json_t *unhealthy = json_array();
+    json_t *unhealthy = json_array(), *failed = json_array();
     struct engine_stats stats;
-
-    engine_thread_stats(d->engine, &stats);
     for (int i = 0; !loading && i < n_models; i++) {
         const struct engine_model *m = models_at(d->models, i);
 
         if (atomic_load(&m->unhealthy))
             json_array_append_new(unhealthy, json_string(m->name));
     }
-    return to_text(json_pack("{s:s, s:i, s:i, s:o}", "state", daemon_state(d), "models_loaded",
-                             stats.n_models, "models", n_models, "unhealthy", unhealthy));
+    for (int i = 0; i < engines_count(d->engines); i++) {
+        engines_stats_of(d->engines, i, &stats);
+        if (stats.state == ENGINE_FAILED || stats.stalled)
+            json_array_append_new(failed, json_string(engines_name(d->engines, i)));
+    }
+    return to_text(json_pack("{s:s, s:i, s:i, s:o, s:o}", "state", daemon_state(d), "models_loaded",
+                             models_count(d->models), "models", n_models, "unhealthy", unhealthy,
+                             "devices_failed", failed));
 }
 
 /* What a request means that names neither sampler nor nfe: it cannot fail. */
@@ -194,7 +222,7 @@ static json_t *determinism_to_json(const struct daemon *d)
 
     for (int i = 0; i < models_count(d->models); i++)
         invariant &= models_at(d->models, i)->batch_invariant;
-    return json_pack("{s:s, s:b, s:s}", "id", engine_thread_identity(d->engine), "batch_invariant",
+    return json_pack("{s:s, s:b, s:s}", "id", engines_identity(d->engines), "batch_invariant",
                      invariant, "scope", "same checkpoint and id");
 }
 
@@ -205,32 +233,55 @@ char *describe_capabilities(const struct daemon *d)
     struct engine_stats stats;
     json_t *json;
 
-    engine_thread_stats(d->engine, &stats);
-    json = json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:{s:s, s:s, s:i, s:i, s:i}, "
-                     "s:{s:i, s:i, s:i, s:i, s:i, s:i, s:[s, s], s:i, s:i}, s:o, s:f}",
-                     "version", SOFTDIFF_VERSION, "device", engine_thread_device(d->engine),
-                     "models", list_models(d), "samplers", samplers_to_json(d), "sampler_notes",
-                     notes_to_json(d), "corruptions", corruptions_to_json(d), "defaults", "model",
-                     models_at(d->models, 0)->name, "sampler", sampler_name(choice.sampler), "nfe",
-                     choice.nfe, "n", 1, "timeout_ms", limits->timeout_max_ms, "limits", "n",
-                     limits->n_max, "nfe", limits->nfe_max, "timeout_ms", limits->timeout_max_ms,
-                     "body_bytes", (int)LIMITS_BODY_BYTES, "upload_bytes", (int)LIMITS_UPLOAD_BYTES,
-                     "upload_pixels", (int)LIMITS_UPLOAD_PIXELS, "upload_types", "image/png",
-                     "image/jpeg", "slots", d->settings->slots, "queue", d->settings->max_queue,
-                     "determinism", determinism_to_json(d), "evaluations_per_s",
-                     stats.evaluations_per_s);
+    engines_stats(d->engines, &stats);
+    json =
+        json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:{s:s, s:s, s:i, s:i, s:i}, "
+                  "s:{s:i, s:i, s:i, s:i, s:i, s:i, s:[s, s], s:i, s:i}, s:o, s:f}",
+                  "version", SOFTDIFF_VERSION, "device", engines_device(d->engines, 0), "devices",
+                  devices_to_json(d), "models", list_models(d), "samplers", samplers_to_json(d),
+                  "sampler_notes", notes_to_json(d), "corruptions", corruptions_to_json(d),
+                  "defaults", "model", models_at(d->models, 0)->name, "sampler",
+                  sampler_name(choice.sampler), "nfe", choice.nfe, "n", 1, "timeout_ms",
+                  limits->timeout_max_ms, "limits", "n", limits->n_max, "nfe", limits->nfe_max,
+                  "timeout_ms", limits->timeout_max_ms, "body_bytes", (int)LIMITS_BODY_BYTES,
+                  "upload_bytes", (int)LIMITS_UPLOAD_BYTES, "upload_pixels",
+                  (int)LIMITS_UPLOAD_PIXELS, "upload_types", "image/png", "image/jpeg", "slots",
+                  d->settings->slots, "queue", d->settings->max_queue, "determinism",
+                  determinism_to_json(d), "evaluations_per_s", stats.evaluations_per_s);
     return to_text(json);
+}
+
+/* What each device has to do. */
+static json_t *loads_to_json(const struct daemon *d)
+{
+    json_t *list = json_array();
+    struct engine_stats stats;
+
+    for (int i = 0; i < engines_count(d->engines); i++) {
+        engines_stats_of(d->engines, i, &stats);
+        json_array_append_new(list,
+                              json_pack("{s:s, s:b, s:s*, s:i, s:i, s:I, s:I, s:I, s:f}", "name",
+                                        engines_name(d->engines, i), "up",
+                                        stats.state == ENGINE_READY && !stats.stalled, "error",
+                                        *stats.error.text ? stats.error.text : NULL, "slots",
+                                        stats.slots, "slots_busy", stats.busy, "images_waiting",
+                                        (json_int_t)stats.waiting, "evaluations",
+                                        (json_int_t)stats.evaluations, "backlog_evaluations",
+                                        (json_int_t)engines_load(d->engines, i),
+                                        "evaluations_per_s", stats.evaluations_per_s));
+    }
+    return list;
 }
 
 char *describe_queue(const struct daemon *d)
 {
     struct engine_stats stats;
 
-    engine_thread_stats(d->engine, &stats);
-    return to_text(json_pack("{s:i, s:i, s:I, s:I, s:f, s:i, s:o}", "slots", stats.slots,
+    engines_stats(d->engines, &stats);
+    return to_text(json_pack("{s:i, s:i, s:I, s:I, s:f, s:i, s:o, s:o}", "slots", stats.slots,
                              "slots_busy", stats.busy, "images_waiting", (json_int_t)stats.waiting,
                              "evaluations", (json_int_t)stats.evaluations, "evaluations_per_s",
                              stats.evaluations_per_s, "retry_after_s",
                              admission_retry_after_s(d->admission), "requests",
-                             drawings_to_json(d->drawings)));
+                             drawings_to_json(d->drawings), "devices", loads_to_json(d)));
 }

@@ -8,7 +8,7 @@
 struct daemon;
 struct problem;
 
-char *describe_version(void);
+char *describe_version(const struct daemon *d);
 char *describe_state(const struct daemon *d); /* of the probes */
 
 /* Only while ready. */

@@ -9,7 +9,7 @@
 #include "model/restoration.h"
 #include "server/admission.h"
 #include "server/engine_model.h"
-#include "server/engine_thread.h"
+#include "server/engines.h"
 #include "server/forecast.h"
 #include "server/keys.h"
 #include "server/models.h"
@@ -33,6 +33,7 @@ static void destroy(struct drawing *d)
     progress_destroy(d->job.progress);
     restoration_destroy(d->job.restoration);
     free(d->nfe_done);
+    free(d->job.parts);
     free(d->job.pixels);
     free(d);
 }
@@ -144,7 +145,7 @@ void drawings_describe(const struct drawings *all, const struct drawing_order *o
         .corruption = model->corruption,
         .sampler = sampler_name(order->sampling.sampler),
         .nfe = order->sampling.nfe,
-        .determinism = engine_thread_identity(all->engine),
+        .determinism = engines_identity(all->engines),
         .seed = order->seed,
         .seed_b = order->seed_b,
         .mix = order->mix,
@@ -243,7 +244,7 @@ void drawings_collect(struct drawings *all)
 {
     struct job *job;
 
-    while ((job = engine_thread_take_done(all->engine)))
+    while ((job = engines_take_done(all->engines)))
         take_back(job->owner);
     for (struct drawing *d = all->first; d; d = d->next)
         look_at(d);
@@ -280,6 +281,9 @@ static struct drawing *create(struct drawings *all, const struct drawing_order *
 {
     struct engine_model *model = order->model;
     size_t side = (size_t)model->side_px, bytes = side * side * (size_t)model->channels;
+    bool watched = order->best_ms > 0 || order->stop_after > 0 || order->client->progress;
+    /* The pictures that a restoration goes by are in one place. */
+    bool parted = order->n > 1 && engines_count(all->engines) > 1 && !order->restoration;
     struct drawing *d = calloc(1, sizeof(*d));
 
     if (!d)
@@ -294,6 +298,7 @@ static struct drawing *create(struct drawings *all, const struct drawing_order *
     d->job.model = order->model;
     d->job.sampler = order->sampling.sampler;
     d->job.nfe = order->sampling.nfe;
+    d->job.evaluations = order->sampling.nfe;
     d->job.seed = order->seed;
     d->job.seed_b = order->seed_b;
     d->job.mix = order->mix;
@@ -302,14 +307,11 @@ static struct drawing *create(struct drawings *all, const struct drawing_order *
     d->job.stop_after = order->stop_after;
     d->job.owner = d;
     d->job.pixels = malloc((size_t)order->n * bytes);
-    if (order->best_ms > 0 || order->stop_after > 0 || order->client->progress) {
+    if (watched)
         d->job.progress = progress_create(order->n, bytes);
-        if (!d->job.progress) {
-            free(d->job.pixels);
-            d->job.pixels = NULL;
-        }
-    }
-    if (d->job.pixels)
+    if (parted)
+        d->job.parts = calloc((size_t)engines_count(all->engines), sizeof(*d->job.parts));
+    if (d->job.pixels && (!watched || d->job.progress) && (!parted || d->job.parts))
         return d;
     destroy(d);
     return NULL;
@@ -328,7 +330,8 @@ static int check_deadline(const struct drawings *all, const struct drawing_order
 
     if (!best && limit_ms >= admission_limits(all->admission)->timeout_max_ms)
         return 0;
-    forecast_make(all, order, admission_lanes(all->admission), &f);
+    forecast_make(all, order, admission_lanes(all->admission), engines_count_well(all->engines),
+                  &f);
     ms = best ? f.first_ms : f.done_ms;
     if (ms <= limit_ms)
         return 0;
@@ -363,7 +366,6 @@ int drawings_begin(struct drawings *all, const struct drawing_order *order, stru
         destroy(d);
         return -EINVAL;
     }
-    d->job.id = ++all->last_id;
     d->admitted_ns = uv_hrtime();
     d->next = all->first;
     if (d->next)
@@ -383,12 +385,12 @@ int drawings_begin(struct drawings *all, const struct drawing_order *order, stru
     else
         uv_timer_start(&d->deadline, on_deadline, (uint64_t)d->timeout_ms, 0);
     d->with_engine = true;
-    engine_thread_submit(all->engine, &d->job);
+    engines_submit(all->engines, &d->job);
     *out = d;
     return 0;
 }
 
-int drawings_create(uv_loop_t *loop, struct admission *admission, struct engine_thread *engine,
+int drawings_create(uv_loop_t *loop, struct admission *admission, struct engines *engines,
                     struct models *models, struct drawings **out, struct error *err)
 {
     struct drawings *all = calloc(1, sizeof(*all));
@@ -397,7 +399,7 @@ int drawings_create(uv_loop_t *loop, struct admission *admission, struct engine_
         return error_set(err, -ENOMEM, "out of memory");
     all->loop = loop;
     all->admission = admission;
-    all->engine = engine;
+    all->engines = engines;
     all->models = models;
     *out = all;
     return 0;

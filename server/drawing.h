@@ -22,7 +22,7 @@
 struct admission;
 struct drawing;
 struct drawings;
-struct engine_thread;
+struct engines;
 struct json_t;
 struct key;
 struct models;
@@ -73,13 +73,13 @@ struct drawing_times {
 void drawing_order_seeds(struct drawing_order *order, uint64_t seed, uint64_t seed_b, int mix);
 
 /* All arguments are borrowed. 0 or -ENOMEM. */
-int drawings_create(uv_loop_t *loop, struct admission *admission, struct engine_thread *engine,
+int drawings_create(uv_loop_t *loop, struct admission *admission, struct engines *engines,
                     struct models *models, struct drawings **out, struct error *err);
 
 /* Nothing may be in progress. NULL is fine. */
 void drawings_destroy(struct drawings *all);
 
-/* Begins; only while the engine is ready. The drawing is valid until done() or drawing_cancel(). 0, or
+/* Begins; only while the engines are ready. The drawing is valid until done() or drawing_cancel(). 0, or
  * -EINVAL with the problem: 503, no room, no memory, or others are first and it would come too late (what it
  * cannot be in time for alone is 504), 429, the payer has drawn too much; the client is then not called. */
 int drawings_begin(struct drawings *all, const struct drawing_order *order, struct drawing **out,
@@ -106,7 +106,7 @@ int drawing_place(const struct drawing *d);
 /* Within done(). */
 void drawing_times(const struct drawing *d, struct drawing_times *out);
 
-/* Takes back the jobs that the engine has done. */
+/* Takes back the jobs that the engines have done. */
 void drawings_collect(struct drawings *all);
 
 /* Ends all with 503. */

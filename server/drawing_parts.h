@@ -18,9 +18,8 @@
 struct drawings {
     uv_loop_t *loop;
     struct admission *admission;
-    struct engine_thread *engine;
+    struct engines *engines;
     struct models *models;
-    uint64_t last_id;
     struct drawing *first; /* newest first */
     int n;
     struct drawings_stats stats;

@@ -3,6 +3,7 @@
 
 #include "engine/base/log.h"
 #include "server/engine_model.h"
+#include "server/engines.h"
 #include "server/progress.h"
 
 #include <inttypes.h>
@@ -107,7 +108,8 @@ double drawing_left_ms(const struct drawing *d)
 
     if (done == 0)
         return -1;
-    return ms_between(d->admitted_ns, uv_hrtime()) / done * ((double)d->job.n * d->job.nfe - done);
+    return ms_between(d->admitted_ns, uv_hrtime()) / done *
+           ((double)d->job.n * d->job.evaluations - done);
 }
 
 const struct drawings_stats *drawings_stats(const struct drawings *all)
@@ -120,6 +122,17 @@ int drawings_in_progress(const struct drawings *all)
     return all->n;
 }
 
+/* The devices that draw it, or drew it in vain. */
+static json_t *devices_of(const struct drawing *d)
+{
+    json_t *list = json_array();
+
+    for (int i = 0; i < engines_count(d->all->engines); i++)
+        if (d->job.engines >> i & 1)
+            json_array_append_new(list, json_string(engines_name(d->all->engines, i)));
+    return list;
+}
+
 struct json_t *drawings_to_json(const struct drawings *all)
 {
     json_t *list = json_array();
@@ -127,13 +140,13 @@ struct json_t *drawings_to_json(const struct drawings *all)
 
     for (const struct drawing *d = all->first; d; d = d->next)
         json_array_append_new(list,
-                              json_pack("{s:s, s:s, s:s, s:i, s:i, s:s, s:i, s:b}", "id", d->id,
-                                        "model", d->model->name, "sampler",
+                              json_pack("{s:s, s:s, s:s, s:i, s:i, s:s, s:i, s:b, s:o}", "id",
+                                        d->id, "model", d->model->name, "sampler",
                                         sampler_name(d->job.sampler), "nfe", d->job.nfe, "n",
                                         d->job.n, "priority",
                                         d->job.priority == PRIORITY_BACKGROUND ? "background"
                                                                                : "interactive",
                                         "age_ms", (int)ms_between(d->admitted_ns, now_ns),
-                                        "cancelled", d->status != 0));
+                                        "cancelled", d->status != 0, "devices", devices_of(d)));
     return list;
 }

@@ -8,29 +8,8 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
-
-static void describe(struct engine_model *m, const char *name)
-{
-    const struct formulation *f = &m->checkpoint->formulation;
-
-    snprintf(m->name, sizeof(m->name), "%s", name);
-    snprintf(m->digest, sizeof(m->digest), "%s", m->checkpoint->digest);
-    m->loaded_s = (int64_t)time(NULL);
-    m->licence = m->checkpoint->licence;
-    m->labels = m->checkpoint->labels;
-    m->formulation = f;
-    m->sampling = &f->sampling;
-    for (int i = 0; i < DEGRADATIONS; i++)
-        m->restores[i] = restoration_std_max(f, (enum degradation)i);
-    m->corruption = corruption_name(f->corruption);
-    m->output = output_name(f->output);
-    m->time_embed = time_embed_name(f->time_embed);
-    m->precision = precision_name(generator_precision(m->generator));
-    m->side_px = generator_side(m->generator);
-    m->channels = generator_channels(m->generator);
-    m->memory_bytes = generator_memory_bytes(m->generator);
-}
 
 int engine_model_read(const struct settings_model *setting, struct checkpoint **out,
                       struct error *err)
@@ -47,35 +26,79 @@ bool engine_model_passes_over(const struct settings_model *setting, int code)
     return code == -EMEDIUMTYPE && setting->found;
 }
 
-int engine_model_load(struct device *device, const char *name, struct checkpoint *checkpoint,
-                      const struct generator_options *options, struct engine_model *out,
-                      struct error *err)
+int engine_model_create(const char *name, struct checkpoint *checkpoint, struct engine_model **out,
+                        struct error *err)
 {
-    int rc;
+    const struct formulation *f = &checkpoint->formulation;
+    struct engine_model *m = calloc(1, sizeof(*m));
 
-    out->checkpoint = checkpoint;
-    rc = generator_create(device, checkpoint, options, &out->generator, err);
-    if (rc < 0) {
-        error_prefix(err, "model \"%s\": ", name);
-        return rc;
+    if (!m) {
+        checkpoint_destroy(checkpoint);
+        return error_set(err, -ENOMEM, "out of memory for model \"%s\"", name);
     }
-    checkpoint_drop_weights(checkpoint); /* the generator has them, packed */
-    describe(out, name);
+    m->checkpoint = checkpoint;
+    snprintf(m->name, sizeof(m->name), "%s", name);
+    snprintf(m->digest, sizeof(m->digest), "%s", checkpoint->digest);
+    m->loaded_s = (int64_t)time(NULL);
+    m->licence = checkpoint->licence;
+    m->labels = checkpoint->labels;
+    m->formulation = f;
+    m->sampling = &f->sampling;
+    for (int i = 0; i < DEGRADATIONS; i++)
+        m->restores[i] = restoration_std_max(f, (enum degradation)i);
+    m->corruption = corruption_name(f->corruption);
+    m->output = output_name(f->output);
+    m->time_embed = time_embed_name(f->time_embed);
+    m->side_px = f->architecture.image_size;
+    m->channels = f->architecture.num_channels;
+    m->batch_invariant = true;
+    *out = m;
     return 0;
 }
 
-void engine_model_unload(struct engine_model *m)
+void engine_model_destroy(struct engine_model *m)
 {
-    generator_destroy(m->generator);
+    if (!m)
+        return;
     checkpoint_destroy(m->checkpoint);
+    free(m);
 }
 
-int engine_model_test(struct engine_model *m, struct error *err)
+void engine_model_add(struct engine_model *m, const struct engine_copy *copy)
 {
-    int rc = generator_self_test(m->generator, &m->self_test);
+    m->precision = copy->precision;
+    if (m->batch_invariant && !copy->batch_invariant)
+        m->self_test = copy->self_test;
+    m->batch_invariant &= copy->batch_invariant;
+}
 
-    m->batch_invariant = rc == 0;
+int engine_copy_load(struct device *device, struct engine_model *m,
+                     const struct generator_options *options, struct engine_copy *out,
+                     struct error *err)
+{
+    int rc = generator_create(device, m->checkpoint, options, &out->generator, err);
+
+    if (rc < 0) {
+        error_prefix(err, "model \"%s\": ", m->name);
+        return rc;
+    }
+    out->model = m;
+    out->precision = precision_name(generator_precision(out->generator));
+    out->memory_bytes = generator_memory_bytes(out->generator);
+    return 0;
+}
+
+void engine_copy_unload(struct engine_copy *copy)
+{
+    generator_destroy(copy->generator);
+}
+
+int engine_copy_test(struct engine_copy *copy, struct error *err)
+{
+    int rc = generator_self_test(copy->generator, &copy->self_test);
+
+    copy->batch_invariant = rc == 0;
     if (rc == -EDOM)
-        return error_set(err, rc, "model \"%s\": %s", m->name, m->self_test.text);
+        return error_set(err, rc, "model \"%s\": %s", copy->model->name, copy->self_test.text);
     return 0;
 }

@@ -4,8 +4,8 @@
 #include "engine/base/log.h"
 #include "engine/base/trace.h"
 #include "engine/device.h"
-#include "model/checkpoint.h"
 #include "model/generator.h"
+#include "server/engine_thread.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -29,22 +29,24 @@ static void tell_passed_over(const struct engine_shelf *s)
 {
     struct error reason;
 
-    if (strcmp(s->settings->device, "auto") == 0 && device_passed_over(s->device, &reason) < 0)
+    if (strcmp(s->options->name, "auto") == 0 && device_passed_over(s->device, &reason) < 0)
         log_write(LOG_INFO, "event=device_passed_over error=%s", LOG_TEXT(reason.text));
 }
 
-int engine_shelf_open(struct engine_shelf *s, const struct settings *settings, struct error *err)
+int engine_shelf_open(struct engine_shelf *s, const struct settings *settings,
+                      const struct engine_device *device, struct error *err)
 {
     struct generator_options options;
     int rc;
 
     s->settings = settings;
+    s->options = device;
     rc = options_of(settings, settings->max_nfe, &options, err);
     if (rc == 0)
-        rc = device_open(settings->device, settings->threads, settings->choices, &s->device, err);
+        rc = device_open(device->name, device->threads, settings->choices, &s->device, err);
     if (rc == 0)
         rc = identity_of(s->device, options.precision, s->identity, err);
-    if (rc == 0 && *settings->trace)
+    if (rc == 0 && *device->trace)
         rc = trace_create(TRACE_SPANS, &s->trace, err);
     if (rc == 0)
         device_base(s->device)->ops->describe(s->device, s->device_text, sizeof(s->device_text));
@@ -55,92 +57,81 @@ int engine_shelf_open(struct engine_shelf *s, const struct settings *settings, s
 
 static void destroy(struct shelf_model *m)
 {
-    engine_model_unload(&m->loaded);
+    engine_copy_unload(&m->loaded);
     free(m);
 }
 
-/* Loads, tries and watches a model that is not yet on the shelf. */
-static int prepare(struct engine_shelf *s, const char *name, struct checkpoint *checkpoint,
-                   bool (*stop)(void *arg), void *arg, struct shelf_model *m, struct error *err)
+/* Loads, tries and watches a copy that is not yet on the shelf. */
+static int prepare(struct engine_shelf *s, struct engine_model *model, bool (*stop)(void *arg),
+                   void *arg, struct shelf_model *m, struct error *err)
 {
-    const struct settings_limits limits = model_limits_of(s->settings, name);
     struct generator_options options;
     int rc;
 
-    rc = options_of(s->settings, limits.max_nfe, &options, err);
-    if (rc < 0) {
-        checkpoint_destroy(checkpoint);
-        return rc;
-    }
-    m->queue.parked_max = options.lanes;
-    rc = engine_model_load(s->device, name, checkpoint, &options, &m->loaded, err);
+    rc = options_of(s->settings, model_limits_of(s->settings, model->name).max_nfe, &options, err);
     if (rc < 0)
         return rc;
-    m->loaded.places = options.lanes + limits.max_queue;
-    m->loaded.nfe_max = limits.max_nfe;
-    m->loaded.n_max = limits.max_images < m->loaded.places ? limits.max_images : m->loaded.places;
+    m->queue.parked_max = options.lanes;
+    rc = engine_copy_load(s->device, model, &options, &m->loaded, err);
+    if (rc < 0)
+        return rc;
     /* Loading takes a while, and a daemon that is told to end should not see it through. */
     if (stop(arg))
         return error_set(err, -ECANCELED, "told to stop");
-    rc = engine_model_test(&m->loaded, err);
+    rc = engine_copy_test(&m->loaded, err);
     if (rc == 0 && s->trace)
-        rc = generator_trace(m->loaded.generator, s->trace, m->loaded.name, err);
+        rc = generator_trace(m->loaded.generator, s->trace, model->name, err);
     return rc;
 }
 
-int engine_shelf_add(struct engine_shelf *s, const char *name, struct checkpoint *checkpoint,
-                     bool (*stop)(void *arg), void *arg, struct engine_model **out,
-                     struct error *err)
+int engine_shelf_add(struct engine_shelf *s, struct engine_model *model, bool (*stop)(void *arg),
+                     void *arg, struct shelf_model **out, struct error *err)
 {
     struct shelf_model *m = calloc(1, sizeof(*m)), **link = &s->models;
-    const struct engine_model *loaded = &m->loaded;
     uint64_t start_ns = uv_hrtime();
     int rc;
 
-    if (!m) {
-        checkpoint_destroy(checkpoint);
-        return error_set(err, -ENOMEM, "out of memory for model \"%s\"", name);
-    }
-    rc = prepare(s, name, checkpoint, stop, arg, m, err);
+    if (!m)
+        return error_set(err, -ENOMEM, "out of memory for model \"%s\"", model->name);
+    rc = prepare(s, model, stop, arg, m, err);
     if (rc < 0) {
         destroy(m);
         return rc;
     }
-    if (!loaded->batch_invariant)
-        log_write(LOG_WARN, "event=self_test model=%s error=%s", loaded->name,
-                  LOG_TEXT(loaded->self_test.text));
+    if (!m->loaded.batch_invariant)
+        log_write(LOG_WARN, "event=self_test model=%s error=%s", model->name,
+                  LOG_TEXT(m->loaded.self_test.text));
     while (*link)
         link = &(*link)->next;
     *link = m;
     s->n_models++;
-    *out = &m->loaded;
+    *out = m;
     log_write(LOG_INFO,
               "event=model name=%s checkpoint=%.12s corruption=%s side=%d precision=%s "
-              "batch_invariant=%d memory_bytes=%zu ms=%.0f",
-              loaded->name, loaded->digest, loaded->corruption, loaded->side_px, loaded->precision,
-              loaded->batch_invariant, loaded->memory_bytes,
+              "batch_invariant=%d memory_bytes=%zu device=%s ms=%.0f",
+              model->name, model->digest, model->corruption, model->side_px, m->loaded.precision,
+              m->loaded.batch_invariant, m->loaded.memory_bytes, s->options->label,
               (double)(uv_hrtime() - start_ns) / 1e6);
     return 0;
 }
 
-void engine_shelf_remove(struct engine_shelf *s, struct engine_model *model)
+void engine_shelf_remove(struct engine_shelf *s, struct shelf_model *copy)
 {
-    struct shelf_model **link = &s->models, *m;
+    struct shelf_model **link = &s->models;
 
-    while (&(*link)->loaded != model)
+    while (*link != copy)
         link = &(*link)->next;
-    m = *link;
-    *link = m->next;
+    *link = copy->next;
     s->n_models--;
-    log_write(LOG_INFO, "event=model_unloaded name=%s checkpoint=%.12s", m->loaded.name,
-              m->loaded.digest);
-    destroy(m);
+    log_write(LOG_INFO, "event=model_unloaded name=%s checkpoint=%.12s device=%s",
+              copy->loaded.model->name, copy->loaded.model->digest, s->options->label);
+    destroy(copy);
 }
 
 /* A program that only watches must not make the daemon fail. */
 static void write_trace(const struct engine_shelf *s)
 {
-    const char *path = s->settings->trace;
+    const char *path = s->options->trace;
     struct error error;
 
     if (trace_write(s->trace, path, &error) < 0)

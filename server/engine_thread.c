@@ -1,9 +1,7 @@
 #include "server/engine_thread_parts.h"
 
-#include "config/model_folder.h"
 #include "engine/base/log.h"
 #include "model/generator.h"
-#include "server/engine_model.h"
 #include "server/job.h"
 #include "server/queue.h"
 
@@ -16,15 +14,25 @@ static void publish_state(struct engine_thread *e, enum engine_state state,
                           const struct error *error)
 {
     e->stats.state = state;
-    e->stats.n_models = e->shelf.n_models;
-    e->stats.slots = e->shelf.n_models * e->settings->slots;
     if (error)
         e->stats.error = *error;
     mailbox_publish(&e->mailbox, &e->stats);
     e->wake(e->wake_arg);
 }
 
-/* Loading */
+static int open_device(struct engine_thread *e, struct error *err)
+{
+    int rc = engine_shelf_open(&e->shelf, e->settings, &e->options, err);
+
+    if (rc < 0)
+        return rc;
+    e->images = calloc((size_t)e->settings->slots, sizeof(*e->images));
+    if (!e->images)
+        return error_set(err, -ENOMEM, "out of memory for %d slots", e->settings->slots);
+    return 0;
+}
+
+/* Changes of the models */
 
 static bool is_stopped(void *arg)
 {
@@ -33,50 +41,18 @@ static bool is_stopped(void *arg)
     return mailbox_is_stopped(&e->mailbox);
 }
 
-static int load(struct engine_thread *e, struct error *err)
-{
-    struct settings_model models[SETTINGS_MODELS_MAX];
-    struct checkpoint *checkpoint;
-    struct engine_model *loaded;
-    int n_models, rc;
-
-    rc = model_folder_list(e->settings, models, &n_models, err);
-    if (rc == 0)
-        rc = engine_shelf_open(&e->shelf, e->settings, err);
-    if (rc < 0)
-        return rc;
-    e->images = calloc((size_t)e->settings->slots, sizeof(*e->images));
-    if (!e->images)
-        return error_set(err, -ENOMEM, "out of memory for %d slots", e->settings->slots);
-    for (int i = 0; i < n_models && rc == 0 && !is_stopped(e); i++) {
-        rc = engine_model_read(&models[i], &checkpoint, err);
-        if (engine_model_passes_over(&models[i], rc)) {
-            log_write(LOG_INFO, "event=model_passed_over path=%s", LOG_TEXT(models[i].path));
-            rc = 0;
-            continue;
-        }
-        if (rc == 0)
-            rc = engine_shelf_add(&e->shelf, models[i].name, checkpoint, is_stopped, e, &loaded,
-                                  err);
-        if (rc == 0)
-            publish_state(e, ENGINE_LOADING, NULL);
-    }
-    if (rc == 0 && e->shelf.n_models == 0 && !is_stopped(e))
-        rc = error_set(err, -EINVAL, ENGINE_MODEL_NONE, e->settings->model_dir);
-    return rc;
-}
-
 /* Between two ticks. */
 static void make_change(struct engine_thread *e, struct engine_change *change)
 {
-    if (change->checkpoint) {
-        change->status = engine_shelf_add(&e->shelf, change->name, change->checkpoint, is_stopped,
-                                          e, &change->model, &change->error);
-        change->checkpoint = NULL;
-    } else {
-        engine_shelf_remove(&e->shelf, change->model);
-    }
-    e->stats.n_models = e->shelf.n_models;
+    if (change->model && is_stopped(e))
+        change->status = error_set(&change->error, -ECANCELED, "told to stop");
+    else if (change->model)
+        change->status = engine_shelf_add(&e->shelf, change->model, is_stopped, e, &change->copy,
+                                          &change->error);
+    else
+        engine_shelf_remove(&e->shelf, change->copy);
+    if (change->status == -ENODEV)
+        e->n_failures = ENGINE_FAILURES_MAX;
     e->stats.slots = e->shelf.n_models * e->settings->slots;
     mailbox_changed(&e->mailbox, change, &e->stats);
     e->wake(e->wake_arg);
@@ -89,16 +65,17 @@ static bool take_submitted(struct engine_thread *e)
 {
     struct engine_change *change;
     struct job *job, *next;
+    bool goes_on = mailbox_take_submitted(&e->mailbox, !e->active, &job, &change);
 
-    if (!mailbox_take_submitted(&e->mailbox, !e->active, &job, &change))
-        return false;
     if (change)
         make_change(e, change);
+    if (!goes_on)
+        return false;
     for (; job; job = next) {
         next = job->next;
         job->next = e->active;
         e->active = job;
-        queue_push(&engine_model_of(job)->queue, job);
+        queue_push(&job->on->queue, job);
     }
     return true;
 }
@@ -128,7 +105,7 @@ static void *run(void *arg)
     struct engine_thread *e = arg;
     struct error error = {""};
 
-    if (load(e, &error) < 0) {
+    if (open_device(e, &error) < 0) {
         publish_state(e, ENGINE_FAILED, &error);
         return NULL;
     }
@@ -137,7 +114,8 @@ static void *run(void *arg)
     if (e->n_failures >= ENGINE_FAILURES_MAX) {
         error_set(&error, -EIO, "the device is lost, or failed %d times in a row",
                   ENGINE_FAILURES_MAX);
-        log_write(LOG_ERROR, "event=engine_failed error=%s", LOG_TEXT(error.text));
+        log_write(LOG_ERROR, "event=engine_failed device=%s error=%s", e->options.label,
+                  LOG_TEXT(error.text));
         publish_state(e, ENGINE_FAILED, &error);
         refuse(e, &error);
     }
@@ -146,8 +124,9 @@ static void *run(void *arg)
 
 /* The loop's side */
 
-int engine_thread_start(const struct settings *settings, void (*wake)(void *arg), void *arg,
-                        struct engine_thread **out, struct error *err)
+int engine_thread_start(const struct settings *settings, const struct engine_device *device,
+                        void (*wake)(void *arg), void *arg, struct engine_thread **out,
+                        struct error *err)
 {
     struct engine_thread *e = calloc(1, sizeof(*e));
     int rc;
@@ -155,6 +134,7 @@ int engine_thread_start(const struct settings *settings, void (*wake)(void *arg)
     if (!e)
         return error_set(err, -ENOMEM, "out of memory starting the engine");
     e->settings = settings;
+    e->options = *device;
     e->wake = wake;
     e->wake_arg = arg;
     mailbox_init(&e->mailbox);
@@ -193,20 +173,6 @@ void engine_thread_stats(struct engine_thread *e, struct engine_stats *out)
     mailbox_stats(&e->mailbox, out);
     out->stalled =
         started_ns && uv_hrtime() - started_ns > (uint64_t)e->settings->stall_timeout_ms * 1000000;
-}
-
-int engine_thread_models(const struct engine_thread *e)
-{
-    return e->shelf.n_models;
-}
-
-struct engine_model *engine_thread_model(const struct engine_thread *e, int i)
-{
-    struct shelf_model *m = e->shelf.models;
-
-    while (i-- > 0)
-        m = m->next;
-    return &m->loaded;
 }
 
 const char *engine_thread_device(const struct engine_thread *e)

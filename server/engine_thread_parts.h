@@ -21,6 +21,7 @@ enum { ENGINE_FAILURES_MAX = 3 };
 
 struct engine_thread {
     const struct settings *settings;
+    struct engine_device options;
     void (*wake)(void *arg);
     void *wake_arg;
     pthread_t thread;
@@ -38,8 +39,6 @@ struct engine_thread {
 };
 
 /* engine_work.c */
-
-struct shelf_model *engine_model_of(const struct job *job);
 
 /* Gives up what a job still has in lanes and in its queue. */
 void engine_abandon_job(struct engine_thread *e, struct job *job, int status);

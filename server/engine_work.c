@@ -17,12 +17,6 @@
 
 enum { NOT_FINITE_MAX = 3 }; /* images, before the model is told to be unhealthy */
 
-/* What the loop knows of a model begins what is on the shelf. */
-struct shelf_model *engine_model_of(const struct job *job)
-{
-    return (struct shelf_model *)(void *)job->model;
-}
-
 static void count_lanes(struct engine_thread *e)
 {
     e->stats.waiting = 0;
@@ -42,6 +36,7 @@ static void finish_job(struct engine_thread *e, struct job *job, int status)
     *link = job->next;
     job->status = status;
     job->finished_ns = uv_hrtime();
+    e->stats.evaluations_open[job->priority] -= (uint64_t)job->n_evaluations;
     count_lanes(e);
     mailbox_finish(&e->mailbox, job, &e->stats);
     e->wake(e->wake_arg);
@@ -49,7 +44,7 @@ static void finish_job(struct engine_thread *e, struct job *job, int status)
 
 void engine_abandon_job(struct engine_thread *e, struct job *job, int status)
 {
-    struct shelf_model *m = engine_model_of(job);
+    struct shelf_model *m = job->on;
 
     queue_remove(&m->queue, job);
     generator_cancel(m->loaded.generator, job->id);
@@ -62,9 +57,9 @@ void engine_drop_cancelled(struct engine_thread *e)
 
     for (job = e->active; job; job = next) {
         next = job->next;
-        if (atomic_load(&job->cancelled))
+        if (atomic_load(&job->whole->cancelled))
             engine_abandon_job(e, job, -ECANCELED);
-        else if (atomic_load(&job->enough))
+        else if (atomic_load(&job->whole->enough))
             engine_abandon_job(e, job, 0);
     }
 }
@@ -89,7 +84,7 @@ static void start_image(struct engine_thread *e, struct shelf_model *m, struct j
     } else {
         if (job->n_started == 1) {
             job->started_ns = uv_hrtime();
-            atomic_store(&job->begun, true);
+            atomic_store(&job->whole->begun, true);
         }
         if (job->restoration)
             restoration_lead(job->restoration, &task);
@@ -129,13 +124,13 @@ static void share_lanes(struct engine_thread *e, struct shelf_model *m)
 /* An unhealthy model goes on being asked: a good image shows that it is well again. */
 static void judge_model(struct engine_model *m, bool finite)
 {
-    bool unhealthy;
+    int n = finite ? 0 : atomic_load(&m->n_not_finite) + 1; /* two devices may count one */
+    bool unhealthy = n >= NOT_FINITE_MAX;
 
-    m->n_not_finite = finite ? 0 : m->n_not_finite + 1;
-    unhealthy = m->n_not_finite >= NOT_FINITE_MAX;
+    atomic_store(&m->n_not_finite, n);
     if (unhealthy != atomic_exchange(&m->unhealthy, unhealthy))
         log_write(unhealthy ? LOG_ERROR : LOG_INFO, "event=model_%s model=%s not_finite=%d",
-                  unhealthy ? "unhealthy" : "healthy", m->name, m->n_not_finite);
+                  unhealthy ? "unhealthy" : "healthy", m->name, n);
 }
 
 /* A black picture that is told to be one: the request is of no use without it. */
@@ -145,7 +140,7 @@ static void fail_not_finite(struct engine_thread *e, struct shelf_model *m, stru
     int rc =
         error_set(&job->error, -EDOM,
                   "model \"%s\": the image of seed %" PRIu64 " has numbers that are not finite",
-                  m->loaded.name, image->seed);
+                  m->loaded.model->name, image->seed);
 
     e->stats.images_not_finite++;
     queue_finish(&m->queue, job);
@@ -158,8 +153,8 @@ static void fail_not_finite(struct engine_thread *e, struct shelf_model *m, stru
 static void deliver(struct engine_thread *e, struct shelf_model *m,
                     const struct generator_image *image)
 {
-    size_t bytes =
-        (size_t)m->loaded.side_px * (size_t)m->loaded.side_px * (size_t)m->loaded.channels;
+    struct engine_model *model = m->loaded.model;
+    size_t bytes = (size_t)model->side_px * (size_t)model->side_px * (size_t)model->channels;
     struct job *job = e->active;
     int i;
 
@@ -168,14 +163,14 @@ static void deliver(struct engine_thread *e, struct shelf_model *m,
     if (!job) /* its request was given up with another image of this tick */
         return;
     if (image->finished || !image->finite) /* one on its way says nothing yet */
-        judge_model(&m->loaded, image->finite);
+        judge_model(model, image->finite);
     if (!image->finite) {
         fail_not_finite(e, m, job, image);
         return;
     }
     i = (int)(image->seed - job->seed);
     if (job->progress)
-        progress_update(job->progress, i, image);
+        progress_update(job->progress, job->first + i, image);
     if (!image->finished) {
         if (job->stop_after > 0 && image->n_done >= job->stop_after)
             engine_abandon_job(e, job, 0);
@@ -203,15 +198,25 @@ static void fail_model(struct engine_thread *e, const struct shelf_model *m, int
 {
     struct job *job, *next;
 
-    log_write(LOG_ERROR, "event=tick_failed model=%s error=%s", m->loaded.name,
-              LOG_TEXT(error->text));
+    log_write(LOG_ERROR, "event=tick_failed model=%s device=%s error=%s", m->loaded.model->name,
+              e->options.label, LOG_TEXT(error->text));
     for (job = e->active; job; job = next) {
         next = job->next;
-        if (engine_model_of(job) != m || job->n_lanes == 0)
+        if (job->on != m || job->n_lanes == 0)
             continue;
         job->error = *error;
         engine_abandon_job(e, job, status);
     }
+}
+
+static void count_evaluations(struct engine_thread *e, const struct shelf_model *m)
+{
+    for (struct job *job = e->active; job; job = job->next)
+        if (job->on == m) {
+            job->n_evaluations += job->n_lanes;
+            e->stats.evaluations += (uint64_t)job->n_lanes;
+            e->stats.evaluations_open[job->priority] += (uint64_t)job->n_lanes;
+        }
 }
 
 /* One network evaluation of a model's busy lanes. */
@@ -231,10 +236,10 @@ static void tick(struct engine_thread *e, struct shelf_model *m)
         return;
     }
     e->n_failures = 0;
-    e->stats.evaluations += (uint64_t)busy;
+    count_evaluations(e, m);
     seconds = (double)(uv_hrtime() - start_ns + 1) / 1e9;
     *rate += (*rate > 0 ? 0.1 : 1) * (busy / seconds - *rate);
-    pace_add(&m->loaded.pace, busy, seconds);
+    pace_add(&m->loaded.model->pace, busy, seconds);
     histogram_add(&e->stats.tick_seconds, &histogram_seconds, seconds);
     histogram_add(&e->stats.batch_size, &histogram_images, busy);
     for (int i = 0; i < n; i++)

@@ -29,7 +29,7 @@ static void look_around(const struct drawings *all, const struct drawing_order *
     for (const struct drawing *d = all->first; d; d = d->next) {
         if (d->model != order->model || !is_waited_for(d))
             continue;
-        theirs = (double)d->job.n * d->job.nfe;
+        theirs = (double)d->job.n * d->job.evaluations;
         if (order->priority == PRIORITY_INTERACTIVE && theirs > own)
             theirs = own;
         if (atomic_load(&d->job.begun)) {
@@ -38,41 +38,51 @@ static void look_around(const struct drawings *all, const struct drawing_order *
         } else {
             out->waiting++;
             out->shared += theirs;
-            out->to_begin += d->job.nfe;
+            out->to_begin += d->job.evaluations;
         }
     }
 }
 
-static double tick_s(const struct engine_model *m, int images, int lanes)
+/* Lanes of one device, of which there are several. */
+struct room {
+    int lanes, devices;
+};
+
+static double tick_s(const struct engine_model *m, int images, struct room room)
 {
-    return pace_tick_s(&m->pace, images < lanes ? images : lanes);
+    images = (images + room.devices - 1) / room.devices;
+    return pace_tick_s(&m->pace, images < room.lanes ? images : room.lanes);
 }
 
 /* The tick of another model that comes between two of this one. */
-static double between_s(const struct drawings *all, const struct engine_model *model, int lanes)
+static double between_s(const struct drawings *all, const struct engine_model *model,
+                        struct room room)
 {
     double longest = 0;
 
     for (const struct drawing *d = all->first; d; d = d->next)
         if (d->model != model && is_waited_for(d))
-            longest = fmax(longest, tick_s(d->model, d->model->n_images, lanes));
+            longest = fmax(longest, tick_s(d->model, d->model->n_images, room));
     return longest;
 }
 
 void forecast_make(const struct drawings *all, const struct drawing_order *order, int lanes,
-                   struct forecast *out)
+                   int devices, struct forecast *out)
 {
     const struct engine_model *m = order->model;
+    struct room room = {lanes, devices > 0 ? devices : 1};
+    struct room own = {lanes, order->restoration ? 1 : room.devices};
     int nfe = order->stop_after > 0 ? order->stop_after : order->sampling.nfe;
-    double alone = ceil((double)order->n / lanes) * nfe, ticks, wait = 0, round_s;
+    double n_lanes = (double)room.lanes * room.devices, n_own = (double)own.lanes * own.devices;
+    double alone = ceil(order->n / n_own) * nfe, ticks, wait = 0, round_s;
     struct company company;
 
     look_around(all, order, &company);
-    round_s = tick_s(m, m->n_images + order->n, lanes) + between_s(all, m, lanes);
-    ticks = fmax(alone, ((double)order->n * nfe + company.shared) / lanes);
-    if (company.begun + company.waiting >= lanes)
-        wait = company.to_begin / lanes;
-    out->alone_ms = 1e3 * alone * tick_s(m, order->n, lanes);
+    round_s = tick_s(m, m->n_images + order->n, room) + between_s(all, m, room);
+    ticks = fmax(alone, ((double)order->n * nfe + company.shared) / n_lanes);
+    if (company.begun + company.waiting >= n_lanes)
+        wait = company.to_begin / n_lanes;
+    out->alone_ms = 1e3 * alone * tick_s(m, order->n, own);
     out->first_ms = 1e3 * (wait + 1) * round_s;
     out->done_ms = 1e3 * ticks * round_s;
 }

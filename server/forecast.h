@@ -5,7 +5,8 @@
  * where they fit into the lanes together, and beside others no fewer; nor fewer than the evaluations
  * that come before its last one, of which each lane does one a tick: its own and, as lanes are shared
  * evenly, up to as many of every other request that somebody waits for, or half of that where it has
- * begun. Where another model is asked for, a tick of that comes between any two.
+ * begun. Where another model is asked for, a tick of that comes between any two. Devices share the images
+ * evenly, but for those of a restoration, which has one.
  *
  * Thread: loop.
  */
@@ -21,7 +22,8 @@ struct forecast {
     double done_ms;
 };
 
+/* lanes: of each model, on each of so many devices that work. */
 void forecast_make(const struct drawings *all, const struct drawing_order *order, int lanes,
-                   struct forecast *out);
+                   int devices, struct forecast *out);
 
 #endif

@@ -19,6 +19,13 @@ void histogram_add(struct histogram *h, const struct histogram_bounds *bounds, d
     h->sum += value;
 }
 
+void histogram_join(struct histogram *h, const struct histogram *other)
+{
+    for (int i = 0; i <= HISTOGRAM_BOUNDS_MAX; i++)
+        h->counts[i] += other->counts[i];
+    h->sum += other->sum;
+}
+
 void histogram_write(const struct histogram *h, const struct histogram_bounds *bounds,
                      const char *name, const char *labels, FILE *out)
 {

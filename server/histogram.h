@@ -27,6 +27,9 @@ struct histogram {
 
 void histogram_add(struct histogram *h, const struct histogram_bounds *bounds, double value);
 
+/* Counts all that another has counted, too. */
+void histogram_join(struct histogram *h, const struct histogram *other);
+
 /* Writes its series in the text format of Prometheus. labels: "" or a="b",c="d". */
 void histogram_write(const struct histogram *h, const struct histogram_bounds *bounds,
                      const char *name, const char *labels, FILE *out);

@@ -9,6 +9,7 @@
 #include "engine/device.h"
 #include "server/check.h"
 #include "server/daemon.h"
+#include "server/engines.h"
 #include "server/probe.h"
 
 #include <errno.h>
@@ -58,7 +59,7 @@ static int check_names(const struct settings *s, struct error *err)
 {
     struct settings_model models[SETTINGS_MODELS_MAX];
     int n;
-    int rc = device_name_check(s->device, err);
+    int rc = engines_check(s, err);
 
     return rc < 0 ? rc : model_folder_list(s, models, &n, err);
 }

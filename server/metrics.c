@@ -8,6 +8,7 @@
 #include "server/daemon.h"
 #include "server/drawing.h"
 #include "server/engine_model.h"
+#include "server/engines.h"
 #include "server/keys.h"
 #include "server/listener.h"
 #include "server/models.h"
@@ -112,9 +113,10 @@ static void write_engine(FILE *out, const struct daemon *d)
     struct engine_stats stats;
     const char *state = daemon_state(d);
 
-    engine_thread_stats(d->engine, &stats);
+    engines_stats(d->engines, &stats);
     one(out, "softdiff_ready", "gauge", "1 while samples are served.", strcmp(state, "ready") == 0);
-    one(out, "softdiff_engine_up", "gauge", "0 where the device failed or hangs.",
+    one(out, "softdiff_engine_up", "gauge",
+        "0 where no device is left that neither failed nor hangs.",
         stats.state != ENGINE_FAILED && !stats.stalled);
     one(out, "softdiff_slots", "gauge", "Images that are computed at a time.", stats.slots);
     one(out, "softdiff_slots_busy", "gauge", "Slots in use.", stats.busy);
@@ -138,6 +140,39 @@ static void write_engine(FILE *out, const struct daemon *d)
     histogram_write(&stats.tick_seconds, &histogram_seconds, "softdiff_step_seconds", "", out);
     head(out, "softdiff_batch_size", "histogram", "Images in a tick.");
     histogram_write(&stats.batch_size, &histogram_images, "softdiff_batch_size", "", out);
+}
+
+static void write_of_devices(FILE *out, const struct daemon *d, const char *name, const char *type,
+                             const char *help, const double *values)
+{
+    head(out, name, type, help);
+    for (int i = 0; i < engines_count(d->engines); i++)
+        fprintf(out, "%s{device=\"%s\"} %.17g\n", name, engines_name(d->engines, i), values[i]);
+}
+
+static void write_devices(FILE *out, const struct daemon *d)
+{
+    double up[ENGINES_MAX], slots[ENGINES_MAX], busy[ENGINES_MAX], evaluations[ENGINES_MAX];
+    double backlog[ENGINES_MAX];
+    struct engine_stats stats;
+
+    for (int i = 0; i < engines_count(d->engines); i++) {
+        engines_stats_of(d->engines, i, &stats);
+        up[i] = stats.state != ENGINE_FAILED && !stats.stalled;
+        slots[i] = stats.slots;
+        busy[i] = stats.busy;
+        evaluations[i] = (double)stats.evaluations;
+        backlog[i] = engines_load(d->engines, i);
+    }
+    write_of_devices(out, d, "softdiff_device_up", "gauge", "0 where a device failed or hangs.",
+                     up);
+    write_of_devices(out, d, "softdiff_device_slots", "gauge", "Slots of a device.", slots);
+    write_of_devices(out, d, "softdiff_device_slots_busy", "gauge", "Slots of a device in use.",
+                     busy);
+    write_of_devices(out, d, "softdiff_device_evaluations_total", "counter",
+                     "Evaluations of the network by a device.", evaluations);
+    write_of_devices(out, d, "softdiff_device_backlog_evaluations", "gauge",
+                     "Evaluations that a device has left to do.", backlog);
 }
 
 static void write_jobs(FILE *out, const struct daemon *d)
@@ -209,6 +244,7 @@ char *metrics_text(const struct daemon *d)
     out = text.file;
     write_models(out, d);
     write_engine(out, d);
+    write_devices(out, d);
     write_jobs(out, d);
     write_drawings(out, d);
     write_cache(out, d);

@@ -2,11 +2,12 @@
 
 #include "api/problem.h"
 #include "config/model_folder.h"
+#include "config/model_limits.h"
 #include "engine/base/error.h"
 #include "engine/base/log.h"
 #include "model/checkpoint.h"
 #include "server/engine_model.h"
-#include "server/engine_thread.h"
+#include "server/engines.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -28,7 +29,7 @@ struct known {
     bool gone;                   /* from the folder: served until the others are there */
 };
 
-enum wish_kind { WISH_LOAD, WISH_UNLOAD, WISH_RELOAD };
+enum wish_kind { WISH_BEGIN, WISH_LOAD, WISH_UNLOAD, WISH_RELOAD };
 
 /* What somebody asked for. */
 struct wish {
@@ -47,7 +48,7 @@ struct wish {
 struct models {
     uv_loop_t *loop;
     const struct settings *settings;
-    struct engine_thread *engine;
+    struct engines *engines;
     struct known known[KNOWN_MAX];
     int n_known;
     struct wish *first; /* the one that is granted */
@@ -61,7 +62,7 @@ struct models {
     int read; /* 0, or why it could not be, with the text */
     struct error error;
     bool on_pool, with_engine;
-    struct engine_change change;
+    struct engine_model *changing;             /* by the engines */
     struct engine_model *retired[RETIRED_MAX]; /* served no more, and not yet dropped */
     int n_retired;
 };
@@ -90,7 +91,7 @@ struct engine_model *models_at(const struct models *m, int i)
 
 const char *models_determinism(const struct models *m)
 {
-    return engine_thread_identity(m->engine);
+    return engines_identity(m->engines);
 }
 
 static struct known *find(struct models *m, const char *name)
@@ -145,10 +146,10 @@ static bool drop_retired(struct models *m)
     for (int i = 0; i < m->n_retired; i++) {
         if (m->retired[i]->n_users > 0)
             continue;
-        m->change = (struct engine_change){.model = m->retired[i]};
+        m->changing = m->retired[i];
         m->retired[i] = m->retired[--m->n_retired];
         m->with_engine = true;
-        engine_thread_change(m->engine, &m->change);
+        engines_remove(m->engines, m->changing);
         return true;
     }
     return false;
@@ -160,6 +161,11 @@ static void note(struct models *m, const char *name, const char *outcome, const 
 {
     struct wish *w = m->first;
 
+    if (w->kind == WISH_BEGIN) { /* the daemon tells, and ends */
+        if (error)
+            problem_set(&w->problem, 422, "%s", error->text);
+        return;
+    }
     log_write(error ? LOG_ERROR : LOG_INFO, "event=model_change name=%s outcome=%s error=%s", name,
               outcome, LOG_TEXT(error ? error->text : ""));
     if (json_array_append_new(w->result,
@@ -183,13 +189,22 @@ static void finish(struct models *m)
 {
     struct wish *w = m->first;
 
-    if (w->no_memory)
+    if (w->no_memory && w->kind != WISH_BEGIN)
         problem_set(&w->problem, 503, "out of memory");
     m->first = w->next;
     m->n_wishes--;
     w->done(w->arg, w->problem.status ? &w->problem : NULL, w->result);
     json_decref(w->result);
     free(w);
+}
+
+static void set_limits(const struct models *m, struct engine_model *model)
+{
+    const struct settings_limits limits = model_limits_of(m->settings, model->name);
+
+    model->places = engines_count(m->engines) * m->settings->slots + limits.max_queue;
+    model->nfe_max = limits.max_nfe;
+    model->n_max = limits.max_images < model->places ? limits.max_images : model->places;
 }
 
 static void read_checkpoint(uv_work_t *work)
@@ -203,9 +218,12 @@ static void on_read(uv_work_t *work, int status)
 {
     struct models *m = work->data;
     struct known *k = find(m, m->setting.name);
+    int rc;
 
     m->on_pool = false;
-    if (m->first->kind == WISH_RELOAD && engine_model_passes_over(&m->setting, m->read)) {
+    if (m->first->kind != WISH_LOAD && engine_model_passes_over(&m->setting, m->read)) {
+        if (m->first->kind == WISH_BEGIN)
+            log_write(LOG_INFO, "event=model_passed_over path=%s", LOG_TEXT(m->setting.path));
         k->gone = true;
         note(m, k->setting.name, "passed_over", NULL);
         go_on(m);
@@ -222,10 +240,14 @@ static void on_read(uv_work_t *work, int status)
         go_on(m);
         return;
     }
-    m->change = (struct engine_change){.checkpoint = m->checkpoint};
-    snprintf(m->change.name, sizeof(m->change.name), "%s", m->setting.name);
+    rc = engine_model_create(m->setting.name, m->checkpoint, &m->changing, &m->error);
+    if (rc < 0) {
+        fail(m, rc, &m->error);
+        return;
+    }
+    set_limits(m, m->changing);
     m->with_engine = true;
-    engine_thread_change(m->engine, &m->change);
+    engines_add(m->engines, m->changing);
 }
 
 static void load(struct models *m, const struct known *k)
@@ -243,28 +265,32 @@ static void on_loaded(struct models *m)
 
     if (replaces)
         retire(m, k);
-    k->served = m->change.model;
+    k->served = m->changing;
     k->error.text[0] = '\0';
     note(m, k->setting.name, replaces ? "replaced" : "loaded", NULL);
 }
 
 void models_collect(struct models *m)
 {
-    struct engine_change *change = engine_thread_take_changed(m->engine);
+    struct error error;
+    bool adds;
+    int status;
 
-    if (!change)
+    if (!m->with_engine || !engines_take_changed(m->engines, &status, &error))
         return;
     m->with_engine = false;
-    if (!*change->name) { /* one was dropped */
+    adds = !m->changing->retired;
+    if (adds && status == 0) {
+        checkpoint_drop_weights(m->changing->checkpoint); /* the devices have them, packed */
+        on_loaded(m);
+    } else {
+        engine_model_destroy(m->changing);
+    }
+    m->changing = NULL;
+    if (adds && status < 0)
+        fail(m, status, &error);
+    else
         go_on(m);
-        return;
-    }
-    if (change->status < 0) {
-        fail(m, change->status, &change->error);
-        return;
-    }
-    on_loaded(m);
-    go_on(m);
 }
 
 /* What is known anew: the list, and behind it what is served and no longer there. */
@@ -325,7 +351,12 @@ static void reload_next(struct models *m, struct wish *w)
 
     if (w->at == 0 && look_again(m, &error) < 0) {
         problem_set(&w->problem, 422, "%s", error.text);
-        log_write(LOG_ERROR, "event=reload_failed error=%s", LOG_TEXT(error.text));
+        if (w->kind == WISH_RELOAD)
+            log_write(LOG_ERROR, "event=reload_failed error=%s", LOG_TEXT(error.text));
+        finish(m);
+        return;
+    }
+    if (w->kind == WISH_BEGIN && w->problem.status) {
         finish(m);
         return;
     }
@@ -334,15 +365,17 @@ static void reload_next(struct models *m, struct wish *w)
         return;
     }
     drop_gone(m);
+    if (w->kind == WISH_BEGIN && models_count(m) == 0)
+        problem_set(&w->problem, 422, ENGINE_MODEL_NONE, m->settings->model_dir);
     finish(m);
 }
 
 /* The next step of what was asked for. */
 static void grant(struct models *m, struct wish *w)
 {
-    struct known *k = w->kind == WISH_RELOAD ? NULL : find(m, w->name);
+    struct known *k = find(m, w->name);
 
-    if (w->kind == WISH_RELOAD) {
+    if (w->kind == WISH_BEGIN || w->kind == WISH_RELOAD) {
         reload_next(m, w);
         return;
     }
@@ -421,6 +454,11 @@ void models_reload(struct models *m, models_done *done, void *arg)
     wish(m, WISH_RELOAD, "", done, arg);
 }
 
+void models_begin(struct models *m, models_done *done, void *arg)
+{
+    wish(m, WISH_BEGIN, "", done, arg);
+}
+
 /* Beginning and end */
 
 bool models_idle(struct models *m)
@@ -441,27 +479,7 @@ bool models_idle(struct models *m)
     return true;
 }
 
-int models_begin(struct models *m, struct error *err)
-{
-    struct settings_model list[SETTINGS_MODELS_MAX];
-    int n = engine_thread_models(m->engine), n_list, rc;
-    struct engine_model *model;
-
-    /* The folder may have changed meanwhile: what is served counts. */
-    rc = model_folder_list(m->settings, list, &n_list, err);
-    for (int i = 0; i < n; i++) {
-        model = engine_thread_model(m->engine, i);
-        m->known[i].served = model;
-        snprintf(m->known[i].setting.name, sizeof(m->known[i].setting.name), "%s", model->name);
-        for (int j = 0; rc == 0 && j < n_list; j++)
-            if (strcmp(list[j].name, model->name) == 0)
-                m->known[i].setting = list[j];
-    }
-    m->n_known = n;
-    return rc;
-}
-
-int models_create(uv_loop_t *loop, const struct settings *settings, struct engine_thread *engine,
+int models_create(uv_loop_t *loop, const struct settings *settings, struct engines *engines,
                   struct models **out, struct error *err)
 {
     struct models *m = calloc(1, sizeof(*m));
@@ -470,12 +488,19 @@ int models_create(uv_loop_t *loop, const struct settings *settings, struct engin
         return error_set(err, -ENOMEM, "out of memory");
     m->loop = loop;
     m->settings = settings;
-    m->engine = engine;
+    m->engines = engines;
     *out = m;
     return 0;
 }
 
 void models_destroy(struct models *m)
 {
+    if (!m)
+        return;
+    for (int i = 0; i < m->n_known; i++)
+        engine_model_destroy(m->known[i].served);
+    for (int i = 0; i < m->n_retired; i++)
+        engine_model_destroy(m->retired[i]);
+    engine_model_destroy(m->changing);
     free(m);
 }

@@ -90,7 +90,7 @@ static void get_admin_openapi(struct daemon *d, struct exchange *x)
 
 static void get_version(struct daemon *d, struct exchange *x)
 {
-    exchange_respond_json(x, 200, describe_version());
+    exchange_respond_json(x, 200, describe_version(d));
 }
 
 static void get_models(struct daemon *d, struct exchange *x)

@@ -41,7 +41,7 @@ def test_loading(start, healthcheck):
     assert requests.get(daemon.admin + "/livez").status_code == 200
     probe = requests.get(daemon.admin + "/readyz")
     assert probe.status_code == 503
-    assert probe.json() == {"state": "loading", "models_loaded": 0, "models": 1, "unhealthy": []}
+    assert probe.json() == {"state": "loading", "models_loaded": 0, "models": 1, "unhealthy": [], "devices_failed": []}
     assert daemon.get("/readyz").status_code == 503
     for answer in (daemon.post({}), daemon.get("/v1/models"), daemon.get("/v1/capabilities")):
         assert answer.status_code == 503 and int(answer.headers["Retry-After"]) >= 1

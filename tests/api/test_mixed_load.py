@@ -40,8 +40,8 @@ def draw_as_stream(daemon, body):
     return [base64.b64decode(image["png"]) for image in json.loads(data[6:])["images"]]
 
 
-def run(daemon, n):
-    made = kinds(daemon)
+def run(daemon, n, made=None):
+    made = made or kinds(daemon)
     rolls = [random.Random(i) for i in range(n)]
 
     def one(roll):
@@ -78,6 +78,16 @@ def busy(start):
 
 def test_sixty_requests(busy):
     assert run(busy, 60).count(True) > 30
+
+
+def test_forty_requests_on_two_devices(busy, start):
+    """Each of which draws what one draws alone."""
+    made = kinds(busy)
+    two = start("--device", "cpu,cpu", "--threads", "1", "--slots", "3", "--response-cache", "0",
+                models=("faces", "blurred"))  # fmt: skip
+    assert run(two, 40, made).count(True) > 20
+    drawn = [device["evaluations"] for device in two.queue()["devices"]]
+    assert min(drawn) > 0.3 * sum(drawn)
 
 
 @pytest.mark.slow

@@ -57,8 +57,8 @@ def check_health(daemon, bad, good, hard):
         alive = requests.get(daemon.admin + "/livez").status_code
         return probe.status_code, probe.json(), model["healthy"], metric.value(model="edge"), alive
 
-    well = 200, {"state": "ready", "models_loaded": 1, "models": 1, "unhealthy": []}, True, 1, 200
-    ill = 503, {"state": "unhealthy", "models_loaded": 1, "models": 1, "unhealthy": ["edge"]}, False, 0, 200
+    well = 200, {"state": "ready", "models_loaded": 1, "models": 1, "unhealthy": [], "devices_failed": []}, True, 1, 200
+    ill = 503, {"state": "unhealthy", "models_loaded": 1, "models": 1, "unhealthy": ["edge"], "devices_failed": []}, False, 0, 200
     assert daemon.post({"seed": good} | hard).status_code == 200 and told() == well
     for i in range(4):
         assert daemon.post({"seed": bad[0]} | hard).status_code == 500

@@ -123,6 +123,30 @@ static void test_precedence(void **state)
     unlink(path);
 }
 
+/* One text says them all, wherever it stands. */
+static void test_devices(void **state)
+{
+    char path[64], line[128];
+    struct settings s;
+
+    assert_int_equal(load("", &s, NULL), 0);
+    assert_int_equal(s.n_devices, 1);
+    assert_string_equal(s.devices[0], "auto");
+    write_file(path, "{\"device\": \"cuda:0,cuda:3\"}");
+    snprintf(line, sizeof(line), "--config %s", path);
+    assert_int_equal(load(line, &s, NULL), 0);
+    assert_int_equal(s.n_devices, 2);
+    assert_string_equal(s.devices[1], "cuda:3");
+    setenv("SOFTDIFF_DEVICE", "cpu,cpu,cpu", 1);
+    assert_int_equal(load(line, &s, NULL), 0);
+    assert_int_equal(s.n_devices, 3);
+    assert_int_equal(load("--device cuda:1", &s, NULL), 0);
+    assert_int_equal(s.n_devices, 1);
+    assert_string_equal(s.devices[0], "cuda:1");
+    unsetenv("SOFTDIFF_DEVICE");
+    unlink(path);
+}
+
 static void test_bad_flags(void **state)
 {
     static const struct {
@@ -150,6 +174,9 @@ static void test_bad_flags(void **state)
         {"--drain-timeout 25", "is not a duration"},
         {"--drain-timeout 25h", "is not a duration"},
         {"--request-timeout 0s", "out of range"},
+        {"--device cuda:0,", "\"\" is not the name of a device"},
+        {"--device cpu/1", "--device: \"cpu/1\" is not the name"},
+        {"--device a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q", "more than 16 devices"},
         {"--precision fp8", "\"fp8\" is not one of auto|fp32|bf16|fp16"},
         {"--precision fp", "is not one of"},
         {"--log-level infos", "is not one of"},
@@ -365,11 +392,11 @@ static void test_paths(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults),     cmocka_unit_test(test_flags),
-        cmocka_unit_test(test_precedence),   cmocka_unit_test(test_bad_flags),
-        cmocka_unit_test(test_bad_files),    cmocka_unit_test(test_bad_environment),
-        cmocka_unit_test(test_model_limits), cmocka_unit_test(test_print_round_trip),
-        cmocka_unit_test(test_paths),
+        cmocka_unit_test(test_defaults),         cmocka_unit_test(test_flags),
+        cmocka_unit_test(test_precedence),       cmocka_unit_test(test_devices),
+        cmocka_unit_test(test_bad_flags),        cmocka_unit_test(test_bad_files),
+        cmocka_unit_test(test_bad_environment),  cmocka_unit_test(test_model_limits),
+        cmocka_unit_test(test_print_round_trip), cmocka_unit_test(test_paths),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

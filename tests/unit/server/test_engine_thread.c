@@ -1,7 +1,7 @@
 /* The engine's thread with a real model and a device that fails or hangs when told to: the linker
  * puts __wrap_generator_tick() in front of the real one.
  */
-#include "server/engine_model.h"
+#include "server/engine_shelf.h"
 #include "server/engine_thread.h"
 
 #include "config/settings.h"
@@ -56,7 +56,11 @@ int __wrap_generator_tick(struct generator *g, struct generator_image *images, i
 
 struct fixture {
     struct settings settings;
+    struct engine_device device;
+    char path[64];
     struct engine_thread *engine;
+    struct engine_model *model;
+    struct shelf_model *copy;
 };
 
 static void on_wake(void *arg)
@@ -74,7 +78,7 @@ static void wait_for_wake(void)
     assert_int_equal(sem_timedwait(&woken, &end), 0);
 }
 
-static enum engine_state wait_until_loaded(struct fixture *f)
+static enum engine_state wait_until_open(struct fixture *f)
 {
     struct engine_stats stats;
 
@@ -83,6 +87,32 @@ static enum engine_state wait_until_loaded(struct fixture *f)
         engine_thread_stats(f->engine, &stats);
     } while (stats.state == ENGINE_LOADING);
     return stats.state;
+}
+
+static void change(struct fixture *f, struct engine_change *change)
+{
+    engine_thread_change(f->engine, change);
+    while (!engine_thread_take_changed(f->engine))
+        wait_for_wake();
+}
+
+static enum engine_state wait_until_loaded(struct fixture *f)
+{
+    const struct settings_model setting = {.name = "small"};
+    struct engine_change made = {.copy = NULL};
+    struct settings_model named = setting;
+    enum engine_state state = wait_until_open(f);
+    struct checkpoint *checkpoint;
+
+    snprintf(named.path, sizeof(named.path), "%s", f->path);
+    assert_int_equal(engine_model_read(&named, &checkpoint, NULL), 0);
+    assert_int_equal(engine_model_create("small", checkpoint, &f->model, NULL), 0);
+    made.model = f->model;
+    change(f, &made);
+    assert_int_equal(made.status, 0);
+    f->copy = made.copy;
+    engine_model_add(f->model, &f->copy->loaded);
+    return state;
 }
 
 static struct job *wait_for_job(struct fixture *f)
@@ -97,7 +127,6 @@ static struct job *wait_for_job(struct fixture *f)
 static int set_up(void **state)
 {
     struct fixture *f = calloc(1, sizeof(*f));
-    struct settings_model *model = &f->settings.models[0];
     int fd;
 
     log_set_level(LOG_ERROR + 1);
@@ -107,19 +136,17 @@ static int set_up(void **state)
     atomic_store(&ticks_to_fail, 0);
     atomic_store(&images_to_spoil, 0);
     atomic_store(&hold_ticks, false);
-    snprintf(model->name, sizeof(model->name), "small");
-    snprintf(model->path, sizeof(model->path), "/tmp/softdiff-engine-XXXXXX");
-    fd = mkstemp(model->path);
+    snprintf(f->path, sizeof(f->path), "/tmp/softdiff-engine-XXXXXX");
+    fd = mkstemp(f->path);
     close(fd);
-    assert_int_equal(small_checkpoint_write(model->path, "noise", SIDE, 4, 1, NULL), 0);
-    snprintf(f->settings.device, sizeof(f->settings.device), "cpu");
+    assert_int_equal(small_checkpoint_write(f->path, "noise", SIDE, 4, 1, NULL), 0);
+    f->device = (struct engine_device){.name = "cpu", .label = "cpu", .threads = 1};
     snprintf(f->settings.precision, sizeof(f->settings.precision), "fp32");
-    f->settings.n_models = 1;
-    f->settings.threads = 1;
     f->settings.slots = SLOTS;
     f->settings.max_nfe = 100;
     f->settings.stall_timeout_ms = 20;
-    assert_int_equal(engine_thread_start(&f->settings, on_wake, NULL, &f->engine, NULL), 0);
+    assert_int_equal(engine_thread_start(&f->settings, &f->device, on_wake, NULL, &f->engine, NULL),
+                     0);
     *state = f;
     return 0;
 }
@@ -129,7 +156,8 @@ static int tear_down(void **state)
     struct fixture *f = *state;
 
     engine_thread_stop(f->engine);
-    unlink(f->settings.models[0].path);
+    engine_model_destroy(f->model);
+    unlink(f->path);
     free(f);
     return 0;
 }
@@ -140,7 +168,9 @@ static void submit_long(struct fixture *f, struct job *job, uint64_t id, int n, 
     memset(job, 0, sizeof(*job));
     memset(pixels, 0xa5, (size_t)n * IMAGE_BYTES);
     job->id = id;
-    job->model = engine_thread_model(f->engine, 0);
+    job->model = f->model;
+    job->on = f->copy;
+    job->whole = job;
     job->sampler = SAMPLER_PF_2M;
     job->nfe = nfe;
     job->seed = 10 * id;
@@ -162,8 +192,8 @@ static void test_computes(void **state)
     struct job a, b;
 
     assert_int_equal(wait_until_loaded(f), ENGINE_READY);
-    assert_string_equal(engine_thread_model(f->engine, 0)->corruption, "noise");
-    assert_true(engine_thread_model(f->engine, 0)->batch_invariant);
+    assert_string_equal(f->model->corruption, "noise");
+    assert_true(f->model->batch_invariant);
     submit(f, &a, 1, IMAGES_MAX, many); /* more than slots */
     assert_ptr_equal(wait_for_job(f), &a);
     assert_int_equal(a.status, 0);
@@ -175,6 +205,7 @@ static void test_computes(void **state)
     assert_memory_not_equal(one, many + IMAGE_BYTES, IMAGE_BYTES);
     engine_thread_stats(f->engine, &stats);
     assert_int_equal(stats.evaluations, 3 * (IMAGES_MAX + 1));
+    assert_int_equal(stats.evaluations_open[PRIORITY_INTERACTIVE], 0);
     assert_true(stats.evaluations_per_s > 0);
 }
 
@@ -378,20 +409,57 @@ static void test_a_tick_that_hangs_is_seen(void **state)
     assert_false(stats.stalled);
 }
 
-static void test_a_model_that_is_not_there(void **state)
+/* A copy that is dropped leaves no lanes. */
+static void test_models_come_and_go(void **state)
 {
     struct fixture *f = *state;
-    struct settings settings = f->settings;
+    struct engine_change drop = {.copy = NULL};
+    struct engine_stats stats;
+
+    assert_int_equal(wait_until_loaded(f), ENGINE_READY);
+    engine_thread_stats(f->engine, &stats);
+    assert_int_equal(stats.slots, SLOTS);
+    drop.copy = f->copy;
+    change(f, &drop);
+    engine_thread_stats(f->engine, &stats);
+    assert_int_equal(stats.slots, 0);
+}
+
+/* A change that the end overtakes is handed back all the same. */
+static void test_a_change_at_the_end(void **state)
+{
+    uint8_t pixels[IMAGE_BYTES];
+    struct fixture *f = *state;
+    struct engine_change late;
+    struct job job;
+
+    assert_int_equal(wait_until_loaded(f), ENGINE_READY);
+    atomic_store(&hold_ticks, true);
+    submit(f, &job, 1, 1, pixels);
+    sem_wait(&tick_held);
+    late = (struct engine_change){.model = f->model};
+    engine_thread_change(f->engine, &late);
+    engine_thread_hurry(f->engine);
+    atomic_store(&hold_ticks, false);
+    sem_post(&tick_go);
+    while (!engine_thread_take_changed(f->engine))
+        wait_for_wake();
+    assert_int_equal(late.status, -ECANCELED);
+}
+
+static void test_a_device_that_is_not_there(void **state)
+{
+    struct fixture *f = *state;
     struct engine_stats stats;
 
     assert_int_equal(wait_until_loaded(f), ENGINE_READY);
     engine_thread_stop(f->engine);
-    snprintf(settings.models[0].path, sizeof(settings.models[0].path), "/nonexistent");
-    assert_int_equal(engine_thread_start(&settings, on_wake, NULL, &f->engine, NULL), 0);
-    assert_int_equal(wait_until_loaded(f), ENGINE_FAILED);
+    snprintf(f->device.name, sizeof(f->device.name), "cudasim:63");
+    assert_int_equal(engine_thread_start(&f->settings, &f->device, on_wake, NULL, &f->engine, NULL),
+                     0);
+    assert_int_equal(wait_until_open(f), ENGINE_FAILED);
     engine_thread_stats(f->engine, &stats);
-    assert_non_null(strstr(stats.error.text, "model \"small\": "));
-    assert_non_null(strstr(stats.error.text, "/nonexistent"));
+    assert_non_null(strstr(stats.error.text, "device \"cudasim\": "));
 }
 
 int main(void)
@@ -406,7 +474,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_an_arrival_joins_the_next_tick, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_no_allocation_on_the_way, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_tick_that_hangs_is_seen, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_a_model_that_is_not_there, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_models_come_and_go, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_change_at_the_end, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_device_that_is_not_there, set_up, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
