@@ -19,6 +19,17 @@ const char *job_state_name(enum job_state state)
 }
 
 /* New reference; NULL without memory. */
+static json_t *webhook_to_json(const struct job_webhook *w)
+{
+    json_t *json =
+        json_pack("{s:s, s:s, s:i}", "url", w->url, "status", w->status, "tries", w->tries);
+
+    if (json && w->tries > 0)
+        json_object_set_new(json, "last_status", json_integer(w->last_status));
+    return json;
+}
+
+/* New reference; NULL without memory. */
 static json_t *to_json(const struct job_status *s)
 {
     const struct samples_response *r = &s->order;
@@ -40,6 +51,8 @@ static json_t *to_json(const struct job_status *s)
     }
     if (root && s->eta_ms >= 0)
         json_object_set_new(root, "eta_ms", json_integer((json_int_t)(s->eta_ms + 0.5)));
+    if (root && s->webhook.url)
+        json_object_set_new(root, "webhook", webhook_to_json(&s->webhook));
     if (root && document)
         json_object_set_new(root, "error", json_memory_load(document, strlen(document), 0, NULL));
     free(document);

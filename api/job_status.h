@@ -6,7 +6,11 @@
  *      "images": "/v1/jobs/9f../images/{index}.png", "archive": "/v1/jobs/9f../images.zip"}
  *
  * One of two seeds has "seed_b" and "mix", one that restores "restoration", as of api/response.h. "error" is the
- * problem document of one that failed.
+ * problem document of one that failed. One whose client is told of its end has
+ *
+ *     "webhook": {"url": "https://..", "status": "waiting", "tries": 2, "last_status": 500}
+ *
+ * or "delivered", or "given_up"; last_status is of the last answer, 0: there was none.
  *
  * Thread: any.
  */
@@ -24,6 +28,11 @@ enum job_state { JOB_QUEUED, JOB_IN_PROGRESS, JOB_COMPLETED, JOB_FAILED, JOB_CAN
 
 enum { JOB_ID_BYTES = 33 };
 
+struct job_webhook {
+    const char *url, *status;
+    int tries, last_status; /* no last_status before there was a try */
+};
+
 struct job_status {
     char id[JOB_ID_BYTES];
     enum job_state state;
@@ -33,6 +42,7 @@ struct job_status {
     int images_done, step;         /* a step is an evaluation for one image */
     double eta_ms;                 /* < 0: not known */
     const struct problem *problem; /* NULL: none */
+    struct job_webhook webhook;    /* url NULL: none */
 };
 
 const char *job_state_name(enum job_state state);

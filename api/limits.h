@@ -15,7 +15,8 @@ enum {
     LIMITS_NAME_BYTES = 64,                         /* of a model, sampler or corruption */
     LIMITS_MODEL_BYTES = 2 * LIMITS_NAME_BYTES + 1, /* of name@digest */
     LIMITS_REQUEST_ID_BYTES = 128,
-    LIMITS_PARTIAL_IMAGES = 3, /* of an image that is drawn */
+    LIMITS_WEBHOOK_BYTES = 511, /* of an address */
+    LIMITS_PARTIAL_IMAGES = 3,  /* of an image that is drawn */
 };
 
 struct samples_limits {

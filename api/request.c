@@ -14,6 +14,7 @@
 
 enum {
     NATIVE = REQUEST_SAMPLES | REQUEST_RESTORATION,
+    JOBS = NATIVE | REQUEST_JOB,       /* what can become a job */
     WAITING = NATIVE | REQUEST_IMAGES, /* clients that wait for their images */
     BODIES = WAITING | REQUEST_JOB,
     ALL = BODIES | REQUEST_PERMALINK,
@@ -111,6 +112,7 @@ static const struct field {
     {"on_deadline", FIELD_CHOICE, NATIVE, FIELD(best), 0, {"fail", "best"}},
     {"on_disconnect", FIELD_CHOICE, WAITING, FIELD(finish), 0, {"cancel", "finish"}},
     {"priority", FIELD_CHOICE, WAITING, FIELD(background), 0, {"interactive", "background"}},
+    {"webhook", FIELD_NAME, JOBS, FIELD(webhook), LIMITS_WEBHOOK_BYTES, {NULL}},
     {"determinism", FIELD_NAME, REQUEST_PERMALINK, FIELD(determinism), LIMITS_NAME_BYTES, {NULL}},
     {"size", FIELD_NAME, REQUEST_IMAGES, FIELD(size), LIMITS_NAME_BYTES, {NULL}},
     {"response_format", FIELD_CHOICE, REQUEST_IMAGES, FIELD(format), 0, {"", "b64_json", "url"}},

@@ -17,7 +17,7 @@
  *     on_disconnect  "cancel", the default, or "finish"
  *     priority    "interactive", the default, or "background"
  *     determinism the determinism id that the image is wanted from; of permalinks only
- *
+ *     webhook     an address that is told of the end of a job; not checked here
  *
  * and of the Images API only, where `prompt` and what else means nothing here is taken and counted:
  *
@@ -65,6 +65,7 @@ struct samples_request {
     char model[LIMITS_MODEL_BYTES + 1];      /* empty: absent */
     char determinism[LIMITS_NAME_BYTES + 1]; /* empty: absent */
     char size[LIMITS_NAME_BYTES + 1];        /* empty: absent */
+    char webhook[LIMITS_WEBHOOK_BYTES + 1];  /* empty: absent */
     int format;                              /* enum request_format */
     int output;                              /* 0: PNG */
     int stream;                              /* bool */

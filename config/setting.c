@@ -2,6 +2,7 @@
 
 #include "config/model_limits.h"
 #include "config/settings.h"
+#include "config/webhook_url.h"
 #include "engine/base/error.h"
 
 #include <ctype.h>
@@ -258,6 +259,18 @@ static int set_store(struct settings *s, const struct setting *setting, const ch
     return 0;
 }
 
+static int set_prefixes(struct settings *s, const struct setting *setting, const char *text,
+                        struct error *err)
+{
+    if (strlen(text) >= SETTINGS_PATH_BYTES)
+        return error_set(err, -EINVAL, "they have less than %d bytes together",
+                         SETTINGS_PATH_BYTES);
+    if (webhook_rules_check(text, err) < 0)
+        return -EINVAL;
+    snprintf(text_field(s, setting), SETTINGS_PATH_BYTES, "%s", text);
+    return 0;
+}
+
 /* "NAME:LIMITS,NAME:LIMITS" */
 static int add_limits(struct settings *s, const char *text, struct error *err)
 {
@@ -324,6 +337,8 @@ int setting_set_text(struct settings *s, const struct setting *setting, const ch
         return set_size(s, setting, text, err);
     case SETTING_ORIGINS:
         return set_origins(s, setting, text, err);
+    case SETTING_PREFIXES:
+        return set_prefixes(s, setting, text, err);
     case SETTING_STORE:
         return set_store(s, setting, text, err);
     case SETTING_MODELS:

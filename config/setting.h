@@ -21,8 +21,9 @@ enum setting_type {
     SETTING_INTEGER,
     SETTING_DURATION, /* ms */
     SETTING_BYTES,
-    SETTING_ORIGINS, /* of pages: scheme://host[:port], with commas between; or "*" */
-    SETTING_STORE,   /* postgresql://.. without a password */
+    SETTING_ORIGINS,  /* of pages: scheme://host[:port], with commas between; or "*" */
+    SETTING_PREFIXES, /* of addresses, with commas between: config/webhook_url.h */
+    SETTING_STORE,    /* postgresql://.. without a password */
     SETTING_MODELS,
     SETTING_LIMITS, /* of models: config/model_limits.h */
 };

@@ -86,6 +86,12 @@ static const struct setting table[] = {
      "room for images of jobs in the store; where it is 0 they are drawn again"},
     {"keep-sources", SETTING_BYTES, FIELD(keep_sources_bytes), "64MiB", 0, INT_MAX, NULL,
      "room for pictures that jobs restore in the store; beyond it 503"},
+    {"webhook-allow", SETTING_PREFIXES, FIELD(webhook_allow), "", 0, 0, NULL,
+     "how addresses begin that jobs may tell their end to, as https://a.example/b/,http://c:8/"},
+    {"webhook-secrets", SETTING_FILE, FIELD(webhook_secrets), "", 0, 0, NULL,
+     "file of what webhooks are signed with: lines of [KEY'S NAME] whsec_BASE64"},
+    {"webhook-give-up", SETTING_DURATION, FIELD(webhook_give_up_ms), "1440m", 1000, INT_MAX, NULL,
+     "time after a job's end for which its webhook is tried again"},
     {"trace", SETTING_FILE, FIELD(trace), "", 0, 0, NULL,
      "file for a trace of the last seconds of ticks, in Chrome's format, written at the end; of "
      "several "
@@ -320,6 +326,10 @@ int settings_load(int argc, char **argv, struct settings *out, struct error *err
     if (!*out->tls_cert != !*out->tls_key)
         return error_set(err, -EINVAL,
                          "--tls-cert and --tls-key go together: one of them is missing");
+    if (!*out->webhook_allow != !*out->webhook_secrets)
+        return error_set(err, -EINVAL,
+                         "--webhook-allow and --webhook-secrets go together: one of them is "
+                         "missing");
     return model_limits_check(out, err);
 }
 
@@ -350,6 +360,7 @@ void settings_help(FILE *file)
         [SETTING_INTEGER] = "N",
         [SETTING_DURATION] = "DURATION",
         [SETTING_ORIGINS] = "ORIGIN,..",
+        [SETTING_PREFIXES] = "URL,..",
         [SETTING_BYTES] = "SIZE",
         [SETTING_STORE] = "URL",
         [SETTING_MODELS] = "NAME=PATH",

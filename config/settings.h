@@ -89,8 +89,11 @@ struct settings {
     int job_lease_ms;
     int max_jobs;
     int keep_jobs_ms;
-    int keep_results_bytes;          /* 0: none */
-    int keep_sources_bytes;          /* of pictures that jobs restore; 0: none do */
+    int keep_results_bytes;                    /* 0: none */
+    int keep_sources_bytes;                    /* of pictures that jobs restore; 0: none do */
+    char webhook_allow[SETTINGS_PATH_BYTES];   /* config/webhook_url.h; "": none are sent */
+    char webhook_secrets[SETTINGS_PATH_BYTES]; /* a file, api/webhook.h */
+    int webhook_give_up_ms;
     char trace[SETTINGS_PATH_BYTES]; /* a file; "": none */
     char log_level[SETTINGS_NAME_BYTES + 1];
 };

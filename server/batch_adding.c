@@ -42,6 +42,7 @@ static void fill_record(struct job_record *r, const struct selection *chosen, co
     snprintf(r->key, sizeof(r->key), "%s", key ? key : "");
     snprintf(r->body, sizeof(r->body), "%s", body);
     snprintf(r->model, sizeof(r->model), "%s", m->name);
+    snprintf(r->webhook, sizeof(r->webhook), "%s", wanted->webhook);
     snprintf(r->checkpoint, sizeof(r->checkpoint), "%s", m->digest);
     snprintf(r->corruption, sizeof(r->corruption), "%s", m->corruption);
     snprintf(r->sampler, sizeof(r->sampler), "%s", sampler_name(chosen->sampling.sampler));

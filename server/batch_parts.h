@@ -19,6 +19,7 @@
 struct restoration;
 struct restoring;
 struct shared_bytes;
+struct webhooks;
 
 /* In memory as long as it is drawn here, or somebody waits for it; batch_settle() looks. */
 struct batch {
@@ -54,7 +55,8 @@ struct batches {
     bool claims, wants_claim; /* one is under way, one is due */
     bool sweeps, holds;       /* are under way */
     int looks;
-    uv_timer_t *timer; /* closes by itself */
+    struct webhooks *webhooks; /* NULL: none are sent */
+    uv_timer_t *timer;         /* closes by itself */
 };
 
 /* batches.c */
@@ -65,6 +67,22 @@ void batches_claim_soon(struct batches *all);
 
 /* All but the pixels; strings are those of the record. */
 void batch_describe_record(const struct job_record *r, struct samples_response *out);
+
+/* What is told of one in the store; problem: where what went wrong is put. */
+void batch_describe_stored(const struct batches *all, const struct job_record *r,
+                           struct problem *problem, struct job_status *out);
+
+/* batch_webhooks.c: tells clients of the ends of their jobs. w NULL: nobody is told. */
+struct webhooks_stats {
+    uint64_t delivered, failed, given_up; /* failed: tries */
+};
+int webhooks_create(struct batches *all, struct webhooks **out, struct error *err);
+void webhooks_destroy(struct webhooks *w);
+void webhooks_look(struct webhooks *w); /* with every look */
+void webhooks_soon(struct webhooks *w); /* one may be due */
+bool webhooks_idle(const struct webhooks *w);
+void webhooks_count_given_up(struct webhooks *w, int n); /* by the store, for their age */
+void webhooks_stats(const struct webhooks *w, struct webhooks_stats *out);
 
 /* batch_records.c: what the store knows of a batch. */
 

@@ -53,6 +53,8 @@ static void finish_end(struct batch *b)
     uint64_t begun_ns = b->begun_ns ? b->begun_ns : uv_hrtime();
 
     b->state = b->record.state;
+    if (*b->record.webhook)
+        webhooks_soon(b->all->webhooks);
     log_write(LOG_INFO, "event=job id=%s status=%s model=%s n=%d images=%d ms=%.0f", b->record.id,
               job_state_name(b->state), b->record.model, b->record.n, b->record.n_done,
               (double)(uv_hrtime() - begun_ns) / 1e6);

@@ -22,6 +22,37 @@ enum {
     HOLDS = 3, /* in a lease */
 };
 
+static void describe_webhook(const struct job_record *r, struct job_webhook *out)
+{
+    if (*r->webhook)
+        *out = (struct job_webhook){.url = r->webhook,
+                                    .status = r->webhook_ms == WEBHOOK_DELIVERED  ? "delivered"
+                                              : r->webhook_ms == WEBHOOK_GIVEN_UP ? "given_up"
+                                                                                  : "waiting",
+                                    .tries = r->webhook_tries,
+                                    .last_status = r->webhook_status};
+}
+
+void batch_describe_stored(const struct batches *all, const struct job_record *r,
+                           struct problem *problem, struct job_status *out)
+{
+    memset(problem, 0, sizeof(*problem));
+    if (r->problem_status)
+        problem_set(problem, r->problem_status, "%s", r->problem);
+    *out = (struct job_status){
+        .state = r->state,
+        .durable = all->durable,
+        .created_s = r->created_s,
+        .images_done = r->n_done,
+        .step = r->n_done * r->nfe,
+        .eta_ms = -1,
+        .problem = r->problem_status ? problem : NULL,
+    };
+    memcpy(out->id, r->id, sizeof(out->id));
+    batch_describe_record(r, &out->order);
+    describe_webhook(r, &out->webhook);
+}
+
 void batch_describe(const struct batch *b, struct job_status *out)
 {
     const struct job_record *r = &b->record;
@@ -38,6 +69,7 @@ void batch_describe(const struct batch *b, struct job_status *out)
         .problem = b->problem.status ? &b->problem : NULL,
     };
     memcpy(out->id, r->id, sizeof(out->id));
+    describe_webhook(r, &out->webhook);
     if (b->state == JOB_IN_PROGRESS && step > 0 && b->begun_ns)
         out->eta_ms = (double)(uv_hrtime() - b->begun_ns) / 1e6 / step * (steps - step);
 }
@@ -162,6 +194,7 @@ static void on_swept(struct job_op *op)
     struct batches *all = op->arg;
 
     all->sweeps = false;
+    webhooks_count_given_up(all->webhooks, op->given_up);
 }
 
 static void sweep(struct batches *all)
@@ -246,6 +279,7 @@ static void on_look(uv_timer_t *timer)
             batch_refresh(b);
     }
     look_at_store(all);
+    webhooks_look(all->webhooks);
 }
 
 /* Beginning and end */
@@ -293,14 +327,20 @@ static bool release(struct batches *all)
 
 bool batches_idle(struct batches *all)
 {
-    return !release(all) && job_store_idle(all->store);
+    return !release(all) && webhooks_idle(all->webhooks) && job_store_idle(all->store);
 }
 
 void batches_stats(const struct batches *all, struct batches_stats *out)
 {
+    struct webhooks_stats webhooks;
+
     job_store_stats(all->store, &out->store);
     out->held = all->n_held;
     out->leases_lost = all->n_leases_lost;
+    webhooks_stats(all->webhooks, &webhooks);
+    out->webhooks_delivered = webhooks.delivered;
+    out->webhooks_failed = webhooks.failed;
+    out->webhooks_given_up = webhooks.given_up;
 }
 
 static void on_timer_closed(uv_handle_t *handle)
@@ -321,6 +361,7 @@ int batches_create(struct daemon *d, struct batches **out, struct error *err)
         .picture_bytes_max = s->keep_results_bytes,
         .source_bytes_max = s->keep_sources_bytes,
         .waiting_max = s->max_jobs,
+        .webhook_ms = s->webhook_give_up_ms,
         .news = on_news,
         .arg = all,
     };
@@ -332,13 +373,18 @@ int batches_create(struct daemon *d, struct batches **out, struct error *err)
         rc = error_set(err, -ENOMEM, "out of memory");
     if (rc == 0)
         rc = job_store_open(&options, &all->store, err);
+    if (rc == 0) {
+        all->daemon = d;
+        rc = webhooks_create(all, &all->webhooks, err);
+    }
     if (rc < 0) {
-        if (all)
+        if (all) {
+            job_store_close(all->store);
             free(all->timer);
+        }
         free(all);
         return rc;
     }
-    all->daemon = d;
     all->durable = *s->job_store || *s->state_dir;
     uv_timer_init(&d->loop, all->timer);
     all->timer->data = all;
@@ -353,6 +399,7 @@ void batches_destroy(struct batches *all)
 
     if (!all)
         return;
+    webhooks_destroy(all->webhooks);
     job_store_close(all->store);
     for (struct batch *b = all->first; b; b = next) {
         next = b->next;

@@ -32,8 +32,10 @@ struct batches;
 struct daemon;
 struct error;
 struct exchange;
+struct key;
 struct problem;
 struct selection;
+struct settings;
 
 enum { BATCHES_HELD_MAX = 64 /* that are drawn at a time */ };
 
@@ -49,6 +51,16 @@ void batches_begin(struct batches *all);
  * found again. Headers that the exchange has are those of a success. */
 void batches_add(struct batches *all, const struct selection *chosen, const char *key,
                  const char *body, struct exchange *x);
+
+/* Whether a job of this key, NULL: none, may have its end told to this address, "": to none. 0, or -EINVAL with a
+ * 422. */
+int batches_check_webhook(const struct batches *all, const char *url, const struct key *key,
+                          struct problem *problem);
+bool batches_send_webhooks(const struct batches *all);
+/* Whether their secrets can be read, as a start does. 0, or -errno. */
+int batches_check_webhooks(const struct settings *s, struct error *err);
+/* Reads the file of their secrets again; where it is bad they stay, which is logged. 0, or -EINVAL with a 422. */
+int batches_reload_webhooks(struct batches *all, struct problem *problem);
 
 /* Calls then() with one that the exchange's key may see (server/keys.h), now or later, which answers or waits; or answers itself: 404, 410 where there was one,
  * 503 where the store cannot tell. The batch is valid within then() alone. */
@@ -86,6 +98,7 @@ struct batches_stats {
     struct job_store_stats store;
     int held;             /* drawn here */
     uint64_t leases_lost; /* that were drawn here, and taken up by another */
+    uint64_t webhooks_delivered, webhooks_failed, webhooks_given_up; /* failed: tries */
 };
 
 void batches_stats(const struct batches *all, struct batches_stats *out);

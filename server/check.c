@@ -7,6 +7,7 @@
 #include "engine/identity.h"
 #include "model/checkpoint.h"
 #include "model/generator.h"
+#include "server/batches.h"
 #include "server/daemon.h"
 #include "server/engine_model.h"
 #include "server/engines.h"
@@ -167,6 +168,8 @@ int check_settings(const struct settings *s, FILE *file, struct error *err)
     rc = check_addresses(s, file, err);
     if (rc == 0)
         rc = check_certificate(s, file, err);
+    if (rc == 0)
+        rc = batches_check_webhooks(s, err);
     if (rc == 0)
         rc = check_store(s, file, err);
     if (rc == 0)

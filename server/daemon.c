@@ -196,6 +196,8 @@ int daemon_reload_access(struct daemon *d, struct problem *problem)
         log_write(LOG_ERROR, "event=certificate_change ok=0 error=%s", LOG_TEXT(error.text));
         rc = problem_set(problem, 422, "%s; the certificate stays as it was", error.text);
     }
+    if (d->batches && batches_reload_webhooks(d->batches, problem) < 0)
+        rc = -EINVAL;
     if (keys_reload(d->keys, &error) < 0) {
         log_write(LOG_ERROR, "event=access_change ok=0 error=%s", LOG_TEXT(error.text));
         rc = problem_set(problem, 422, "%s; the keys stay as they were", error.text);

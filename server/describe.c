@@ -8,6 +8,7 @@
 #include "engine/device.h"
 #include "model/sampling.h"
 #include "server/admission.h"
+#include "server/batches.h"
 #include "server/daemon.h"
 #include "server/drawing.h"
 #include "server/engine_model.h"
@@ -234,20 +235,20 @@ char *describe_capabilities(const struct daemon *d)
     json_t *json;
 
     engines_stats(d->engines, &stats);
-    json =
-        json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:{s:s, s:s, s:i, s:i, s:i}, "
-                  "s:{s:i, s:i, s:i, s:i, s:i, s:i, s:[s, s], s:i, s:i}, s:o, s:f}",
-                  "version", SOFTDIFF_VERSION, "device", engines_device(d->engines, 0), "devices",
-                  devices_to_json(d), "models", list_models(d), "samplers", samplers_to_json(d),
-                  "sampler_notes", notes_to_json(d), "corruptions", corruptions_to_json(d),
-                  "defaults", "model", models_at(d->models, 0)->name, "sampler",
-                  sampler_name(choice.sampler), "nfe", choice.nfe, "n", 1, "timeout_ms",
-                  limits->timeout_max_ms, "limits", "n", limits->n_max, "nfe", limits->nfe_max,
-                  "timeout_ms", limits->timeout_max_ms, "body_bytes", (int)LIMITS_BODY_BYTES,
-                  "upload_bytes", (int)LIMITS_UPLOAD_BYTES, "upload_pixels",
-                  (int)LIMITS_UPLOAD_PIXELS, "upload_types", "image/png", "image/jpeg", "slots",
-                  d->settings->slots, "queue", d->settings->max_queue, "determinism",
-                  determinism_to_json(d), "evaluations_per_s", stats.evaluations_per_s);
+    json = json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:{s:s, s:s, s:i, s:i, s:i}, "
+                     "s:{s:i, s:i, s:i, s:i, s:i, s:i, s:[s, s], s:i, s:i}, s:o, s:f, s:b}",
+                     "version", SOFTDIFF_VERSION, "device", engines_device(d->engines, 0),
+                     "devices", devices_to_json(d), "models", list_models(d), "samplers",
+                     samplers_to_json(d), "sampler_notes", notes_to_json(d), "corruptions",
+                     corruptions_to_json(d), "defaults", "model", models_at(d->models, 0)->name,
+                     "sampler", sampler_name(choice.sampler), "nfe", choice.nfe, "n", 1,
+                     "timeout_ms", limits->timeout_max_ms, "limits", "n", limits->n_max, "nfe",
+                     limits->nfe_max, "timeout_ms", limits->timeout_max_ms, "body_bytes",
+                     (int)LIMITS_BODY_BYTES, "upload_bytes", (int)LIMITS_UPLOAD_BYTES,
+                     "upload_pixels", (int)LIMITS_UPLOAD_PIXELS, "upload_types", "image/png",
+                     "image/jpeg", "slots", d->settings->slots, "queue", d->settings->max_queue,
+                     "determinism", determinism_to_json(d), "evaluations_per_s",
+                     stats.evaluations_per_s, "webhooks", batches_send_webhooks(d->batches));
     return to_text(json);
 }
 

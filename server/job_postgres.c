@@ -212,6 +212,7 @@ static bool prepare(struct postgres *p)
     static const char *const more[] = {
         SQL_SCHEMA_KEYS,
         SQL_SCHEMA_ENDED,
+        SQL_SCHEMA_WEBHOOKS,
         SQL_SCHEMA_PICTURES("BYTEA"),
         SQL_SCHEMA_SOURCES("BYTEA"),
         SQL_SCHEMA_GONE,

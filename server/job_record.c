@@ -17,7 +17,7 @@ static const struct {
     }
     TEXT(id),          TEXT(owner),      TEXT(key),        TEXT(body),
     TEXT(model),       TEXT(checkpoint), TEXT(corruption), TEXT(sampler),
-    TEXT(determinism), TEXT(holder),     TEXT(problem),
+    TEXT(determinism), TEXT(holder),     TEXT(problem),    TEXT(webhook),
 #undef TEXT
 };
 
@@ -73,7 +73,10 @@ int64_t job_record_number(const struct job_record *r, int column)
                                r->picture_bytes,
                                (int64_t)r->seed_b,
                                r->mix,
-                               r->source_bytes};
+                               r->source_bytes,
+                               r->webhook_ms,
+                               r->webhook_tries,
+                               r->webhook_status};
 
     _Static_assert(sizeof(numbers) / sizeof(numbers[0]) == JOB_COLUMNS - JOB_COLUMN_TEXTS,
                    "columns that are numbers");
@@ -82,11 +85,16 @@ int64_t job_record_number(const struct job_record *r, int column)
 
 static void set_number(struct job_record *r, int i, int64_t value)
 {
-    int *const ints[JOB_COLUMNS - JOB_COLUMN_TEXTS] =
-        {[1] = &r->nfe, &r->n, &r->n_done, [7] = &r->problem_status, [10] = &r->mix};
+    int *const ints[JOB_COLUMNS - JOB_COLUMN_TEXTS] = {[1] = &r->nfe,     &r->n,
+                                                       &r->n_done,        [7] = &r->problem_status,
+                                                       [10] = &r->mix,    [13] = &r->webhook_tries,
+                                                       &r->webhook_status};
     uint64_t *const seeds[JOB_COLUMNS - JOB_COLUMN_TEXTS] = {[4] = &r->seed, [9] = &r->seed_b};
-    int64_t *const others[JOB_COLUMNS - JOB_COLUMN_TEXTS] =
-        {[5] = &r->created_s, &r->ended_s, [8] = &r->picture_bytes, [11] = &r->source_bytes};
+    int64_t *const others[JOB_COLUMNS - JOB_COLUMN_TEXTS] = {[5] = &r->created_s,
+                                                             &r->ended_s,
+                                                             [8] = &r->picture_bytes,
+                                                             [11] = &r->source_bytes,
+                                                             &r->webhook_ms};
 
     if (ints[i])
         *ints[i] = (int)value;

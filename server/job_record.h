@@ -17,15 +17,18 @@ enum {
     JOB_RECORD_KEY_BYTES = 129,
     JOB_HOLDER_BYTES = 33,
     JOB_TEXT_BYTES = 512, /* of any column */
-    JOB_COLUMNS = 24,
-    JOB_COLUMN_TEXTS = 12, /* the first of them; the others are numbers */
+    JOB_COLUMNS = 28,
+    JOB_COLUMN_TEXTS = 13, /* the first of them; the others are numbers */
 };
 
+enum { WEBHOOK_DELIVERED = -1, WEBHOOK_GIVEN_UP = -2 };
+
 /* Their names in the order of their numbers, for statements. */
-#define JOB_COLUMN_LIST                                                                       \
-    "id, owner, key, body, model, checkpoint, corruption, sampler, determinism, holder, "     \
-    "problem, restoration, state, nfe, n, n_done, seed, created_s, ended_s, problem_status, " \
-    "picture_bytes, seed_b, mix, source_bytes"
+#define JOB_COLUMN_LIST                                                                   \
+    "id, owner, key, body, model, checkpoint, corruption, sampler, determinism, holder, " \
+    "problem, webhook, restoration, state, nfe, n, n_done, seed, created_s, ended_s, "    \
+    "problem_status, "                                                                    \
+    "picture_bytes, seed_b, mix, source_bytes, webhook_ms, webhook_tries, webhook_status"
 
 struct job_record {
     char id[JOB_ID_BYTES];
@@ -39,7 +42,8 @@ struct job_record {
     char determinism[LIMITS_NAME_BYTES + 1];
     char holder[JOB_HOLDER_BYTES]; /* the daemon that draws it; "": none */
     char problem[JOB_TEXT_BYTES];
-    struct response_restoration restored; /* degradation NULL: it restores nothing */
+    char webhook[LIMITS_WEBHOOK_BYTES + 1]; /* told of its end; "": nobody is */
+    struct response_restoration restored;   /* degradation NULL: it restores nothing */
     enum job_state state;
     int nfe, n, n_done;
     uint64_t seed, seed_b;
@@ -47,7 +51,10 @@ struct job_record {
     int64_t created_s, ended_s; /* seconds since 1970; ended_s 0: it has not */
     int problem_status;         /* 0: none */
     int64_t picture_bytes;      /* of its images in the store; -1: they had to go */
-    int64_t source_bytes;       /* of what it restores, likewise */
+    /* When the webhook is due, in ms since 1970; 0: it has not ended; or one of those below. */
+    int64_t webhook_ms;
+    int webhook_tries, webhook_status; /* of the last answer; 0: there was none */
+    int64_t source_bytes;              /* of what it restores, likewise */
 };
 
 /* A column as text, and back; what is too long is cut. */

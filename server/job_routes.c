@@ -38,7 +38,8 @@ void job_routes_add(struct daemon *d, struct exchange *x)
     body = exchange_body(x, &size);
     digest_of(body, size, digest);
     if (selection_read(d->models, REQUEST_JOB, admission_limits(d->admission), body, size, &chosen,
-                       &problem) < 0)
+                       &problem) < 0 ||
+        batches_check_webhook(d->batches, chosen.request.webhook, exchange_key(x), &problem) < 0)
         exchange_respond_problem(x, &problem);
     else
         batches_add(d->batches, &chosen, exchange_header(x, "Idempotency-Key"), digest, x);

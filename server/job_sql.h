@@ -42,11 +42,15 @@ enum sql_statement {
     SQL_FORGET_JOBS,       /* the same */
     SQL_FORGET_GONE,       /* age in ms, most */
     SQL_FIND_GONE,         /* id, owner or "" -> id */
-    SQL_COUNT,             /* -> waiting, ended, bytes of pictures, of sources */
-    SQL_TELL_DAEMON,       /* holder, checkpoints, lease */
-    SQL_FORGET_DAEMONS,    /* age in ms */
-    SQL_FAIL_UNSERVED,     /* age in ms, problem -> id */
-    SQL_TELL,              /* text: to all who share the database */
+    SQL_COUNT,         /* -> waiting, ended, bytes of pictures, of sources, webhooks that wait */
+    SQL_WEBHOOK_AGAIN, /* those that wait for another try are due */
+    SQL_WEBHOOK_CLAIM, /* lease, most -> record */
+    SQL_WEBHOOK_DONE, /* id, tries, status, ms until the next or WEBHOOK_DELIVERED, WEBHOOK_GIVEN_UP */
+    SQL_WEBHOOK_GIVE_UP, /* age in s of the job's end */
+    SQL_TELL_DAEMON,     /* holder, checkpoints, lease */
+    SQL_FORGET_DAEMONS,  /* age in ms */
+    SQL_FAIL_UNSERVED,   /* age in ms, problem -> id */
+    SQL_TELL,            /* text: to all who share the database */
     SQL_STATEMENTS_N,
 };
 
@@ -62,11 +66,15 @@ enum sql_statement {
     {                                                                                              \
         "owner TEXT DEFAULT ''", "holder TEXT DEFAULT ''", "picture_bytes BIGINT DEFAULT 0",       \
             "lease_ms BIGINT DEFAULT 0", "restoration TEXT DEFAULT ''", "seed_b BIGINT DEFAULT 0", \
-            "mix BIGINT DEFAULT 0", "source_bytes BIGINT DEFAULT 0"                                \
+            "mix BIGINT DEFAULT 0", "source_bytes BIGINT DEFAULT 0", "webhook TEXT DEFAULT ''",    \
+            "webhook_ms BIGINT DEFAULT 0", "webhook_tries BIGINT DEFAULT 0",                       \
+            "webhook_status BIGINT DEFAULT 0"                                                      \
     }
 #define SQL_SCHEMA_KEYS \
     ("CREATE UNIQUE INDEX IF NOT EXISTS jobs_key ON jobs (owner, key) WHERE key <> ''")
 #define SQL_SCHEMA_ENDED ("CREATE INDEX IF NOT EXISTS jobs_state ON jobs (state, ended_s)")
+#define SQL_SCHEMA_WEBHOOKS \
+    ("CREATE INDEX IF NOT EXISTS jobs_webhook ON jobs (webhook_ms) WHERE webhook_ms > 0")
 #define SQL_SCHEMA_PICTURES(bytes)                                                       \
     ("CREATE TABLE IF NOT EXISTS pictures (job TEXT REFERENCES jobs ON DELETE CASCADE, " \
      "i BIGINT, png " bytes ", PRIMARY KEY (job, i))")
@@ -81,8 +89,11 @@ enum sql_statement {
     ("CREATE TABLE IF NOT EXISTS gone (id TEXT PRIMARY KEY, owner TEXT, at_ms BIGINT)")
 
 #define SQL_OLD(NOW)                                                                           \
-    "state >= 2 AND (ended_s < " NOW " / 1000 - $1 OR id IN (SELECT id FROM jobs WHERE state " \
-    ">= 2 ORDER BY ended_s DESC, id LIMIT 1000000 OFFSET $2))"
+    "state >= 2 AND ((ended_s < " NOW " / 1000 - $1 AND webhook_ms <= 0) OR id IN (SELECT id " \
+    "FROM jobs WHERE state >= 2 ORDER BY ended_s DESC, id LIMIT 1000000 OFFSET $2))"
+
+/* When the webhook of a job that ends is due. */
+#define SQL_DUE(NOW) "CASE WHEN webhook <> '' THEN " NOW " ELSE 0 END"
 
 /* Jobs whose pictures are more, with those of all that are younger, than $1. */
 #define SQL_BEYOND(NR)                                                                    \
@@ -99,9 +110,10 @@ enum sql_statement {
     {                                                                                              \
         [SQL_ADD] = "INSERT INTO jobs (" JOB_COLUMN_LIST ", lease_ms) SELECT $1, $2, $3, $4, "     \
                     "$5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, "       \
-                    "$20, $21, $22, $23, $24, " NOW " + $26 WHERE (SELECT count(*) FROM jobs "     \
-                    "WHERE state < 2) < $25 AND ($24 = 0 OR $24 + (SELECT coalesce(sum("           \
-                    "source_bytes), 0) FROM jobs WHERE state < 2) <= $27) ON CONFLICT DO NOTHING", \
+                    "$20, $21, $22, $23, $24, $25, $26, $27, $28, " NOW                            \
+                    " + $30 WHERE (SELECT count(*) FROM jobs "                                     \
+                    "WHERE state < 2) < $29 AND ($25 = 0 OR $25 + (SELECT coalesce(sum("           \
+                    "source_bytes), 0) FROM jobs WHERE state < 2) <= $31) ON CONFLICT DO NOTHING", \
         [SQL_FIND_SAME] = "SELECT " JOB_COLUMN_LIST " FROM jobs WHERE id = $1 OR "                 \
                           "(owner = $2 AND key = $3 AND key <> '')",                               \
         [SQL_FIND] = "SELECT " JOB_COLUMN_LIST " FROM jobs WHERE id = $1",                         \
@@ -112,11 +124,15 @@ enum sql_statement {
                      "ORDER BY " NR " DESC LIMIT $3",                                              \
         [SQL_CHANGE] = "UPDATE jobs SET state = $3, n_done = $4, ended_s = $5, "                   \
                        "problem_status = $6, problem = $7, lease_ms = " NOW " + $8, "              \
-                       "holder = CASE WHEN $3 >= 2 THEN '' ELSE holder END "                       \
-                       "WHERE id = $1 AND holder = $2 AND state < 2 "                              \
-                       "RETURNING " JOB_COLUMN_LIST,                                               \
-        [SQL_CANCEL] = "UPDATE jobs SET state = 4, holder = '', ended_s = $2 "                     \
-                       "WHERE id = $1 AND state < 2 RETURNING " JOB_COLUMN_LIST,                   \
+                       "holder = CASE WHEN $3 >= 2 THEN '' ELSE holder END, "                      \
+                       "webhook_ms = CASE WHEN $3 >= 2 THEN " SQL_DUE(                             \
+                           NOW) " ELSE 0 END "                                                     \
+                                "WHERE id = $1 AND holder = $2 AND state < 2 "                     \
+                                "RETURNING " JOB_COLUMN_LIST,                                      \
+        [SQL_CANCEL] =                                                                             \
+            "UPDATE jobs SET state = 4, holder = '', ended_s = $2, webhook_ms = " SQL_DUE(         \
+                NOW) " "                                                                           \
+                     "WHERE id = $1 AND state < 2 RETURNING " JOB_COLUMN_LIST,                     \
         [SQL_CLAIM] =                                                                              \
             "WITH free AS (SELECT id AS free_id FROM jobs WHERE state < 2 AND holder <> $1 AND "   \
             "(holder = '' OR lease_ms < " NOW ") AND nfe <= $5 AND " HAS(                          \
@@ -152,18 +168,31 @@ enum sql_statement {
             "DELETE FROM gone WHERE at_ms < " NOW " - $1 OR id IN (SELECT id FROM gone ORDER BY "  \
             "at_ms DESC, id LIMIT 1000000 OFFSET $2)",                                             \
         [SQL_FIND_GONE] = "SELECT id FROM gone WHERE id = $1 AND ($2 = '' OR owner = $2)",         \
-        [SQL_COUNT] =                                                                              \
-            "SELECT count(CASE WHEN state < 2 THEN 1 END), count(CASE WHEN state >= 2 "            \
-            "THEN 1 END), coalesce(sum(CASE WHEN picture_bytes > 0 THEN picture_bytes "            \
-            "END), 0), coalesce(sum(CASE WHEN source_bytes > 0 THEN source_bytes END), 0) "        \
-            "FROM jobs",                                                                           \
+        [SQL_COUNT] = "SELECT count(CASE WHEN state < 2 THEN 1 END), count(CASE WHEN state >= 2 "  \
+                      "THEN 1 END), coalesce(sum(CASE WHEN picture_bytes > 0 THEN picture_bytes "  \
+                      "END), 0), coalesce(sum(CASE WHEN source_bytes > 0 THEN source_bytes END), " \
+                      "0), count(CASE WHEN webhook_ms > 0 THEN 1 END) "                            \
+                      "FROM jobs",                                                                 \
+        [SQL_WEBHOOK_AGAIN] = "UPDATE jobs SET webhook_ms = " NOW " WHERE webhook_ms > " NOW,      \
+        [SQL_WEBHOOK_CLAIM] = "WITH due AS (SELECT id AS due_id FROM jobs WHERE webhook_ms > 0 "   \
+                              "AND webhook_ms <= " NOW " ORDER BY webhook_ms LIMIT $2" LOCK        \
+                              ") UPDATE jobs SET webhook_ms = " NOW " + $1, "                      \
+                              "webhook_tries = webhook_tries + 1 FROM due WHERE id = due_id "      \
+                              "RETURNING " JOB_COLUMN_LIST,                                        \
+        [SQL_WEBHOOK_DONE] = "UPDATE jobs SET webhook_status = $3, webhook_ms = CASE WHEN $4 < 0 " \
+                             "THEN $4 ELSE " NOW " + $4 END WHERE id = $1 AND ($4 = -1 OR "        \
+                             "(webhook_tries = $2 AND webhook_ms > 0))",                           \
+        [SQL_WEBHOOK_GIVE_UP] = "UPDATE jobs SET webhook_ms = -2 WHERE webhook_ms > 0 AND "        \
+                                "ended_s < " NOW " / 1000 - $1",                                   \
         [SQL_TELL_DAEMON] = "INSERT INTO daemons VALUES ($1, $2, " NOW ") ON CONFLICT "            \
                             "(holder) DO UPDATE SET checkpoints = $2, seen_ms = " NOW,             \
         [SQL_FORGET_DAEMONS] = "DELETE FROM daemons WHERE seen_ms < " NOW " - $1",                 \
-        [SQL_FAIL_UNSERVED] = "UPDATE jobs SET state = 3, problem_status = 500, problem = $2, "    \
-                              "ended_s = " NOW " / 1000, holder = '' WHERE state < 2 AND "         \
-                              "lease_ms < " NOW " - $1 AND NOT EXISTS (SELECT 1 FROM daemons "     \
-                              "WHERE " HAS("checkpoints", "jobs.checkpoint") ") RETURNING id",     \
+        [SQL_FAIL_UNSERVED] =                                                                      \
+            "UPDATE jobs SET state = 3, problem_status = 500, problem = $2, "                      \
+            "ended_s = " NOW " / 1000, holder = '', webhook_ms = " SQL_DUE(                        \
+                NOW) " WHERE state < 2 AND "                                                       \
+                     "lease_ms < " NOW " - $1 AND NOT EXISTS (SELECT 1 FROM daemons "              \
+                     "WHERE " HAS("checkpoints", "jobs.checkpoint") ") RETURNING id",              \
         [SQL_TELL] = (TELL),                                                                       \
     }
 

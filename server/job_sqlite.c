@@ -166,6 +166,7 @@ static int prepare(struct sqlite *s, struct error *err)
                                        SQL_SCHEMA_ENDED,
                                        SQL_SCHEMA_PICTURES("BLOB"),
                                        SQL_SCHEMA_SOURCES("BLOB"),
+                                       SQL_SCHEMA_WEBHOOKS,
                                        SQL_SCHEMA_GONE,
                                        SQL_SCHEMA_DAEMONS,
                                        "COMMIT"};

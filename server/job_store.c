@@ -87,6 +87,7 @@ static void give_back(struct job_store *s, struct job_op *op)
     if (op->kind == JOB_SWEEP && op->rc == 0) {
         s->stats.waiting = op->waiting;
         s->stats.ended = op->ended;
+        s->stats.webhooks = op->webhooks;
         s->stats.picture_bytes = op->picture_bytes;
         s->stats.source_bytes = op->source_bytes;
     }
@@ -358,6 +359,7 @@ static struct job_store *create(const struct job_store_options *o)
     s->work.lease_ms = o->lease_ms;
     s->work.kept_ms = o->kept_ms;
     s->work.waiting_max = o->waiting_max;
+    s->work.webhook_ms = o->webhook_ms;
     s->work.picture_bytes_max = o->picture_bytes_max;
     s->work.source_bytes_max = o->source_bytes_max;
     make_holder(s->work.holder);

@@ -51,6 +51,12 @@ enum job_op_kind {
     JOB_PICTURE,
     /* What record.id restores, as bytes. rc -ENOENT: it had to go. */
     JOB_SOURCE,
+    /* Takes up to `most` jobs whose webhook is due, for lease_ms, and finds them. first: all that wait are due, unless
+     * others share the store. */
+    JOB_WEBHOOK_CLAIM,
+    /* What came of it: record.id, webhook_tries, webhook_status, and in webhook_ms how long to wait for the next,
+     * WEBHOOK_DELIVERED or WEBHOOK_GIVEN_UP. */
+    JOB_WEBHOOK_DONE,
     /* Forgets what is old, and counts the rest. */
     JOB_SWEEP,
 };
@@ -61,7 +67,7 @@ enum { JOB_OP_PICTURES_MAX = 16 };
 struct job_op {
     enum job_op_kind kind;
     struct job_record record;
-    int first, most;
+    int first, most, lease_ms;
     struct shared_bytes *pictures[JOB_OP_PICTURES_MAX]; /* released with it */
     int n_pictures;
     const char *checkpoints; /* digests with spaces between, or "*" for any; freed with it */
@@ -73,7 +79,7 @@ struct job_op {
     int n_found;
     uint8_t *bytes; /* NULL it to keep it */
     size_t size;
-    int waiting, ended; /* of JOB_SWEEP */
+    int waiting, ended, webhooks, given_up; /* of JOB_SWEEP; given_up: webhooks, by it */
     int64_t picture_bytes, source_bytes;
     struct job_op *next;
 };
@@ -87,6 +93,7 @@ struct job_store_options {
     int64_t picture_bytes_max; /* 0: none are kept */
     int64_t source_bytes_max;  /* of what jobs restore; those that have ended make room */
     int waiting_max;           /* jobs that have not ended */
+    int webhook_ms;            /* that webhooks are tried for after the end */
     /* On the loop: a job that another daemon has changed, or "" where there is one to take up. */
     void (*news)(void *arg, const char *id);
     void *arg;
@@ -114,7 +121,7 @@ bool job_store_idle(struct job_store *s);                /* all is done, or cann
 struct job_store_stats {
     bool up; /* the last thing that was tried was done */
     uint64_t errors;
-    int waiting, ended; /* jobs, when they were last counted */
+    int waiting, ended, webhooks; /* jobs, and webhooks that wait, when they were last counted */
     int64_t picture_bytes, source_bytes;
 };
 

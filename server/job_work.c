@@ -302,6 +302,26 @@ static int find_source(const struct job_work *w, struct job_op *op)
     return n > 0 && !op->bytes ? -EIO : n < 0 ? n : 0;
 }
 
+static int claim_webhooks(const struct job_work *w, struct job_op *op)
+{
+    const struct sql_value values[] = {number(op->lease_ms), number(op->most)};
+    int n = op->first && !w->db->ops->shared ? run(w, SQL_WEBHOOK_AGAIN, NULL, 0, NULL, NULL) : 0;
+
+    if (n >= 0)
+        n = find(w, op, SQL_WEBHOOK_CLAIM, values, 2);
+    return n < 0 ? n : 0;
+}
+
+static int note_webhook(const struct job_work *w, struct job_op *op)
+{
+    const struct sql_value values[] = {text(op->record.id), number(op->record.webhook_tries),
+                                       number(op->record.webhook_status),
+                                       number(op->record.webhook_ms)};
+    int n = run(w, SQL_WEBHOOK_DONE, values, 4, NULL, NULL);
+
+    return n < 0 ? n : 0;
+}
+
 static void read_counts(void *arg, const struct sql_row *row)
 {
     struct job_op *op = arg;
@@ -310,6 +330,7 @@ static void read_counts(void *arg, const struct sql_row *row)
     op->ended = (int)strtol(row->cells[1], NULL, 10);
     op->picture_bytes = strtoll(row->cells[2], NULL, 10);
     op->source_bytes = strtoll(row->cells[3], NULL, 10);
+    op->webhooks = (int)strtol(row->cells[4], NULL, 10);
 }
 
 /* Jobs whose model no daemon has, after a time in which any could have said that it has. */
@@ -334,8 +355,12 @@ static int sweep(const struct job_work *w, struct job_op *op)
 {
     const struct sql_value old[] = {number(w->kept_ms / 1000), number(ENDED_MAX)};
     const struct sql_value gone[] = {number(GONE_MS), number(GONE_MAX)};
-    int rc = run(w, SQL_NOTE_GONE, old, 2, NULL, NULL);
+    const struct sql_value told = number(w->webhook_ms / 1000);
+    int rc = run(w, SQL_WEBHOOK_GIVE_UP, &told, 1, NULL, NULL);
 
+    op->given_up = rc > 0 ? rc : 0;
+    if (rc >= 0)
+        rc = run(w, SQL_NOTE_GONE, old, 2, NULL, NULL);
     if (rc >= 0)
         rc = run(w, SQL_FORGET_JOBS, old, 2, NULL, NULL);
     if (rc >= 0)
@@ -350,10 +375,19 @@ static int sweep(const struct job_work *w, struct job_op *op)
 static int do_one(const struct job_work *w, struct job_op *op)
 {
     static int (*const kinds[])(const struct job_work *w, struct job_op *op) = {
-        [JOB_ADD] = add_job,        [JOB_FIND] = find_job,        [JOB_LIST] = list_jobs,
-        [JOB_CHANGE] = change_job,  [JOB_CANCEL] = cancel_job,    [JOB_CLAIM] = claim_jobs,
-        [JOB_HOLD] = hold_jobs,     [JOB_RELEASE] = release_jobs, [JOB_PICTURE] = find_picture,
-        [JOB_SOURCE] = find_source, [JOB_SWEEP] = sweep,
+        [JOB_ADD] = add_job,
+        [JOB_FIND] = find_job,
+        [JOB_LIST] = list_jobs,
+        [JOB_CHANGE] = change_job,
+        [JOB_CANCEL] = cancel_job,
+        [JOB_CLAIM] = claim_jobs,
+        [JOB_HOLD] = hold_jobs,
+        [JOB_RELEASE] = release_jobs,
+        [JOB_PICTURE] = find_picture,
+        [JOB_SOURCE] = find_source,
+        [JOB_SWEEP] = sweep,
+        [JOB_WEBHOOK_CLAIM] = claim_webhooks,
+        [JOB_WEBHOOK_DONE] = note_webhook,
     };
 
     int rc;

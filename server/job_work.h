@@ -11,7 +11,7 @@
 struct job_work {
     struct job_database *db;
     char holder[JOB_HOLDER_BYTES];
-    int lease_ms, kept_ms, waiting_max;
+    int lease_ms, kept_ms, waiting_max, webhook_ms;
     int64_t picture_bytes_max, source_bytes_max;
     uint64_t up_ns; /* since when the database has been reached; 0: it is not */
 };

@@ -195,6 +195,16 @@ static void write_jobs(FILE *out, const struct daemon *d)
         "Jobs that were drawn here when another daemon took them up.", (double)stats.leases_lost);
     one(out, "softdiff_job_picture_bytes", "gauge", "Images of jobs in the store.",
         (double)stats.store.picture_bytes);
+    head(out, "softdiff_webhooks_total", "counter",
+         "Tries to tell the end of a job: delivered or failed; and ends that were given up.");
+    fprintf(out,
+            "softdiff_webhooks_total{outcome=\"delivered\"} %" PRIu64 "\n"
+            "softdiff_webhooks_total{outcome=\"failed\"} %" PRIu64 "\n"
+            "softdiff_webhooks_total{outcome=\"given_up\"} %" PRIu64 "\n",
+            stats.webhooks_delivered, stats.webhooks_failed, stats.webhooks_given_up);
+    one(out, "softdiff_webhooks_waiting", "gauge",
+        "Ends of jobs that are still to be told, when they were last counted.",
+        stats.store.webhooks);
     one(out, "softdiff_job_source_bytes", "gauge", "Pictures that jobs restore, in the store.",
         (double)stats.store.source_bytes);
 }

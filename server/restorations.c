@@ -133,6 +133,7 @@ static void on_looked(uv_work_t *work, int status)
 {
     struct restoring *r = work->data;
     struct daemon *d = r->daemon;
+    bool is_job;
 
     if (!r->exchange || r->problem.status) {
         end(r);
@@ -144,10 +145,15 @@ static void on_looked(uv_work_t *work, int status)
         end(r);
         return;
     }
+    is_job = is_for_job(r);
+    if (samples_check_webhook(d, r->exchange, &r->chosen.request, is_job, &r->problem) < 0) {
+        end(r);
+        return;
+    }
     if (!r->chosen.request.finish)
         exchange_watch(r->exchange);
     r->chosen.restored = &r->restored;
-    if (is_for_job(r))
+    if (is_job)
         begin_job(r);
     else if (samples_answer(d, r->exchange, &r->chosen, &r->problem) == 0)
         r->chosen.restoration = NULL; /* the drawing's */

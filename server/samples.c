@@ -381,6 +381,18 @@ bool samples_may_be_job(const struct exchange *x, const struct samples_request *
            accept_weight(accept, "application/json") > 0;
 }
 
+int samples_check_webhook(const struct daemon *d, const struct exchange *x,
+                          const struct samples_request *wanted, bool is_job,
+                          struct problem *problem)
+{
+    if (!*wanted->webhook || is_job)
+        return batches_check_webhook(d->batches, wanted->webhook, exchange_key(x), problem);
+    problem_add_field(problem, "webhook",
+                      "is told of the end of a job: it needs Prefer: respond-async, or wait, and "
+                      "nothing that jobs have not");
+    return -EINVAL;
+}
+
 /* How many seconds the client would wait before it has a job instead of its images; -1: as long as it
  * takes. Preferences are never a reason to refuse: what a job cannot be has none. */
 static int find_patience(const struct exchange *x, const struct samples_request *wanted)
@@ -397,7 +409,7 @@ void samples_handle(struct daemon *d, struct exchange *x)
 {
     struct problem problem = {0};
     struct selection chosen = {.model = NULL};
-    int patience_s, rc;
+    int patience_s = -1, rc;
     const char *body;
     size_t size;
 
@@ -406,12 +418,14 @@ void samples_handle(struct daemon *d, struct exchange *x)
                         &chosen, &problem);
     if (rc == 0) {
         patience_s = find_patience(x, &chosen.request);
-        if (patience_s == 0) {
-            begin_job(d, x, &chosen);
-            return;
-        }
-        rc = answer_in_time(d, x, &chosen, patience_s, &problem);
+        rc = samples_check_webhook(d, x, &chosen.request, patience_s >= 0, &problem);
     }
+    if (rc == 0 && patience_s == 0) {
+        begin_job(d, x, &chosen);
+        return;
+    }
+    if (rc == 0)
+        rc = answer_in_time(d, x, &chosen, patience_s, &problem);
     if (rc < 0)
         exchange_respond_problem(x, &problem);
 }

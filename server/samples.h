@@ -38,6 +38,11 @@ int samples_answer(struct daemon *d, struct exchange *x, const struct selection 
  * than JSON. */
 bool samples_may_be_job(const struct exchange *x, const struct samples_request *wanted);
 
+/* A webhook goes with what is, or may become, a job, and where it is allowed. 0, or -EINVAL with a 422. */
+int samples_check_webhook(const struct daemon *d, const struct exchange *x,
+                          const struct samples_request *wanted, bool is_job,
+                          struct problem *problem);
+
 /* What a request orders; client and owner are to be filled in. */
 struct drawing_order samples_order(const struct selection *chosen, const struct exchange *x);
 

@@ -16,7 +16,8 @@ from test_jobs import begin, cancel, image, look, wait_for, watch
 
 FLAGS = ("--slots", "2", "--max-nfe", "10000")
 # That the first version had not.
-ADDED_COLUMNS = ("owner", "holder", "picture_bytes", "lease_ms", "restoration", "seed_b", "mix", "source_bytes")
+ADDED_COLUMNS = ("owner", "holder", "picture_bytes", "lease_ms", "restoration", "seed_b", "mix", "source_bytes",
+                 "webhook", "webhook_ms", "webhook_tries", "webhook_status")
 
 
 @pytest.fixture
@@ -125,6 +126,7 @@ def test_a_file_of_an_earlier_version(run, state):
     daemon.stop()
     with contextlib.closing(sqlite3.connect(state / "jobs.sqlite")) as db:
         db.execute("DROP INDEX jobs_key")
+        db.execute("DROP INDEX jobs_webhook")
         db.execute("DROP TABLE sources")
         for name in ADDED_COLUMNS:
             db.execute(f"ALTER TABLE jobs DROP COLUMN {name}")

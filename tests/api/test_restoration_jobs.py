@@ -67,7 +67,7 @@ def test_they_are_those_that_are_waited_for(daemon, blur, mask):
 
 
 def test_events_and_previews(daemon, blur):
-    job = begin(daemon, blur | {"nfe": 200, "n": 8})
+    job = begin(daemon, blur | {"nfe": 100, "n": 4})
     events = watch(daemon, job, "?preview_every=20")
     assert events[-1][0] == "completed" and {"progress", "preview"} <= {name for name, _, _ in events}
     assert events[-1][2]["restoration"]["degradation"] == "blur"
@@ -106,7 +106,7 @@ def test_kill(run, blur, mask):
     """kill -9 when they are taken on and in the middle: they go on, from the picture in the store."""
     flags = {"models": BOTH}
     daemon = run(**flags)
-    bodies = [blur | {"n": 36, "nfe": 10}, mask | {"n": 2}]
+    bodies = [blur | {"n": 20, "nfe": 10}, mask | {"n": 2}]
     want = [restored(daemon, body)[0] for body in bodies]
     jobs = [begin(daemon, body) for body in bodies]
     kill(daemon)

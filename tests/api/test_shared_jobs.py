@@ -15,6 +15,7 @@ from softdiffd import wait_until
 from test_durable_jobs import ADDED_COLUMNS, kill
 from test_jobs import begin, cancel, image, look, wait_for, watch
 from test_restorations import picture, png, text  # noqa: F401
+from test_webhooks import receiver, secrets, tell, verified, wait_for_state  # noqa: F401
 
 FLAGS = ("--slots", "2", "--max-nfe", "10000", "--keep-results", "16MiB")
 SOON = ("--job-lease", "2s")
@@ -97,6 +98,31 @@ def test_what_one_restores_another_goes_on_with(run, picture):
     for i in (0, 39):
         alone = second.post(body | {"seed": 1 + i, "n": 1}, path="/v1/restorations", accept="image/png")
         assert image(second, job, i).content == alone.content
+
+
+def test_each_end_is_told_once(run, receiver, secrets):
+    """Whoever finds it due tells it, and no other."""
+    flags = ("--webhook-allow", receiver.url, "--webhook-secrets", secrets)
+    daemons = [run(*flags) for _ in range(2)]
+    jobs = [tell(daemons[i % 2], receiver, str(i)) for i in range(12)]
+    for job in jobs:
+        wait_for_state(daemons[0], job, "delivered")
+    assert sorted(request.path for request in receiver.came) == sorted(f"/hook/{i}" for i in range(12))
+    assert {request.headers["webhook-id"] for request in receiver.came} == {f"msg_{job['id']}" for job in jobs}
+
+
+@pytest.mark.slow
+def test_what_a_dead_one_was_telling_another_tells(run, receiver, secrets):
+    flags = ("--webhook-allow", receiver.url, "--webhook-secrets", secrets)
+    first = run(*flags)
+    job = tell(first, receiver, "hang")
+    wait_until(lambda: receiver.came, "the first try")
+    second = run(*flags)
+    kill(first)
+    receiver.released.set()
+    assert wait_for_state(second, job, "delivered")["webhook"]["tries"] == 2
+    before, after = receiver.came
+    assert before.body == after.body and verified(after)["data"]["id"] == job["id"]
 
 
 def test_they_share_the_work(run, server):

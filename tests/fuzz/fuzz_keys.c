@@ -1,8 +1,9 @@
 /* Any bytes as a file of keys: an error with its text, or keys of which no two have a name or a digest in
- * common, each within its bounds.
+ * common, each within its bounds. And as a file of secrets of webhooks, which sign or are refused.
  */
 #include "tests/fuzz/target.h"
 
+#include "api/webhook.h"
 #include "config/key_file.h"
 #include "config/setting.h"
 #include "engine/base/error.h"
@@ -25,6 +26,25 @@ static void check(const struct key_entry *list, int n)
     }
 }
 
+/* text is overwritten. */
+static void try_secrets(char *text, size_t size)
+{
+    char signature[WEBHOOK_SIGNATURE_BYTES];
+    struct webhook_secrets *secrets = NULL;
+    struct error err = {""};
+
+    if (webhook_secrets_parse(text, size, &secrets, &err) < 0) {
+        if (!*err.text)
+            abort();
+        return;
+    }
+    webhook_sign(secrets, "", "id", 1, "body", signature);
+    if (webhook_secrets_have(secrets, "") != (*signature != '\0') ||
+        strlen(signature) >= sizeof(signature))
+        abort();
+    webhook_secrets_destroy(secrets);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     char *text = malloc(size + 1);
@@ -43,6 +63,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     } else if (!*err.text || !memchr(err.text, '\0', sizeof(err.text))) {
         abort();
     }
+    if (size > 0)
+        memcpy(text, data, size);
+    try_secrets(text, size);
     free(text);
     return 0;
 }

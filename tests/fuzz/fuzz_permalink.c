@@ -1,14 +1,18 @@
 /* Any bytes as the target of a permalink: a path and its query, and a request within its limits or a
- * problem document that can be sent.
+ * problem document that can be sent. And as the address of a webhook: what is allowed begins as a rule does, letter for
+ * letter but for the case of its host, and would by any reading go to that rule's host.
  */
 #include "tests/fuzz/target.h"
 
 #include "api/permalink.h"
 #include "api/problem.h"
 #include "api/request.h"
+#include "config/webhook_url.h"
+#include "engine/base/error.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 static const struct samples_limits limits = {.n_max = 8,
                                              .job_n_max = 1000,
@@ -30,6 +34,31 @@ static void check_request(const struct samples_request *r, int rc, const struct 
     free(document);
 }
 
+static void check_webhook(const char *url)
+{
+    static const char first[] = "http://127.0.0.1:8080/hook/",
+                      second[] = "https://hooks.example.com",
+                      both[] = "http://127.0.0.1:8080/hook/,https://hooks.example.com";
+    const char *rest = url + sizeof(second) - 1;
+    struct error error;
+
+    if (webhook_rules_check(url, &error) == 0)
+        webhook_url_is_allowed("https://hooks.example.com/", url);
+    if (!webhook_url_is_allowed(url, both))
+        return;
+    if (webhook_url_check(url, NULL) < 0 || strpbrk(url, "\\# \r\n"))
+        abort();
+    if (strncmp(url, first, sizeof(first) - 1) == 0) {
+        if (memmem(url, strcspn(url, "?"), "/../", 4))
+            abort();
+        return;
+    }
+    if (strncasecmp(url, second, sizeof(second) - 1) != 0 || (*rest && !strchr("/:", *rest)))
+        abort();
+    if (*rest == ':' && strncmp(rest, ":443", 4) != 0)
+        abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct problem problem = {0};
@@ -42,6 +71,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     memcpy(target, data, size);
     target[size] = '\0';
+    check_webhook(target);
     query = strchr(target, '?');
     if (query)
         *query++ = '\0';

@@ -66,6 +66,7 @@ LIBRARIES = {
     "jerror.h": ("api/pictures",),
     "lcms2": ("api/pictures",),
     "sqlite3.h": ("server",),
+    "curl/": ("server",),
     "libpq-fe.h": ("server",),
     "systemd/sd-daemon.h": ("server",),
     "gnutls": ("server",),

@@ -1,4 +1,5 @@
-"""tools/packages-run.txt names the packages whose shared libraries the programs load, no others.
+"""tools/packages-run.txt names the packages whose shared libraries the programs load, and what these read, no
+others.
 
 usage: packages.py BUILD_FOLDER, in the root of the repository
 """
@@ -11,6 +12,9 @@ import subprocess
 import sys
 
 import tap
+
+# What libraries read: libcurl the authorities of certificates.
+READ = {"ca-certificates"}
 
 # The sanitizers' libraries come with the compiler and are not shipped.
 SANITIZERS = re.compile(r"lib(asan|ubsan|tsan|lsan)\.so")
@@ -39,7 +43,7 @@ def main():
     if not shutil.which("dpkg"):
         print("1..0 # SKIP no Debian system")
         return
-    needed = set()
+    needed = set(READ)
     for program in programs(sys.argv[1]):
         for line in output("objdump", "-p", program).splitlines():
             words = line.split()

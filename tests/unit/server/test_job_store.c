@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -18,7 +19,7 @@ enum { FOUND_MAX = 8, WAITING_MAX = 5, ROOM = 100, SOURCES = 50 };
 /* What came of something. */
 struct result {
     bool done;
-    int rc, n_found, waiting, ended;
+    int rc, n_found, waiting, ended, webhooks, given_up;
     struct job_record found[FOUND_MAX];
     uint8_t bytes[64];
     size_t size;
@@ -45,6 +46,8 @@ static void on_done(struct job_op *op)
     r->n_found = op->n_found;
     r->waiting = op->waiting;
     r->ended = op->ended;
+    r->webhooks = op->webhooks;
+    r->given_up = op->given_up;
     r->picture_bytes = op->picture_bytes;
     r->source_bytes = op->source_bytes;
     r->size = op->size;
@@ -64,6 +67,7 @@ static int begin(void **state)
                                         .picture_bytes_max = ROOM,
                                         .source_bytes_max = SOURCES,
                                         .waiting_max = WAITING_MAX,
+                                        .webhook_ms = 3600000,
                                         .news = on_news};
 
     uv_loop_init(&f->loop);
@@ -348,6 +352,96 @@ static void test_sources_have_a_room(void **state)
     assert_int_equal(do_op(f, op_of(JOB_SOURCE, "a"))->rc, -ENOENT);
 }
 
+static int add_webhook(struct fixture *f, const char *id)
+{
+    struct job_op *op = new_job(f, id, "", "", true);
+
+    strcpy(op->record.webhook, "https://a/");
+    return do_op(f, op)->rc;
+}
+
+static const struct result *claim_webhooks(struct fixture *f, int most, bool first)
+{
+    struct job_op *op = op_of(JOB_WEBHOOK_CLAIM, "");
+
+    op->most = most;
+    op->first = first;
+    op->lease_ms = 60000;
+    return do_op(f, op);
+}
+
+static void note_webhook(struct fixture *f, const char *id, int tries, int status, int64_t ms)
+{
+    struct job_op *op = op_of(JOB_WEBHOOK_DONE, id);
+
+    op->record.webhook_tries = tries;
+    op->record.webhook_status = status;
+    op->record.webhook_ms = ms;
+    assert_int_equal(do_op(f, op)->rc, 0);
+}
+
+/* Due with the end of its job, taken by one at a time, and kept until it is told. */
+static void test_webhooks(void **state)
+{
+    struct fixture *f = *state;
+    int64_t now_s = (int64_t)time(NULL), long_ago_s = now_s - 1800;
+    const struct result *r;
+    struct job_op *op;
+
+    assert_int_equal(add_webhook(f, "a"), 0);
+    assert_int_equal(add_webhook(f, "b"), 0);
+    assert_int_equal(add(f, "c", "", "", true), 0);
+    assert_int_equal(change(f, "a", JOB_IN_PROGRESS, 1, 0, 0)->rc, 0);
+    assert_int_equal(claim_webhooks(f, 9, true)->n_found, 0);
+    assert_int_equal(change(f, "a", JOB_COMPLETED, 10, long_ago_s, 0)->rc, 0);
+    assert_int_equal(change(f, "c", JOB_COMPLETED, 10, now_s, 0)->rc, 0);
+    r = claim_webhooks(f, 9, false);
+    assert_int_equal(r->n_found, 1);
+    assert_string_equal(r->found[0].id, "a");
+    assert_string_equal(r->found[0].webhook, "https://a/");
+    assert_int_equal(r->found[0].webhook_tries, 1);
+    op = op_of(JOB_CANCEL, "b");
+    op->record.ended_s = now_s;
+    assert_int_equal(do_op(f, op)->rc, 0);
+    r = claim_webhooks(f, 9, false);
+    assert_int_equal(r->n_found, 1);
+    assert_string_equal(r->found[0].id, "b");
+    assert_int_equal(claim_webhooks(f, 9, false)->n_found, 0); /* they are leased */
+    assert_int_equal(claim_webhooks(f, 9, true)->n_found, 2);  /* or were, by one that is gone */
+    note_webhook(f, "b", 2, 500, 60000);
+    note_webhook(f, "a", 1, 500, 0); /* the word of one whose lease has ended */
+    r = do_op(f, op_of(JOB_SWEEP, ""));
+    assert_int_equal(r->webhooks, 2);
+    assert_int_equal(r->given_up, 0);
+    r = do_op(f, op_of(JOB_FIND, "a")); /* not forgotten */
+    assert_int_equal(r->rc, 0);
+    assert_int_equal(r->found[0].webhook_tries, 2);
+    assert_int_equal(r->found[0].webhook_status, 0);
+    note_webhook(f, "a", 2, 204, WEBHOOK_DELIVERED);
+    note_webhook(f, "a", 2, 500, 60000); /* it has been told */
+    assert_true(do_op(f, op_of(JOB_FIND, "a"))->found[0].webhook_ms == WEBHOOK_DELIVERED);
+    r = do_op(f, op_of(JOB_FIND, "b"));
+    assert_int_equal(r->found[0].webhook_status, 500);
+    assert_int_equal(do_op(f, op_of(JOB_SWEEP, ""))->webhooks, 1);
+    assert_int_equal(do_op(f, op_of(JOB_FIND, "a"))->rc, -ESTALE);
+    note_webhook(f, "b", 2, 410, WEBHOOK_GIVEN_UP);
+    assert_int_equal(claim_webhooks(f, 9, true)->n_found, 0);
+}
+
+static void test_webhooks_are_not_tried_for_ever(void **state)
+{
+    struct fixture *f = *state;
+    const struct result *r;
+
+    assert_int_equal(add_webhook(f, "a"), 0);
+    assert_int_equal(change(f, "a", JOB_COMPLETED, 10, (int64_t)time(NULL) - 7200, 0)->rc, 0);
+    assert_int_equal(claim_webhooks(f, 9, true)->n_found, 1);
+    r = do_op(f, op_of(JOB_SWEEP, ""));
+    assert_int_equal(r->given_up, 1);
+    assert_int_equal(r->webhooks, 0);
+    assert_int_equal(do_op(f, op_of(JOB_FIND, "a"))->rc, -ESTALE);
+}
+
 static void test_what_restores_comes_back_as_it_was(void **state)
 {
     static const struct response_restoration restorations[] = {
@@ -474,6 +568,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_lists, begin, end),
         cmocka_unit_test_setup_teardown(test_pictures_have_a_room, begin, end),
         cmocka_unit_test_setup_teardown(test_sources_have_a_room, begin, end),
+        cmocka_unit_test_setup_teardown(test_webhooks, begin, end),
+        cmocka_unit_test_setup_teardown(test_webhooks_are_not_tried_for_ever, begin, end),
         cmocka_unit_test_setup_teardown(test_what_restores_comes_back_as_it_was, begin, end),
         cmocka_unit_test_setup_teardown(test_what_is_old_goes, begin, end),
         cmocka_unit_test_setup_teardown(test_many, begin, end),
