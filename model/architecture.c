@@ -8,18 +8,34 @@
 #include "engine/base/json_memory.h"
 #include "model/json_fields.h"
 
+enum { NETWORKS = 3 };
+
+static const char *const network_names[NETWORKS] = {
+    [NETWORK_NCSNPP] = "ncsnpp",
+    [NETWORK_DDPMPP] = "ddpmpp",
+    [NETWORK_DDPM] = "ddpm",
+};
+
 static const char *const embedding_names[] = {
     [EMBEDDING_FOURIER] = "fourier",
     [EMBEDDING_POSITIONAL] = "positional",
 };
 
+const char *network_title(enum network n)
+{
+    static const char *const titles[NETWORKS] = {"NCSN++", "DDPM++", "DDPM"};
+
+    return titles[n];
+}
+
 static int read_fields(const json_t *json, struct architecture *a, struct error *err)
 {
     double fourier_scale = 16, dropout = 0.1;
-    int embedding = EMBEDDING_FOURIER;
+    int embedding = EMBEDDING_FOURIER, network = NETWORK_NCSNPP;
     struct json_fields f;
 
     json_fields_begin(&f, json, "architecture", err);
+    json_fields_choice(&f, "network", JSON_OPTIONAL, NETWORKS, network_names, &network);
     json_fields_int(&f, "image_size", JSON_REQUIRED, 4, 1024, &a->image_size);
     json_fields_int(&f, "num_channels", JSON_OPTIONAL, 1, 16, &a->num_channels);
     json_fields_int(&f, "nf", JSON_REQUIRED, 4, 1024, &a->nf);
@@ -34,6 +50,7 @@ static int read_fields(const json_t *json, struct architecture *a, struct error 
     json_fields_number(&f, "dropout", JSON_OPTIONAL, 0, 0.999, &dropout);
     json_fields_int(&f, "n_labels", JSON_OPTIONAL, 0, ARCHITECTURE_LABELS_MAX, &a->n_labels);
     json_fields_bool(&f, "augment", JSON_OPTIONAL, &a->augment);
+    a->network = (enum network)network;
     a->embedding_type = (enum embedding_type)embedding;
     a->fourier_scale = (float)fourier_scale;
     a->dropout = (float)dropout;
@@ -89,7 +106,9 @@ struct json_t *architecture_to_json(const struct architecture *a)
                      "dropout", json_from_float(a->dropout));
     /* clang-format on */
 
-    if ((a->n_labels > 0 && json_object_set_new(json, "n_labels", json_integer(a->n_labels)) < 0) ||
+    if ((a->network != NETWORK_NCSNPP &&
+         json_object_set_new(json, "network", json_string(network_names[a->network])) < 0) ||
+        (a->n_labels > 0 && json_object_set_new(json, "n_labels", json_integer(a->n_labels)) < 0) ||
         (a->augment && json_object_set_new(json, "augment", json_true()) < 0)) {
         json_decref(json);
         return NULL;

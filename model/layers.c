@@ -5,8 +5,6 @@
 #include <math.h>
 #include <stdio.h>
 
-static const float inverse_root_2 = 0.70710678118654752f;
-
 static int parameter(struct layers *l, const char *leaf, const char *name, int n_dims,
                      const int *dims)
 {
@@ -64,14 +62,23 @@ int layers_nin(struct layers *l, int i, int x, int out)
     return program_linear(l->p, x, weight, bias, true);
 }
 
+/* (a + b) / sqrt 2, or a + b */
+static int sum(struct layers *l, int a, int b)
+{
+    return program_add(l->p, a, b, l->network == NETWORK_DDPM ? 1.0f : 0.70710678118654752f);
+}
+
 int layers_fir(struct layers *l, int x, enum layers_fir kind)
 {
-    static const float taps[4] = {1, 3, 3, 1};
-    static const int pads[3][4] = {{2, 1, 2, 1}, {1, 1, 1, 1}, {2, 2, 2, 2}};
-    float kernel[16];
+    static const float smooth[4] = {1, 3, 3, 1}, pair[4] = {0, 1, 1, 0}, one[4] = {0, 1, 0, 0};
+    static const int pads[4][4] = {{2, 1, 2, 1}, {1, 1, 1, 1}, {2, 2, 2, 2}, {2, 2, 2, 2}};
+    const float *taps = kind == LAYERS_FIR_PAD ? one : l->network == NETWORK_NCSNPP ? smooth : pair;
+    float total = taps[0] + taps[1] + taps[2] + taps[3], kernel[16];
 
+    if (kind == LAYERS_FIR_UP)
+        total /= 2;
     for (int i = 0; i < 16; i++)
-        kernel[i] = taps[i / 4] * taps[i % 4] / (kind == LAYERS_FIR_UP ? 16.0f : 64.0f);
+        kernel[i] = taps[i / 4] * taps[i % 4] / (total * total);
     return program_upfirdn(l->p, x, kernel, kind == LAYERS_FIR_UP ? 2 : 1,
                            kind == LAYERS_FIR_DOWN ? 2 : 1, pads[kind]);
 }
@@ -102,9 +109,11 @@ int layers_res_block(struct layers *l, int x, int temb, int out, bool up, bool d
     shift = layers_linear(l, "Dense_0.", temb, out);
     h = layers_group_norm(l, "GroupNorm_1.", h, shift, true);
     h = layers_convolution(l, "Conv_1.", dropout(l, h), out, 3, 1, 1, VALUE_COMPUTE);
-    if (in != out || up || down)
+    if (l->network == NETWORK_DDPM && in != out)
+        x = layers_nin(l, 0, x, out);
+    else if (in != out || up || down)
         x = layers_convolution(l, "Conv_2.", x, out, 1, 1, 0, VALUE_COMPUTE);
-    return program_add(l->p, x, h, inverse_root_2);
+    return sum(l, x, h);
 }
 
 int layers_attention_block(struct layers *l, int x)
@@ -113,11 +122,23 @@ int layers_attention_block(struct layers *l, int x)
     int q = layers_nin(l, 0, h, c), k = layers_nin(l, 1, h, c), v = layers_nin(l, 2, h, c);
 
     h = program_attention(l->p, q, k, v, 1.0f / sqrtf((float)c));
-    return program_add(l->p, x, layers_nin(l, 3, h, c), inverse_root_2);
+    return sum(l, x, layers_nin(l, 3, h, c));
 }
 
 int layers_pyramid_down(struct layers *l, int x, int out)
 {
     return layers_convolution(l, "Conv2d_0.", layers_fir(l, x, LAYERS_FIR_SMOOTH), out, 3, 2, 0,
                               VALUE_COMPUTE);
+}
+
+int layers_down(struct layers *l, int x)
+{
+    return layers_convolution(l, "Conv_0.", layers_fir(l, x, LAYERS_FIR_PAD), channels(l, x), 3, 2,
+                              0, VALUE_COMPUTE);
+}
+
+int layers_up(struct layers *l, int x)
+{
+    return layers_convolution(l, "Conv_0.", layers_fir(l, x, LAYERS_FIR_UP), channels(l, x), 3, 1,
+                              1, VALUE_COMPUTE);
 }

@@ -1,4 +1,4 @@
-/* NCSN++ written down in the order of the reference's forward(), which is also the order of its
+/* The networks written down in the order of the reference's forward(), which is also the order of its
  * modules. `next` counts all_modules.
  */
 #include "model/ncsnpp.h"
@@ -51,6 +51,28 @@ static int attention_block(struct build *b, int x)
     return end(b, layers_attention_block(begin(b), x));
 }
 
+/* To half the size, and in NCSN++ with the picture of that size. */
+static int down(struct build *b, int x, int c, int *pyramid)
+{
+    int h;
+
+    if (b->a->network == NETWORK_DDPM)
+        return end(b, layers_down(begin(b), x));
+    h = res_block(b, x, c, false, true);
+    if (b->a->network == NETWORK_NCSNPP) {
+        *pyramid = end(b, layers_pyramid_down(begin(b), *pyramid, c));
+        h = *pyramid = program_add(b->layers.p, *pyramid, h, 0.70710678118654752f);
+    }
+    return h;
+}
+
+static int up(struct build *b, int x, int c)
+{
+    if (b->a->network == NETWORK_DDPM)
+        return end(b, layers_up(begin(b), x));
+    return res_block(b, x, c, true, false);
+}
+
 static int embedding(struct build *b, int time_cond, int label, int augment)
 {
     const struct architecture *a = b->a;
@@ -95,9 +117,10 @@ static bool has_attention(const struct architecture *a, int resolution)
 int ncsnpp_append(struct program *p, const struct architecture *a, int x, int time_cond, int label,
                   int augment, int key, int *modules, int *phi, struct error *err)
 {
-    struct build b = {.layers = {.p = p, .dropout = a->dropout, .key = key, .mask = -1},
-                      .a = a,
-                      .modules = modules};
+    struct build b =
+        {.layers = {.p = p, .network = a->network, .dropout = a->dropout, .key = key, .mask = -1},
+         .a = a,
+         .modules = modules};
     int skips[SKIPS_MAX], n_skips = 0, side = a->image_size, c = a->nf, h, pyramid, rc;
 
     for (int i = 0; modules && i < NCSNPP_MODULES_MAX; i++)
@@ -117,9 +140,7 @@ int ncsnpp_append(struct program *p, const struct architecture *a, int x, int ti
         }
         if (level == a->n_levels - 1)
             break;
-        h = res_block(&b, h, c, false, true);
-        pyramid = end(&b, layers_pyramid_down(begin(&b), pyramid, c));
-        h = pyramid = program_add(p, pyramid, h, 0.70710678118654752f);
+        h = down(&b, h, c, &pyramid);
         skips[n_skips++] = h;
         side /= 2;
     }
@@ -133,7 +154,7 @@ int ncsnpp_append(struct program *p, const struct architecture *a, int x, int ti
         if (has_attention(a, side))
             h = attention_block(&b, h);
         if (level > 0) {
-            h = res_block(&b, h, c, true, false);
+            h = up(&b, h, c);
             side *= 2;
         }
     }

@@ -1,8 +1,9 @@
-/* NCSN++ as operations of a program.
+/* NCSN++, and the networks that it came from, DDPM++ and DDPM, as operations of a program.
  *
  * Source: Song et al. 2021 (arXiv:2011.13456), appendix H; yang-song/score_sde_pytorch (cb1f359),
  * models/ncsnpp.py, models/layerspp.py. Parameter names are the reference's
- * ("all_modules.<i>.<leaf>"), declared in the reference's order.
+ * ("all_modules.<i>.<leaf>"), declared in the reference's order. DDPM is what models/ddpm.py, a file
+ * of its own there, computes with the same names.
  * Differs: the output is never divided by sigma (scale_by_sigma off), because Soft Diffusion's
  * phi is a residual in pixel units.
  */

@@ -8,6 +8,7 @@
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -167,6 +168,46 @@ void golden_load(struct parameters *parameters, const struct safetensors *file, 
     }
     if (planned_put_weights(parameters, weights) < 0)
         fail_msg("could not pack the parameters");
+}
+
+/* A number in [-1, 1) for element i of tensor k. */
+static double formula(uint64_t k, uint64_t i)
+{
+    uint64_t z = i + ((0x50F7D1FFull + k) << 32);
+
+    z += 0x9E3779B97F4A7C15ull;
+    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9ull;
+    z = (z ^ z >> 27) * 0x94D049BB133111EBull;
+    z ^= z >> 31;
+    return (double)(z >> 40) * 0x1p-23 - 1;
+}
+
+static void fill(const struct parameters *parameters, int k, float *weights)
+{
+    const struct shape *shape = parameters_shape(parameters, k);
+    const char *leaf = strrchr(parameters_name(parameters, k), '.') + 1;
+    float *values = weights + parameters_offset(parameters, k);
+    size_t n = shape_count(shape);
+    double scale, shift = 0;
+
+    if (shape->n_dims == 1) {
+        scale = 0.2;
+        shift = strcmp(leaf, "weight") == 0;
+    } else if (strcmp(leaf, "W") == 0) {
+        scale = sqrt(3.0 / shape->dims[0]);
+    } else {
+        size_t fan_in = n / (size_t)shape->dims[0];
+
+        scale = sqrt(3.0 / (double)fan_in);
+    }
+    for (size_t i = 0; i < n; i++)
+        values[i] = (float)(shift + scale * formula((uint64_t)k, i));
+}
+
+void golden_fill(const struct parameters *parameters, float *weights)
+{
+    for (int k = 0; k < parameters_n(parameters); k++)
+        fill(parameters, k, weights);
 }
 
 struct planned *golden_plan(const struct place *place, const struct program *p,

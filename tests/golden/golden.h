@@ -45,6 +45,9 @@ float *golden_read_raw(const struct safetensors *file, const char *name);
 double *golden_read_doubles(const struct safetensors *file, const char *name);
 size_t golden_count(const struct safetensors *file, const char *name);
 
+/* All weights by the formula of data/README.md section 8, in the order of the parameters. */
+void golden_fill(const struct parameters *parameters, float *weights);
+
 /* Sets every parameter to the file's tensor "<prefix><name>". */
 void golden_load(struct parameters *parameters, const struct safetensors *file, const char *prefix);
 

@@ -1,4 +1,4 @@
-/* Whole NCSN++ networks against the reference implementation: output, every module's output,
+/* Whole networks against the reference implementation: output, every module's output,
  * every gradient.
  */
 #include "engine/base/error.h"
@@ -31,6 +31,32 @@ static const struct architecture net_c = {
     .attn_resolutions = {12},
     .embedding_type = EMBEDDING_POSITIONAL,
     .centered = true,
+};
+
+static const struct architecture net_d = {
+    .network = NETWORK_DDPM,
+    .image_size = 12,
+    .num_channels = 3,
+    .nf = 16,
+    .n_levels = 2,
+    .ch_mult = {1, 2},
+    .num_res_blocks = 1,
+    .n_attn = 1,
+    .attn_resolutions = {6},
+    .embedding_type = EMBEDDING_POSITIONAL,
+};
+
+static const struct architecture net_e = {
+    .network = NETWORK_DDPMPP,
+    .image_size = 12,
+    .num_channels = 3,
+    .nf = 16,
+    .n_levels = 2,
+    .ch_mult = {1, 2},
+    .num_res_blocks = 1,
+    .n_attn = 1,
+    .attn_resolutions = {6},
+    .embedding_type = EMBEDDING_POSITIONAL,
 };
 
 /* A network, its inputs, and the gradients of sum(phi cotangent). */
@@ -153,16 +179,28 @@ static void check_phi(const struct place *place, const float *actual, const floa
         golden_close_to("phi", place, actual, expected, n, tolerance);
 }
 
-/* What else the file derives from phi: the same in float64 (Fourier only), the reference's score
- * with scale_by_sigma, and the sum with the cotangent. */
-static void check_derived(const struct place *place, const struct safetensors *io,
-                          const struct safetensors *weights, const struct architecture *a,
-                          const float *phi, const float *time_cond, const float *cotangent,
-                          size_t n, int batch)
+/* The sum with the cotangent. */
+static void check_loss(const struct safetensors *io, const float *phi, const float *cotangent,
+                       size_t n)
 {
-    float *score = golden_read(io, "score"), *loss = golden_read_raw(io, "loss");
-    float *sigmas = golden_read_raw(weights, "sigmas");
+    float *loss = golden_read_raw(io, "loss");
     double sum = 0, norm = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        sum += (double)phi[i] * cotangent[i];
+        norm += fabs((double)phi[i] * cotangent[i]);
+    }
+    assert_true(fabs(sum - *loss) <= 1e-5 * norm);
+    free(loss);
+}
+
+/* What else the file derives from phi: the same in float64 (Fourier only), and the reference's score
+ * with scale_by_sigma. */
+static void check_score(const struct place *place, const struct safetensors *io,
+                        const struct safetensors *weights, const struct architecture *a,
+                        const float *phi, const float *time_cond, size_t n, int batch)
+{
+    float *score = golden_read(io, "score"), *sigmas = golden_read_raw(weights, "sigmas");
 
     for (size_t i = 0; i < n; i++) {
         float t = time_cond[i / (n / (size_t)batch)];
@@ -170,10 +208,7 @@ static void check_derived(const struct place *place, const struct safetensors *i
         float scaled = phi[i] / sigma;
 
         golden_close_to("score", place, &scaled, &score[i], 1, 1e-4 / (double)sigma);
-        sum += (double)phi[i] * cotangent[i];
-        norm += fabs((double)phi[i] * cotangent[i]);
     }
-    assert_true(fabs(sum - *loss) <= 1e-5 * norm);
     if (a->embedding_type == EMBEDDING_FOURIER) {
         float *exact = golden_read(io, "phi_f64");
 
@@ -181,21 +216,37 @@ static void check_derived(const struct place *place, const struct safetensors *i
         free(exact);
     }
     free(score);
-    free(loss);
     free(sigmas);
 }
 
-static void check_network(const char *name, const struct architecture *a, int size)
+/* Weights of a file, or by the formula. */
+static void load(struct parameters *parameters, const struct safetensors *weights)
+{
+    float *values;
+
+    if (weights) {
+        golden_load(parameters, weights, "");
+        return;
+    }
+    values = planned_take_weights(parameters);
+    assert_non_null(values);
+    golden_fill(parameters, values);
+    assert_int_equal(planned_put_weights(parameters, values), 0);
+}
+
+/* stored: there is a file of weights, and the score in that of the outputs. */
+static void check_network(const char *name, const struct architecture *a, int size, bool stored)
 {
     struct place places[3];
     int n_places = golden_places(places), batch = 3;
     char file_name[64];
-    struct safetensors *io, *weights;
+    struct safetensors *io, *weights = NULL;
 
     snprintf(file_name, sizeof(file_name), "%s.io", name);
     io = golden_open(file_name);
     snprintf(file_name, sizeof(file_name), "%s.weights", name);
-    weights = golden_open(file_name);
+    if (stored)
+        weights = golden_open(file_name);
     for (int i = 0; i < n_places; i++) {
         size_t n = golden_count(io, "x");
         float *x = golden_read(io, "x"), *time_cond = golden_read_raw(io, "time_cond");
@@ -205,7 +256,7 @@ static void check_network(const char *name, const struct architecture *a, int si
         int *outputs, n_outputs = 0;
 
         rig_init(&rig, a, &places[i], true);
-        golden_load(rig.parameters, weights, "");
+        load(rig.parameters, weights);
         outputs = malloc((size_t)(rig.n_wrt + 1) * sizeof(int));
         assert_non_null(outputs);
         outputs[n_outputs++] = rig.phi;
@@ -221,7 +272,9 @@ static void check_network(const char *name, const struct architecture *a, int si
         actual = golden_output(plan, rig.phi, batch, n / 3);
         check_phi(&places[i], actual, phi, n, 1e-4);
         if (!golden_is_half(&places[i]))
-            check_derived(&places[i], io, weights, a, actual, time_cond, cotangent, n, batch);
+            check_loss(io, actual, cotangent, n);
+        if (!golden_is_half(&places[i]) && stored)
+            check_score(&places[i], io, weights, a, actual, time_cond, n, batch);
         check_gradients(&rig, plan, &places[i], io, batch);
         planned_destroy(plan);
         rig_fini(&rig);
@@ -239,17 +292,27 @@ static void check_network(const char *name, const struct architecture *a, int si
 
 static void test_net_a(void **state)
 {
-    check_network("net_a", &golden_net_a, 3);
+    check_network("net_a", &golden_net_a, 3, true);
 }
 
 static void test_net_a_one_by_one(void **state)
 {
-    check_network("net_a", &golden_net_a, 1);
+    check_network("net_a", &golden_net_a, 1, true);
 }
 
 static void test_net_c(void **state)
 {
-    check_network("net_c", &net_c, 3);
+    check_network("net_c", &net_c, 3, true);
+}
+
+static void test_net_d(void **state)
+{
+    check_network("net_d", &net_d, 3, false);
+}
+
+static void test_net_e(void **state)
+{
+    check_network("net_e", &net_e, 3, false);
 }
 
 /* Every module of net_a. Ours of the last norm includes the SiLU behind it. */
@@ -307,10 +370,9 @@ static void test_net_a_modules(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_net_a),
-        cmocka_unit_test(test_net_a_one_by_one),
-        cmocka_unit_test(test_net_a_modules),
-        cmocka_unit_test(test_net_c),
+        cmocka_unit_test(test_net_a),         cmocka_unit_test(test_net_a_one_by_one),
+        cmocka_unit_test(test_net_a_modules), cmocka_unit_test(test_net_c),
+        cmocka_unit_test(test_net_d),         cmocka_unit_test(test_net_e),
     };
 
     return cmocka_run_group_tests_name("network", tests, NULL, NULL);

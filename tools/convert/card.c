@@ -157,7 +157,7 @@ static void put_network(FILE *f, const struct checkpoint *c)
 {
     const struct architecture *a = &c->formulation.architecture;
 
-    fprintf(f, "| network | NCSN++, nf %d, ch_mult (", a->nf);
+    fprintf(f, "| network | %s, nf %d, ch_mult (", network_title(a->network), a->nf);
     for (int i = 0; i < a->n_levels; i++)
         fprintf(f, "%s%d", i ? "," : "", a->ch_mult[i]);
     fprintf(f, "), %d blocks per level, attention at", a->num_res_blocks);

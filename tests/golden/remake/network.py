@@ -1,5 +1,5 @@
-"""NCSN++ (Song et al. 2021, 2011.13456) as plain functions of a dictionary of parameters, in the
-precision of its inputs. Written from the paper's description: no code of the reference is here.
+"""NCSN++, DDPM++ (Song et al. 2021, 2011.13456) and DDPM (Ho et al. 2020, 2006.11239) as plain functions
+of a dictionary of parameters, in the precision of its inputs. Written from the paper's description: no code of the reference is here.
 
 Images are [n,c,h,w], convolutions OIHW; parameters have the reference's names.
 """
@@ -63,11 +63,20 @@ def fir_down(x):
     return upfirdn(x, KERNEL, down=2, pad=(1, 1))
 
 
+def repeated(x):
+    return x.repeat(2, axis=2).repeat(2, axis=3)
+
+
+def means(x):
+    n, c, h, w = x.shape
+    return x.reshape(n, c, h // 2, 2, w // 2, 2).mean(axis=(3, 5))
+
+
 def pyramid_down(p, name, x):
     return conv(p, f"{name}.Conv2d_0", upfirdn(x, KERNEL, pad=(2, 2)), stride=2, pad=(0, 0))
 
 
-def resnet_block(p, name, x, temb, resample=None, mask=None):
+def resnet_block(p, name, x, temb, resample=None, mask=None, scale=SQRT2):
     """mask: 1 where dropout, of probability 0.1, keeps a value."""
     h = silu(group_norm(p, f"{name}.GroupNorm_0", x))
     if resample:
@@ -80,16 +89,18 @@ def resnet_block(p, name, x, temb, resample=None, mask=None):
     h = conv(p, f"{name}.Conv_1", h)
     if f"{name}.Conv_2.weight" in p:
         x = conv(p, f"{name}.Conv_2", x)
-    return (x + h) / SQRT2
+    if f"{name}.NIN_0.W" in p:
+        x = nin(p, f"{name}.NIN_0", x)
+    return (x + h) / scale
 
 
-def attention_block(p, name, x):
+def attention_block(p, name, x, scale=SQRT2):
     n, c, h, w = x.shape
     y = group_norm(p, f"{name}.GroupNorm_0", x)
     q, k, v = (nin(p, f"{name}.NIN_{i}", y).reshape(n, c, h * w) for i in range(3))
     weights = jax.nn.softmax(jnp.einsum("nci,ncj->nij", q, k) / np.sqrt(c), axis=2)
     y = jnp.einsum("nij,ncj->nci", weights, v).reshape(x.shape)
-    return (x + nin(p, f"{name}.NIN_3", y)) / SQRT2
+    return (x + nin(p, f"{name}.NIN_3", y)) / scale
 
 
 def fourier(w, u):
@@ -106,7 +117,9 @@ def positional(t, dim):
 def ncsnpp(p, config, x, time_cond, features=None):
     """phi, and the output of every module. features: instead of those of a Fourier embedding, whose
     arguments are too large for rounding not to matter."""
-    acts = []
+    kind, acts = config.get("network", "ncsnpp"), []
+    scale = 1 if kind == "ddpm" else SQRT2
+    to_half, to_double = (fir_down, fir_up) if kind == "ncsnpp" else (means, repeated)
 
     def kept(value):
         acts.append(value)
@@ -114,6 +127,22 @@ def ncsnpp(p, config, x, time_cond, features=None):
 
     def name():
         return f"all_modules.{len(acts)}"
+
+    def block(x, resample=None):
+        return kept(resnet_block(p, name(), x, temb, resample, scale=scale))
+
+    def attention(x):
+        return kept(attention_block(p, name(), x, scale))
+
+    def down(x):
+        if kind == "ddpm":  # the padding that TensorFlow calls SAME
+            return kept(conv(p, f"{name()}.Conv_0", x, stride=2, pad=(0, 1)))
+        return block(x, to_half)
+
+    def up(x):
+        if kind == "ddpm":
+            return kept(conv(p, f"{name()}.Conv_0", repeated(x)))
+        return block(x, to_double)
 
     if config["fourier"]:
         exact = fourier(p["all_modules.0.W"], jnp.log(time_cond))
@@ -128,24 +157,23 @@ def ncsnpp(p, config, x, time_cond, features=None):
     levels = len(config["ch_mult"])
     for level in range(levels):
         for _ in range(config["num_res_blocks"]):
-            h = kept(resnet_block(p, name(), hs[-1], temb))
+            h = block(hs[-1])
             if h.shape[3] in config["attn_resolutions"]:
-                h = kept(attention_block(p, name(), h))
+                h = attention(h)
             hs.append(h)
         if level != levels - 1:
-            h = kept(resnet_block(p, name(), hs[-1], temb, fir_down))
-            pyramid = (kept(pyramid_down(p, name(), pyramid)) + h) / SQRT2
-            hs.append(pyramid)
-    h = kept(resnet_block(p, name(), hs[-1], temb))
-    h = kept(attention_block(p, name(), h))
-    h = kept(resnet_block(p, name(), h, temb))
+            h = down(hs[-1])
+            if kind == "ncsnpp":
+                h = pyramid = (kept(pyramid_down(p, name(), pyramid)) + h) / SQRT2
+            hs.append(h)
+    h = block(attention(block(hs[-1])))
     for level in reversed(range(levels)):
         for _ in range(config["num_res_blocks"] + 1):
-            h = kept(resnet_block(p, name(), jnp.concatenate([h, hs.pop()], axis=1), temb))
+            h = block(jnp.concatenate([h, hs.pop()], axis=1))
         if h.shape[3] in config["attn_resolutions"]:
-            h = kept(attention_block(p, name(), h))
+            h = attention(h)
         if level != 0:
-            h = kept(resnet_block(p, name(), h, temb, fir_up))
+            h = up(h)
     h = kept(group_norm(p, name(), h))
     return kept(conv(p, name(), silu(h))), acts
 
@@ -154,5 +182,9 @@ NET_A = {"fourier": True, "nf": 16, "centered": False, "ch_mult": (1, 2, 2), "nu
          "attn_resolutions": (8,)}  # fmt: skip
 NET_C = {"fourier": False, "nf": 16, "centered": True, "ch_mult": (1, 2), "num_res_blocks": 1,
          "attn_resolutions": (12,)}  # fmt: skip
+NET_D = {"network": "ddpm", "fourier": False, "nf": 16, "centered": False, "ch_mult": (1, 2),
+         "num_res_blocks": 1, "attn_resolutions": (6,)}  # fmt: skip
+NET_E = NET_D | {"network": "ddpmpp"}
 CELEBA64 = {"fourier": False, "nf": 128, "centered": False, "ch_mult": (1, 2, 2, 2),
             "num_res_blocks": 4, "attn_resolutions": (16,)}  # fmt: skip
+CIFAR10_DDPM = CELEBA64 | {"network": "ddpm", "num_res_blocks": 2}

@@ -45,6 +45,12 @@ def weights(name):
     return {key: recipe(key, file[key].shape, k) for k, key in enumerate(names)}
 
 
+def formula_weights(io):
+    """Of a file without any: by the names of its gradients."""
+    names = [key.removeprefix("grad.") for key in io if key.startswith("grad.") and key != "grad.x"]
+    return {key: recipe(key, io[f"grad.{key}"].shape, k) for k, key in enumerate(names)}
+
+
 def with_tolerance(gradients):
     """Each relative to its largest value, with a floor for those that are next to nothing."""
     largest = {key: float(np.abs(value).max()) for key, value in gradients.items()}
@@ -54,7 +60,8 @@ def with_tolerance(gradients):
 
 def whole(name, config):
     """The files NAME.io and NAME.acts."""
-    io, p = golden(f"{name}.io"), doubles(golden(f"{name}.weights"))
+    io = golden(f"{name}.io")
+    p = doubles(golden(f"{name}.weights") if "score" in io else formula_weights(io))
     sigmas = p.pop("sigmas", None)
     x, time_cond, cotangent = (jnp.asarray(io[key], jnp.float64)
                                for key in ("x", "time_cond", "cotangent"))
@@ -65,21 +72,21 @@ def whole(name, config):
     phi, backward, acts = jax.vjp(run, p, x, has_aux=True)
     of_p, of_x = backward(cotangent)
     of_p.pop("all_modules.0.W", None)  # is not trained
-    scale = time_cond if config["fourier"] else sigmas[time_cond.astype(int)]
-    score = phi / scale[:, None, None, None]
     gradients = with_tolerance({f"grad.{key}": value for key, value in of_p.items()})
     made = {"phi": (phi, PHI), "loss": ([(phi * cotangent).sum()], 1e-2),
-            "score": (score, float(PHI / scale.min())), **gradients,
-            "grad.x": with_tolerance({"grad.x": of_x})["grad.x"]}  # fmt: skip
+            **gradients, "grad.x": with_tolerance({"grad.x": of_x})["grad.x"]}  # fmt: skip
+    if sigmas is not None:
+        scale = time_cond if config["fourier"] else sigmas[time_cond.astype(int)]
+        made["score"] = phi / scale[:, None, None, None], float(PHI / scale.min())
     if config["fourier"]:
         made["phi_f64"] = (phi, 1e-12)
     return made, {f"act.{i:02}": (value, PHI) for i, value in enumerate(acts)}
 
 
-def full_celeba64():
-    """Weights, their sums and the statistics of every module."""
-    file = golden("full_celeba64_pos.io")
-    rows = json.loads((DATA / "full_celeba64_pos.manifest.json").read_text())["tensors"]
+def full(name, config, k):
+    """Weights, their sums and the statistics of every module; k: of the formula for x."""
+    file = golden(f"{name}.io")
+    rows = json.loads((DATA / f"{name}.manifest.json").read_text())["tensors"]
     p, faults = {}, 0
     for row in rows:
         values = recipe(row["name"], row["shape"], row["k"])
@@ -87,8 +94,8 @@ def full_celeba64():
         faults += abs(values.sum(dtype=np.float64) - row["sum"]) > 1e-6 * max(1, abs(row["sum"]))
         p[row["name"]] = jnp.asarray(values, jnp.float64)
     assert faults == 0, f"{faults} lines of the manifest differ"
-    x = (uniforms(file["x"].size, 9002).reshape(file["x"].shape) + 1) / 2
-    run = jax.jit(functools.partial(net.ncsnpp, config=net.CELEBA64))
+    x = (uniforms(file["x"].size, k).reshape(file["x"].shape) + 1) / 2
+    run = jax.jit(functools.partial(net.ncsnpp, config=config))
     phi, acts = run(p, x=jnp.asarray(x.astype(np.float32), jnp.float64),
                     time_cond=jnp.asarray(file["time_cond"], jnp.float64))
     stats = []

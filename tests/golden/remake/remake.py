@@ -49,13 +49,19 @@ FILES = {
     "net_c.weights": lambda: one("net_c.weights", networks.weights("net_c"), ("sigmas",)),
     "net_a.io": lambda: net_io("net_a", network.NET_A),
     "net_c.io": lambda: net_io("net_c", network.NET_C),
+    "net_d.io": lambda: net_io("net_d", network.NET_D),
+    "net_e.io": lambda: net_io("net_e", network.NET_E),
     "modules": lambda: one("modules", *modules.modules()),
     "samplers": lambda: one("samplers", runs.samplers(), (
         "x1", "noise", "phi_scale", "t_grid", "sigma_grid", "std_grid")),
     "train_soft": lambda: one("train_soft", runs.training(), (
         f"step{i}.{key}" for i in range(3) for key in ("x0", "t", "sigma", "blur_std", "eta"))),
-    "full_celeba64_pos.io": lambda: one("full_celeba64_pos.io", networks.full_celeba64(),
-                                        ("time_cond",)),
+    "full_celeba64_pos.io": lambda: one(
+        "full_celeba64_pos.io", networks.full("full_celeba64_pos", network.CELEBA64, 9002),
+        ("time_cond",)),
+    "full_cifar10_ddpm.io": lambda: one(
+        "full_cifar10_ddpm.io", networks.full("full_cifar10_ddpm", network.CIFAR10_DDPM, 9004),
+        ("time_cond",)),
     "face-dlib": lambda: one("face-dlib", networks.face_network(), ("input",)),
     "squeezenet11": lambda: one("squeezenet11", networks.squeezenet(), ("input",)),
 }  # fmt: skip

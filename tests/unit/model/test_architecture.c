@@ -23,6 +23,7 @@ static void defaults_are_the_reference_s(void **state)
                                         " \"ch_mult\": [1, 2, 2, 2], \"num_res_blocks\": 4}",
                                         &a, NULL),
                      0);
+    assert_int_equal(a.network, NETWORK_NCSNPP);
     assert_int_equal(a.image_size, 32);
     assert_int_equal(a.num_channels, 3);
     assert_int_equal(a.nf, 128);
@@ -40,7 +41,8 @@ static void defaults_are_the_reference_s(void **state)
 static void a_round_trip_changes_nothing(void **state)
 {
     static const char text[] =
-        "{\"image_size\": 24, \"num_channels\": 1, \"nf\": 16, \"ch_mult\": [1, 2],"
+        "{\"network\": \"ddpm\", \"image_size\": 24, \"num_channels\": 1, \"nf\": 16, \"ch_mult\": "
+        "[1, 2],"
         " \"num_res_blocks\": 1, \"attn_resolutions\": [], \"embedding_type\": \"positional\","
         " \"fourier_scale\": 7.25, \"centered\": true, \"dropout\": 0.2, \"n_labels\": 7}";
     struct architecture a, b;
@@ -55,6 +57,7 @@ static void a_round_trip_changes_nothing(void **state)
     dump = json_dumps(json, 0);
     assert_non_null(strstr(dump, "\"dropout\": 0.20000000000000001")); /* 0.2, not 0.2f */
     assert_int_equal(architecture_from_json(json, &b, NULL), 0);
+    assert_int_equal(b.network, NETWORK_DDPM);
     assert_int_equal(b.image_size, 24);
     assert_int_equal(b.num_channels, 1);
     assert_int_equal(b.n_attn, 0);
@@ -72,6 +75,7 @@ static void mistakes_are_named(void **state)
         const char *key, *value; /* NULL: removed */
         const char *why;
     } rows[] = {
+        {"network", "\"unet\"", "unknown network \"unet\""},
         {"image_size", NULL, "\"image_size\" is missing"},
         {"image_size", "0", "\"image_size\" is 0"},
         {"image_size", "-32", "\"image_size\" is -32"},
