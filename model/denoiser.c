@@ -11,8 +11,10 @@
 
 /* Positions in `scales`: the coefficients of the mixes of append_wiener() ... */
 enum { SCALE_IN, SCALE_MEAN, SCALE_LINEAR, SCALE_OUT, SCALES };
-/* ... and of append_scaled(). */
+/* ... of append_scaled() ... */
 enum { SCALED_IN, SCALED_X, SCALED_OUT, SCALED };
+/* ... and of append_noise(). */
+enum { NOISE_IN, NOISE_IN_UNIT, NOISE_X, NOISE_OUT, NOISES };
 
 static int table(struct program *p, const char *name, int n_dims, const int *dims)
 {
@@ -69,6 +71,27 @@ static int append_scaled(struct program *p, const struct formulation *f, int x, 
     return program_check(p, err);
 }
 
+/* h = (x - sigma F(u)) / a with u = x, or 2 x - a = (2 - 2 a) x + a (2 x - 1). */
+static int append_noise(struct program *p, const struct formulation *f, int x, int label,
+                        int augment, int key, struct denoiser *d, struct error *err)
+{
+    struct architecture inner = f->architecture;
+    int in = x, rc;
+
+    d->scales = program_input(p, "scales", shape_vectors(NOISES), VALUE_EXACT);
+    if (!inner.centered) {
+        int unit = program_affine(p, x, 2.0f, -1.0f, VALUE_EXACT);
+
+        in = program_mix(p, d->scales, NOISE_IN, 2, (const int[]){x, unit}, VALUE_EXACT);
+    }
+    inner.centered = true;
+    rc = ncsnpp_append(p, &inner, in, d->time_cond, label, augment, key, NULL, &d->phi, err);
+    if (rc < 0)
+        return rc;
+    d->h = program_mix(p, d->scales, NOISE_X, 2, (const int[]){x, d->phi}, VALUE_EXACT);
+    return program_check(p, err);
+}
+
 int denoiser_append(struct program *p, const struct formulation *f, int x,
                     const struct operator_values *c_t, int label, int augment, int key,
                     struct denoiser *out, struct error *err)
@@ -81,6 +104,8 @@ int denoiser_append(struct program *p, const struct formulation *f, int x,
         rc = append_wiener(p, f, x, label, augment, key, &d, err);
     } else if (f->output == OUTPUT_SCALED || f->output == OUTPUT_SIGMA) {
         rc = append_scaled(p, f, x, label, augment, key, &d, err);
+    } else if (f->output == OUTPUT_NOISE) {
+        rc = append_noise(p, f, x, label, augment, key, &d, err);
     } else {
         rc = ncsnpp_append(p, &f->architecture, x, d.time_cond, label, augment, key, NULL, &d.phi,
                            err);
@@ -149,6 +174,15 @@ void denoiser_write_time(const struct denoiser *d, const struct formulation *f,
 
         scales[SCALED_IN] = scales[SCALED_X] = 1;
         scales[SCALED_OUT] = (float)schedule_sigma(&f->schedule, t);
+    }
+    if (f->output == OUTPUT_NOISE) {
+        float *scales = executor_row(executor, d->scales, i);
+        double a = schedule_level(&f->schedule, t);
+
+        scales[NOISE_IN] = (float)(2 - 2 * a);
+        scales[NOISE_IN_UNIT] = (float)a;
+        scales[NOISE_X] = (float)(1 / a);
+        scales[NOISE_OUT] = (float)(-schedule_sigma(&f->schedule, t) / a);
     }
 }
 

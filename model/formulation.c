@@ -10,13 +10,11 @@
 #include "model/corruption.h"
 #include "model/json_fields.h"
 
-enum { OUTPUTS = 4, TIME_EMBEDS = 4 };
+enum { OUTPUTS = 5, TIME_EMBEDS = 4 };
 
 static const char *const output_names[OUTPUTS] = {
-    [OUTPUT_RESIDUAL] = "residual",
-    [OUTPUT_WIENER] = "wiener",
-    [OUTPUT_SCALED] = "scaled",
-    [OUTPUT_SIGMA] = "sigma",
+    [OUTPUT_RESIDUAL] = "residual", [OUTPUT_WIENER] = "wiener", [OUTPUT_SCALED] = "scaled",
+    [OUTPUT_SIGMA] = "sigma",       [OUTPUT_NOISE] = "noise",
 };
 
 static const char *const time_embed_names[TIME_EMBEDS] = {
@@ -50,6 +48,18 @@ int output_parse(const char *name, enum output *out, struct error *err)
     if (i < 0)
         return i;
     *out = (enum output)i;
+    return 0;
+}
+
+int output_check(enum output o, const struct corruption *c, struct error *err)
+{
+    const char *name = corruption_name(c);
+
+    if (o == OUTPUT_NOISE && strcmp(name, "vp") != 0 && strcmp(name, "subvp") != 0)
+        return error_set(err, -EINVAL,
+                         "output \"noise\" goes with the corruptions \"vp\" and \"subvp\", not "
+                         "with \"%s\"",
+                         name);
     return 0;
 }
 
@@ -89,9 +99,17 @@ float formulation_time_cond(const struct formulation *f, double t)
     return NAN;
 }
 
-/* What only noise makes possible. */
+/* What only noise makes possible, and what the noise is divided by. */
 static int check_noise(const struct formulation *f, struct error *err)
 {
+    const struct schedule_knots *level = &f->schedule.level;
+
+    for (int i = 0; f->output == OUTPUT_NOISE && i < level->n; i++) {
+        if (!(level->value[i] >= 1e-6))
+            return error_set(err, -EINVAL,
+                             "output \"noise\" does not go with a schedule whose level falls to %g",
+                             level->value[i]);
+    }
     if (!schedule_has_noise(&f->schedule) && f->time_embed == TIME_FOURIER_LOG_SIGMA)
         return error_set(err, -EINVAL,
                          "time_embed \"%s\" does not go with a schedule without noise",
@@ -124,6 +142,8 @@ int formulation_from_fields(struct json_fields *fields, struct formulation *out,
                          time_embed_names[time_embed]);
     side = f.architecture.image_size;
     rc = corruption_create(corruption, side, side, &f.corruption, err);
+    if (rc == 0)
+        rc = output_check(f.output, f.corruption, err);
     if (rc == 0)
         rc = schedule_from_json(schedule, &f.schedule, err);
     if (rc == 0)

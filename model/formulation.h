@@ -20,6 +20,10 @@ enum output {
     OUTPUT_WIENER,   /* model/wiener.h */
     OUTPUT_SCALED,   /* model/scaling.h */
     OUTPUT_SIGMA, /* h = x_t + sigma_t F(x_t, t): scale_by_sigma of Song et al. 2021 (2011.13456) */
+    OUTPUT_NOISE, /* h = (x_t - sigma_t F(u, t)) / a_t, of vp and subvp, whose C_t is a number a_t: F is
+                     the noise, as in Ho et al. 2020 (2006.11239). u is in the unit that the
+                     architecture gives its network: x_t where it is centered, else 2 x_t - a_t, the
+                     same path for pictures of [-1,1] with noise 2 sigma_t */
 };
 
 /* What the network is told about time. */
@@ -54,6 +58,9 @@ struct json_fields;
 int formulation_from_fields(struct json_fields *fields, struct formulation *out, struct error *err);
 /* New object; NULL without memory. */
 struct json_t *formulation_to_json(const struct formulation *f);
+
+/* Whether the output goes with this corruption; -EINVAL says why not. */
+int output_check(enum output o, const struct corruption *c, struct error *err);
 
 /* Whether it is for networks with this embedding. */
 bool time_embed_fits(enum time_embed t, enum embedding_type embedding);

@@ -6,6 +6,7 @@
 
 #include "engine/base/choice.h"
 #include "engine/base/error.h"
+#include "model/corruption.h"
 #include "model/formulation.h"
 
 static const char *const names[SAMPLERS] = {
@@ -62,20 +63,36 @@ static const double SDE_RATE = 0.9, SDE_RATE_MAX = 20, SDE_LAST = 0.03, SDE_POWE
 struct grid_step {
     double from, to;
     double sigma, sigma_next;
+    double fading; /* a/a' where C is a number a, else 1 */
 };
 
-static struct grid_step step_between(const struct schedule *schedule, double from, double to)
+/* What a picture is multiplied by, where C is a number; else 1, and in format 1, which knows of none. */
+static double scalar_at(const struct formulation *f, double t)
+{
+    float a = 1;
+
+    if (f->sampling.refining_grid && f->corruption &&
+        corruption_kind(f->corruption) == CORRUPTION_SCALAR)
+        corruption_operator(f->corruption,
+                            t > 0 ? schedule_level(&f->schedule, t)
+                                  : corruption_clean_level(f->corruption),
+                            &a, NULL);
+    return (double)a;
+}
+
+static struct grid_step step_between(const struct formulation *f, double from, double to)
 {
     struct grid_step s = {.from = from, .to = to};
 
-    s.sigma = schedule_sigma(schedule, from);
-    s.sigma_next = to > 0 ? schedule_sigma(schedule, to) : 0;
+    s.sigma = schedule_sigma(&f->schedule, from);
+    s.sigma_next = to > 0 ? schedule_sigma(&f->schedule, to) : 0;
+    s.fading = scalar_at(f, from) / scalar_at(f, to);
     return s;
 }
 
-static struct grid_step step_at(const struct schedule *schedule, double begin, int i, int n_steps)
+static struct grid_step step_at(const struct formulation *f, double begin, int i, int n_steps)
 {
-    return step_between(schedule, begin * (1 - (double)i / n_steps),
+    return step_between(f, begin * (1 - (double)i / n_steps),
                         i == n_steps - 1 ? 0 : begin * (1 - (double)(i + 1) / n_steps));
 }
 
@@ -95,6 +112,7 @@ static struct sampler_row row_single(enum sampler sampler, const struct grid_ste
 {
     double ratio = s->sigma > 0 ? s->sigma_next / s->sigma : 1;
     double lost = fmax(s->sigma * s->sigma - s->sigma_next * s->sigma_next, 0);
+    double carried = s->fading * s->sigma_next; /* of the noise of x', that x has if made from it */
     int last = s->to == 0;
 
     switch (sampler) {
@@ -107,7 +125,8 @@ static struct sampler_row row_single(enum sampler sampler, const struct grid_ste
     case SAMPLER_PF_LITERAL:
         return row_toward(s, 0.5 * (1 + ratio * ratio), 0);
     case SAMPLER_ANCESTRAL:
-        return row_toward(s, ratio * ratio, ratio * sqrt(lost));
+        return row_toward(s, s->fading * ratio * ratio,
+                          ratio * sqrt(fmax(s->sigma * s->sigma - carried * carried, 0)));
     default: /* pf-sigma, and what pf-2m and pf-heun begin with */
         return row_toward(s, ratio, 0);
     }
@@ -128,14 +147,13 @@ static struct sampler_row row_heun_correct(const struct grid_step *s)
     return row;
 }
 
-static void table_heun(const struct schedule *schedule, double begin, int nfe,
-                       struct sampler_row *rows)
+static void table_heun(const struct formulation *f, double begin, int nfe, struct sampler_row *rows)
 {
     int n_steps = nfe / 2 + 1; /* the last costs one evaluation; if nfe is even so does the first */
     int n = 0;
 
     for (int i = 0; i < n_steps; i++) {
-        struct grid_step s = step_at(schedule, begin, i, n_steps);
+        struct grid_step s = step_at(f, begin, i, n_steps);
         int single = i == n_steps - 1 || (i == 0 && nfe % 2 == 0);
 
         rows[n] = row_single(SAMPLER_PF_SIGMA, &s);
@@ -146,11 +164,11 @@ static void table_heun(const struct schedule *schedule, double begin, int nfe,
 }
 
 /* row_toward() on h + (h - m) / 2. */
-static void table_two_step(const struct schedule *schedule, double begin, int nfe,
+static void table_two_step(const struct formulation *f, double begin, int nfe,
                            struct sampler_row *rows)
 {
     for (int i = 0; i < nfe; i++) {
-        struct grid_step s = step_at(schedule, begin, i, nfe);
+        struct grid_step s = step_at(f, begin, i, nfe);
 
         rows[i] = row_single(SAMPLER_PF_SIGMA, &s);
         rows[i].keep_h = 1;
@@ -193,7 +211,7 @@ static void table_sde(const struct formulation *f, double begin, int nfe, struct
     bool refining = f->sampling.refining_grid;
 
     for (int i = 0; i < nfe; i++) {
-        struct grid_step s = step_between(&f->schedule, begin * sde_time(refining, i, nfe),
+        struct grid_step s = step_between(f, begin * sde_time(refining, i, nfe),
                                           begin * sde_time(refining, i + 1, nfe));
         double length = s.from - s.to;
 
@@ -207,7 +225,7 @@ static void table_tuned(const struct formulation *f, const struct solver *solver
                         struct sampler_row *rows)
 {
     for (int i = 0; i < solver->nfe; i++) {
-        struct grid_step s = step_between(&f->schedule, solver->t[i], solver->t[i + 1]);
+        struct grid_step s = step_between(f, solver->t[i], solver->t[i + 1]);
         double z = solver->noise[i], trend = solver->trend[i];
 
         rows[i] = row_toward(&s, sqrt(1 - z * z) * s.sigma_next / s.sigma, z * s.sigma_next);
@@ -217,11 +235,11 @@ static void table_tuned(const struct formulation *f, const struct solver *solver
     }
 }
 
-static void table_single(enum sampler s, const struct schedule *schedule, double begin, int nfe,
+static void table_single(enum sampler s, const struct formulation *f, double begin, int nfe,
                          struct sampler_row *rows)
 {
     for (int i = 0; i < nfe; i++) {
-        struct grid_step step = step_at(schedule, begin, i, nfe);
+        struct grid_step step = step_at(f, begin, i, nfe);
 
         rows[i] = row_single(s, &step);
     }
@@ -274,10 +292,10 @@ int sampler_table_from(enum sampler s, const struct formulation *f, double begin
         table_sde(f, begin, nfe, rows);
         break;
     case SAMPLER_PF_2M:
-        table_two_step(&f->schedule, begin, nfe, rows);
+        table_two_step(f, begin, nfe, rows);
         break;
     case SAMPLER_PF_HEUN:
-        table_heun(&f->schedule, begin, nfe, rows);
+        table_heun(f, begin, nfe, rows);
         break;
     case SAMPLER_TUNED:
         if (begin != 1)
@@ -288,7 +306,7 @@ int sampler_table_from(enum sampler s, const struct formulation *f, double begin
         table_tuned(f, sampling_solver(&f->sampling, nfe), rows);
         break;
     default:
-        table_single(s, &f->schedule, begin, nfe, rows);
+        table_single(s, f, begin, nfe, rows);
     }
     for (int i = 0; i < nfe; i++)
         rows[i].step = i;

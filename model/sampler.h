@@ -12,8 +12,12 @@
  *     probability-flow    Eq. 44, last step denoised (x' = h)
  *     pf-literal          Eq. 44 to the letter: half of the remaining noise stays
  *     naive               Alg. 1, for comparison
- *     pf-sigma            x' = C' h + (s'/s)(x - C h): exponential integrator (DDIM form)
- *     ancestral           x' = C' h + (s'^2/s^2)(x - C h) + sqrt(s'^2 (s^2 - s'^2)/s^2) eta
+ *     pf-sigma            x' = C' h + (s'/s)(x - C h): exponential integrator. With vp it is DDIM, Song
+ *                         et al. 2021 (2010.02502), Eq. 12 with sigma_t = 0
+ *     ancestral           x' = C' h + q (s'^2/s^2)(x - C h) + sqrt(s'^2 (s^2 - q^2 s'^2)/s^2) eta: what
+ *                         is known of x' from x and h, if x was made from x'. q is a/a' where C is a
+ *                         number a, else 1, and 1 in checkpoints of format 1. With vp it is DDPM's, Ho et al. 2020 (2006.11239), Eq. 6
+ *                         and 7, with the smaller of their variances
  *     pf-2m               two-step exponential integrator, after Lu et al. 2022 (2211.01095):
  *                         pf-sigma on h + (h - h_prev)/2; plain in the first and the last step
  *     pf-heun             Heun, after Karras et al. 2022 (2206.00364): two evaluations per step;

@@ -287,7 +287,8 @@ int schedule_noise_beside_levels(double sigma_min, double sigma_max, double t_no
     return 0;
 }
 
-int schedule_vp(double beta_min, double beta_max, int sub, struct schedule *out, struct error *err)
+int schedule_vp(double beta_min, double beta_max, double noise_scale, int sub, struct schedule *out,
+                struct error *err)
 {
     enum { KNOTS = 513 };
     const double first = 1e-3; /* below it sigma stays as it is there */
@@ -297,6 +298,8 @@ int schedule_vp(double beta_min, double beta_max, int sub, struct schedule *out,
     if (!(beta_min > 0 && beta_max >= beta_min && isfinite(beta_max)))
         return error_set(err, -EINVAL, "schedule: beta from %g to %g does not rise from above 0",
                          beta_min, beta_max);
+    if (!(noise_scale > 0 && isfinite(noise_scale)))
+        return error_set(err, -EINVAL, "schedule: noise times %g", noise_scale);
     rc = schedule_init(&s, KNOTS, KNOTS, err);
     if (rc < 0)
         return rc;
@@ -310,7 +313,7 @@ int schedule_vp(double beta_min, double beta_max, int sub, struct schedule *out,
 
         s.level.t[i] = s.sigma.t[i] = t;
         s.level.value[i] = a;
-        s.sigma.value[i] = sub ? variance : sqrt(variance); /* variance: 1 - a^2 */
+        s.sigma.value[i] = noise_scale * (sub ? variance : sqrt(variance)); /* variance: 1 - a^2 */
     }
     *out = s;
     return 0;

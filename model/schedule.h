@@ -50,8 +50,9 @@ int schedule_noise_beside_levels(double sigma_min, double sigma_max, double t_no
                                  const double *levels, struct schedule *out, struct error *err);
 
 /* VP: a(t) = exp(-t^2 (beta_max - beta_min)/4 - t beta_min/2), sigma = sqrt(1 - a^2); subVP:
- * sigma = 1 - a^2. Song et al. 2021, Eq. 29-31. beta 0.1, 20. The first sigma knot is at t 1e-3's
- * value so that it stays positive. */
-int schedule_vp(double beta_min, double beta_max, int sub, struct schedule *out, struct error *err);
+ * sigma = 1 - a^2; sigma times noise_scale, 0.5 for their pictures of [-1,1] in our [0,1]. Song et al.
+ * 2021, Eq. 29-31. beta 0.1, 20. The first sigma knot is at t 1e-3's value so that it stays positive. */
+int schedule_vp(double beta_min, double beta_max, double noise_scale, int sub, struct schedule *out,
+                struct error *err);
 
 #endif

@@ -95,8 +95,10 @@ def test_models_that_were_trained(same, trainer, corruption):
     same(trainer.folder / "run" / "model.safetensors", "ancestral", "3")
 
 
-@pytest.mark.parametrize("name", ["faces32-product", "faces32-matrices"])
-def test_corruptions_of_several_parts(same, trainer, name):
+@pytest.mark.parametrize(
+    "name", ["faces32-product", "faces32-matrices", "cifar10-ddpm", "cifar10-ddpmpp"]
+)
+def test_models_of_recipes(same, trainer, name):
     path = RECIPES / f"{name}.json"
     trainer.recipe = test_recipes.shrink(json.loads(path.read_text()))
     done = trainer("run", "--steps", 1)

@@ -57,6 +57,13 @@ def cosines(n, device):
     return waves * torch.where(i == 0, 1 / n, 2 / n).sqrt()[:, None]
 
 
+def resampled(network, x, up=False, down=False):
+    """To twice or half the size."""
+    if network == "ncsnpp":
+        return fir(x, up, down)
+    return F.interpolate(x, scale_factor=2) if up else F.avg_pool2d(x, 2)
+
+
 def fir(x, up=False, down=False):
     """[1,3,3,1] in both directions: to twice or half the size, or one row and column more."""
     taps = torch.tensor([1.0, 3.0, 3.0, 1.0], device=x.device) / 8
@@ -71,6 +78,8 @@ class Softdiff(torch.nn.Module):
         super().__init__()
         self.document, tensors = read(path)
         self.a = self.document["architecture"]
+        self.kind = self.a.get("network", "ncsnpp")
+        self.scale = 1 if self.kind == "ddpm" else math.sqrt(2)
         self.weights = torch.nn.ParameterDict(
             {name[4:].replace(".", "/"): torch.nn.Parameter(value, requires_grad=value.dim() > 0)
              for name, value in tensors.items() if name.startswith("net.")})  # fmt: skip
@@ -80,7 +89,7 @@ class Softdiff(torch.nn.Module):
         if self.document["corruption"]["name"] not in CORRUPTIONS or self.a.get("n_labels"):
             raise ValueError(f"this file has no labels, and of corruptions only {CORRUPTIONS}")
 
-    # The network: NCSN++ by the names and in the order of yang-song/score_sde_pytorch.
+    # The network: NCSN++, DDPM++ or DDPM by the names and in the order of yang-song/score_sde_pytorch.
 
     def w(self, name):
         return self.weights[name.replace(".", "/")]
@@ -102,13 +111,26 @@ class Softdiff(torch.nn.Module):
         name = f"all_modules.{next(self.numbers)}."
         h = F.silu(self.norm(f"{name}GroupNorm_0.", x))
         if resample:
-            h, x = fir(h, **resample), fir(x, **resample)
+            h, x = resampled(self.kind, h, **resample), resampled(self.kind, x, **resample)
         h = self.conv(f"{name}Conv_0.", h, padding=1)
         h = h + self.linear(f"{name}Dense_0.", temb)[:, :, None, None]
         h = self.conv(f"{name}Conv_1.", F.silu(self.norm(f"{name}GroupNorm_1.", h)), padding=1)
         if f"{name}Conv_2.weight".replace(".", "/") in self.weights:
             x = self.conv(f"{name}Conv_2.", x)
-        return (x + h) / math.sqrt(2)
+        if f"{name}NIN_0.W".replace(".", "/") in self.weights:
+            x = self.nin(f"{name}NIN_0.", x)
+        return (x + h) / self.scale
+
+    def down(self, x, temb):
+        if self.kind != "ddpm":
+            return self.res_block(x, temb, down=True)
+        return self.conv(f"all_modules.{next(self.numbers)}.Conv_0.", F.pad(x, (0, 1, 0, 1)), stride=2)
+
+    def up(self, x, temb):
+        if self.kind != "ddpm":
+            return self.res_block(x, temb, up=True)
+        x = resampled(self.kind, x, up=True)
+        return self.conv(f"all_modules.{next(self.numbers)}.Conv_0.", x, padding=1)
 
     def attention(self, x):
         name = f"all_modules.{next(self.numbers)}."
@@ -116,7 +138,7 @@ class Softdiff(torch.nn.Module):
         q, k, v = (self.nin(f"{name}NIN_{i}.", h).flatten(2) for i in range(3))
         p = torch.softmax(q.transpose(1, 2) @ k / math.sqrt(x.shape[1]), dim=-1)
         h = (v @ p.transpose(1, 2)).reshape(x.shape)
-        return (x + self.nin(f"{name}NIN_3.", h)) / math.sqrt(2)
+        return (x + self.nin(f"{name}NIN_3.", h)) / self.scale
 
     def embedding(self, time_cond):
         if self.a["embedding_type"] == "fourier":
@@ -144,9 +166,10 @@ class Softdiff(torch.nn.Module):
                     h = self.attention(h)
                 skips.append(h)
             if level < levels - 1:
-                h = self.res_block(h, temb, down=True)
-                name = f"all_modules.{next(self.numbers)}.Conv2d_0."
-                h = pyramid = (self.conv(name, fir(pyramid), stride=2) + h) / math.sqrt(2)
+                h = self.down(h, temb)
+                if self.kind == "ncsnpp":
+                    name = f"all_modules.{next(self.numbers)}.Conv2d_0."
+                    h = pyramid = (self.conv(name, fir(pyramid), stride=2) + h) / math.sqrt(2)
                 skips.append(h)
         h = self.res_block(self.attention(self.res_block(h, temb)), temb)
         for level in reversed(range(levels)):
@@ -155,7 +178,7 @@ class Softdiff(torch.nn.Module):
             if h.shape[2] in self.a["attn_resolutions"]:
                 h = self.attention(h)
             if level:
-                h = self.res_block(h, temb, up=True)
+                h = self.up(h, temb)
         h = F.silu(self.norm(f"all_modules.{next(self.numbers)}.", h))
         return self.conv(f"all_modules.{next(self.numbers)}.", h, padding=1)
 
@@ -199,6 +222,10 @@ class Softdiff(torch.nn.Module):
         if output == "sigma":
             sigma = self.sigma(t).float()[:, None, None, None]
             return x + sigma * self.network(x, time_cond, self.a["centered"])
+        if output == "noise":
+            sigma, a = (v.float()[:, None, None, None] for v in (self.sigma(t), self.level(t)))
+            inner = x if self.a["centered"] else 2 * x - a
+            return (x - sigma * self.network(inner, time_cond, True)) / a
         if output == "scaled":
             sigma, unit = self.sigma(t), 1 if self.a["centered"] else 2
             kept, taken = between(self.scaling_moments, t).double().T

@@ -60,12 +60,12 @@ static int schedule_of_noise(int side, struct schedule *out, struct error *err)
 
 static int schedule_of_vp(int side, struct schedule *out, struct error *err)
 {
-    return schedule_vp(0.1, 20, 0, out, err);
+    return schedule_vp(0.1, 20, 1, 0, out, err);
 }
 
 static int schedule_of_subvp(int side, struct schedule *out, struct error *err)
 {
-    return schedule_vp(0.1, 20, 1, out, err);
+    return schedule_vp(0.1, 20, 1, 1, out, err);
 }
 
 static const struct builtin {

@@ -251,8 +251,8 @@ int main(int argc, char **argv)
          "with --forward: below it the clean picture that the network expects at every time"},
         {"seed", 's', ARGUMENT_U64, &o.seed, 0, 0, "S", "of the first image, then S + 1, ..."},
         {"sampler", 0, ARGUMENT_TEXT, &o.sampler, 0, 0, "NAME",
-         "sde-2m, pf-2m, momentum, probability-flow, pf-heun, ancestral, ...; default: the "
-         "model's"},
+         "sde-2m, pf-2m, momentum, probability-flow, pf-sigma (with vp: DDIM), ancestral (with vp: "
+         "DDPM), ...; default: the model's"},
         {"nfe", 0, ARGUMENT_INT, &o.nfe, 1, SAMPLER_NFE_MAX, "N",
          "network evaluations per image; default: the model's"},
         {"label", 0, ARGUMENT_TEXT, &o.label, 0, 0, "NAME",

@@ -137,7 +137,7 @@ int fit_schedule(const struct recipe *r, const struct dataset *d,
     warn_of_useless_settings(r);
     switch (s->kind) {
     case RECIPE_SCHEDULE_VP:
-        return schedule_vp(s->beta_min, s->beta_max,
+        return schedule_vp(s->beta_min, s->beta_max, s->noise_scale,
                            strcmp(corruption_name(corruption), "subvp") == 0, out, err);
     case RECIPE_SCHEDULE_NOISE:
         return schedule_noise_then_levels(s->sigma_min, s->sigma_max, 1, 0, NULL, out, err);
@@ -268,8 +268,8 @@ static void warn_of_weak_noise(const struct recipe *r, const struct dataset *d,
     faded = vp ? schedule_level(s, 1) : 1;
     if (schedule_sigma(s, 1) >= 0.5 * faded * distance)
         return;
-    /* a(1) = exp(-(beta_min + beta_max) / 4), and sigma(1) is about 1. */
-    sensible = vp ? 4 * log(distance) - r->schedule.beta_min : distance;
+    /* a(1) = exp(-(beta_min + beta_max) / 4), and sigma(1) is about noise_scale. */
+    sensible = vp ? 4 * log(distance / r->schedule.noise_scale) - r->schedule.beta_min : distance;
     log_write(LOG_WARN, "event=weak_noise key=schedule.%s value=%g sensible=%.2g reason=%s",
               vp ? "beta_max" : "sigma_max", vp ? r->schedule.beta_max : r->schedule.sigma_max,
               sensible,
@@ -304,6 +304,8 @@ int fit_formulation(const struct recipe *r, const struct dataset *d, const struc
     int rc;
 
     rc = corruption_create(r->corruption, d->side, d->side, &f.corruption, err);
+    if (rc == 0)
+        rc = output_check(r->output, f.corruption, err);
     if (rc == 0)
         rc = fit_schedule(r, d, f.corruption, watch, &report, &f.schedule, err);
     if (rc == 0)

@@ -114,13 +114,15 @@ static void set_defaults(struct recipe_schedule *s)
                                           .ve_sigma_min = 0.01,
                                           .ve_sigma_max = 50},
                                   .beta_min = 0.1,
-                                  .beta_max = 20};
+                                  .beta_max = 20,
+                                  .noise_scale = 1};
 }
 
 static void read_vp(struct json_fields *f, struct recipe_schedule *s)
 {
     json_fields_number(f, "beta_min", JSON_OPTIONAL, 1e-3, 1e3, &s->beta_min);
     json_fields_number(f, "beta_max", JSON_OPTIONAL, 1e-3, 1e3, &s->beta_max);
+    json_fields_number(f, "noise_scale", JSON_OPTIONAL, 1e-3, 1e3, &s->noise_scale);
     s->kind = RECIPE_SCHEDULE_VP;
 }
 

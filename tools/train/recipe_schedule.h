@@ -31,6 +31,7 @@ struct recipe_schedule {
     struct schedule_fit_options fit; /* FIT; without a watch */
     int images;                      /* FIT: how many images measure the distances */
     double beta_min, beta_max;       /* VP */
+    double noise_scale;              /* VP */
     struct schedule knots;           /* KNOTS; owned */
 };
 

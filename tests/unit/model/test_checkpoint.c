@@ -105,7 +105,7 @@ static void make_format_1(struct checkpoint *c)
 }
 
 static const char blur[] = "{\"name\": \"blur\", \"half_size\": 5}";
-static const char noise[] = "{\"name\": \"noise\"}";
+static const char noise[] = "{\"name\": \"noise\"}", vp[] = "{\"name\": \"vp\"}";
 
 static void save(const struct checkpoint *c, const char *name, int bf16)
 {
@@ -174,6 +174,7 @@ static void a_round_trip_changes_nothing(void **state)
         {OUTPUT_RESIDUAL, noise},
         {OUTPUT_SCALED, blur},
         {OUTPUT_SIGMA, noise},
+        {OUTPUT_NOISE, vp},
         {OUTPUT_WIENER, "{\"name\": \"mask\", \"order\": \"random\", \"seed\": 3}"},
     };
 

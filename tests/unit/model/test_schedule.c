@@ -115,7 +115,7 @@ static void variance_preserving_ones_follow_their_formulas(void **state)
     for (int sub = 0; sub < 2; sub++) {
         struct schedule s;
 
-        assert_int_equal(schedule_vp(0.1, 20, sub, &s, NULL), 0);
+        assert_int_equal(schedule_vp(0.1, 20, 1, sub, &s, NULL), 0);
         for (int i = 1; i <= 1000; i++) {
             double t = i / 1000.0, a = exp(-t * t * 19.9 / 4 - t * 0.1 / 2);
             double sigma = sub ? 1 - a * a : sqrt(1 - a * a);

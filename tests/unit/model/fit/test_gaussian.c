@@ -51,7 +51,7 @@ static void make(struct given *g, int kind, int side)
     for (int i = 0; i < LEVELS; i++)
         levels[i] = blur[i] * side / SIDE;
     if (kind == VP)
-        rc = schedule_vp(0.1, 20, 0, &g->f.schedule, &err);
+        rc = schedule_vp(0.1, 20, 1, 0, &g->f.schedule, &err);
     else
         rc = schedule_noise_then_levels(0.01, kind == BLUR ? 0.1 : 20, kind == BLUR ? 0.2 : 1,
                                         kind == BLUR ? LEVELS : 0, levels, &g->f.schedule, &err);
