@@ -27,6 +27,7 @@ struct allocation {
 static char *arena;
 static size_t arena_used = PAGE;
 static std::map<char *, allocation> allocations; /* those that are gone, too */
+static std::set<const allocation *> living;      /* the others: a few of thousands */
 static std::map<char *, allocation> pinned;
 static size_t bytes_in_use;
 static int n_allocations;
@@ -146,9 +147,8 @@ static void protect(const allocation &a, int protection)
 
 static void protect_all(int protection)
 {
-    for (const auto &entry : allocations)
-        if (entry.second.lives)
-            protect(entry.second, protection);
+    for (const allocation *a : living)
+        protect(*a, protection);
 }
 
 void memory_open()
@@ -205,6 +205,7 @@ static cudaError_t free_in(std::map<char *, allocation> &in, void *p, const char
     protect(a, PROT_NONE);
     madvise(page, (size_t)(a.at + a.mapped - page), MADV_DONTNEED);
     a.lives = false;
+    living.erase(&a);
     return cudaSuccess;
 }
 
@@ -236,6 +237,7 @@ cudaError_t cudaMalloc(void **out, size_t bytes)
     fill(arena + arena_used, pages, at, bytes);
     arena_used += pages + PAGE;
     allocations[at] = {at, bytes, mapped, n_allocations, true};
+    living.insert(&allocations[at]);
     if (!is_open)
         protect(allocations[at], PROT_NONE);
     bytes_in_use += mapped;
