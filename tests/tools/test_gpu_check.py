@@ -4,6 +4,7 @@ import os
 import pathlib
 import shutil
 import signal
+import socket
 import subprocess
 import tarfile
 import time
@@ -227,6 +228,24 @@ def test_what_hangs_is_stopped(place, tmp_path, how):
     assert not any(is_running(int(n)) for n in numbers.read_text().split())
     with tarfile.open(report) as archive:
         assert archive.extractfile("gpu-check/summary.txt").read().decode() == out
+
+
+@pytest.mark.parametrize("how", ["is not ready", "does not answer"])
+def test_a_daemon_that_hangs_is_stopped(place, tmp_path, how):
+    """When the time is up, whatever its clients wait for; nothing of it is left."""
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(256)
+        ready = f"listener=public address=127.0.0.1:{silent.getsockname()[1]} event=ready"
+        told = ready if how == "does not answer" else "event=starting"
+        write(place / "bin/softdiffd", f'echo $$ >{tmp_path}/number; echo "{told}" >&2; exec sleep 1000')
+        begin = time.monotonic()
+        done = gpu_check(place, "--only", "daemon,golden", "--minutes", "0.04")
+    assert time.monotonic() - begin < 30
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "not run  daemon       the time is up" in done.stdout
+    assert done.stdout.splitlines()[-2:] == ["0 skipped, 1 not run", "2 passed, 0 failed"]
+    assert not is_running(int((tmp_path / "number").read_text()))
 
 
 @pytest.mark.parametrize("flags, text", [

@@ -136,13 +136,18 @@ def buckets(check, kit):
     """Image i is the same image in a graph of any number of images."""
     sizes = BUCKETS[-3:] if kit.simulated else BUCKETS
     nfe = 2 if kit.simulated else 4
-    for precision in kit.precisions[:1] if kit.simulated else kit.precisions:
+
+    def work(label, precision):
         wanted = None
         for n in sizes:
             drawn = draw(check, kit, f"{precision}-{n}", "--precision", precision, "--number", n,
                          "--lanes", n, "--nfe", nfe)
             wanted = wanted or drawn
             same(check, f"{precision}, {n} at a time", wanted, drawn)
+        return f"{len(wanted)} images"
+
+    precisions = kit.precisions[:1] if kit.simulated else kit.precisions
+    check.each({p: p for p in precisions}, work, kit.n_workers())
     return f"an image has the same bytes among {', '.join(map(str, reversed(sizes)))}"
 
 

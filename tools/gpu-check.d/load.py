@@ -25,7 +25,7 @@ class Daemon:
              "--max-queue", 64 * lanes], "softdiffd", env=kit.environment)
         while "event=ready" not in self.log():
             if self.child.poll() is not None or check.left_s() < 0:
-                raise Failed(f"the daemon is not ready: {self.log().strip().splitlines()[-1:]}")
+                check.fail(f"the daemon is not ready: {self.log().strip().splitlines()[-1:]}")
             time.sleep(0.05)
         self.url = "http://" + re.search(r"listener=public address=(\S+)", self.log())[1]
 
@@ -36,7 +36,7 @@ class Daemon:
         body = json.dumps({"seed": seed, "nfe": nfe}).encode()
         request = urllib.request.Request(f"{self.url}/v1/samples", body,
                                          {"Content-Type": "application/json"})
-        with opener.open(request, timeout=120) as answer:
+        with opener.open(request, timeout=max(1, self.check.left_s())) as answer:
             return base64.b64decode(json.load(answer)["images"][0]["png"])
 
     def load(self, n_clients, seconds, nfe):
@@ -63,7 +63,7 @@ class Daemon:
         for client in clients:
             client.join()
         if wrong:
-            raise Failed(f"{len(wrong)} requests failed; {wrong[0]}")
+            self.check.fail(f"{len(wrong)} requests failed; {wrong[0]}")
         return len(drawn) / (time.monotonic() - begin), drawn
 
     def stop_under_load(self, nfe):
@@ -84,7 +84,8 @@ class Daemon:
         self.child.send_signal(signal.SIGTERM)
         for client in clients:
             client.join()
-        self.child.wait(30)
+        if not self.check.wait(self.child, 30):
+            self.check.fail("the daemon does not stop")
         if not all(answers):
             raise Failed("a request was lost when the daemon was stopped")
 

@@ -88,8 +88,8 @@ class Session:
         new.replace(self.report)
 
     def stop_children(self):
-        for child in list(self.children):
-            stop(child)
+        while self.children:
+            stop(self.children.pop())
 
     def finish(self):
         """The last two lines; returns the status to exit with."""
@@ -129,6 +129,10 @@ class Check:
 
     def left_s(self):
         return min(self.end, self.session.end) - time.monotonic()
+
+    def fail(self, text):
+        """Failed, or TimeUp where the session's time is up: then nothing is known."""
+        raise TimeUp if time.monotonic() >= self.session.end else Failed(text)
 
     def tell(self, text):
         self.session.say(f"         {self.name}: {text}")
@@ -171,10 +175,10 @@ class Check:
         if not ended:
             stop(child)
         self.session.children.discard(child)
-        if not ended and time.monotonic() < self.session.end:
-            raise Failed(f"{label} took too long, and was stopped")
+        if not ended:
+            self.fail(f"{label} took too long, and was stopped")
         done = Done(child.returncode, self.read(label, "out"), self.read(label, "log"))
-        if not ended or (done.status != 0 and time.monotonic() >= self.session.end):
+        if done.status != 0 and time.monotonic() >= self.session.end:
             raise TimeUp
         if fails and done.status != 0:
             raise Failed(f"{label}: {done.reason()}")

@@ -147,20 +147,17 @@ def daemon(check, kit):
     """Many clients at a time: every answer right, the stop clean, the speed that of the generator."""
     lanes, seconds, nfe = (4, 2, 2) if kit.simulated else (64, 20, 20)
     served = load.Daemon(check, kit, lanes)
-    try:
-        rate, images = served.load(2 * lanes, seconds, nfe)
-        child = served.child
-        served.stop_under_load(nfe)
-    finally:
-        check.session.children.discard(served.child)
+    rate, images = served.load(2 * lanes, seconds, nfe)
+    served.stop_under_load(nfe)
+    check.session.children.discard(served.child)
     n = min(len(images), 4 * lanes)
     out = check.scratch("alone")
     done = check.run([kit.program("softdiff-sample"), kit.model(), "--device", kit.device, "--seed",
                       0, "--out", out, "--number", n, "--nfe", nfe, "--lanes", lanes], "alone",
                      env=kit.environment)
     load.compare(images, out)
-    if child.returncode != 0:
-        raise Failed(f"the daemon ended with exit code {child.returncode}")
+    if served.child.returncode != 0:
+        raise Failed(f"the daemon ended with exit code {served.child.returncode}")
     if kit.simulated:
         return f"{n} images are those of softdiff-sample; {NO_TIMES}"
     bare = float(re.search(r"([0-9.]+) images/s", done.out)[1])
