@@ -20,6 +20,13 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 TOOL = ROOT / "tools" / "experiments"
 ZOO = ROOT / "model" / "zoo"
 
+sys.path.insert(0, str(ROOT / "tools" / "experiments.d"))
+import definition  # noqa: E402
+import results  # noqa: E402
+import table  # noqa: E402
+
+sys.path.pop(0)
+
 DEFINITION = {
     "pictures": {"what": "16 stripes", "folder": "stripes/train", "side": 8},
     "samples": 5, "sample_seed": 100, "seeds": [1], "features": ["squeezenet11"],
@@ -202,18 +209,17 @@ def damage(place):
     text = path.read_text()
     lines = text.splitlines(keepends=True)
     figure = place.rows()[2]["fd_squeezenet11"]
-    for name, broken, line in (
-        ("half a row", text[: -len(lines[-1]) // 2], 5),
-        ("no number", text.replace(figure, "much"), 4),
-        ("not finite", text.replace(figure, "nan"), 4),
-        ("twice", text + lines[1], 6),
-        ("other columns", text.replace("fd_squeezenet11", "fd_inception"), 1),
-        ("an open quote", text + '"\n', 6),
+    for name, command, broken, line in (
+        ("half a row", "run", text[: -len(lines[-1]) // 2], 5),
+        ("no number", "table", text.replace(figure, "much"), 4),
+        ("not finite", "status", text.replace(figure, "nan"), 4),
+        ("twice", "table", text + lines[1], 6),
+        ("other columns", "run", text.replace("fd_squeezenet11", "fd_inception"), 1),
+        ("an open quote", "status", text + '"\n', 6),
     ):
         path.write_text(broken)
-        for command in ("run", "status", "table"):
-            done = place(command)
-            assert done.returncode == 1 and f'one.csv", line {line}: ' in done.stderr, (name, done.stderr)
+        done = place(command)
+        assert done.returncode == 1 and f'one.csv", line {line}: ' in done.stderr, (name, done.stderr)
         assert path.read_text() == broken, name
     path.write_text(text)
 
@@ -245,14 +251,20 @@ def test_a_program_that_fails_is_told(place):
     assert '"lr"' in done.stderr and not (place.folder / "one.csv").exists()
 
 
+def test_only_whole_rows_are_added(tmp_path):
+    rows = results.Results(tmp_path / "rows.csv", ["squeezenet11"])
+    row = dict.fromkeys(rows.columns, 1)
+    for wrong in ({"fd_squeezenet11": "nan"}, {"precision_squeezenet11": ""}, {"seed": "one"}):
+        with pytest.raises(definition.Refused, match="what was measured is no row"):
+            rows.add(row | wrong)
+    assert not rows.path.exists()
+    rows.add(row)
+    assert rows.path.read_text().count("\n") == 2
+
+
 @pytest.fixture
 def page():
     """table.Page of a definition and rows, given as figures of the two arms, a tuple per seed."""
-    sys.path.insert(0, str(ROOT / "tools" / "experiments.d"))
-    import definition  # noqa: PLC0415
-    import results  # noqa: PLC0415
-    import table  # noqa: PLC0415
-    sys.path.pop(0)
 
     def make(folder, better, worse):
         path = folder / "definition.json"

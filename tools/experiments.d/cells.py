@@ -94,7 +94,8 @@ class Queue:
             said = self.run(["softdiff-eval", "distance", drawn, f"real-{name}.safetensors",
                              "--features", name, "--floor", "--threads", 1], folder, f"measuring {drawn}")
             found = {key.lower(): value for key, value in FIGURE.findall(said)}
-            found["floor_fd"], found["floor_kid"] = FLOOR.search(said).groups()
+            if floor := FLOOR.search(said):
+                found["floor_fd"], found["floor_kid"] = floor.groups()
             row |= {f"{measure}_{name}": value for measure, value in found.items()}
         spent = self.state.seconds(folder)
         row["training_s"] = round(spent.get("training", 0), 2)

@@ -48,14 +48,17 @@ class Results:
 
     def parse(self, fields):
         if len(fields) != len(self.columns):
-            raise ValueError(f"{len(fields)} fields, not {len(self.columns)}: no row")
+            raise ValueError(f"{len(fields)} fields, not {len(self.columns)}")
         row = dict(zip(self.columns, fields))
         for name in ("seed", "nfe"):
             row[name] = int(row[name])
         for name in (*self.numbers, *SECONDS):
-            row[name] = float(row[name])
+            try:
+                row[name] = float(row[name])
+            except ValueError as reason:
+                raise ValueError(f'"{name}" is "{row[name]}"') from reason
             if not math.isfinite(row[name]):
-                raise ValueError(f'"{name}" is {row[name]}: no row')
+                raise ValueError(f'"{name}" is {row[name]}')
         return row
 
     def find(self, cell):
@@ -72,7 +75,11 @@ class Results:
 
     def add(self, row):
         """Appends to the file as it is now, which somebody may have changed meanwhile; a whole file
-        takes its place, so that a reader never sees half a row."""
+        takes its place, so that a reader never sees half a row. Raises Refused for what is no row."""
+        try:
+            self.parse([row.get(name, "") for name in self.columns])
+        except ValueError as reason:
+            raise Refused(f"what was measured is no row: {reason}") from reason
         self.read()
         self.rows.append(row)
         text = io.StringIO(newline="")

@@ -14,7 +14,7 @@ class Speed:
     def __init__(self, definition, results):
         self.trainings = collections.defaultdict(dict)  # of an arm, by seed: cells share them
         for row in results.rows:
-            if row["arm"] in definition.arms:
+            if row["arm"] in definition.arms and row["training_s"] > 0:  # 0: nobody counted
                 self.trainings[definition.trained(row["arm"])][row["seed"]] = row["training_s"]
         self.drawing = mean(row["drawing_s"] / row["nfe"] for row in results.rows)
         self.measuring = mean(row["measuring_s"] for row in results.rows)
@@ -27,10 +27,10 @@ class Speed:
 def left_s(definition, results, state, cells):
     """Seconds for these cells, or None."""
     speed = Speed(definition, results)
-    if not results.rows:
+    if not results.rows or not speed.trainings:
         return None
-    begun = {(definition.trained(row["arm"]), row["seed"]) for row in results.rows
-             if row["arm"] in definition.arms}
+    begun = {(definition.trained(cell.arm), cell.seed) for cell in definition.cells()
+             if results.find(cell)}
     seconds = 0
     for cell in cells:
         seconds += speed.drawing * cell.nfe + speed.measuring
