@@ -28,13 +28,13 @@ static const struct setting table[] = {
     {"model-dir", SETTING_FILE, FIELD(model_dir), "", 0, 0, NULL,
      "folder whose every NAME.safetensors is a model, behind those of --model"},
     {"device", SETTING_DEVICES, FIELD(devices), "auto", 0, 0, NULL,
-     "auto, cuda:N, cpu or reference; several draw side by side, as cuda:0,cuda:1"},
+     "auto, cuda:N, cpu or reference; several side by side: cuda:0,cuda:1"},
     {"precision", SETTING_CHOICE, FIELD(precision), "auto", 0, 0, "auto|fp32|bf16|fp16",
      "arithmetic; auto: the device's fastest"},
     {"choices", SETTING_FILE, FIELD(choices), "", 0, 0, NULL,
      "table that says which algorithms compute what; default: those that come with softdiff"},
     {"threads", SETTING_INTEGER, FIELD(threads), "0", 0, 1024, NULL,
-     "threads of each device; 0: as many as this process may use, shared by those that are cpu"},
+     "threads of each device; 0: as many as this process may use, shared out"},
     {"slots", SETTING_INTEGER, FIELD(slots), "16", 1, 4096, NULL,
      "images that a model computes at a time on each device"},
     {"max-queue", SETTING_INTEGER, FIELD(max_queue), "256", 0, 65536, NULL,
@@ -93,9 +93,8 @@ static const struct setting table[] = {
     {"webhook-give-up", SETTING_DURATION, FIELD(webhook_give_up_ms), "1440m", 1000, INT_MAX, NULL,
      "time after a job's end for which its webhook is tried again"},
     {"trace", SETTING_FILE, FIELD(trace), "", 0, 0, NULL,
-     "file for a trace of the last seconds of ticks, in Chrome's format, written at the end; of "
-     "several "
-     "devices FILE.0, FILE.1, .."},
+     "trace of the last seconds of ticks, in Chrome's format; of several devices FILE.0, FILE.1, "
+     ".."},
     {"log-level", SETTING_CHOICE, FIELD(log_level), "info", 0, 0, "debug|info|warn|error",
      "least level that is logged"},
 };

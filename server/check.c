@@ -141,7 +141,7 @@ static int check_devices(const struct settings *s, const struct generator_option
     rc = model_folder_list(s, models, &n_models, err);
     for (int i = 0; i < s->n_devices && rc == 0; i++) {
         struct device *device = NULL;
-        struct engine_device o;
+        struct engine_device o = {.threads = 0};
 
         engines_device_options(s, i, &o);
         rc = device_open(o.name, o.threads, s->choices, &device, err);

@@ -371,7 +371,7 @@ static void test_a_device_that_is_lost(void **state)
 static void test_a_job_that_fails_everywhere(void **state)
 {
     uint8_t pixels[IMAGES_MAX * IMAGE_BYTES];
-    struct job parts[DEVICES], job;
+    struct job parts[DEVICES] = {{.n = 0}}, job;
     struct fixture *f = *state;
 
     for (int part = 0; part < 2; part++) {
