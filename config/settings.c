@@ -93,8 +93,7 @@ static const struct setting table[] = {
     {"webhook-give-up", SETTING_DURATION, FIELD(webhook_give_up_ms), "1440m", 1000, INT_MAX, NULL,
      "time after a job's end for which its webhook is tried again"},
     {"trace", SETTING_FILE, FIELD(trace), "", 0, 0, NULL,
-     "trace of the last seconds of ticks, in Chrome's format; of several devices FILE.0, FILE.1, "
-     ".."},
+     "trace of the last ticks, in Chrome's format; of several devices FILE.0, FILE.1, .."},
     {"log-level", SETTING_CHOICE, FIELD(log_level), "info", 0, 0, "debug|info|warn|error",
      "least level that is logged"},
 };
