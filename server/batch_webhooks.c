@@ -120,8 +120,8 @@ static void try_one(struct webhooks *w, const struct job_record *r)
 
     if (!webhook_url_is_allowed(r->webhook, w->all->daemon->settings->webhook_allow) ||
         !webhook_secrets_have(w->secrets, r->owner)) {
-        log_write(LOG_WARN, "event=webhook id=%s try=%d error=\"%s\"", r->id, r->webhook_tries,
-                  "its address is not allowed any more, or has no secret");
+        log_write(LOG_WARN, "event=webhook id=%s try=%d error=%s", r->id, r->webhook_tries,
+                  LOG_TEXT("its address is not allowed any more, or has no secret"));
         note(w, r->id, r->webhook_tries, 0, WEBHOOK_GIVEN_UP);
         return;
     }
