@@ -110,8 +110,18 @@ def test_trace_of_ticks(bench, tmp_path):
                    for step in tracks["cpu thread 0"])
 
 
-def test_plan(bench):
-    assert "convolution_add" in bench("--plan", "--rounds", "2").stdout
+def test_plan(bench, tmp_path):
+    """With the algorithms that were chosen, here by a table as --tune writes it."""
+    lines = bench("--plan", "--rounds", "2", "--precision", "fp32").stdout.splitlines()
+    steps = [line.split() for line in lines[1 : lines.index("")]]
+    assert any(step[1] == "convolution_add" and step[-1] == "direct" for step in steps)
+    assert not any(step[-1] == "whole" for step in steps)
+    table = tmp_path / "table"
+    bench("--tune", table, "--rounds", "1", "--precision", "fp32")
+    chosen = re.sub(r"(convolution 32x32x32 32x32x3x3 .*) = \w+", r"\1 = whole", table.read_text())
+    table.write_text(chosen)
+    lines = bench("--plan", "--rounds", "2", "--precision", "fp32", "--choices", table).stdout.splitlines()
+    assert any(line.split()[1:2] == ["convolution"] and line.endswith("  whole") for line in lines)
 
 
 @pytest.mark.parametrize("train", [False, True])
@@ -185,7 +195,8 @@ def test_roofline_is_of_the_plan_that_a_gpu_has(bench, tmp_path):
 
     def launches(*flags):
         lines = bench("--roofline", "T4", "--batch", "2", "--precision", "fp16", *flags).stdout.splitlines()
-        found = (re.search(r"% +(\d+) +\S+ +\S+ +(?:launch|memory|products) +(.*)", line) for line in lines)
+        found = (re.search(r"% +(\d+) +\S+ +\S+ +(?:launch|memory|products) +(.*?)(?: = \S+)?$", line)
+                 for line in lines)
         return {row[2]: int(row[1]) for row in found if row}
 
     told = launches()

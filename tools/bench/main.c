@@ -58,9 +58,9 @@ static int bench_cases(struct bench *b, struct error *err)
     if (o->tune)
         rc = tune(b, cases, n, err);
     else if (o->plan && o->roofline)
-        rc = roofline_print_plan(b, cases[0].plan, cases[0].executor, err);
+        rc = roofline_print_plan(b, &cases[0], err);
     else if (o->plan)
-        rc = plan_table_print(cases[0].plan, cases[0].executor, o->rounds, err);
+        rc = plan_table_print(cases[0].device, cases[0].plan, cases[0].executor, o->rounds, err);
     else
         rc = cases_measure(b, cases, n, err);
     cases_destroy(cases, n);

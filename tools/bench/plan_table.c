@@ -31,12 +31,25 @@ int plan_table_measure(const struct plan *plan, struct executor *executor, int n
     return rc;
 }
 
-static void print_steps(const struct plan *plan, const double *seconds)
+const char *plan_table_algorithm(struct device *device, const struct plan *plan, int step)
 {
-    printf("%5s  %-24s %-18s %-18s %5s %9s %8s\n", "round", "operation", "from", "to", "parts",
-           "us", "GFLOP/s");
+    const char *names[DEVICE_ALGORITHMS_MAX];
+    struct kernel_spec spec;
+    int n, i;
+
+    plan_step_spec(plan, step, &spec);
+    n = device_algorithms(device, &spec, names);
+    i = device_algorithm_of(device, &spec, n, names, NULL);
+    return n > 1 && i >= 0 ? names[i] : NULL;
+}
+
+static void print_steps(struct device *device, const struct plan *plan, const double *seconds)
+{
+    printf("%5s  %-24s %-18s %-18s %5s %9s %8s  %s\n", "round", "operation", "from", "to", "parts",
+           "us", "GFLOP/s", "algorithm");
     for (int i = 0; i < plan_n_steps(plan); i++) {
         struct plan_step step = plan_step(plan, i);
+        const char *algorithm = plan_table_algorithm(device, plan, i);
         char x[TENSOR_TEXT_BYTES], y[TENSOR_TEXT_BYTES];
 
         tensor_text(&step.x, step.x_type, x, sizeof(x));
@@ -45,6 +58,8 @@ static void print_steps(const struct plan *plan, const double *seconds)
                step.n_parts, 1e6 * seconds[i]);
         if (step.products > 0)
             printf(" %8.0f", 2e-9 * step.products / seconds[i]);
+        if (algorithm)
+            printf("%*s  %s", step.products > 0 ? 0 : 9, "", algorithm);
         printf("\n");
     }
 }
@@ -79,8 +94,8 @@ static void print_sums(const struct plan *plan, const double *seconds)
            plan_n_rounds(plan), passes.n_up_after, passes.n_add_into);
 }
 
-int plan_table_print(const struct plan *plan, struct executor *executor, int n_runs,
-                     struct error *err)
+int plan_table_print(struct device *device, const struct plan *plan, struct executor *executor,
+                     int n_runs, struct error *err)
 {
     double *seconds = malloc((size_t)plan_n_steps(plan) * sizeof(*seconds) + 1);
     int rc = 0;
@@ -89,7 +104,7 @@ int plan_table_print(const struct plan *plan, struct executor *executor, int n_r
         return error_set(err, -ENOMEM, "out of memory for the times of a plan");
     rc = plan_table_measure(plan, executor, n_runs, seconds, err);
     if (rc == 0) {
-        print_steps(plan, seconds);
+        print_steps(device, plan, seconds);
         print_sums(plan, seconds);
     }
     free(seconds);

@@ -7,6 +7,7 @@
 #include "engine/program.h"
 #include "model/checkpoint.h"
 #include "tools/bench/bench.h"
+#include "tools/bench/cases.h"
 #include "tools/bench/plan_table.h"
 #include "tools/network.h"
 #include "tools/network_specs.h"
@@ -54,6 +55,7 @@ struct row {
 /* The steps of a launch: one, or what is joined to it. */
 struct launch {
     const struct plan *plan;
+    struct device *device; /* NULL: there is none */
     int first, end;
 };
 
@@ -151,15 +153,20 @@ static const char *bound_of(const struct cost *cost)
     return cost->n_launch == cost->n ? "launch" : cost->n_memory > 0 ? "memory" : "products";
 }
 
-/* The first step with its shapes, then what is joined to it: "+ group_norm", "+ 19 linear". */
+/* The first step with its shapes and its algorithm, then what is joined to it: "+ group_norm", "+ 19 linear". */
 static void key_of(const struct launch *launch, char key[KEY_BYTES])
 {
+    const char *algorithm =
+        launch->device ? plan_table_algorithm(launch->device, launch->plan, launch->first) : NULL;
     struct kernel_spec spec;
     size_t used;
 
     plan_step_spec(launch->plan, launch->first, &spec);
     if (choices_key(&spec, key, NULL) < 0)
         snprintf(key, KEY_BYTES, "%s", op_name(spec.kind));
+    used = strlen(key);
+    if (algorithm)
+        snprintf(key + used, KEY_BYTES - used, " = %s", algorithm);
     for (int i = launch->first + 1, n; i < launch->end; i += n) {
         const enum op_kind kind = plan_step(launch->plan, i).op->kind;
 
@@ -223,11 +230,11 @@ static void print_rows(struct row *rows, int n_rows, const struct cost *all)
     printf("\n");
 }
 
-/* Sums of a plan; seconds: of its steps, or NULL. */
-static int sum_plan(const struct gpu *gpu, const struct plan *plan, const double *seconds,
-                    bool print, struct cost *all, struct error *err)
+/* Sums of a plan. device, seconds: it was measured there, step by step; or NULL. */
+static int sum_plan(const struct gpu *gpu, const struct plan *plan, struct device *device,
+                    const double *seconds, bool print, struct cost *all, struct error *err)
 {
-    struct launch launch = {.plan = plan};
+    struct launch launch = {.plan = plan, .device = device};
     int n = plan_n_steps(plan), n_rows = 0;
     struct row *rows = calloc((size_t)n + 1, sizeof(*rows));
 
@@ -261,7 +268,7 @@ static int sum_network(const struct gpu *gpu, const struct architecture *a, bool
 
     if (rc < 0)
         return rc;
-    rc = sum_plan(gpu, network_specs_plan(network), NULL, print, all, err);
+    rc = sum_plan(gpu, network_specs_plan(network), NULL, NULL, print, all, err);
     network_specs_destroy(network);
     return rc;
 }
@@ -329,21 +336,20 @@ int roofline_print(const struct bench *b, struct error *err)
     return rc;
 }
 
-int roofline_print_plan(const struct bench *b, const struct plan *plan, struct executor *executor,
-                        struct error *err)
+int roofline_print_plan(const struct bench *b, const struct bench_case *c, struct error *err)
 {
     const struct gpu *gpu = &gpus[roofline_find(b->options->roofline, NULL)];
-    int n = plan_n_steps(plan), rc;
+    int n = plan_n_steps(c->plan), rc;
     double *seconds = calloc((size_t)n + 1, sizeof(*seconds));
     struct cost all = {0};
 
     if (!seconds)
         return error_set(err, -ENOMEM, "out of memory for the times of %d steps", n);
-    rc = plan_table_measure(plan, executor, b->options->rounds, seconds, err);
+    rc = plan_table_measure(c->plan, c->executor, b->options->rounds, seconds, err);
     if (rc == 0) {
         print_head(gpu, "a plan");
         puts("measured step by step, in us");
-        rc = sum_plan(gpu, plan, seconds, true, &all, err);
+        rc = sum_plan(gpu, c->plan, c->device, seconds, true, &all, err);
     }
     if (rc == 0)
         printf("%d steps in %d launches, %.1f us measured, %.1f at best: %.0f %% of what can be "

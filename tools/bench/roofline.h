@@ -11,9 +11,8 @@
 #define TOOLS_BENCH_ROOFLINE_H
 
 struct bench;
+struct bench_case;
 struct error;
-struct executor;
-struct plan;
 
 /* Which GPU is meant; -EINVAL with a text that lists those that are known. */
 int roofline_find(const char *name, struct error *err);
@@ -22,9 +21,9 @@ int roofline_find(const char *name, struct error *err);
  * and precisions. b: parsed, its options name a GPU. 0, -ENOMEM, or what reading the model returns. */
 int roofline_print(const struct bench *b, struct error *err);
 
-/* Prints the launches of a plan, alike ones together, beside the times that they take, step by step, where the
- * executor runs them; the last line has the sums. 0, -ENOMEM or -EIO. */
-int roofline_print_plan(const struct bench *b, const struct plan *plan, struct executor *executor,
-                        struct error *err);
+/* Prints the launches of a case's plan, alike ones together, with the algorithms that were chosen, beside the
+ * times that they take, step by step, where its executor runs them; the last line has the sums. 0, -ENOMEM or
+ * -EIO. */
+int roofline_print_plan(const struct bench *b, const struct bench_case *c, struct error *err);
 
 #endif
