@@ -244,11 +244,15 @@ def test_what_is_missing_is_told(place):
     assert place("run", "--minutes", "0").returncode == 2
 
 
-def test_a_program_that_fails_is_told(place):
-    place.definition["recipe"]["training"]["lr"] = "fast"
+def test_a_cell_that_fails_does_not_keep_the_others(place):
+    place.definition["arms"]["wiener"]["change"] = {"training": {"lr": "fast"}}
+    place.definition["orderings"] = place.definition["orderings"][1::-1]
+    place.definition["orderings"][1]["rows"].pop()
+    place.definition["orderings"][1]["better"] = []
     done = place("run")
-    assert done.returncode == 1 and "softdiff-train ended with 1: " in done.stderr
-    assert '"lr"' in done.stderr and not (place.folder / "one.csv").exists()
+    assert done.returncode == 1 and done.stderr.endswith("tools/experiments: 1 of 2 cells failed\n")
+    assert "tuned tuned 2 (seed 1): softdiff-train ended with 1: " in done.stderr and '"lr"' in done.stderr
+    assert [row["arm"] for row in place.rows()] == ["plain"]
 
 
 def test_only_whole_rows_are_added(tmp_path):
