@@ -318,3 +318,32 @@ int schedule_vp(double beta_min, double beta_max, double noise_scale, int sub, s
     *out = s;
     return 0;
 }
+
+int schedule_vp_steps(int n, const double *betas, double noise_scale, struct schedule *out,
+                      struct error *err)
+{
+    double kept = 1;
+    struct schedule s;
+    int rc;
+
+    if (n < 2 || n > SCHEDULE_KNOTS_MAX)
+        return error_set(err, -EINVAL, "schedule: %d steps", n);
+    if (!(noise_scale > 0 && isfinite(noise_scale)))
+        return error_set(err, -EINVAL, "schedule: noise times %g", noise_scale);
+    for (int i = 0; i < n; i++) {
+        if (!(betas[i] > 0 && betas[i] < 1))
+            return error_set(err, -EINVAL, "schedule: beta %d is %g, not within 0 and 1", i,
+                             betas[i]);
+    }
+    rc = schedule_init(&s, n, n, err);
+    if (rc < 0)
+        return rc;
+    for (int i = 0; i < n; i++) {
+        kept *= 1 - betas[i];
+        s.level.t[i] = s.sigma.t[i] = (double)i / (n - 1);
+        s.level.value[i] = sqrt(kept);
+        s.sigma.value[i] = noise_scale * sqrt(1 - kept);
+    }
+    *out = s;
+    return 0;
+}

@@ -17,6 +17,9 @@ import safetensors_file
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DATA = ROOT / "tests" / "golden" / "data"
+sys.path.insert(0, str(ROOT / "tests" / "golden" / "remake"))
+
+import vectors  # noqa: E402  pylint: disable=wrong-import-position
 FOURIER = {
     "image_size": 16,
     "nf": 16,
@@ -85,6 +88,100 @@ def test_predictions_are_those_of_the_reference(imported, build_dir, name, archi
     assert numpy.abs((h - x) / sigmas - phi).max() < tolerance
     document = safetensors_file.raw(model)[1]
     assert document["output"] == "sigma" and document["licence"] == "mine"
+
+
+SMALL = {
+    "image_size": 12,
+    "nf": 16,
+    "ch_mult": [1, 2],
+    "num_res_blocks": 1,
+    "attn_resolutions": [6],
+    "embedding_type": "positional",
+}
+BETAS = numpy.linspace(1e-4, 0.02, 1000)  # of Ho et al. 2020
+
+
+@pytest.fixture
+def diffusion(program, tmp_path):
+    """Imports a network whose weights are made by the formula of the golden files."""
+
+    def run(name, network, process):
+        golden = vectors.golden(f"{name}.io")
+        names = [key[5:] for key in golden if key.startswith("grad.") and key != "grad.x"]
+        weights, model = tmp_path / "weights.safetensors", tmp_path / "model.safetensors"
+        tensors = {}
+        for k, key in enumerate(names):
+            shape = golden[f"grad.{key}"].shape
+            tensors[key] = "F32", list(shape), vectors.recipe(key, shape, k).tobytes()
+        metadata = {
+            "architecture": json.dumps(SMALL | {"network": network}),
+            "process": json.dumps(process),
+        }
+        safetensors_file.join(weights, tensors, metadata)
+        done = subprocess.run(
+            [program("softdiff-convert"), "import", weights, model],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return model, golden, done
+
+    return run
+
+
+@pytest.mark.sanitizers
+@pytest.mark.parametrize("name, network", [("net_d", "ddpm"), ("net_e", "ddpmpp")])
+def test_a_diffusion_s_network_finds_the_noise(diffusion, build_dir, name, network):
+    """What it is given are pictures of [-1,1] in noise, at the time it is told."""
+    model, golden, done = diffusion(name, network, {"name": "vp", "betas": list(BETAS)})
+    assert done.returncode == 0, done.stderr
+    x, phi = (golden[key].transpose(0, 2, 3, 1) for key in ("x", "phi"))
+    times = golden["time_cond"] / 999.0
+    kept = numpy.cumprod(1 - BETAS)
+    a = numpy.interp(golden["time_cond"], range(1000), numpy.sqrt(kept))[:, None, None, None]
+    sigma = numpy.interp(golden["time_cond"], range(1000), numpy.log(1 - kept) / 2)
+    sigma = 0.5 * numpy.exp(sigma)[:, None, None, None]
+    x_t = ((2 * x - 1 + a) / 2).astype("<f4")
+    done = subprocess.run(
+        [build_dir / "tests/tools/denoise_numbers", model, *map(repr, map(float, times))],
+        input=x_t.tobytes(),
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    h = numpy.frombuffer(done.stdout, "<f4").reshape(x.shape).astype(float)
+    assert numpy.abs((x_t - a * h) / sigma - phi).max() < 1e-4
+    document = safetensors_file.raw(model)[1]
+    assert document["output"] == "noise" and document["time_embed"] == "positional_999t"
+
+
+@pytest.mark.parametrize("sampler", ["pf-sigma", "ancestral"])
+def test_a_diffusion_is_drawn_with(diffusion, program, tmp_path, sampler):
+    model, _, _ = diffusion("net_d", "ddpm", {"name": "subvp", "beta_min": 0.1, "beta_max": 20})
+    done = subprocess.run(
+        [program("softdiff-sample"), model, "--grid", tmp_path / "grid.png", "--nfe", "3"]
+        + ["--sampler", sampler],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    "process, text",
+    [
+        ({"name": "ve"}, "ve"),
+        ({"name": "vp", "betas": [0.1]}, "betas"),
+        ({"name": "vp", "betas": [0.1, 1.5]}, "beta 1 is 1.5"),
+        ({"name": "vp", "beta_min": 0.1}, "beta_max"),
+        ({"name": "vp", "beta_min": 0.1, "beta_max": 20, "N": 1000}, "N"),
+    ],
+)
+def test_other_processes_are_refused(diffusion, process, text):
+    model, _, done = diffusion("net_d", "ddpm", process)
+    assert done.returncode == 1 and text in done.stderr
+    assert not model.exists()
 
 
 def test_an_imported_model_is_drawn_with(imported, program, tmp_path):

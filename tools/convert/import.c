@@ -1,14 +1,18 @@
-/* What is read is what score_sde.py wrote: tensors by the reference's names, among them `sigmas`, the
- * noise of its steps from the most to the least, and in the metadata the architecture.
+/* What is read is what score_sde.py wrote: tensors by the reference's names, in the
+ * metadata the architecture, and either `process`, the diffusion VP or subVP, or a tensor `sigmas`, the noise
+ * of VE's steps from the most to the least.
  *
- * Source: yang-song/score_sde_pytorch (cb1f359), sde_lib.py and models/utils.py: x_t = x_0 + sigma_t eta with
- * sigma_t geometric in t; the score is the network's output over sigma_t, hence h = x_t + sigma_t F.
+ * Source: yang-song/score_sde_pytorch (cb1f359), sde_lib.py and models/utils.py. VE: x_t = x_0 + sigma_t eta
+ * with sigma_t geometric in t; the score is the network's output over sigma_t, hence h = x_t + sigma_t F.
+ * VP and subVP: the score is minus the output over the noise, hence the output is eta; the network is
+ * told 999 t, and pictures are of [-1,1], so that their noise is half as strong in ours.
  */
 #include "tools/convert/import.h"
 #include "engine/base/error.h"
 #include "engine/base/whole_file.h"
 #include "model/checkpoint.h"
 #include "model/corruption.h"
+#include "model/json_fields.h"
 #include "model/safetensors.h"
 #include "tools/arguments.h"
 #include "tools/network.h"
@@ -63,15 +67,93 @@ static int read_architecture(const struct safetensors *file, struct architecture
     return architecture_parse(text, out, err);
 }
 
-static int formulate(const struct safetensors *file, struct formulation *f, struct error *err)
-{
-    int rc = read_architecture(file, &f->architecture, err), side = f->architecture.image_size;
-    double least = 0, most = 0;
-    json_t *noise;
+/* Noise of pictures of [-1,1] in the unit of ours. */
+static const double halved = 0.5;
 
+enum { STEPS_MAX = SCHEDULE_KNOTS_MAX };
+
+/* Of a process in steps. */
+static int read_steps(const json_t *betas, struct schedule *out, struct error *err)
+{
+    size_t n = json_array_size(betas);
+    double values[STEPS_MAX];
+
+    if (n < 2 || n > STEPS_MAX)
+        return error_set(err, -EINVAL, "\"process\": \"betas\" is not a list of 2 to %d numbers",
+                         STEPS_MAX);
+    for (size_t i = 0; i < n; i++)
+        values[i] = json_number_value(json_array_get(betas, i));
+    return schedule_vp_steps((int)n, values, halved, out, err);
+}
+
+/* {"name": "vp", "betas": [..]}, or {"name": "vp" or "subvp", "beta_min": .., "beta_max": ..} */
+static int read_process(const json_t *json, struct formulation *f, struct error *err)
+{
+    static const char *const names[] = {"vp", "subvp"};
+    double beta_min = 0, beta_max = 0;
+    const json_t *betas = NULL;
+    struct json_fields fields;
+    int name = 0, side = f->architecture.image_size, rc;
+    json_t *corruption;
+
+    json_fields_begin(&fields, json, "process", err);
+    json_fields_choice(&fields, "name", JSON_REQUIRED, 2, names, &name);
+    json_fields_value(&fields, "betas", JSON_OPTIONAL, &betas);
+    if (!betas) {
+        json_fields_number(&fields, "beta_min", JSON_REQUIRED, 1e-6, 1e6, &beta_min);
+        json_fields_number(&fields, "beta_max", JSON_REQUIRED, 1e-6, 1e6, &beta_max);
+    }
+    rc = json_fields_end(&fields);
     if (rc < 0)
         return rc;
-    noise = json_pack("{s:s}", "name", "noise");
+    corruption = json_pack("{s:s}", "name", names[name]);
+    rc = corruption ? corruption_create(corruption, side, side, &f->corruption, err)
+                    : error_set(err, -ENOMEM, "out of memory for a model");
+    json_decref(corruption);
+    if (rc < 0)
+        return rc;
+    return betas ? read_steps(betas, &f->schedule, err)
+                 : schedule_vp(beta_min, beta_max, halved, name == 1, &f->schedule, err);
+}
+
+/* Drawing begins with noise around the middle of [-1,1]. */
+static int start_in_the_middle(struct formulation *f, struct error *err)
+{
+    const struct architecture *a = &f->architecture;
+    size_t n = (size_t)a->image_size * (size_t)a->image_size * (size_t)a->num_channels;
+    float *grey = malloc(n * sizeof(*grey));
+    int rc;
+
+    if (!grey)
+        return error_set(err, -ENOMEM, "out of memory for a model");
+    for (size_t i = 0; i < n; i++)
+        grey[i] = 0.5f;
+    rc = prior_start_at(&f->prior, f->corruption, schedule_level(&f->schedule, 1), grey, err);
+    free(grey);
+    return rc;
+}
+
+static int formulate_diffusion(const char *text, struct formulation *f, struct error *err)
+{
+    json_error_t where;
+    json_t *json = json_loads(text, JSON_REJECT_DUPLICATES, &where);
+    int rc = json ? read_process(json, f, err) : json_refuse(&where, "process", err);
+
+    json_decref(json);
+    f->output = OUTPUT_NOISE;
+    f->time_embed = TIME_POSITIONAL_999T;
+    if (rc == 0 && !time_embed_fits(f->time_embed, f->architecture.embedding_type))
+        rc = error_set(err, -EINVAL, "a process \"%s\" needs a positional embedding",
+                       corruption_name(f->corruption));
+    return rc < 0 ? rc : start_in_the_middle(f, err);
+}
+
+static int formulate_ve(const struct safetensors *file, struct formulation *f, struct error *err)
+{
+    int side = f->architecture.image_size, rc;
+    double least = 0, most = 0;
+    json_t *noise = json_pack("{s:s}", "name", "noise");
+
     if (!noise)
         return error_set(err, -ENOMEM, "out of memory for a model");
     rc = corruption_create(noise, side, side, &f->corruption, err);
@@ -83,10 +165,20 @@ static int formulate(const struct safetensors *file, struct formulation *f, stru
     f->output = OUTPUT_SIGMA;
     f->time_embed = f->architecture.embedding_type == EMBEDDING_FOURIER ? TIME_FOURIER_LOG_SIGMA
                                                                         : TIME_POSITIONAL_REVERSED;
-    f->sampling.refining_grid = true;
-    f->prior.side = side;
-    f->prior.channels = f->architecture.num_channels;
     return rc;
+}
+
+static int formulate(const struct safetensors *file, struct formulation *f, struct error *err)
+{
+    const char *process = safetensors_metadata(file, "process");
+    int rc = read_architecture(file, &f->architecture, err);
+
+    if (rc < 0)
+        return rc;
+    f->sampling.refining_grid = true;
+    f->prior.side = f->architecture.image_size;
+    f->prior.channels = f->architecture.num_channels;
+    return process ? formulate_diffusion(process, f, err) : formulate_ve(file, f, err);
 }
 
 static int describe(const struct job *j, struct checkpoint *c, struct error *err)
@@ -106,12 +198,11 @@ static int make(const struct job *j, struct checkpoint *c, struct error *err)
     if (rc < 0)
         return rc;
     rc = formulate(file, &c->formulation, err);
-    safetensors_close(file);
-    if (rc < 0) {
+    if (rc < 0)
         error_prefix(err, "\"%s\": ", j->weights);
-        return rc;
-    }
-    rc = describe(j, c, err);
+    else
+        rc = describe(j, c, err);
+    safetensors_close(file);
     if (rc == 0)
         rc = network_initialise(c, j->weights, err);
     if (rc == 0)
@@ -154,9 +245,8 @@ int import_main(int argc, char **argv)
     const struct arguments arguments = {
         .program = "softdiff-convert import",
         .usage = "WEIGHTS.safetensors OUT [options]",
-        .about =
-            "Writes a checkpoint of plain noise (VE) from weights of "
-            "yang-song/score_sde_pytorch, which\ntools/convert/score_sde.py reads from a .pth.",
+        .about = "Writes a checkpoint of plain noise (VE, VP or subVP) from weights of\n"
+                 "yang-song/score_sde_pytorch, which tools/convert/score_sde.py reads from a .pth.",
         .n = sizeof(table) / sizeof(table[0]),
         .table = table,
         .n_operands_min = 2,

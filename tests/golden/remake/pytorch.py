@@ -16,7 +16,9 @@ import subprocess
 import sys
 import tempfile
 
+import numpy as np
 import torch
+import vectors
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT / "tools" / "convert"))
@@ -149,6 +151,27 @@ def check_import(build, results, folder, name, options):
         results.add(f"{name} from a .pth, by {which}", error, PREDICTION)
 
 
+def check_diffusion(build, results, folder, name):
+    """The same of a network that finds the noise, trained with the thousand steps of Ho et al. 2020."""
+    io = golden(f"{name}.io")
+    names = [key[5:] for key in io if key.startswith("grad.") and key != "grad.x"]
+    weights = {key: torch.from_numpy(vectors.recipe(key, tuple(io[f"grad.{key}"].shape), k))
+               for k, key in enumerate(names)}  # fmt: skip
+    pth, tensors, model = (folder / f"{name}.{end}" for end in ("pth", "tensors", "safetensors"))
+    write_pth(pth, weights)
+    subprocess.run([sys.executable, ROOT / "tools/convert/score_sde.py", pth, tensors, "--image-size",
+                    str(io["x"].shape[2]), "--centered", "--sde", "vp", "--discrete"], check=True)  # fmt: skip
+    subprocess.run([build / "tools/convert/softdiff-convert", "import", tensors, model], check=True)
+    kept = np.cumprod(1 - np.linspace(0.1, 20, 1000) / 1000)[[0, 999]]
+    x, phi, times = io["x"][[0, 2]], io["phi"][[0, 2]], [0.0, 1.0]
+    a, sigma = (torch.from_numpy(v).reshape(-1, 1, 1, 1) for v in (kept**0.5, (1 - kept) ** 0.5 / 2))
+    x_t = ((2 * x - 1 + a) / 2).float()
+    for which, h in (("softdiff", predicted(build, model, x_t, times)),
+                     ("softdiff_torch.py", softdiff_torch.Softdiff(model)(x_t, torch.tensor(times).double()).detach())):  # fmt: skip
+        error = ((x_t - a * h) / sigma - phi).abs().max().item()
+        results.add(f"{name} from a .pth, by {which}", error, PREDICTION)
+
+
 def main():
     build, results = (ROOT / sys.argv[1]).resolve(), Results()
     with tempfile.TemporaryDirectory() as folder:
@@ -156,6 +179,8 @@ def main():
         check_models(build, results, folder)
         check_import(build, results, folder, "net_a", [])
         check_import(build, results, folder, "net_c", ["--centered"])
+        check_diffusion(build, results, folder, "net_d")
+        check_diffusion(build, results, folder, "net_e")
     print(f"{results.passed} passed, {results.failed} failed")
     sys.exit(results.failed > 0)
 

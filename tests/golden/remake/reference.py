@@ -16,8 +16,8 @@ import types
 
 import numpy as np
 import torch
+from vectors import DATA, recipe, uniforms
 
-DATA = pathlib.Path(__file__).resolve().parent.parent / "data"
 SHARED = {
     "scale_by_sigma": False, "nonlinearity": "swish", "normalization": "GroupNorm", "dropout": 0.1,
     "resamp_with_conv": True, "conditional": True, "fir": False, "fir_kernel": [1, 3, 3, 1],
@@ -33,25 +33,6 @@ CIFAR10 = {"nf": 128, "ch_mult": (1, 2, 2, 2), "num_res_blocks": 2, "attn_resolu
 # The order of models/ncsnpp.py, which models/ddpm.py registers otherwise.
 LEAVES = ("GroupNorm_0", "Conv_0", "Dense_0", "GroupNorm_1", "Conv_1", "Conv_2", "NIN_0", "NIN_1",
           "NIN_2", "NIN_3", "weight", "W", "bias", "b")  # fmt: skip
-
-
-def uniforms(n, k):
-    """In [-1,1): ../data/README.md, section 8."""
-    i = np.arange(n, dtype=np.uint64)
-    z = i + np.uint64((0x50F7D1FF + k) << 32) + np.uint64(0x9E3779B97F4A7C15)
-    z = (z ^ z >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ z >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
-    z ^= z >> np.uint64(31)
-    return (z >> np.uint64(40)).astype(np.float64) * 2.0**-23 - 1
-
-
-def weight(name, shape, k):
-    u, leaf = uniforms(int(np.prod(shape)), k), name.rsplit(".", 1)[-1]
-    if len(shape) == 1:
-        u = 0.2 * u + (leaf == "weight")
-    else:
-        u = u * np.sqrt(3 / (shape[0] if leaf == "W" else np.prod(shape[1:])))
-    return torch.from_numpy(u.astype(np.float32).reshape(tuple(shape)))
 
 
 def in_order(model):
@@ -73,7 +54,7 @@ def network(kind, image_size, model):
     config = types.SimpleNamespace(data=data, model=types.SimpleNamespace(**SHARED, **model))
     made = models.utils.get_model(kind)(config).eval()
     for k, (name, value) in enumerate(in_order(made)):
-        value.data = weight(name, value.shape, k)
+        value.data = torch.from_numpy(recipe(name, tuple(value.shape), k))
     return made, in_order(made)
 
 

@@ -1,4 +1,4 @@
-"""Golden files as NumPy arrays, and the comparison of what was remade with what is committed."""
+"""Golden files as NumPy arrays, the formula of weights, and the comparison of what was remade with what is committed."""
 
 import json
 import pathlib
@@ -30,6 +30,27 @@ def read(path):
 
 def golden(name):
     return read(DATA / f"{name}.safetensors")
+
+
+def uniforms(n, k):
+    """In [-1,1), by a formula that is exact in every language: tests/golden/data/README.md, 8."""
+    i = np.arange(n, dtype=np.uint64)
+    z = i + np.uint64((0x50F7D1FF + k) << 32) + np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ z >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ z >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
+    z ^= z >> np.uint64(31)
+    return (z >> np.uint64(40)).astype(np.float64) * 2.0**-23 - 1
+
+
+def recipe(name, shape, k):
+    """A weight."""
+    u = uniforms(int(np.prod(shape)), k)
+    leaf = name.rsplit(".", 1)[-1]
+    if len(shape) == 1:
+        scale, shift = (16 * np.sqrt(3), 0) if leaf == "W" else (0.2, leaf == "weight")
+    else:
+        scale, shift = np.sqrt(3 / (shape[0] if leaf == "W" else np.prod(shape[1:]))), 0
+    return (shift + scale * u).astype(np.float32).reshape(shape)
 
 
 class Comparison:
