@@ -7,6 +7,7 @@
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { MOMENTS_CHUNK = 4096 }; /* vectors whose covariance is summed at a time: bounds memory */
 
@@ -54,43 +55,42 @@ out:
     return rc;
 }
 
-/* Eigenvalues of the symmetric a [d,d], rising; a becomes the eigenvectors, one a row, if vectors
- * are asked for. */
-static int eigenvalues(double *a, int d, bool vectors, double *values, struct error *err)
+/* Eigenvalues of the symmetric a [d,d], rising; a is overwritten. */
+static int eigenvalues(double *a, int d, double *values, struct error *err)
 {
     int info, work_size = 64 * d;
     double *work = malloc((size_t)work_size * sizeof(*work));
 
     if (!work)
         return no_memory(err);
-    dsyev_(vectors ? "V" : "N", "U", &d, a, &d, values, work, &work_size, &info, 1, 1);
+    dsyev_("N", "U", &d, a, &d, values, work, &work_size, &info, 1, 1);
     free(work);
     if (info != 0)
         return error_set(err, -EIO, "a covariance has no eigenvalues that can be found");
     return 0;
 }
 
-/* root = a^1/2; a is overwritten. With the eigenvectors v_i in the columns of v and the eigenvalues
- * l_i, it is w w^T for w = v diag(l^1/4). */
-static int square_root(struct pool *pool, const struct watch *watch, double *a, int d, double *root,
-                       struct error *err)
+/* root [*rank,d] with a = root^T root, by Cholesky's factors of a, which is overwritten: what rounding
+ * leaves of a covariance of fewer vectors than it has rows is cut off. */
+static int square_root(double *a, int d, double *root, int *rank, struct error *err)
 {
     const size_t width = (size_t)d;
-    double *values = malloc(width * sizeof(*values));
-    double *w = malloc(width * width * sizeof(*w));
-    int rc = values && w ? eigenvalues(a, d, true, values, err) : no_memory(err);
+    const double tolerance = -1;
+    int *pivots = malloc(width * sizeof(*pivots)), info;
+    double *work = malloc(2 * width * sizeof(*work));
+    int rc = pivots && work ? 0 : no_memory(err);
 
     if (rc == 0) {
-        for (size_t i = 0; i < width; i++) {
-            double scale = sqrt(sqrt(fmax(values[i], 0)));
-
-            for (size_t j = 0; j < width; j++)
-                w[j * width + i] = scale * a[i * width + j];
-        }
-        rc = products_matrix(pool, watch, w, d, w, d, d, root, err);
+        dpstrf_("L", &d, a, &d, pivots, rank, &tolerance, work, &info, 1);
+        if (info < 0)
+            rc = error_set(err, -EIO, "a covariance has no root that can be found");
     }
-    free(values);
-    free(w);
+    for (int k = 0; k < *rank && rc == 0; k++)
+        for (int i = 0; i < d; i++) /* column k of the factor, whose upper half is not of it */
+            root[(size_t)k * width + (size_t)(pivots[i] - 1)] =
+                i < k ? 0 : a[(size_t)k * width + (size_t)i];
+    free(pivots);
+    free(work);
     return rc;
 }
 
@@ -102,7 +102,7 @@ int distance_frechet(struct pool *pool, const struct watch *watch, int d, const 
     double *a = malloc(cells * sizeof(*a)), *root = malloc(cells * sizeof(*root));
     double *values = malloc(width * sizeof(*values));
     double distance = 0;
-    int rc = a && root && values ? 0 : no_memory(err);
+    int rank = 0, rc = a && root && values ? 0 : no_memory(err);
 
     if (rc < 0)
         goto out;
@@ -115,24 +115,24 @@ int distance_frechet(struct pool *pool, const struct watch *watch, int d, const 
         rc = error_set(err, -ERANGE, "the features are not finite");
         goto out;
     }
-    for (size_t i = 0; i < cells; i++)
-        a[i] = covariance_a[i];
-    rc = square_root(pool, watch, a, d, root, err);
-    if (rc == 0) /* all three are symmetric: their rows are their columns */
-        rc = products_matrix(pool, watch, root, d, covariance_b, d, d, a, err);
+    memcpy(a, covariance_a, cells * sizeof(*a));
+    rc = square_root(a, d, root, &rank, err);
+    if (rc == 0) /* B is symmetric: its rows are its columns */
+        rc = products_matrix(pool, watch, root, rank, covariance_b, d, d, a, err);
     if (rc < 0)
         goto out;
     {
-        double *inner = malloc(cells * sizeof(*inner));
+        double *inner = malloc(((size_t)rank * (size_t)rank + 1) * sizeof(*inner));
 
-        rc = inner ? products_matrix(pool, watch, a, d, root, d, d, inner, err) : no_memory(err);
-        if (rc == 0)
-            rc = eigenvalues(inner, d, false, values, err);
+        rc = inner ? products_matrix(pool, watch, a, rank, root, rank, d, inner, err)
+                   : no_memory(err);
+        if (rc == 0 && rank > 0)
+            rc = eigenvalues(inner, rank, values, err);
         free(inner);
     }
     if (rc < 0)
         goto out;
-    for (size_t i = 0; i < width; i++)
+    for (int i = 0; i < rank; i++)
         distance -= 2 * sqrt(fmax(values[i], 0));
     *out = distance;
 

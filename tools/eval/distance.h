@@ -18,7 +18,7 @@ int distance_moments(struct pool *pool, const struct watch *watch, const double 
 
 /* The Frechet distance of two Gaussians, |mean_a - mean_b|^2 + tr(A + B - 2 (A B)^1/2), Heusel et
  * al. 2017 (arXiv:1706.08500). The trace of the root is taken from the eigenvalues of the symmetric
- * A^1/2 B A^1/2, which are those of A B; values below zero, from rounding, count as zero.
+ * R B R^T, where A = R^T R, which are those of A B; values below zero, from rounding, count as zero.
  * 0, -ENOMEM, -ERANGE (not finite) or -EIO (LAPACK found no eigenvalues). */
 int distance_frechet(struct pool *pool, const struct watch *watch, int d, const double *mean_a,
                      const double *covariance_a, const double *mean_b, const double *covariance_b,
