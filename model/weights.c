@@ -61,6 +61,16 @@ static int read_weight(const struct safetensors *file, const char *prefix,
     return safetensors_read_floats(tensor, values + parameters_offset(parameters, i), err);
 }
 
+int weights_take(const struct safetensors *file, const char *prefix,
+                 const struct parameters *parameters, float *values, struct error *err)
+{
+    int rc = 0;
+
+    for (int i = 0; rc == 0 && i < parameters_n(parameters); i++)
+        rc = read_weight(file, prefix, parameters, i, values, err);
+    return rc;
+}
+
 int weights_read(const char *path, const char *prefix, const struct parameters *parameters,
                  float *values, struct error *err)
 {
@@ -69,8 +79,7 @@ int weights_read(const char *path, const char *prefix, const struct parameters *
 
     if (rc < 0)
         return rc;
-    for (int i = 0; rc == 0 && i < parameters_n(parameters); i++)
-        rc = read_weight(file, prefix, parameters, i, values, err);
+    rc = weights_take(file, prefix, parameters, values, err);
     safetensors_close(file);
     if (rc < 0)
         error_prefix(err, "weights \"%s\": ", path);

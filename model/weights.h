@@ -19,5 +19,8 @@ int weights_find(const struct safetensors *file, const char *name, int n_dims, c
  * returns; the text names the file. */
 int weights_read(const char *path, const char *prefix, const struct parameters *parameters,
                  float *values, struct error *err);
+/* The same of a file that is open already; the text names the tensor alone. */
+int weights_take(const struct safetensors *file, const char *prefix,
+                 const struct parameters *parameters, float *values, struct error *err);
 
 #endif

@@ -9,10 +9,13 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { ORDER_SEED = 0 };
+
+static const double quick_products = 1e12;
 
 /* The features in a random order, always the same one; the caller's, NULL without memory. */
 static double *shuffled_features(const struct statistics *s)
@@ -71,14 +74,10 @@ int comparison_make(struct pool *pool, const struct watch *watch, const struct s
                     const struct statistics *reference, struct comparison *out, struct error *err)
 {
     struct comparison c = {.kernel = NAN, .precision = NAN, .recall = NAN};
-    int rc;
+    int rc = statistics_compare(samples, reference, err);
 
-    if (samples->network != reference->network)
-        return error_set(err, -EINVAL, "features of \"%s\" and of \"%s\" cannot be compared",
-                         samples->network->name, reference->network->name);
-    if (samples->side != reference->side)
-        return error_set(err, -EINVAL, "pictures of %d px and of %d px cannot be compared",
-                         samples->side, reference->side);
+    if (rc < 0)
+        return rc;
     rc = distance_frechet(pool, watch, samples->network->n_features, samples->mean,
                           samples->covariance, reference->mean, reference->covariance, &c.frechet,
                           err);
@@ -107,9 +106,44 @@ int comparison_make_more(struct pool *pool, const struct watch *watch,
                    samples->network->n_features, out, err);
 }
 
+bool comparison_is_fid(const struct statistics *reference, int n)
+{
+    return reference->provenance.published && n >= COMPARISON_FID_LEAST &&
+           reference->n >= COMPARISON_FID_LEAST;
+}
+
+const char *comparison_short_name(const struct statistics *reference, int n)
+{
+    return comparison_is_fid(reference, n) ? "FID" : "FD";
+}
+
+void comparison_name(const struct statistics *reference, int n, char out[COMPARISON_NAME])
+{
+    if (comparison_is_fid(reference, n))
+        snprintf(out, COMPARISON_NAME, "FID (%d pictures)", n);
+    else
+        snprintf(out, COMPARISON_NAME, "Frechet distance (%s, %d pictures)",
+                 reference->network->name, n);
+}
+
+bool comparison_has_errors(const struct statistics *samples, const struct statistics *reference)
+{
+    return samples->features && reference->features && samples->n >= JACKKNIFE_LEAST &&
+           reference->n >= JACKKNIFE_LEAST;
+}
+
+bool comparison_errors_are_quick(const struct statistics *samples,
+                                 const struct statistics *reference)
+{
+    double n = samples->n < reference->n ? samples->n : reference->n;
+
+    /* Four times all distances between n vectors. */
+    return 4 * n * n * samples->network->n_features * JACKKNIFE_GROUPS < quick_products;
+}
+
 int comparison_make_errors(struct pool *pool, const struct watch *watch,
                            const struct statistics *samples, const struct statistics *reference,
-                           struct jackknife *out, struct error *err)
+                           bool with_coverage, struct jackknife *out, struct error *err)
 {
     double *x, *y;
     int rc;
@@ -119,7 +153,7 @@ int comparison_make_errors(struct pool *pool, const struct watch *watch,
     x = shuffled_features(samples);
     y = shuffled_features(reference);
     rc = x && y ? jackknife_errors(pool, watch, x, samples->n, y, reference->n,
-                                   samples->network->n_features, out, err)
+                                   samples->network->n_features, with_coverage, out, err)
                 : error_set(err, -ENOMEM, "out of memory comparing %d and %d pictures", samples->n,
                             reference->n);
     free(x);

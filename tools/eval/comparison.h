@@ -2,11 +2,23 @@
 #ifndef TOOLS_EVAL_COMPARISON_H
 #define TOOLS_EVAL_COMPARISON_H
 
+#include <stdbool.h>
+
 struct error;
 struct jackknife;
 struct pool;
 struct statistics;
 struct watch;
+
+/* What a Frechet distance takes to be called FID, and how many pictures papers have. */
+enum { COMPARISON_FID_LEAST = 10000, COMPARISON_FID_PAPERS = 50000, COMPARISON_NAME = 64 };
+
+/* Whether that of n samples from a reference is measured as published ones are: by their network with
+ * their weights and resize, and with as many pictures on either side as make it worth the name. */
+bool comparison_is_fid(const struct statistics *reference, int n);
+const char *comparison_short_name(const struct statistics *reference, int n); /* "FID" or "FD" */
+/* "FID (12000 pictures)" or "Frechet distance (squeezenet11, 2000 pictures)". */
+void comparison_name(const struct statistics *reference, int n, char out[COMPARISON_NAME]);
 
 struct comparison {
     double frechet;
@@ -21,7 +33,7 @@ struct comparison_more {
     double sliced;               /* sliced_distance() */
 };
 
-/* watch may be NULL, also below. 0, -ECANCELED, -EINVAL (brought to different sizes), -ERANGE, -ENOMEM or -EIO. */
+/* watch may be NULL, also below. 0, -ECANCELED, -EINVAL (statistics_compare()), -ERANGE, -ENOMEM or -EIO. */
 int comparison_make(struct pool *pool, const struct watch *watch, const struct statistics *samples,
                     const struct statistics *reference, struct comparison *out, struct error *err);
 
@@ -31,12 +43,16 @@ int comparison_make_more(struct pool *pool, const struct watch *watch,
                          const struct statistics *samples, const struct statistics *reference,
                          struct comparison_more *out, struct error *err);
 
-/* Standard errors of a comparison's Frechet distance, precision and recall, by the jackknife, which
- * computes all of them ten times more. 0, -ECANCELED, -EINVAL (features are missing, or too few
- * pictures), -ERANGE, -ENOMEM or -EIO. */
+/* Standard errors of a comparison's Frechet and sliced distance, and of precision and recall where they
+ * are wanted, by the jackknife, which computes all of them ten times more. 0, -ECANCELED, -EINVAL (features
+ * are missing, or too few pictures), -ERANGE, -ENOMEM or -EIO. */
 int comparison_make_errors(struct pool *pool, const struct watch *watch,
                            const struct statistics *samples, const struct statistics *reference,
-                           struct jackknife *out, struct error *err);
+                           bool with_coverage, struct jackknife *out, struct error *err);
+/* Whether it can, and whether precision and recall take it a minute or two at most. */
+bool comparison_has_errors(const struct statistics *samples, const struct statistics *reference);
+bool comparison_errors_are_quick(const struct statistics *samples,
+                                 const struct statistics *reference);
 
 struct comparison_least {
     double frechet;

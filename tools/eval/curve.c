@@ -206,9 +206,12 @@ static int generate_samples(struct curve *c, enum sampler sampler, int nfe, doub
                                        .first_seed = c->o->seed,
                                        .sampler = sampler,
                                        .nfe = nfe};
+    struct extractor *e;
     double start;
-    int rc = c->generator ? 0 : make_generator(c, err);
+    int rc = sets_extractor(c->sets, &e, err); /* what is refused is so before it is drawn */
 
+    if (rc == 0 && !c->generator)
+        rc = make_generator(c, err);
     if (rc < 0)
         return rc;
     start = clock_seconds();
@@ -276,15 +279,16 @@ static int draw(const struct curve *c, struct error *err)
     const struct result **rows = calloc((size_t)n_rows + 1, sizeof(*rows));
     double *points = calloc(2 * (size_t)n_rows + 1, sizeof(*points)); /* all x, all y */
     double floor_x[2] = {INFINITY, 0}, floor_y[2] = {c->floor, c->floor};
-    char title[96];
+    char title[96], label[COMPARISON_NAME];
     struct plot plot = {.title = title,
                         .x_label = "network evaluations per image",
-                        .y_label = "Frechet distance (SqueezeNet features)",
+                        .y_label = label,
                         .log_x = true,
                         .log_y = true,
                         .series = series};
     int used = 0, rc = 0;
 
+    comparison_name(c->reference, c->o->n, label);
     if (!rows || !points) {
         rc = error_set(err, -ENOMEM, "out of memory for a chart");
         goto out;
@@ -389,8 +393,9 @@ static int run_row(struct curve *c, enum sampler sampler, int nfe, struct error 
         error_prefix(err, "%s at %d evaluations: ", sampler_name(sampler), nfe);
         return rc;
     }
-    printf("%-17s %4d  FD %.5g  KID %.5g  precision %.3f  recall %.3f\n", sampler_name(sampler),
-           nfe, row.fd, row.kid, row.precision, row.recall);
+    printf("%-17s %4d  %s %.5g  KID %.5g  precision %.3f  recall %.3f\n", sampler_name(sampler),
+           nfe, comparison_short_name(c->reference, c->o->n), row.fd, row.kid, row.precision,
+           row.recall);
     fflush(stdout);
     return 0;
 }
@@ -478,8 +483,9 @@ int curve_run(const struct curve_options *o, struct sets *sets, const struct sta
         rc = comparison_floor(sets_pool(sets), o->watch, reference, o->n, &least, err);
         if (rc == 0) {
             c.floor = least.frechet;
-            printf("%-22s  FD %.5g  KID %.5g  (%d against the other %d)\n", "real pictures",
-                   least.frechet, least.more.kernel, o->n, reference->n - o->n);
+            printf("%-22s  %s %.5g  KID %.5g  (%d against the other %d)\n", "real pictures",
+                   comparison_short_name(reference, o->n), least.frechet, least.more.kernel, o->n,
+                   reference->n - o->n);
         }
     }
     if (rc == 0)

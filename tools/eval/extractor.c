@@ -7,6 +7,8 @@
 #include "engine/executor.h"
 #include "engine/plan.h"
 #include "engine/program.h"
+#include "model/digest.h"
+#include "model/safetensors.h"
 #include "model/weights.h"
 #include "tools/eval/enlarging.h"
 #include "tools/eval/feature_network.h"
@@ -14,7 +16,9 @@
 
 #include <errno.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { BATCH = EXTRACTOR_BATCH, SIDE_MAX = 1024 };
 
@@ -31,16 +35,34 @@ struct extractor {
     struct executor *executor;
     uint8_t *resized; /* [BATCH,input_side,input_side,3] */
     float *input;     /* the same as the network wants it */
+    char weights[EXTRACTOR_WEIGHTS];
+    bool published;
 };
 
-static int load_weights(struct parameters *parameters, const char *path, struct error *err)
+static int load_weights(struct extractor *e, const char *path, struct error *err)
 {
-    float *weights = malloc((parameters_count(parameters) + 1) * sizeof(*weights));
-    int rc = weights ? weights_read(path, "", parameters, weights, err)
+    const size_t count = parameters_count(e->parameters);
+    float *weights = malloc((count + 1) * sizeof(*weights));
+    struct safetensors *file = NULL;
+    int rc = weights ? safetensors_open(path, &file, err)
                      : error_set(err, -ENOMEM, "out of memory for the feature network");
 
-    if (rc == 0)
-        rc = parameters_load(parameters, weights, err);
+    if (rc == 0) {
+        rc = weights_take(file, "", e->parameters, weights, err);
+        if (rc < 0)
+            error_prefix(err, "weights \"%s\": ", path);
+    }
+    if (rc == 0) {
+        const char *published = safetensors_metadata(file, "published");
+        char text[DIGEST_TEXT];
+
+        digest_of(weights, count * sizeof(*weights), text);
+        snprintf(e->weights, sizeof(e->weights), "%.16s", text);
+        e->published =
+            e->network->published && published && strcmp(published, e->network->published) == 0;
+        rc = parameters_load(e->parameters, weights, err);
+    }
+    safetensors_close(file);
     free(weights);
     return rc;
 }
@@ -77,7 +99,7 @@ static int make_plan(struct extractor *e, bool maps, const char *weights, struct
     if (rc == 0)
         rc = executor_create(e->plan, NULL, &e->executor, err);
     if (rc == 0)
-        rc = load_weights(e->parameters, weights, err);
+        rc = load_weights(e, weights, err);
     program_destroy(p);
     return rc;
 }
@@ -163,6 +185,16 @@ int extractor_side(const struct extractor *e)
 const struct feature_network *extractor_network(const struct extractor *e)
 {
     return e->network;
+}
+
+const char *extractor_weights(const struct extractor *e)
+{
+    return e->weights;
+}
+
+bool extractor_is_published(const struct extractor *e)
+{
+    return e->published;
 }
 
 /* A batch on its way into the network, a picture per task. */

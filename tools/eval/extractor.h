@@ -6,9 +6,10 @@
 #ifndef TOOLS_EVAL_EXTRACTOR_H
 #define TOOLS_EVAL_EXTRACTOR_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
-enum { EXTRACTOR_BATCH = 32 };
+enum { EXTRACTOR_BATCH = 32, EXTRACTOR_WEIGHTS = 17 };
 
 struct device;
 struct error;
@@ -38,6 +39,10 @@ int extractor_compute_maps(struct extractor *e, int n, const uint8_t *pixels, fl
 
 int extractor_side(const struct extractor *e);
 const struct feature_network *extractor_network(const struct extractor *e);
+/* 16 digits of the SHA-256 of the network's weights. */
+const char *extractor_weights(const struct extractor *e);
+/* Whether the weights are marked as those that published figures are measured with. */
+bool extractor_is_published(const struct extractor *e);
 
 /* pixels [n,side,side,3] RGB -> out [n,n_features of the network]. A picture's features do not depend on
  * those beside it. watch: told of the pictures, may be NULL. 0, -ECANCELED, -ENOMEM or -EIO. */

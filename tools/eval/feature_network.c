@@ -46,12 +46,18 @@ static const struct feature_network inception = {
     .append = inception_append,
     .source = "tools/convert/inception.py makes them of pytorch-fid's "
               "pt_inception-2015-12-05-6726825d.pth",
+    .published = "pt_inception-2015-12-05",
 };
 
 static const struct feature_network *const networks[] = {&feature_network_default, &face,
                                                          &inception};
 
 enum { N_NETWORKS = sizeof(networks) / sizeof(networks[0]) };
+
+const char *feature_resize_name(enum feature_resize r)
+{
+    return r == FEATURE_RESIZE_BILINEAR ? "bilinear" : "bytes";
+}
 
 int feature_network_parse(const char *name, const struct feature_network **out, struct error *err)
 {

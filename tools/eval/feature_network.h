@@ -30,11 +30,15 @@ struct feature_network {
     /* maps: n_maps compute [n,h,w,c] on the way; 0 and NULL: not of this network. */
     int n_maps;
     void (*append_maps)(struct program *p, int x, int *maps);
-    const char *source; /* where the weights are to be had; NULL: they come with softdiff */
+    const char *source;    /* where the weights are to be had; NULL: they come with softdiff */
+    const char *published; /* what marks the weights of published figures; NULL: there are none */
 };
 
 /* squeezenet.h: of ImageNet. What is meant where none is named. */
 extern const struct feature_network feature_network_default;
+
+/* "bytes" or "bilinear" */
+const char *feature_resize_name(enum feature_resize r);
 
 /* For --help: the names. */
 #define FEATURE_NETWORK_HELP "whose: squeezenet11 (default), face-dlib or inception"

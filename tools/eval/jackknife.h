@@ -9,21 +9,25 @@
 #ifndef TOOLS_EVAL_JACKKNIFE_H
 #define TOOLS_EVAL_JACKKNIFE_H
 
+#include <stdbool.h>
+
 struct error;
 struct pool;
 struct watch;
 
-enum { JACKKNIFE_GROUPS = 10 };
+enum { JACKKNIFE_GROUPS = 10, JACKKNIFE_LEAST = 5 * JACKKNIFE_GROUPS };
 
 /* Standard errors. */
 struct jackknife {
-    double frechet;
+    double frechet, sliced;
     double precision, recall; /* of as many of either, as comparison.h has them */
 };
 
-/* x [n,d] and y [m,d], each in a random order; n, m >= 5 JACKKNIFE_GROUPS. watch may be NULL.
+/* x [n,d] and y [m,d], each in a random order; n, m >= JACKKNIFE_LEAST. with_coverage: precision and recall,
+ * too, which else are NAN. watch may be NULL.
  * 0, -EINVAL (fewer), -ECANCELED, -ERANGE, -ENOMEM or -EIO. */
 int jackknife_errors(struct pool *pool, const struct watch *watch, const double *x, int n,
-                     const double *y, int m, int d, struct jackknife *out, struct error *err);
+                     const double *y, int m, int d, bool with_coverage, struct jackknife *out,
+                     struct error *err);
 
 #endif

@@ -4,10 +4,9 @@
 #include "tools/activity.h"
 #include "tools/arguments.h"
 #include "tools/eval/choose_main.h"
-#include "tools/eval/comparison.h"
 #include "tools/eval/curve.h"
+#include "tools/eval/distance_main.h"
 #include "tools/eval/feature_network.h"
-#include "tools/eval/jackknife.h"
 #include "tools/eval/gaussian_main.h"
 #include "tools/eval/neighbours_main.h"
 #include "tools/eval/restore_main.h"
@@ -17,7 +16,6 @@
 #include "tools/stop.h"
 
 #include <errno.h>
-#include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,7 +23,6 @@
 
 enum { OPERANDS_MAX = 64, SIDE_MAX = 1024, SAMPLES_MAX = 1000000 };
 
-static const double normal_95 = 1.96; /* standard deviations to either side */
 static const char program[] = "softdiff-eval";
 static const char stopped[] = "softdiff-eval: stopped; whatever was finished before is kept";
 
@@ -54,12 +51,20 @@ static int check_features(const char *name, struct error *err)
     return name ? feature_network_parse(name, &network, err) : 0;
 }
 
-/* A covariance of so few pictures says little: its distance to anything is too large. */
-static void warn_of_few(const struct statistics *s, const char *path)
+/* What there is, and how it was made. */
+static int tell_statistics(const struct statistics *s, struct error *err)
 {
-    if (s->n <= s->network->n_features)
-        fprintf(stderr, "%s: \"%s\" has %d pictures for %d features: the distance is biased\n",
-                program, path, s->n, s->network->n_features);
+    const struct provenance *p = &s->provenance;
+    char name[STATISTICS_DIGEST];
+    int rc = statistics_digest(s, name, err);
+
+    if (rc < 0)
+        return rc;
+    printf("%d pictures at %d px\nstatistics %s: %s (weights %s), resize %s, %d PNG, %d JPEG, "
+           "%d others, %d resized\n",
+           s->n, s->side, name, s->network->name, p->weights, p->resize, p->png, p->jpeg, p->raw,
+           p->resized);
+    return 0;
 }
 
 static int write_statistics(const struct sets_options *options, int n, const char *const *folders,
@@ -81,8 +86,8 @@ static int write_statistics(const struct sets_options *options, int n, const cha
     if (rc == 0)
         rc = statistics_write(out, s, small, err);
     if (rc == 0) {
-        warn_of_few(s, folders[0]);
-        printf("%d pictures at %d px\n", s->n, s->side);
+        distance_warn_of_few(s, folders[0]);
+        rc = tell_statistics(s, err);
     }
     statistics_destroy(s);
     sets_close(sets);
@@ -138,139 +143,6 @@ static int stats_main(int argc, char **argv)
     stop_may_end(EXIT_FAILED, stopped);
     return finish(write_statistics(&options, count_operands(folders), folders, out, small, &err),
                   &err);
-}
-
-/* A figure in [least, most], and where it may lie. error: NAN, not known. */
-static void print_figure(const char *name, double value, double error, double least, double most)
-{
-    printf("%-10s %.5g", name, value);
-    if (isfinite(error))
-        printf("  (95 %%: %.4g .. %.4g)", fmax(value - normal_95 * error, least),
-               fmin(value + normal_95 * error, most));
-    putchar('\n');
-}
-
-static void print_comparison(const struct comparison *c, const struct comparison_more *more,
-                             const struct jackknife *errors)
-{
-    print_figure("FD", c->frechet, errors->frechet, 0, INFINITY);
-    if (c->n_compared == 0)
-        return;
-    printf("KID        %.6g  (95 %%: %.4g .. %.4g)\nsliced     %.5g\n", more->kernel,
-           more->kernel - normal_95 * more->kernel_error,
-           more->kernel + normal_95 * more->kernel_error, more->sliced);
-    if (isfinite(c->precision)) {
-        print_figure("precision", c->precision, errors->precision, 0, 1);
-        print_figure("recall", c->recall, errors->recall, 0, 1);
-    }
-}
-
-static void print_floor(const struct comparison_least *least)
-{
-    const struct comparison_more *more = &least->more;
-
-    printf("floor      %.5g  KID %.4g  (95 %%: %.4g .. %.4g)  sliced %.5g", least->frechet,
-           more->kernel, more->kernel - normal_95 * more->kernel_error,
-           more->kernel + normal_95 * more->kernel_error, more->sliced);
-    if (isfinite(least->precision))
-        printf("  precision %.3f  recall %.3f", least->precision, least->recall);
-}
-
-/* sets[0] against each of the others. */
-static int compare_sets(struct sets *sets, int n, const char *const *paths,
-                        struct statistics *const *s, bool with_floor, bool with_intervals,
-                        const struct watch *watch, struct error *err)
-{
-    for (int i = 0; i < n; i++)
-        warn_of_few(s[i], paths[i]);
-    for (int i = 1; i < n; i++) {
-        struct comparison c;
-        struct comparison_more more;
-        struct jackknife errors = {NAN, NAN, NAN};
-        int rc = comparison_make(sets_pool(sets), watch, s[0], s[i], &c, err);
-
-        if (rc == 0 && c.n_compared > 0)
-            rc = comparison_make_more(sets_pool(sets), watch, s[0], s[i], &more, err);
-        if (rc == 0 && with_intervals)
-            rc = comparison_make_errors(sets_pool(sets), watch, s[0], s[i], &errors, err);
-        if (rc < 0)
-            return rc;
-        printf("%d pictures of %s against %d of %s at %d px\n", s[0]->n, paths[0], s[i]->n,
-               paths[i], sets_side(sets));
-        print_comparison(&c, &more, &errors);
-        if (with_floor) {
-            struct comparison_least least;
-
-            rc = comparison_floor(sets_pool(sets), watch, s[i], s[0]->n, &least, err);
-            if (rc < 0) {
-                error_prefix(err, "floor of \"%s\": ", paths[i]);
-                return rc;
-            }
-            print_floor(&least);
-            printf("  (%d of the latter against the other %d)\n", s[0]->n, s[i]->n - s[0]->n);
-        }
-    }
-    return 0;
-}
-
-static int distance_main(int argc, char **argv)
-{
-    struct activity activity;
-    struct sets_options options = {.device = "auto",
-                                   .choices = arguments_choices(),
-                                   .watch = &activity.watch};
-    bool with_floor = false, with_intervals = false;
-    const struct argument table[] = {
-        {"side", 0, ARGUMENT_INT, &options.side, 1, SIDE_MAX, "PX",
-         "that pictures are brought to; default: that of a file of statistics, else 32"},
-        {"floor", 0, ARGUMENT_FLAG, &with_floor, 0, 0, NULL,
-         "as many pictures of REFERENCE against its others, too"},
-        {"intervals", 0, ARGUMENT_FLAG, &with_intervals, 0, 0, NULL,
-         "of 95 % for FD, precision and recall, too; takes ten times as long"},
-        {"skip-bad", 0, ARGUMENT_FLAG, &options.skip_bad, 0, 0, NULL,
-         "leave out pictures that cannot be read"},
-        ARGUMENTS_THREADS(&options.n_threads),
-        ARGUMENTS_DEVICE(&options.device),
-        ARGUMENTS_CHOICES(&options.choices),
-        {"features", 0, ARGUMENT_TEXT, &options.features, 0, 0, "NAME", FEATURE_NETWORK_HELP},
-        {"network", 0, ARGUMENT_TEXT, &options.network, 0, 0, "FILE",
-         "of their weights; default: those of the zoo, which has none of inception"},
-    };
-    const struct arguments arguments = {
-        .program = "softdiff-eval distance",
-        .usage = "SAMPLES REFERENCE... [options]",
-        .about = "Tells how far pictures are from others: Frechet distance (FD), kernel distance "
-                 "(KID),\nsliced distance, precision and recall. Each is a folder of pictures or a "
-                 "file of\n`softdiff-eval stats`. Compare with nothing but distances of this "
-                 "program, by "
-                 "the same\nfeatures and with as many samples.",
-        .n = sizeof(table) / sizeof(table[0]),
-        .table = table,
-        .n_operands_min = 2,
-        .n_operands_max = OPERANDS_MAX,
-    };
-    const char *paths[OPERANDS_MAX];
-    struct statistics *s[OPERANDS_MAX] = {NULL};
-    struct sets *sets = NULL;
-    struct error err;
-    int code = arguments_parse(&arguments, argc, argv, paths), n, rc;
-
-    if (code >= 0)
-        return code;
-    if (check_features(options.features, &err) < 0)
-        return arguments_refuse(program, err.text);
-    n = count_operands(paths);
-    activity_begin(&activity, 0);
-    stop_may_end(EXIT_FAILED, stopped);
-    rc = sets_open(&options, &sets, &err);
-    if (rc == 0)
-        rc = sets_read(sets, n, paths, s, &err);
-    if (rc == 0)
-        rc = compare_sets(sets, n, paths, s, with_floor, with_intervals, &activity.watch, &err);
-    for (int i = 0; i < n; i++)
-        statistics_destroy(s[i]);
-    sets_close(sets);
-    return finish(rc, &err);
 }
 
 /* What is said in words. 0 or -EINVAL. */

@@ -19,6 +19,8 @@ struct sets {
     struct device *device;
     struct pool *pool;
     struct extractor *extractor; /* NULL: not needed yet */
+    struct provenance known;     /* of the first file that says how it was made ... */
+    const char *known_path;      /* ... and its path, borrowed; NULL: there is none */
 };
 
 int sets_open(const struct sets_options *options, struct sets **out, struct error *err)
@@ -54,17 +56,34 @@ void sets_close(struct sets *s)
     free(s);
 }
 
+/* Whether what was made so can be compared with the files. */
+static int check_known(const struct sets *s, const struct provenance *made, struct error *err)
+{
+    int rc = s->known_path ? provenance_compare(&s->known, made, err) : 0;
+
+    if (rc < 0)
+        error_prefix(err, "statistics \"%s\": ", s->known_path);
+    return rc;
+}
+
 int sets_extractor(struct sets *s, struct extractor **out, struct error *err)
 {
+    struct provenance made;
+    int rc = 0;
+
     if (!s->network)
         s->network = &feature_network_default;
     if (!s->extractor) {
-        int rc = extractor_create(s->device, s->pool, s->network, s->options->network, s->side,
-                                  &s->extractor, err);
+        rc = extractor_create(s->device, s->pool, s->network, s->options->network, s->side,
+                              &s->extractor, err);
 
         if (rc < 0)
             return rc;
     }
+    provenance_of(s->extractor, NULL, 0, &made);
+    rc = check_known(s, &made, err); /* before anything is computed that nothing goes with */
+    if (rc < 0)
+        return rc;
     *out = s->extractor;
     return 0;
 }
@@ -85,7 +104,14 @@ static int read_file(struct sets *s, const char *path, struct statistics **out, 
     if ((*out)->side != s->side)
         return error_set(err, -EINVAL, "statistics \"%s\": of pictures of %d px, not %d", path,
                          (*out)->side, s->side);
-    return 0;
+    if (!s->known_path && (*out)->provenance.weights[0]) {
+        s->known = (*out)->provenance;
+        s->known_path = path;
+    }
+    rc = check_known(s, &(*out)->provenance, err);
+    if (rc < 0)
+        error_prefix(err, "statistics \"%s\" does not go with ", path);
+    return rc;
 }
 
 static int read_folder(struct sets *s, const char *path, struct statistics **out, struct error *err)

@@ -35,12 +35,13 @@ void sets_close(struct sets *s);
 
 /* Reads n sets: out [n], each to be destroyed. Called once.
  * 0, or what statistics_read() and statistics_of_folders() return; -EINVAL when sides or
- * feature networks differ. */
+ * feature networks, or their weights, differ. */
 int sets_read(struct sets *s, int n, const char *const *paths, struct statistics **out,
               struct error *err);
 
 /* The network for pictures of the side of the sets, made at its first use; owned by s.
- * 0, or what extractor_create() returns. */
+ * 0, what extractor_create() returns, or -EINVAL where its features cannot be compared with those of the
+ * files that were read. */
 int sets_extractor(struct sets *s, struct extractor **out, struct error *err);
 
 int sets_side(const struct sets *s); /* px, once sets have been read */

@@ -15,7 +15,7 @@
 
 static const char metadata_key[] = "softdiff_statistics";
 
-enum { FORMAT = 1 };
+enum { FORMAT = 2 };
 
 static int no_memory(struct error *err)
 {
@@ -60,10 +60,11 @@ size_t statistics_width(const struct statistics *s)
     return (size_t)s->network->n_features;
 }
 
-/* x: of n pictures, by e. */
+/* x: of n pictures, by e; tally: of them. */
 static int statistics_of_features(const struct extractor *e, struct pool *pool,
                                   const struct watch *watch, int n, const float *x,
-                                  struct statistics **out, struct error *err)
+                                  const struct source_tally *tally, struct statistics **out,
+                                  struct error *err)
 {
     const struct feature_network *network = extractor_network(e);
     const int width = network->n_features;
@@ -77,6 +78,7 @@ static int statistics_of_features(const struct extractor *e, struct pool *pool,
     rc = statistics_create(network, n, extractor_side(e), &s, err);
     if (rc < 0)
         return rc;
+    provenance_of(e, tally, n, &s->provenance);
     s->features = malloc(count * sizeof(*s->features));
     if (!s->features) {
         statistics_destroy(s);
@@ -102,18 +104,20 @@ int statistics_of_pixels(struct extractor *e, struct pool *pool, int n, const ui
     int rc = x ? extractor_compute(e, n, pixels, watch, x, err) : no_memory(err);
 
     if (rc == 0)
-        rc = statistics_of_features(e, pool, watch, n, x, out, err);
+        rc = statistics_of_features(e, pool, watch, n, x, NULL, out, err);
     free(x);
     return rc;
 }
 
 /* Adds the features of a folder to x, which may move. */
 static int add_folder(struct extractor *e, struct pool *pool, const char *folder, bool skip_bad,
-                      const struct watch *watch, float **x, int *n, struct error *err)
+                      const struct watch *watch, struct source_tally *tally, float **x, int *n,
+                      struct error *err)
 {
     const struct dataset_options options = {.side = extractor_side(e),
                                             .skip_bad = skip_bad,
-                                            .watch = watch};
+                                            .watch = watch,
+                                            .tally = tally};
     const size_t width = (size_t)extractor_network(e)->n_features;
     struct dataset *d;
     float *longer;
@@ -137,18 +141,30 @@ int statistics_of_folders(struct extractor *e, struct pool *pool, int n_folders,
                           const char *const *folders, bool skip_bad, const struct watch *watch,
                           struct statistics **out, struct error *err)
 {
+    struct source_tally tally = {0};
     float *x = NULL;
     int n = 0, rc = 0;
 
     for (int i = 0; i < n_folders && rc == 0; i++)
-        rc = add_folder(e, pool, folders[i], skip_bad, watch, &x, &n, err);
+        rc = add_folder(e, pool, folders[i], skip_bad, watch, &tally, &x, &n, err);
     if (rc == 0) {
-        rc = statistics_of_features(e, pool, watch, n, x, out, err);
+        rc = statistics_of_features(e, pool, watch, n, x, &tally, out, err);
         if (rc == -EINVAL)
             error_prefix(err, "folder \"%s\": ", folders[0]);
     }
     free(x);
     return rc;
+}
+
+int statistics_compare(const struct statistics *a, const struct statistics *b, struct error *err)
+{
+    if (a->network != b->network)
+        return error_set(err, -EINVAL, "features of \"%s\" and of \"%s\" cannot be compared",
+                         a->network->name, b->network->name);
+    if (a->side != b->side)
+        return error_set(err, -EINVAL, "pictures of %d px and of %d px cannot be compared", a->side,
+                         b->side);
+    return provenance_compare(&a->provenance, &b->provenance, err);
 }
 
 int statistics_digest(const struct statistics *s, char out[STATISTICS_DIGEST], struct error *err)
@@ -163,19 +179,32 @@ int statistics_digest(const struct statistics *s, char out[STATISTICS_DIGEST], s
     digest_add(d, numbers, sizeof(numbers));
     digest_add(d, s->mean, width * sizeof(*s->mean));
     digest_add(d, s->covariance, width * width * sizeof(*s->covariance));
+    provenance_add(&s->provenance, d);
     digest_end(d, text);
     memcpy(out, text, STATISTICS_DIGEST - 1);
     out[STATISTICS_DIGEST - 1] = '\0';
     return 0;
 }
 
+/* The metadata, the caller's; NULL without memory. What was read of format 1 stays of it. */
+static char *describe(const struct statistics *s, struct error *err)
+{
+    bool known = s->provenance.weights[0] != '\0';
+    json_t *json = json_pack("{s:i, s:s, s:i, s:i}", "format", known ? FORMAT : 1, "network",
+                             s->network->name, "side", s->side, "n", s->n);
+    char *text = NULL;
+
+    if (json && (!known || provenance_write(&s->provenance, json, err) == 0))
+        text = json_dumps(json, JSON_COMPACT);
+    json_decref(json);
+    return text;
+}
+
 int statistics_write(const char *path, const struct statistics *s, bool small, struct error *err)
 {
     const size_t width = statistics_width(s), count = (size_t)s->n * width;
     bool whole = s->features && !small;
-    json_t *json = json_pack("{s:i, s:s, s:i, s:i}", "format", FORMAT, "network", s->network->name,
-                             "side", s->side, "n", s->n);
-    char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
+    char *text = describe(s, err);
     float *features = whole ? malloc(count * sizeof(*features)) : NULL;
     int rc;
 
@@ -196,13 +225,12 @@ int statistics_write(const char *path, const struct statistics *s, bool small, s
     }
     free(features);
     free(text);
-    json_decref(json);
     return rc;
 }
 
 /* The metadata of a file of ours. */
 static int read_metadata(const struct safetensors *file, const struct feature_network **network,
-                         int *n, int *side, struct error *err)
+                         int *n, int *side, struct provenance *made, struct error *err)
 {
     const char *text = safetensors_metadata(file, metadata_key), *name;
     json_t *json = text ? json_loads(text, 0, NULL) : NULL;
@@ -211,12 +239,15 @@ static int read_metadata(const struct safetensors *file, const struct feature_ne
     if (!json || json_unpack(json, "{s:i, s:s, s:i, s:i}", "format", &format, "network", &name,
                              "side", side, "n", n) < 0)
         rc = error_set(err, -EINVAL, "not the statistics of pictures");
-    else if (format != FORMAT)
-        rc = error_set(err, -EINVAL, "statistics of format %d, not %d", format, FORMAT);
+    else if (format < 1 || format > FORMAT)
+        rc = error_set(err, -EINVAL, "of format %d, and this softdiff-eval knows 1 to %d", format,
+                       FORMAT);
     else if (*n < 2 || *side < 1)
         rc = error_set(err, -EINVAL, "statistics of %d pictures of %d px", *n, *side);
     else
         rc = feature_network_parse(name, network, err);
+    if (rc == 0 && format > 1)
+        rc = provenance_read(json, made, err);
     json_decref(json);
     return rc;
 }
@@ -236,18 +267,20 @@ int statistics_read(const char *path, struct statistics **out, struct error *err
     struct safetensors *file;
     struct statistics *s = NULL;
     const struct feature_network *network;
+    struct provenance made = {0};
     size_t width = 0;
     int n, side, rc = safetensors_open(path, &file, err);
 
     if (rc < 0)
         return rc;
-    rc = read_metadata(file, &network, &n, &side, err);
+    rc = read_metadata(file, &network, &n, &side, &made, err);
     if (rc == 0)
         rc = statistics_create(network, n, side, &s, err);
-    if (rc == 0)
+    if (rc == 0) {
+        s->provenance = made;
         width = statistics_width(s);
-    if (rc == 0)
         rc = read_tensor(file, "mean", width, s->mean, err);
+    }
     if (rc == 0)
         rc = read_tensor(file, "covariance", width * width, s->covariance, err);
     if (rc == 0 && safetensors_find(file, "features")) {

@@ -1,5 +1,4 @@
 #include "tools/pictures/dataset.h"
-#include "api/pictures/picture.h"
 #include "engine/base/error.h"
 #include "engine/base/hash.h"
 #include "engine/base/watch.h"
@@ -16,19 +15,16 @@ enum { FILE_BYTES_MAX = 256 << 20 };
 int dataset_read_file(const char *path, const struct dataset_options *options, uint8_t *out,
                       struct error *err)
 {
-    uint8_t *bytes = NULL, *pixels = NULL;
+    uint8_t *bytes = NULL;
     size_t n = 0;
-    int w, h, rc;
+    int rc;
 
     rc = whole_file_read(path, FILE_BYTES_MAX, &bytes, &n, err);
     if (rc == 0)
-        rc = picture_decode(bytes, n, SIZE_MAX, &w, &h, &pixels, err);
-    if (rc == 0)
-        rc = source_fit(pixels, w, h, options, out, err);
+        rc = source_decode(bytes, n, options, out, err);
     if (rc < 0)
         error_prefix(err, "picture \"%s\": ", path);
     free(bytes);
-    free(pixels);
     return rc;
 }
 
@@ -167,7 +163,7 @@ int dataset_open(const char *path, const struct dataset_options *options, struct
 }
 
 /* Reads all pictures of a packed data set. */
-static int take_pixels(struct dataset *d, const struct watch *watch, struct error *err)
+static int take_pixels(struct dataset *d, const struct dataset_options *options, struct error *err)
 {
     size_t image_bytes = (size_t)d->side * (size_t)d->side * 3;
     int rc = 0;
@@ -176,10 +172,12 @@ static int take_pixels(struct dataset *d, const struct watch *watch, struct erro
     if (!d->pixels)
         return error_set(err, -ENOMEM, "out of memory for %d images", d->n);
     for (int i = 0; i < d->n && rc == 0; i++) {
-        if (watch_stop(watch))
+        if (watch_stop(options->watch))
             return error_set(err, -ECANCELED, "stopped with %d of %d pictures read", i, d->n);
         rc = pack_read(d->pack, i, d->pixels + (size_t)i * image_bytes, err);
-        watch_progress(watch, "reading pictures", i + 1, d->n);
+        if (options->tally)
+            atomic_fetch_add(&options->tally->raw, rc == 0);
+        watch_progress(options->watch, "reading pictures", i + 1, d->n);
     }
     pack_close(d->pack);
     d->pack = NULL;
@@ -193,7 +191,7 @@ int dataset_load(const char *path, const struct dataset_options *options, struct
     int rc = open_any(path, options, pool, true, &d, err);
 
     if (rc == 0 && d->pack)
-        rc = take_pixels(d, options->watch, err);
+        rc = take_pixels(d, options, err);
     if (rc < 0) {
         dataset_close(d);
         return rc;

@@ -1,4 +1,5 @@
 #include "tools/pictures/source.h"
+#include "api/pictures/picture.h"
 #include "api/pictures/resize.h"
 #include "engine/base/error.h"
 #include "engine/base/log.h"
@@ -189,13 +190,46 @@ int source_read(const struct source *s, int first, int n, const struct dataset_o
     return 0;
 }
 
-int source_fit(const uint8_t *rgb, int w, int h, const struct dataset_options *o, uint8_t *out,
-               struct error *err)
+static int fit(const uint8_t *rgb, int w, int h, enum picture_format format,
+               const struct dataset_options *o, uint8_t *out, struct error *err)
 {
+    int rc;
+
     if ((o->width && w != o->width) || (o->height && h != o->height))
         return error_set(err, -EINVAL, "it is %dx%d, not %dx%d as all must be", w, h, o->width,
                          o->height);
-    return resize_square(rgb, w, h, 3, o->crop, o->side, out, err);
+    rc = resize_square(rgb, w, h, 3, o->crop, o->side, out, err);
+    if (rc == 0 && o->tally) {
+        int square = w < h ? w : h;
+
+        if (o->crop > 0 && o->crop < square)
+            square = o->crop;
+        atomic_fetch_add(format == PICTURE_PNG    ? &o->tally->png
+                         : format == PICTURE_JPEG ? &o->tally->jpeg
+                                                  : &o->tally->raw,
+                         1);
+        atomic_fetch_add(&o->tally->resized, square != o->side);
+    }
+    return rc;
+}
+
+int source_fit(const uint8_t *rgb, int w, int h, const struct dataset_options *o, uint8_t *out,
+               struct error *err)
+{
+    return fit(rgb, w, h, PICTURE_NONE, o, out, err);
+}
+
+int source_decode(const uint8_t *bytes, size_t n, const struct dataset_options *o, uint8_t *out,
+                  struct error *err)
+{
+    enum picture_format format = picture_format_of(bytes, n);
+    uint8_t *rgb = NULL;
+    int w, h, rc = picture_decode(bytes, n, SIZE_MAX, &w, &h, &rgb, err);
+
+    if (rc == 0)
+        rc = fit(rgb, w, h, format, o, out, err);
+    free(rgb);
+    return rc;
 }
 
 int source_name_labels(struct source *s, int n, const char *const *names, struct error *err)

@@ -15,6 +15,7 @@
 #ifndef TOOLS_PICTURES_SOURCE_H
 #define TOOLS_PICTURES_SOURCE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -25,6 +26,12 @@ struct watch;
 
 enum { SOURCE_LABELS_MAX = 1000 };
 
+/* What the pictures were that have been read. */
+struct source_tally {
+    atomic_int png, jpeg, raw; /* by the format of their files; raw: without one, as in CIFAR-10 */
+    atomic_int resized;        /* were of another size than what was made of them */
+};
+
 struct dataset_options {
     int side;      /* px of what is made; 0: that of the first picture, CIFAR-10 and MNIST only */
     int crop;      /* resize_square() */
@@ -32,7 +39,8 @@ struct dataset_options {
     bool skip_bad; /* leave unreadable files out, with a warning in the log, instead of failing */
     int width, height; /* what every picture must have, px; 0: any */
     bool test; /* the part of CIFAR-10 and MNIST that is for tests, instead of that for training */
-    const struct watch *watch; /* told of the pictures read; NULL: nobody waits */
+    const struct watch *watch;  /* told of the pictures read; NULL: nobody waits */
+    struct source_tally *tally; /* added to by whoever reads; NULL: nobody asks */
 };
 
 struct source;
@@ -72,6 +80,9 @@ int source_read(const struct source *s, int first, int n, const struct dataset_o
 /* For the kinds of sources. A picture [h,w,3] made [side,side,3]; refuses a size that is not wanted. */
 int source_fit(const uint8_t *rgb, int w, int h, const struct dataset_options *o, uint8_t *out,
                struct error *err);
+/* The same of the bytes of a PNG or JPEG file. */
+int source_decode(const uint8_t *bytes, size_t n, const struct dataset_options *o, uint8_t *out,
+                  struct error *err);
 /* Names of labels, copied; *out is the caller's. 0 or -ENOMEM. */
 int source_name_labels(struct source *s, int n, const char *const *names, struct error *err);
 /* Labels by the folder in names[i] after `skip` bytes, up to the next '/'. 0, -EINVAL (a picture in no

@@ -1,5 +1,4 @@
 /* Pictures in a folder. */
-#include "api/pictures/picture.h"
 #include "engine/base/error.h"
 #include "engine/base/whole_file.h"
 #include "tools/pictures/folder.h"
@@ -15,19 +14,16 @@ static int read_picture(const struct source *s, int i, const struct dataset_opti
                         uint8_t *out, struct error *err)
 {
     const struct folder *folder = s->data;
-    uint8_t *bytes = NULL, *rgb = NULL;
+    uint8_t *bytes = NULL;
     size_t n = 0;
-    int w, h, rc;
+    int rc;
 
     rc = whole_file_read(folder->paths[i], FILE_BYTES_MAX, &bytes, &n, err);
     if (rc == 0)
-        rc = picture_decode(bytes, n, SIZE_MAX, &w, &h, &rgb, err);
-    if (rc == 0)
-        rc = source_fit(rgb, w, h, o, out, err);
+        rc = source_decode(bytes, n, o, out, err);
     if (rc < 0)
         error_prefix(err, "picture \"%s\": ", folder->paths[i]);
     free(bytes);
-    free(rgb);
     return rc;
 }
 

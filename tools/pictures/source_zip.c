@@ -22,19 +22,16 @@ static int read_picture(const struct source *s, int i, const struct dataset_opti
                         uint8_t *out, struct error *err)
 {
     const struct archive *a = s->data;
-    uint8_t *bytes = NULL, *rgb = NULL;
+    uint8_t *bytes = NULL;
     size_t n = 0;
-    int w, h, rc;
+    int rc;
 
     rc = zip_file_read(a->file, a->members[i], FILE_BYTES_MAX, &bytes, &n, err);
     if (rc == 0)
-        rc = picture_decode(bytes, n, SIZE_MAX, &w, &h, &rgb, err);
-    if (rc == 0)
-        rc = source_fit(rgb, w, h, o, out, err);
+        rc = source_decode(bytes, n, o, out, err);
     if (rc < 0)
         error_prefix(err, "picture \"%s\" in \"%s\": ", a->names[i], s->name);
     free(bytes);
-    free(rgb);
     return rc;
 }
 

@@ -5,6 +5,7 @@
 #include "tools/eval/distance.h"
 #include "tools/eval/jackknife.h"
 #include "tools/eval/neighbours.h"
+#include "tools/eval/sliced.h"
 
 #include <errno.h>
 #include <math.h>
@@ -29,7 +30,7 @@ static void draw(uint64_t seed, int n, double mean, double std, double *out)
         out[i] = mean + std * (double)normals[i];
 }
 
-static void measure(struct pool *pool, const double *x, const double *y, double out[3])
+static void measure(struct pool *pool, const double *x, const double *y, double out[4])
 {
     double means[2][D], covariances[2][D * D];
 
@@ -40,14 +41,15 @@ static void measure(struct pool *pool, const double *x, const double *y, double 
                      0);
     assert_int_equal(distance_coverage(pool, NULL, x, N, y, N, D, &out[1], NULL), 0);
     assert_int_equal(distance_coverage(pool, NULL, y, N, x, N, D, &out[2], NULL), 0);
+    assert_int_equal(sliced_distance(pool, NULL, x, N, y, M, D, &out[3], NULL), 0);
 }
 
 /* What is said from one draw is what many draws vary by, but for precision and recall, which are said to
  * vary by more. */
 static void errors_are_what_draws_vary_by(void **state)
 {
-    static double x[N * D], y[M * D], figures[DRAWS][3];
-    double told[3] = {0}, sum[3] = {0}, square[3] = {0};
+    static double x[N * D], y[M * D], figures[DRAWS][4];
+    double told[4] = {0}, sum[4] = {0}, square[4] = {0};
     struct pool *pool;
 
     assert_int_equal(pool_create(2, &pool, NULL), 0);
@@ -57,20 +59,21 @@ static void errors_are_what_draws_vary_by(void **state)
         draw((uint64_t)i, N, 0.3, 1.2, x);
         draw((uint64_t)(DRAWS + i), M, 0, 1, y);
         measure(pool, x, y, figures[i]);
-        assert_int_equal(jackknife_errors(pool, NULL, x, N, y, M, D, &errors, NULL), 0);
+        assert_int_equal(jackknife_errors(pool, NULL, x, N, y, M, D, true, &errors, NULL), 0);
         told[0] += errors.frechet * errors.frechet / DRAWS;
         told[1] += errors.precision * errors.precision / DRAWS;
         told[2] += errors.recall * errors.recall / DRAWS;
-        for (int k = 0; k < 3; k++) {
+        told[3] += errors.sliced * errors.sliced / DRAWS;
+        for (int k = 0; k < 4; k++) {
             sum[k] += figures[i][k] / DRAWS;
             square[k] += figures[i][k] * figures[i][k] / DRAWS;
         }
     }
-    for (int k = 0; k < 3; k++) {
+    for (int k = 0; k < 4; k++) {
         double variance = (square[k] - sum[k] * sum[k]) * DRAWS / (DRAWS - 1);
         double ratio = sqrt(told[k] / variance);
 
-        if (!(ratio > 0.75 && ratio < (k == 0 ? 1.3 : 2)))
+        if (!(ratio > 0.75 && ratio < (k == 0 || k == 3 ? 1.3 : 2)))
             fail_msg("figure %d varies by %g, told is %g", k, sqrt(variance), sqrt(told[k]));
     }
     pool_destroy(pool);
@@ -85,9 +88,9 @@ static void too_few_are_refused(void **state)
 
     assert_int_equal(pool_create(1, &pool, NULL), 0);
     draw(1, N, 0, 1, x);
-    assert_int_equal(jackknife_errors(pool, NULL, x, 49, x, N, D, &errors, &err), -EINVAL);
+    assert_int_equal(jackknife_errors(pool, NULL, x, 49, x, N, D, true, &errors, &err), -EINVAL);
     assert_string_equal(err.text, "49 and 300 pictures are too few for intervals: 50 are needed");
-    assert_int_equal(jackknife_errors(pool, NULL, x, 50, x, 50, D, &errors, &err), 0);
+    assert_int_equal(jackknife_errors(pool, NULL, x, 50, x, 50, D, false, &errors, &err), 0);
     pool_destroy(pool);
 }
 
