@@ -18,6 +18,7 @@
 #include "server/permalinks.h"
 #include "server/picture_cache.h"
 #include "server/routes.h"
+#include "server/short_turns.h"
 #include "server/supervisor.h"
 #include "server/tls.h"
 
@@ -447,6 +448,7 @@ static int start(struct daemon *d, struct error *err)
         rc = batches_create(d, &d->batches, err);
     if (rc == 0 && supervisor_period_ms(&d->supervisor) > 0)
         uv_timer_start(&d->alive, on_alive, 1, supervisor_period_ms(&d->supervisor));
+    short_turns_take(); /* all threads that compute are there */
     return rc;
 }
 

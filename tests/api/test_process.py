@@ -1,14 +1,18 @@
 """The daemon as a process among others: its log, its signals, its descriptors, its ports."""
+import ctypes
 import os
 import resource
 import signal
 import socket
+import struct
 import subprocess
 import time
 
 import pytest
 import requests
 from softdiffd import PATIENCE_S, wait_until
+
+SYS_SCHED_GETATTR = {"x86_64": 315, "aarch64": 275}
 
 
 @pytest.fixture
@@ -27,6 +31,23 @@ def unread(program, checkpoints):
     process.kill()
     process.wait()
     process.stderr.close()
+
+
+def turn_ns(thread):
+    """How long its turns on the processor are; 0 where Linux does not tell."""
+    attributes = ctypes.create_string_buffer(struct.pack("I", 48), 48)
+    assert ctypes.CDLL(None, use_errno=True).syscall(SYS_SCHED_GETATTR[os.uname().machine], thread, attributes, 48, 0) == 0
+    return struct.unpack_from("Q", attributes, 24)[0]
+
+
+def test_the_loop_has_short_turns(start):
+    """And none of the threads that compute; test_load tells what it is for."""
+    if os.uname().machine not in SYS_SCHED_GETATTR or turn_ns(0) == 0:
+        pytest.skip("this Linux has no turns of a length of one's own (6.12 has)")
+    loop = start().process.pid
+    threads = [int(name) for name in os.listdir(f"/proc/{loop}/task")]
+    assert len(threads) > 4 and turn_ns(loop) == 100000
+    assert all(turn_ns(thread) > 100000 for thread in threads if thread != loop)
 
 
 def test_an_unread_log_stops_nothing(unread):
