@@ -59,6 +59,9 @@ static int set(struct settings_limits *limits, const struct limit *limit, long l
     if (value < min || value > limit->max)
         return error_set(err, -EINVAL, "%s of model \"%s\" is out of range, expected %d to %d",
                          limit->name, limits->model, min, limit->max);
+    if (*field(limits, limit) != LIMIT_ABSENT)
+        return error_set(err, -EINVAL, "%s of model \"%s\" is there twice", limit->name,
+                         limits->model);
     *field(limits, limit) = (int)value;
     return 0;
 }

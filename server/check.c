@@ -1,6 +1,7 @@
 #include "server/check.h"
 
 #include "config/model_folder.h"
+#include "config/model_limits.h"
 #include "config/settings.h"
 #include "engine/base/error.h"
 #include "engine/device.h"
@@ -99,15 +100,18 @@ static int check_device(const char *name, struct device *device, enum precision 
 }
 
 /* As the daemon does before it is ready. n_good grows by a model that can be served. */
-static int check_model(struct device *device, const struct settings_model *setting,
+static int check_model(struct device *device, const struct settings *s,
+                       const struct settings_model *setting,
                        const struct generator_options *options, FILE *file, int *n_good,
                        struct error *err)
 {
+    struct generator_options own = *options;
     struct engine_copy copy = {.model = NULL};
     struct engine_model *m = NULL;
     struct checkpoint *checkpoint;
     int rc;
 
+    own.nfe_max = model_limits_of(s, setting->name).max_nfe;
     rc = engine_model_read(setting, &checkpoint, err);
     if (engine_model_passes_over(setting, rc)) {
         fprintf(file, "%s: passed over, it is no model that draws\n", setting->path);
@@ -116,7 +120,7 @@ static int check_model(struct device *device, const struct settings_model *setti
     if (rc == 0)
         rc = engine_model_create(setting->name, checkpoint, &m, err);
     if (rc == 0)
-        rc = engine_copy_load(device, m, options, &copy, err);
+        rc = engine_copy_load(device, m, &own, &copy, err);
     if (rc == 0)
         rc = engine_copy_test(&copy, err);
     if (rc == 0)
@@ -150,7 +154,7 @@ static int check_devices(const struct settings *s, const struct generator_option
         if (rc == 0 && i > 0)
             rc = engines_compare(s->devices[0], first, o.name, id, err);
         for (int j = 0; j < n_models && rc == 0; j++)
-            rc = check_model(device, &models[j], options, file, &n_good, err);
+            rc = check_model(device, s, &models[j], options, file, &n_good, err);
         device_close(device);
     }
     if (rc == 0 && n_good == 0)
@@ -160,9 +164,7 @@ static int check_devices(const struct settings *s, const struct generator_option
 
 int check_settings(const struct settings *s, FILE *file, struct error *err)
 {
-    struct generator_options options = {.lanes = s->slots,
-                                        .nfe_max = s->max_nfe,
-                                        .restoration = true};
+    struct generator_options options = {.lanes = s->slots, .restoration = true};
     int rc;
 
     rc = check_addresses(s, file, err);

@@ -97,8 +97,8 @@ static void on_deadline(uv_timer_t *handle)
 
     snprintf(detail, sizeof(detail),
              "the deadline of %d ms passed before the images were there; ask for fewer, for a "
-             "smaller nfe or with a longer timeout_ms",
-             d->timeout_ms);
+             "smaller nfe or with a longer %s",
+             d->timeout_ms, d->timeout_name);
     fail(d, 504, 0, detail);
 }
 
@@ -276,6 +276,11 @@ uint64_t drawing_random_seed(void)
     return seed >> 11;
 }
 
+static const char *timeout_name(const struct drawing_order *order)
+{
+    return order->timeout_name ? order->timeout_name : "timeout_ms";
+}
+
 /* With the memory for its images; NULL without. */
 static struct drawing *create(struct drawings *all, const struct drawing_order *order)
 {
@@ -293,6 +298,7 @@ static struct drawing *create(struct drawings *all, const struct drawing_order *
     d->client = order->client;
     d->owner = order->owner;
     d->timeout_ms = order->timeout_ms;
+    d->timeout_name = timeout_name(order);
     d->best_ms = order->best_ms;
     snprintf(d->id, sizeof(d->id), "%s", order->request_id);
     d->job.model = order->model;
@@ -340,9 +346,9 @@ static int check_deadline(const struct drawings *all, const struct drawing_order
         return problem_set(problem, 504,
                            "the deadline of %d ms would pass: at the present speed, %d image%s of "
                            "%d evaluations alone take %.0f ms; ask for fewer, for a smaller nfe, "
-                           "with a longer timeout_ms or for a job",
+                           "with a longer %s or for a job",
                            limit_ms, order->n, order->n == 1 ? "" : "s", order->sampling.nfe,
-                           f.alone_ms);
+                           f.alone_ms, timeout_name(order));
     problem->retry_after_s = admission_retry_in_s((ms - limit_ms) / 1e3);
     return problem_set(problem, 503,
                        "the deadline of %d ms would pass: behind what others have asked for, %s in "

@@ -54,6 +54,7 @@ struct drawing_order {
     int n;
     enum priority priority;
     int timeout_ms;
+    const char *timeout_name; /* of the field that says so; static, NULL: "timeout_ms" */
     int stop_after; /* evaluations after which its one image ends, as with best_ms; 0: it does not */
     struct restoration *restoration;             /* NULL: none; taken once it has begun */
     const struct response_restoration *restored; /* of it, copied */

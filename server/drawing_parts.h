@@ -38,6 +38,7 @@ struct drawing {
     uv_timer_t deadline;
     struct response_restoration restored; /* where the job has one */
     int timeout_ms, best_ms;
+    const char *timeout_name;
     int seen;      /* evaluations of the progress that its client knows of */
     int place;     /* that its client knows of */
     int *nfe_done; /* [n] where it ended before its time, else NULL; owned */

@@ -257,8 +257,10 @@ struct drawing_order samples_order(const struct selection *chosen, const struct 
     };
 
     drawing_order_seeds(&order, choose_seed(wanted, x), wanted->seed_b, wanted->mix);
-    if (wanted->deadline_ms > 0 && !wanted->best && wanted->deadline_ms < order.timeout_ms)
+    if (wanted->deadline_ms > 0 && !wanted->best && wanted->deadline_ms < order.timeout_ms) {
         order.timeout_ms = wanted->deadline_ms;
+        order.timeout_name = "deadline_ms";
+    }
     return order;
 }
 

@@ -82,6 +82,7 @@ def test_what_cannot_be_in_time_is_refused_at_once(small):
         assert answer.status_code == 504 and "Retry-After" not in answer.headers
         problem = answer.json()
         assert problem["expected_ms"] > 500 and "500 ms" in problem["detail"]
+        assert f"a longer {next(iter(body))} " in problem["detail"]
     assert not small.queue()["requests"]
     for connection in (small.connect_and_send({"nfe": 10000, "n": 64, "deadline_ms": 500}),):
         assert b"504" in connection.recv(100)

@@ -194,6 +194,7 @@ static void test_bad_flags(void **state)
         {"--model-limits a:max-nfe=x", "is not a limit"},
         {"--model-limits a:max-nfe=-1", "is not a limit"},
         {"--model-limits a:max-nf=1", "\"max-nf=1\" is not a limit"},
+        {"--model-limits a:max-nfe=5:max-nfe=5", "max-nfe of model \"a\" is there twice"},
         {"--model-limits a:max-nfe=0", "out of range, expected 1 to 10000"},
         {"--model-limits a:max-queue=99999", "out of range, expected 0 to 65536"},
         {"--model-limits a:max-images=65", "out of range, expected 1 to 64"},
