@@ -41,6 +41,17 @@ def test_a_body_is_not_a_request(daemon, method, length):
         assert got == [411] and b"Content-Length" in text
 
 
+@pytest.mark.parametrize("byte", [b"\x01", b"\x08", b"\x0b", b"\x1b", b"\x7f"])
+def test_control_characters_in_fields(daemon, byte):
+    """Are refused: by us as everything is, and by libmicrohttpd, which sees them itself since 1.0, with a page."""
+    ours = daemon.get("/version").json()["libmicrohttpd"].startswith("0.")
+    for field in (b"X-Request-ID: a" + byte + b"[31mb\r\n", b"X" + byte + b"Y: b\r\n"):
+        text = daemon.raw(b"GET /version HTTP/1.1\r\nHost: a\r\nConnection: close\r\n" + field + b"\r\n")
+        assert answers(text) == [400], text
+        assert (b"Content-Type: application/problem+json" in text) == ours
+        assert byte not in text and not any(byte.decode() in line for line in daemon.log)
+
+
 def test_length_of_nothing(daemon):
     for framing in (b"Content-Length: 0\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"):
         head = b"POST /v1/samples HTTP/1.1\r\n" + HEAD + b"Connection: close\r\n"

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 import subprocess
 
 import pictures
@@ -79,3 +80,24 @@ def model(program, tmp_path_factory):
     done = Trainer(program, folder)("run", "--steps", 4)
     assert done.returncode == 0, done.stderr
     return folder / "run" / "model.safetensors"
+
+
+@pytest.fixture
+def serve(program):
+    """Starts a daemon with these flags, for the address of its API; it ends with the test."""
+    daemons = []
+
+    def start(*flags):
+        command = [program("softdiffd"), "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", *flags]
+        daemons.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
+        log = []
+        for line in daemons[-1].stderr:
+            log.append(line)
+            if "event=ready" in line:
+                return "http://" + re.search(r"listener=public address=(\S+)", "".join(log))[1]
+        raise AssertionError("the daemon ended:\n" + "".join(log))
+
+    yield start
+    for daemon in daemons:
+        daemon.terminate()
+        daemon.communicate()

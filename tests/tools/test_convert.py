@@ -193,52 +193,38 @@ def post(url, **body):
         return error.code, json.load(error)
 
 
-def test_the_daemon_serves_them(program, upgraded, stated):
-    process = subprocess.Popen(
-        [program("softdiffd"), "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]
-        + ["--model", f"stated={stated}", "--model", f"upgraded={upgraded}", "--max-nfe", "30"],
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        for line in process.stderr:
-            if match := re.search(r"listener=public address=(\S+)", line):
-                url = "http://" + match[1]
-            if "event=ready" in line:
-                break
-        with urllib.request.urlopen(url + "/v1/capabilities", timeout=60) as answer:
-            capabilities = json.load(answer)
-        assert capabilities["samplers"][-1] == "tuned"
-        assert capabilities["defaults"]["model"] == "stated"
-        assert capabilities["defaults"]["sampler"] == "tuned"
-        assert capabilities["defaults"]["nfe"] == 2
-        told, other = capabilities["models"]
-        assert told["defaults"] == {"sampler": "tuned", "nfe": 2, "excess": 0}
-        assert told["tuned_nfe"] == [2, 4]
-        assert other["defaults"] == {"sampler": "sde-2m", "nfe": 20, "excess": 0}
-        assert "tuned_nfe" not in other and "labels" not in other
+def test_the_daemon_serves_them(serve, upgraded, stated):
+    url = serve("--model", f"stated={stated}", "--model", f"upgraded={upgraded}", "--max-nfe", "30")
+    with urllib.request.urlopen(url + "/v1/capabilities", timeout=60) as answer:
+        capabilities = json.load(answer)
+    assert capabilities["samplers"][-1] == "tuned"
+    assert capabilities["defaults"]["model"] == "stated"
+    assert capabilities["defaults"]["sampler"] == "tuned"
+    assert capabilities["defaults"]["nfe"] == 2
+    told, other = capabilities["models"]
+    assert told["defaults"] == {"sampler": "tuned", "nfe": 2, "excess": 0}
+    assert told["tuned_nfe"] == [2, 4]
+    assert other["defaults"] == {"sampler": "sde-2m", "nfe": 20, "excess": 0}
+    assert "tuned_nfe" not in other and "labels" not in other
 
-        status, default = post(url, seed=1)
-        assert status == 200 and (default["sampler"], default["nfe"]) == ("tuned", 2)
-        assert post(url, seed=1, sampler="tuned", nfe=2)[1] == default
-        assert post(url, seed=1, sampler="momentum")[1]["nfe"] == 2
-        assert post(url, seed=1, nfe=4)[1]["sampler"] == "tuned"
-        answer = post(url, seed=1, model="upgraded")[1]
-        assert (answer["sampler"], answer["nfe"]) == ("sde-2m", 20)
+    status, default = post(url, seed=1)
+    assert status == 200 and (default["sampler"], default["nfe"]) == ("tuned", 2)
+    assert post(url, seed=1, sampler="tuned", nfe=2)[1] == default
+    assert post(url, seed=1, sampler="momentum")[1]["nfe"] == 2
+    assert post(url, seed=1, nfe=4)[1]["sampler"] == "tuned"
+    answer = post(url, seed=1, model="upgraded")[1]
+    assert (answer["sampler"], answer["nfe"]) == ("sde-2m", 20)
 
-        status, problem = post(url, nfe=3, n=0)
-        assert status == 422
-        errors = {error["field"]: error["detail"] for error in problem["errors"]}
-        assert errors.keys() == {"n", "nfe"}
-        assert errors["nfe"] == "tuned has no table of 3 evaluations; it has: 2, 4"
-        status, problem = post(url, model="upgraded", sampler="tuned")
-        assert status == 422
-        assert problem["errors"] == [
-            {"field": "sampler", "detail": "this model has no tables of the sampler tuned"}
-        ]
-    finally:
-        process.terminate()
-        process.communicate()
+    status, problem = post(url, nfe=3, n=0)
+    assert status == 422
+    errors = {error["field"]: error["detail"] for error in problem["errors"]}
+    assert errors.keys() == {"n", "nfe"}
+    assert errors["nfe"] == "tuned has no table of 3 evaluations; it has: 2, 4"
+    status, problem = post(url, model="upgraded", sampler="tuned")
+    assert status == 422
+    assert problem["errors"] == [
+        {"field": "sampler", "detail": "this model has no tables of the sampler tuned"}
+    ]
 
 
 def test_a_file_that_is_there_stays(convert, old, upgraded):

@@ -1,7 +1,6 @@
 """Labels: from folders to a model that is drawn with one, guided, and served."""
 
 import json
-import re
 import subprocess
 import urllib.request
 
@@ -84,7 +83,7 @@ def test_labels_that_are_not_there(labelled):
     assert done.returncode == 1 and '"training.label_dropout" needs labels' in done.stderr
 
 
-def test_drawing_with_labels(labelled, program, tmp_path):
+def test_drawing_with_labels(labelled, program, tmp_path, serve):
     labelled.recipe["training"] |= {"lr": 0.01, "ema": 0, "steps": 30, "label_dropout": 0.2}
     labelled.recipe["progress"]["grid_every"] = 30
     done = labelled("run")
@@ -120,22 +119,8 @@ def test_drawing_with_labels(labelled, program, tmp_path):
     done, _ = sample("x", "--guidance", "2")
     assert done.returncode == 2 and "--guidance needs --label" in done.stderr
 
-    process = subprocess.Popen(
-        [program("softdiffd"), "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]
-        + ["--model", f"pets={model}"],
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        for line in process.stderr:
-            if match := re.search(r"listener=public address=(\S+)", line):
-                url = "http://" + match[1]
-            if "event=ready" in line:
-                break
-        with urllib.request.urlopen(url + "/v1/capabilities", timeout=60) as answer:
-            assert json.load(answer)["models"][0]["labels"] == NAMES
-        with urllib.request.urlopen(url + "/v1/models/pets/samples/1.png?nfe=4", timeout=60) as answer:
-            assert answer.read()[:4] == b"\x89PNG"
-    finally:
-        process.terminate()
-        process.communicate()
+    url = serve("--model", f"pets={model}")
+    with urllib.request.urlopen(url + "/v1/capabilities", timeout=60) as answer:
+        assert json.load(answer)["models"][0]["labels"] == NAMES
+    with urllib.request.urlopen(url + "/v1/models/pets/samples/1.png?nfe=4", timeout=60) as answer:
+        assert answer.read()[:4] == b"\x89PNG"

@@ -1,8 +1,6 @@
 """softdiffd with a model of every corruption beside each other, trained here."""
 
 import json
-import re
-import subprocess
 import urllib.request
 
 FIT = {"levels": "fit", "n_levels": 6, "candidates": 32, "images": 12}
@@ -25,33 +23,24 @@ def ask(url, path, **body):
         return json.load(answer)
 
 
-def test_every_corruption_is_served(trainer, program):
+def test_every_corruption_is_served(trainer, serve):
     """Each proves at its start that batches do not change its bytes; a seed names them."""
-    command = [program("softdiffd"), "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]
+    models = []
     for name, (members, schedule) in CORRUPTIONS.items():
         trainer.recipe["corruption"] = {"name": name} | members
         trainer.recipe["schedule"] = schedule
         done = trainer(name, "--steps", 1)
         assert done.returncode == 0, done.stderr
-        command += ["--model", f"{name}={trainer.folder / name / 'model.safetensors'}"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    try:
-        for line in process.stderr:
-            if match := re.search(r"listener=public address=(\S+)", line):
-                url = "http://" + match[1]
-            if "event=ready" in line:
-                break
-        capabilities = ask(url, "/v1/capabilities")
-        assert capabilities["corruptions"] == list(CORRUPTIONS)
-        assert capabilities["determinism"]["batch_invariant"]
-        images = set()
-        for name in CORRUPTIONS:
-            answers = [ask(url, "/v1/samples", model=name, seed=1, nfe=3, n=n) for n in (1, 3)]
-            assert all(answer["corruption"] == name for answer in answers)
-            alone, among = (answer["images"][0] for answer in answers)
-            assert alone == among
-            images.add(json.dumps(alone))
-        assert len(images) == len(CORRUPTIONS)
-    finally:
-        process.terminate()
-        process.communicate()
+        models += ["--model", f"{name}={trainer.folder / name / 'model.safetensors'}"]
+    url = serve(*models)
+    capabilities = ask(url, "/v1/capabilities")
+    assert capabilities["corruptions"] == list(CORRUPTIONS)
+    assert capabilities["determinism"]["batch_invariant"]
+    images = set()
+    for name in CORRUPTIONS:
+        answers = [ask(url, "/v1/samples", model=name, seed=1, nfe=3, n=n) for n in (1, 3)]
+        assert all(answer["corruption"] == name for answer in answers)
+        alone, among = (answer["images"][0] for answer in answers)
+        assert alone == among
+        images.add(json.dumps(alone))
+    assert len(images) == len(CORRUPTIONS)
