@@ -8,7 +8,6 @@ import pytest
 import requests
 from softdiffd import PATIENCE_S, wait_until
 
-pytestmark = pytest.mark.sanitizers
 TWO = ("--device", "cpu,cpu", "--threads", "1", "--slots", "2")
 NAMES = ["cpu/0", "cpu/1"]
 
@@ -27,6 +26,7 @@ def metric(daemon, name):
     return found[""] if list(found) == [""] else found
 
 
+@pytest.mark.sanitizers
 def test_what_is_told_and_drawn(start):
     daemon, alone = start(*TWO), start("--device", "cpu", "--threads", "1")
     told = daemon.get("/v1/capabilities").json()
