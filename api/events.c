@@ -55,6 +55,8 @@ char *events_of_acceptance(const struct samples_response *r)
 
     if (json)
         samples_response_add_mix(r, -1, json);
+    if (json)
+        samples_response_add_label(r, json);
     return event_of("accepted", 0, json);
 }
 

@@ -74,6 +74,8 @@ static json_t *answer_to_json(const struct samples_response *r, const struct ima
 
     if (root)
         samples_response_add_mix(r, -1, root);
+    if (root)
+        samples_response_add_label(r, root);
     if (root && form->ignored)
         json_object_set_new(root, "warnings", warnings_to_json(form->ignored));
     return root;

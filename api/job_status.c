@@ -47,6 +47,7 @@ static json_t *to_json(const struct job_status *s)
 
     if (root) {
         samples_response_add_mix(r, -1, root);
+        samples_response_add_label(r, root);
         samples_response_add_restoration(r, root);
     }
     if (root && s->eta_ms >= 0)
@@ -59,7 +60,7 @@ static json_t *to_json(const struct job_status *s)
     return root;
 }
 
-/* mixed: millionths are written as such, 0.3. */
+/* mixed: parts of a whole are written as such, 0.3. */
 static char *write_text(json_t *root, bool mixed)
 {
     return json_memory_dump(root, mixed ? JSON_COMPACT | JSON_REAL_PRECISION(6) : JSON_COMPACT);
@@ -67,7 +68,7 @@ static char *write_text(json_t *root, bool mixed)
 
 char *job_status_to_json(const struct job_status *s)
 {
-    return write_text(to_json(s), s->order.mix > 0);
+    return write_text(to_json(s), s->order.mix > 0 || s->order.guidance > 0);
 }
 
 char *job_list_to_json(const struct job_status *jobs, int n, bool more)
@@ -78,7 +79,7 @@ char *job_list_to_json(const struct job_status *jobs, int n, bool more)
 
     for (int i = 0; i < n && rc == 0; i++) {
         rc = json_array_append_new(list, to_json(&jobs[i]));
-        mixed |= jobs[i].order.mix > 0;
+        mixed |= jobs[i].order.mix > 0 || jobs[i].order.guidance > 0;
     }
     if (rc == 0)
         return write_text(json_pack("{s:o, s:b}", "jobs", list, "has_more", more), mixed);

@@ -267,10 +267,35 @@ static int read_outputs(const json_t *root, struct kserve_request *out, struct p
 
 /* The whole */
 
+/* As requests of our own have them. 0 or -EINVAL. */
+static int read_label(const json_t *root, const struct samples_limits *limits,
+                      struct kserve_request *out)
+{
+    static const char *const names[] = {"label", "guidance"};
+    struct samples_request same;
+    struct problem problem = {0};
+    json_t *fields = json_object();
+    int rc = 0;
+
+    for (int i = 0; i < 2; i++)
+        if (parameter(root, names[i]))
+            rc |= json_object_set(fields, names[i], (json_t *)parameter(root, names[i]));
+    if (rc == 0)
+        rc = samples_request_read(fields, REQUEST_SAMPLES, limits, &same, &problem);
+    json_decref(fields);
+    if (rc < 0)
+        return -EINVAL;
+    out->label = same.label;
+    memcpy(out->label_name, same.label_name, sizeof(out->label_name));
+    out->guidance = same.guidance;
+    return 0;
+}
+
 static int read_own(const json_t *root, const struct samples_limits *limits,
                     struct kserve_request *out, struct problem *problem)
 {
-    static const char *const parameters[] = {"sampler", "timeout", "binary_data_output", "priority",
+    static const char *const parameters[] = {"sampler",  "timeout", "binary_data_output",
+                                             "priority", "label",   "guidance",
                                              NULL};
     const json_t *id = json_object_get(root, "id"), *sampler = parameter(root, "sampler");
     json_int_t timeout_us, priority, most_us = (json_int_t)limits->timeout_max_ms * US_PER_MS;
@@ -289,6 +314,11 @@ static int read_own(const json_t *root, const struct samples_limits *limits,
             return problem_set(problem, 400, "sampler must be the name of one");
         memcpy(out->sampler, json_string_value(sampler), json_string_length(sampler) + 1);
     }
+    if (read_label(root, limits, out) < 0)
+        return problem_set(problem, 400,
+                           "label must be the number of one or its name, and guidance a number "
+                           "from 0.001 to %d",
+                           REQUEST_GUIDANCE_MAX / REQUEST_GUIDANCE_ONE);
     if (read_integer(parameter(root, "timeout"), "timeout", most_us, &timeout_us, problem) < 0 ||
         read_integer(parameter(root, "priority"), "priority", 2, &priority, problem) < 0)
         return -EINVAL;

@@ -9,7 +9,7 @@
  *     outputs  IMAGE UINT8 [B, side, side, channels]
  *              PNG   BYTES [B]; in JSON as base64, with "content_type": "base64"
  *
- * parameters of a request: sampler (name), timeout (microseconds, 0: the daemon's own), binary_data_output, priority (2: in the
+ * parameters of a request: sampler (name), label (number or name) and guidance as in api/request.h, timeout (microseconds, 0: the daemon's own), binary_data_output, priority (2: in the
  * background; 1 and, the default, 0: before that); of an output: binary_data. Where no outputs are named both are meant. A body without inputs in binary is JSON alone, whatever
  * Inference-Header-Content-Length says of it. Binary tensors are little endian.
  *
@@ -19,6 +19,7 @@
 #define API_KSERVE_REQUEST_H
 
 #include "api/limits.h"
+#include "api/request.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -33,8 +34,11 @@ struct kserve_request {
     char id[LIMITS_REQUEST_ID_BYTES + 1]; /* empty: absent */
     int n;                                /* images, 1 .. limits.n_max */
     uint64_t seeds[LIMITS_IMAGES_MAX];
-    int nfe;                             /* 0: absent */
-    char sampler[LIMITS_NAME_BYTES + 1]; /* empty: absent; not checked against what exists */
+    int nfe;                                  /* 0: absent */
+    char sampler[LIMITS_NAME_BYTES + 1];      /* empty: absent; not checked against what exists */
+    int label;                                /* as in api/request.h */
+    char label_name[REQUEST_LABEL_BYTES + 1]; /* likewise */
+    int guidance;                             /* likewise */
     int timeout_ms;
     bool background; /* priority */
     int n_outputs;   /* 1 .. KSERVE_OUTPUTS, each once, as they were asked for */

@@ -67,16 +67,35 @@ int permalink_parse(const char *path, struct permalink *out)
     return parse_seed(p, n - (sizeof(after) - 1), &out->seed);
 }
 
+static void drop_zeros(char out[PERMALINK_BYTES])
+{
+    size_t n = strlen(out);
+
+    while (out[n - 1] == '0')
+        out[--n] = '\0';
+    if (out[n - 1] == '.')
+        out[n - 1] = '\0';
+}
+
 static void add_mix(const struct samples_response *r, int i, char out[PERMALINK_BYTES])
 {
     size_t n = strlen(out);
 
-    n += (size_t)snprintf(out + n, PERMALINK_BYTES - n, "&seed_b=%" PRIu64 "&mix=0.%06d",
-                          r->seed_b + (uint64_t)i, r->mix);
-    if (n >= PERMALINK_BYTES)
+    snprintf(out + n, PERMALINK_BYTES - n, "&seed_b=%" PRIu64 "&mix=0.%06d",
+             r->seed_b + (uint64_t)i, r->mix);
+    drop_zeros(out);
+}
+
+static void add_label(const struct samples_response *r, char out[PERMALINK_BYTES])
+{
+    size_t n = strlen(out);
+
+    n += (size_t)snprintf(out + n, PERMALINK_BYTES - n, "&label=%d", r->label);
+    if (r->guidance == 0 || n >= PERMALINK_BYTES)
         return;
-    while (out[n - 1] == '0')
-        out[--n] = '\0';
+    snprintf(out + n, PERMALINK_BYTES - n, "&guidance=%d.%03d", r->guidance / REQUEST_GUIDANCE_ONE,
+             r->guidance % REQUEST_GUIDANCE_ONE);
+    drop_zeros(out);
 }
 
 void permalink_write(const struct samples_response *r, int i, char out[PERMALINK_BYTES])
@@ -86,6 +105,8 @@ void permalink_write(const struct samples_response *r, int i, char out[PERMALINK
              after, r->sampler, r->nfe, r->determinism);
     if (r->mix > 0)
         add_mix(r, i, out);
+    if (r->label > 0)
+        add_label(r, out);
 }
 
 void permalink_key(const struct samples_response *r, int i, uint8_t key[PERMALINK_KEY_BYTES])
@@ -99,6 +120,8 @@ void permalink_key(const struct samples_response *r, int i, uint8_t key[PERMALIN
     if (r->mix > 0 && n > 0 && (size_t)n < sizeof(text))
         n += snprintf(text + n, sizeof(text) - (size_t)n, "%" PRIu64 "\n%d\n",
                       r->seed_b + (uint64_t)i, r->mix);
+    if (r->label > 0 && n > 0 && (size_t)n < sizeof(text))
+        n += snprintf(text + n, sizeof(text) - (size_t)n, "label %d %d\n", r->label, r->guidance);
     if (r->restoration && n > 0 && (size_t)n < sizeof(text))
         n += snprintf(text + n, sizeof(text) - (size_t)n, "%s\n%.17g\n%d\n%.17g\n%.17g\n%s\n%s\n",
                       r->restoration->degradation, r->restoration->std, r->restoration->estimated,

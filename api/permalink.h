@@ -4,7 +4,8 @@
  *     /v1/models/faces@3f2a9c0d17be/samples/7.png?sampler=sde-2m&nfe=20&determinism=0123456789abcdef
  *
  * The second is pinned: it names all that its bytes depend on, so that they may be kept for ever. Of two
- * seeds, mixed, "&seed_b=9&mix=0.3" names the second and how much there is of it. The
+ * seeds, mixed, "&seed_b=9&mix=0.3" names the second and how much there is of it; "&label=3&guidance=2.5" a
+ * label, and how far towards it where that is not 1. The
  * digits behind @ are the first 12 or more of the checkpoint's SHA-256; determinism is the
  * determinism id. The tag is a hash of all that the PNG depends on: it is known before anything is
  * computed.
@@ -24,7 +25,7 @@ struct samples_response;
 enum {
     PERMALINK_DIGEST_MIN = 12, /* digits of a checkpoint's digest in an address */
     PERMALINK_DIGEST_BYTES = 65,
-    PERMALINK_BYTES = 320, /* of an address that permalink_write() makes */
+    PERMALINK_BYTES = 352, /* of an address that permalink_write() makes */
     PERMALINK_KEY_BYTES = 16,
     PERMALINK_ETAG_BYTES = 2 * PERMALINK_KEY_BYTES + 3,
 };

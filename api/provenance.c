@@ -45,6 +45,20 @@ static int read_mix(const json_t *root, struct provenance *out)
     return seed_from_json(json_object_get(root, "seed_b"), &out->seed_b);
 }
 
+static int read_label(const json_t *root, struct provenance *out)
+{
+    const json_t *value = json_object_get(root, "guidance");
+    double guidance = json_number_value(value);
+
+    if (!json_object_get(root, "label"))
+        return 0;
+    if (value && !(guidance > 0 && guidance * REQUEST_GUIDANCE_ONE <= REQUEST_GUIDANCE_MAX))
+        return -EINVAL;
+    if (value)
+        out->guidance = (int)(guidance * REQUEST_GUIDANCE_ONE + 0.5);
+    return read_count(root, "label", &out->label);
+}
+
 static int read_all(const json_t *root, struct provenance *out)
 {
     int rc;
@@ -61,6 +75,8 @@ static int read_all(const json_t *root, struct provenance *out)
         rc = seed_from_json(json_object_get(root, "seed"), &out->seed);
     if (rc == 0)
         rc = read_mix(root, out);
+    if (rc == 0)
+        rc = read_label(root, out);
     if (rc < 0)
         return rc;
     read_name(root, "determinism", out->determinism); /* older files have none */

@@ -21,7 +21,9 @@ struct provenance {
     int nfe_done; /* less than nfe where it was ended before its time */
     uint64_t seed;
     uint64_t seed_b;
-    int mix; /* millionths of seed_b; 0: of one seed */
+    int mix;      /* millionths of seed_b; 0: of one seed */
+    int label;    /* 0: none */
+    int guidance; /* thousandths; 0: none */
 };
 
 /* Reads it from a whole file. 0, or -EINVAL with a 422: no PNG, no such text, or one that is not as

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <jansson.h>
+#include <limits.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,22 +35,58 @@ static void read_seed(const char *name, const json_t *value, bool *has, uint64_t
                           "a decimal string");
 }
 
-/* To the nearest millionth, so that it is written in one way. A query has it as text. */
-static void read_mix(const char *name, const json_t *value, bool text, int *out,
-                     struct problem *problem)
+/* A number of JSON, or of a query, which has it as text; -1: it is none from 0 on. */
+static double number_of(const json_t *value, bool text)
 {
     const char *digits = text ? json_string_value(value) : NULL;
-    double mix = json_is_number(value) ? json_number_value(value) : -1;
+    double number = json_is_number(value) ? json_number_value(value) : -1;
     char *end;
 
     if (digits && strspn(digits, "0123456789.") == strlen(digits)) {
-        mix = strtod(digits, &end);
-        mix = *digits && !*end ? mix : -1;
+        number = strtod(digits, &end);
+        number = *digits && !*end ? number : -1;
     }
+    return number;
+}
+
+/* To the nearest millionth, so that it is written in one way. */
+static void read_mix(const char *name, const json_t *value, bool text, int *out,
+                     struct problem *problem)
+{
+    double mix = number_of(value, text);
+
     if (mix >= 0 && mix <= 1)
         *out = (int)(mix * REQUEST_MIX_WHOLE + 0.5);
     else
         problem_add_field(problem, name, "must be a number from 0 to 1");
+}
+
+/* 1 is as good as absent. */
+static void read_guidance(const char *name, const json_t *value, bool text, int *out,
+                          struct problem *problem)
+{
+    double guidance = number_of(value, text) * REQUEST_GUIDANCE_ONE;
+
+    if (!(guidance >= 1 && guidance <= REQUEST_GUIDANCE_MAX))
+        problem_add_field(problem, name, "must be a number from 0.001 to %d",
+                          REQUEST_GUIDANCE_MAX / REQUEST_GUIDANCE_ONE);
+    else if ((int)(guidance + 0.5) != REQUEST_GUIDANCE_ONE)
+        *out = (int)(guidance + 0.5);
+}
+
+/* Which labels there are is the model's to know. */
+static void read_label(const char *name, const json_t *value, struct samples_request *out,
+                       struct problem *problem)
+{
+    double number = json_number_value(value);
+    size_t size = json_string_length(value);
+
+    if (json_is_number(value) && number >= 0 && number <= INT_MAX && number == (int)number)
+        out->label = (int)number;
+    else if (json_is_string(value) && size > 0 && size <= REQUEST_LABEL_BYTES)
+        memcpy(out->label_name, json_string_value(value), size + 1);
+    else
+        problem_add_field(problem, name, "must be the number of a label, or its name");
 }
 
 /* 49.0 is an integer, too: some clients have no others. */
@@ -82,6 +119,8 @@ static const struct field {
     enum {
         FIELD_SEED, /* limit: where it is told that there is one */
         FIELD_MIX,
+        FIELD_LABEL,
+        FIELD_GUIDANCE,
         FIELD_COUNT,
         FIELD_NAME,
         FIELD_CHOICE,
@@ -100,6 +139,8 @@ static const struct field {
     {"seed", FIELD_SEED, BODIES, FIELD(seed), FIELD(has_seed), {NULL}},
     {"seed_b", FIELD_SEED, MIXED, FIELD(seed_b), FIELD(has_seed_b), {NULL}},
     {"mix", FIELD_MIX, MIXED, FIELD(mix), 0, {NULL}},
+    {"label", FIELD_LABEL, ALL, 0, 0, {NULL}},
+    {"guidance", FIELD_GUIDANCE, ALL, FIELD(guidance), 0, {NULL}},
     {"n", FIELD_COUNT, WAITING, FIELD(n), LIMIT(n_max), {NULL}},
     {"n", FIELD_COUNT, REQUEST_JOB, FIELD(n), LIMIT(job_n_max), {NULL}},
     {"nfe", FIELD_COUNT, ALL, FIELD(nfe), LIMIT(nfe_max), {NULL}},
@@ -197,6 +238,12 @@ static void read_field(const char *key, const json_t *value, enum request_form f
         break;
     case FIELD_MIX:
         read_mix(key, value, form == REQUEST_PERMALINK, (int *)(void *)to, problem);
+        break;
+    case FIELD_LABEL:
+        read_label(key, value, out, problem);
+        break;
+    case FIELD_GUIDANCE:
+        read_guidance(key, value, form == REQUEST_PERMALINK, (int *)(void *)to, problem);
         break;
     case FIELD_COUNT:
         read_number(key, value, 1, max, (int *)(void *)to, problem);

@@ -16,6 +16,10 @@
  *     preview_every  evaluations between two previews, where events are asked for; default: none
  *     on_disconnect  "cancel", the default, or "finish"
  *     priority    "interactive", the default, or "background"
+ *     label       of models that have labels: a number, 1 .. how many there are, 0: none; or its name, in a
+ *                 query one that is no number
+ *     guidance    up to 100 in thousandths, how far towards the label: 1, the default, is as trained, and every
+ *                 other doubles the network evaluations; needs a label
  *     determinism the determinism id that the image is wanted from; of permalinks only
  *     webhook     an address that is told of the end of a job; not checked here
  *
@@ -42,7 +46,12 @@
 struct json_t;
 struct problem;
 
-enum { REQUEST_MIX_WHOLE = 1000000 }; /* millionths */
+enum {
+    REQUEST_MIX_WHOLE = 1000000, /* millionths */
+    REQUEST_GUIDANCE_ONE = 1000, /* thousandths */
+    REQUEST_GUIDANCE_MAX = 100 * REQUEST_GUIDANCE_ONE,
+    REQUEST_LABEL_BYTES = 64,
+};
 
 enum request_format { REQUEST_FORMAT_BOTH, REQUEST_FORMAT_BASE64, REQUEST_FORMAT_URL };
 
@@ -51,7 +60,10 @@ struct samples_request {
     uint64_t seed;
     bool has_seed_b;
     uint64_t seed_b;
-    int mix; /* millionths; 0 without seed_b */
+    int mix;                                  /* millionths; 0 without seed_b */
+    int label;                                /* 0: none, or it is named */
+    char label_name[REQUEST_LABEL_BYTES + 1]; /* empty: it is not named */
+    int guidance;                             /* thousandths; 0: none, as is 1 */
     int n;
     int nfe; /* 0: absent */
     int timeout_ms;

@@ -62,10 +62,19 @@ void samples_response_add_mix(const struct samples_response *r, int i, json_t *j
     json_object_set_new(json, "mix", json_real((double)r->mix / REQUEST_MIX_WHOLE));
 }
 
-/* Millionths are written as such: 0.3. */
+void samples_response_add_label(const struct samples_response *r, json_t *json)
+{
+    if (r->label > 0)
+        json_object_set_new(json, "label", json_integer(r->label));
+    if (r->guidance > 0)
+        json_object_set_new(json, "guidance",
+                            json_real((double)r->guidance / REQUEST_GUIDANCE_ONE));
+}
+
+/* Parts of a whole are written as such: 0.3. */
 static size_t flags_of(const struct samples_response *r)
 {
-    return r->mix > 0 ? JSON_COMPACT | JSON_REAL_PRECISION(6) : JSON_COMPACT;
+    return r->mix > 0 || r->guidance > 0 ? JSON_COMPACT | JSON_REAL_PRECISION(6) : JSON_COMPACT;
 }
 
 /* What image i follows from; of all images with i < 0. */
@@ -80,6 +89,8 @@ static json_t *params(const struct samples_response *r, int i)
 
     if (json)
         samples_response_add_mix(r, i, json);
+    if (json)
+        samples_response_add_label(r, json);
     if (json && i >= 0 && is_partial(r, i))
         json_object_set_new(json, "nfe_done", json_integer(r->nfe_done[i]));
     if (json)

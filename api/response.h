@@ -4,6 +4,8 @@
  *      "sampler": "sde-2m", "nfe": 20, "determinism": "0123456789abcdef", "seed": 7,
  *      "images": [{"seed": 7, "url": "/v1/models/faces@..", "png": "<base64>"}, ..]}
  *
+ * One with a label has "label", its number, and with guidance "guidance": there and in the PNG.
+ *
  * One of two seeds has "seed_b" and "mix", too: there and in the PNG, of the first image and its own.
  *
  * An image that ended before its time says "nfe_done", also in its PNG, and has no address; one that
@@ -45,6 +47,8 @@ struct samples_response {
     uint64_t seed;           /* of the first image */
     uint64_t seed_b;         /* of which there is mix in its noise */
     int mix;                 /* millionths; 0: none */
+    int label;               /* 0: none */
+    int guidance;            /* thousandths; 0: none */
     int n;
     int side_px, channels;
     const int *nfe_done; /* [n] evaluations that an image had, where it ended before nfe; or NULL */
@@ -62,6 +66,9 @@ int samples_response_encode(const struct samples_response *r, bool bare_png, uin
 /* Adds "seed_b" and "mix" of image i, i < 0: of all, where there is one. Numbers are to be written with 6
  * digits. */
 void samples_response_add_mix(const struct samples_response *r, int i, struct json_t *json);
+
+/* Adds "label" and "guidance", where there are such. Numbers likewise. */
+void samples_response_add_label(const struct samples_response *r, struct json_t *json);
 
 /* Adds "restoration", where it is one. */
 void samples_response_add_restoration(const struct samples_response *r, struct json_t *json);

@@ -47,6 +47,8 @@ static void fill_record(struct job_record *r, const struct selection *chosen, co
     snprintf(r->corruption, sizeof(r->corruption), "%s", m->corruption);
     snprintf(r->sampler, sizeof(r->sampler), "%s", sampler_name(chosen->sampling.sampler));
     r->nfe = chosen->sampling.nfe;
+    r->label = chosen->label;
+    r->guidance = chosen->guidance;
     r->n = wanted->n;
     drawing_order_seeds(&seeds, wanted->has_seed ? wanted->seed : drawing_random_seed(),
                         wanted->seed_b, wanted->mix);

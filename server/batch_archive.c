@@ -186,6 +186,8 @@ static void begin_piece(struct archive *a)
         .request_id = a->record.id,
         .model = a->model,
         .sampling = a->sampling,
+        .label = a->record.label,
+        .guidance = a->record.guidance,
         .seed = a->record.seed + (uint64_t)a->i,
         .seed_b = a->record.mix > 0 ? a->record.seed_b + (uint64_t)a->i : 0,
         .mix = a->record.mix,

@@ -147,6 +147,8 @@ static void begin_piece(struct batch *b)
         .request_id = b->record.id,
         .model = b->model,
         .sampling = b->sampling,
+        .label = b->record.label,
+        .guidance = b->record.guidance,
         .seed = b->record.seed + (uint64_t)b->record.n_done,
         .seed_b = b->record.mix > 0 ? b->record.seed_b + (uint64_t)b->record.n_done : 0,
         .mix = b->record.mix,

@@ -129,6 +129,8 @@ static void on_restoration(void *arg, struct restoration *r, const struct proble
         .request_id = exchange_id(p->exchange),
         .model = p->model,
         .sampling = p->sampling,
+        .label = p->record.label,
+        .guidance = p->record.guidance,
         .seed = p->record.seed + (uint64_t)p->i,
         .n = 1,
         .timeout_ms = admission_limits(d->admission)->timeout_max_ms,

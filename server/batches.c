@@ -86,6 +86,8 @@ void batch_describe_record(const struct job_record *r, struct samples_response *
         .seed = r->seed,
         .seed_b = r->seed_b,
         .mix = r->mix,
+        .label = r->label,
+        .guidance = r->guidance,
         .n = r->n,
         .restoration = r->restored.degradation ? &r->restored : NULL,
     };

@@ -6,6 +6,7 @@
 #include "config/settings.h"
 #include "engine/base/json_memory.h"
 #include "engine/device.h"
+#include "model/formulation.h"
 #include "model/sampling.h"
 #include "server/admission.h"
 #include "server/batches.h"
@@ -128,16 +129,17 @@ static json_t *restorations_to_json(const struct engine_model *m)
 static json_t *model_to_json(const struct engine_model *m, bool is_default)
 {
     return json_pack("{s:s, s:s, s:I, s:s, s:s, s:b, s:s, s:s, s:i, s:i, s:s, s:s, s:s, s:s*, s:b, "
-                     "s:b, s:o, s:o*, s:O*, s:o, s:{s:i, s:i, s:i}}",
+                     "s:b, s:o, s:o*, s:i, s:O*, s:o, s:{s:i, s:i, s:i}}",
                      "id", m->name, "object", "model", "created", (json_int_t)m->loaded_s,
                      "owned_by", "softdiff", "name", m->name, "default", is_default, "checkpoint",
                      m->digest, "corruption", m->corruption, "side_px", m->side_px, "channels",
                      m->channels, "precision", m->precision, "output", m->output, "time_embed",
                      m->time_embed, "licence", m->licence, "batch_invariant", m->batch_invariant,
                      "healthy", !atomic_load(&m->unhealthy), "defaults", defaults_to_json(m),
-                     "tuned_nfe", tuned_nfe_to_json(m->sampling), "labels", m->labels,
-                     "restorations", restorations_to_json(m), "limits", "n", m->n_max, "nfe",
-                     m->nfe_max, "places", m->places);
+                     "tuned_nfe", tuned_nfe_to_json(m->sampling), "n_labels",
+                     m->formulation->architecture.n_labels, "labels", m->labels, "restorations",
+                     restorations_to_json(m), "limits", "n", m->n_max, "nfe", m->nfe_max, "places",
+                     m->places);
 }
 
 static json_t *list_models(const struct daemon *d)

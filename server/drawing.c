@@ -149,6 +149,8 @@ void drawings_describe(const struct drawings *all, const struct drawing_order *o
         .seed = order->seed,
         .seed_b = order->seed_b,
         .mix = order->mix,
+        .label = order->label,
+        .guidance = order->guidance,
         .n = order->n,
         .side_px = model->side_px,
         .channels = model->channels,
@@ -175,6 +177,8 @@ static void encode(uv_work_t *work)
                                         .seed = d->job.seed,
                                         .seed_b = d->job.seed_b,
                                         .mix = d->job.mix,
+                                        .label = d->job.label,
+                                        .guidance = d->job.guidance,
                                         .n = d->job.n,
                                         .restored = d->job.restoration ? &d->restored : NULL};
     struct samples_response images;
@@ -258,6 +262,11 @@ void drawings_cancel_all(struct drawings *all)
 
 /* Beginning */
 
+int drawing_order_evaluations(const struct drawing_order *order)
+{
+    return order->guidance > 0 ? 2 * order->sampling.nfe : order->sampling.nfe;
+}
+
 void drawing_order_seeds(struct drawing_order *order, uint64_t seed, uint64_t seed_b, int mix)
 {
     bool one = mix == 0 || mix == REQUEST_MIX_WHOLE || seed == seed_b;
@@ -304,7 +313,9 @@ static struct drawing *create(struct drawings *all, const struct drawing_order *
     d->job.model = order->model;
     d->job.sampler = order->sampling.sampler;
     d->job.nfe = order->sampling.nfe;
-    d->job.evaluations = order->sampling.nfe;
+    d->job.evaluations = drawing_order_evaluations(order);
+    d->job.label = order->label;
+    d->job.guidance = order->guidance;
     d->job.seed = order->seed;
     d->job.seed_b = order->seed_b;
     d->job.mix = order->mix;
@@ -347,8 +358,8 @@ static int check_deadline(const struct drawings *all, const struct drawing_order
                            "the deadline of %d ms would pass: at the present speed, %d image%s of "
                            "%d evaluations alone take %.0f ms; ask for fewer, for a smaller nfe, "
                            "with a longer %s or for a job",
-                           limit_ms, order->n, order->n == 1 ? "" : "s", order->sampling.nfe,
-                           f.alone_ms, timeout_name(order));
+                           limit_ms, order->n, order->n == 1 ? "" : "s",
+                           drawing_order_evaluations(order), f.alone_ms, timeout_name(order));
     problem->retry_after_s = admission_retry_in_s((ms - limit_ms) / 1e3);
     return problem_set(problem, 503,
                        "the deadline of %d ms would pass: behind what others have asked for, %s in "

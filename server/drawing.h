@@ -50,7 +50,9 @@ struct drawing_order {
     struct sampling_choice sampling;
     uint64_t seed; /* of the first image: drawing_order_seeds() ... */
     uint64_t seed_b;
-    int mix; /* ... says these, too */
+    int mix;      /* ... says these, too */
+    int label;    /* 0: none */
+    int guidance; /* thousandths; 0: none */
     int n;
     enum priority priority;
     int timeout_ms;
@@ -67,6 +69,9 @@ struct drawing_order {
 struct drawing_times {
     double queue, engine, encode;
 };
+
+/* Evaluations of one of its images: two for each of the sampler's where it is guided. */
+int drawing_order_evaluations(const struct drawing_order *order);
 
 /* Sets the seeds of an order: the first and, with so many millionths of it, a second one. Where there is
  * nothing of one of them, or they are the same, the order has a single seed, so that its image is that of

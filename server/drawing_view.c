@@ -108,8 +108,7 @@ double drawing_left_ms(const struct drawing *d)
 
     if (done == 0)
         return -1;
-    return ms_between(d->admitted_ns, uv_hrtime()) / done *
-           ((double)d->job.n * d->job.evaluations - done);
+    return ms_between(d->admitted_ns, uv_hrtime()) / done * ((double)d->job.n * d->job.nfe - done);
 }
 
 const struct drawings_stats *drawings_stats(const struct drawings *all)

@@ -75,6 +75,9 @@ static void start_image(struct engine_thread *e, struct shelf_model *m, struct j
                                   .mixed = job->mix > 0,
                                   .seed_b = job->seed_b + (uint64_t)(job->n_started - 1),
                                   .mix = (double)job->mix / REQUEST_MIX_WHOLE,
+                                  .label = job->label,
+                                  .guided = job->evaluations > job->nfe,
+                                  .guidance = (float)job->guidance / REQUEST_GUIDANCE_ONE,
                                   .previews = job->progress != NULL};
     struct error error;
     int rc;
@@ -156,7 +159,7 @@ static void deliver(struct engine_thread *e, struct shelf_model *m,
     struct engine_model *model = m->loaded.model;
     size_t bytes = (size_t)model->side_px * (size_t)model->side_px * (size_t)model->channels;
     struct job *job = e->active;
-    int i;
+    int i, n_done; /* of the sampler's evaluations, of which a guided image has two each */
 
     while (job && job->id != image->id)
         job = job->next;
@@ -169,10 +172,11 @@ static void deliver(struct engine_thread *e, struct shelf_model *m,
         return;
     }
     i = (int)(image->seed - job->seed);
-    if (job->progress)
-        progress_update(job->progress, job->first + i, image);
+    n_done = image->n_done * job->nfe / job->evaluations;
+    if (job->progress && n_done > 0)
+        progress_update(job->progress, job->first + i, n_done, image);
     if (!image->finished) {
-        if (job->stop_after > 0 && image->n_done >= job->stop_after)
+        if (job->stop_after > 0 && n_done >= job->stop_after)
             engine_abandon_job(e, job, 0);
         return;
     }

@@ -23,7 +23,7 @@ static bool is_waited_for(const struct drawing *d)
 static void look_around(const struct drawings *all, const struct drawing_order *order,
                         struct company *out)
 {
-    double own = (double)order->n * order->sampling.nfe, theirs;
+    double own = (double)order->n * drawing_order_evaluations(order), theirs;
 
     *out = (struct company){.begun = 0};
     for (const struct drawing *d = all->first; d; d = d->next) {
@@ -72,7 +72,7 @@ void forecast_make(const struct drawings *all, const struct drawing_order *order
     const struct engine_model *m = order->model;
     struct room room = {lanes, devices > 0 ? devices : 1};
     struct room own = {lanes, order->restoration ? 1 : room.devices};
-    int nfe = order->stop_after > 0 ? order->stop_after : order->sampling.nfe;
+    int nfe = order->stop_after > 0 ? order->stop_after : drawing_order_evaluations(order);
     double n_lanes = (double)room.lanes * room.devices, n_own = (double)own.lanes * own.devices;
     double alone = ceil(order->n / n_own) * nfe, ticks, wait = 0, round_s;
     struct company company;

@@ -33,6 +33,8 @@ struct job {
     enum sampler sampler;
     int nfe;
     int evaluations; /* of one image */
+    int label;       /* 0: none */
+    int guidance;    /* thousandths; 0: none */
     uint64_t seed;   /* of the first image; image i has seed + i */
     uint64_t seed_b; /* a second one, also + i ... */
     int mix;         /* ... of which there are so many millionths; 0: none */

@@ -76,7 +76,9 @@ int64_t job_record_number(const struct job_record *r, int column)
                                r->source_bytes,
                                r->webhook_ms,
                                r->webhook_tries,
-                               r->webhook_status};
+                               r->webhook_status,
+                               r->label,
+                               r->guidance};
 
     _Static_assert(sizeof(numbers) / sizeof(numbers[0]) == JOB_COLUMNS - JOB_COLUMN_TEXTS,
                    "columns that are numbers");
@@ -85,10 +87,11 @@ int64_t job_record_number(const struct job_record *r, int column)
 
 static void set_number(struct job_record *r, int i, int64_t value)
 {
-    int *const ints[JOB_COLUMNS - JOB_COLUMN_TEXTS] = {[1] = &r->nfe,     &r->n,
-                                                       &r->n_done,        [7] = &r->problem_status,
-                                                       [10] = &r->mix,    [13] = &r->webhook_tries,
-                                                       &r->webhook_status};
+    int *const ints[JOB_COLUMNS - JOB_COLUMN_TEXTS] = {[1] = &r->nfe,      &r->n,
+                                                       &r->n_done,         [7] = &r->problem_status,
+                                                       [10] = &r->mix,     [13] = &r->webhook_tries,
+                                                       &r->webhook_status, &r->label,
+                                                       &r->guidance};
     uint64_t *const seeds[JOB_COLUMNS - JOB_COLUMN_TEXTS] = {[4] = &r->seed, [9] = &r->seed_b};
     int64_t *const others[JOB_COLUMNS - JOB_COLUMN_TEXTS] = {[5] = &r->created_s,
                                                              &r->ended_s,

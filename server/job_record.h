@@ -17,18 +17,19 @@ enum {
     JOB_RECORD_KEY_BYTES = 129,
     JOB_HOLDER_BYTES = 33,
     JOB_TEXT_BYTES = 512, /* of any column */
-    JOB_COLUMNS = 28,
+    JOB_COLUMNS = 30,
     JOB_COLUMN_TEXTS = 13, /* the first of them; the others are numbers */
 };
 
 enum { WEBHOOK_DELIVERED = -1, WEBHOOK_GIVEN_UP = -2 };
 
 /* Their names in the order of their numbers, for statements. */
-#define JOB_COLUMN_LIST                                                                   \
-    "id, owner, key, body, model, checkpoint, corruption, sampler, determinism, holder, " \
-    "problem, webhook, restoration, state, nfe, n, n_done, seed, created_s, ended_s, "    \
-    "problem_status, "                                                                    \
-    "picture_bytes, seed_b, mix, source_bytes, webhook_ms, webhook_tries, webhook_status"
+#define JOB_COLUMN_LIST                                                                     \
+    "id, owner, key, body, model, checkpoint, corruption, sampler, determinism, holder, "   \
+    "problem, webhook, restoration, state, nfe, n, n_done, seed, created_s, ended_s, "      \
+    "problem_status, "                                                                      \
+    "picture_bytes, seed_b, mix, source_bytes, webhook_ms, webhook_tries, webhook_status, " \
+    "label, guidance"
 
 struct job_record {
     char id[JOB_ID_BYTES];
@@ -48,6 +49,7 @@ struct job_record {
     int nfe, n, n_done;
     uint64_t seed, seed_b;
     int mix;                    /* millionths of seed_b; 0: there is none */
+    int label, guidance;        /* as server/drawing.h has them */
     int64_t created_s, ended_s; /* seconds since 1970; ended_s 0: it has not */
     int problem_status;         /* 0: none */
     int64_t picture_bytes;      /* of its images in the store; -1: they had to go */

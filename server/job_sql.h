@@ -68,7 +68,8 @@ enum sql_statement {
             "lease_ms BIGINT DEFAULT 0", "restoration TEXT DEFAULT ''", "seed_b BIGINT DEFAULT 0", \
             "mix BIGINT DEFAULT 0", "source_bytes BIGINT DEFAULT 0", "webhook TEXT DEFAULT ''",    \
             "webhook_ms BIGINT DEFAULT 0", "webhook_tries BIGINT DEFAULT 0",                       \
-            "webhook_status BIGINT DEFAULT 0"                                                      \
+            "webhook_status BIGINT DEFAULT 0", "label BIGINT DEFAULT 0",                           \
+            "guidance BIGINT DEFAULT 0"                                                            \
     }
 #define SQL_SCHEMA_KEYS \
     ("CREATE UNIQUE INDEX IF NOT EXISTS jobs_key ON jobs (owner, key) WHERE key <> ''")
@@ -110,10 +111,10 @@ enum sql_statement {
     {                                                                                              \
         [SQL_ADD] = "INSERT INTO jobs (" JOB_COLUMN_LIST ", lease_ms) SELECT $1, $2, $3, $4, "     \
                     "$5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, "       \
-                    "$20, $21, $22, $23, $24, $25, $26, $27, $28, " NOW                            \
-                    " + $30 WHERE (SELECT count(*) FROM jobs "                                     \
-                    "WHERE state < 2) < $29 AND ($25 = 0 OR $25 + (SELECT coalesce(sum("           \
-                    "source_bytes), 0) FROM jobs WHERE state < 2) <= $31) ON CONFLICT DO NOTHING", \
+                    "$20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, " NOW                  \
+                    " + $32 WHERE (SELECT count(*) FROM jobs "                                     \
+                    "WHERE state < 2) < $31 AND ($25 = 0 OR $25 + (SELECT coalesce(sum("           \
+                    "source_bytes), 0) FROM jobs WHERE state < 2) <= $33) ON CONFLICT DO NOTHING", \
         [SQL_FIND_SAME] = "SELECT " JOB_COLUMN_LIST " FROM jobs WHERE id = $1 OR "                 \
                           "(owner = $2 AND key = $3 AND key <> '')",                               \
         [SQL_FIND] = "SELECT " JOB_COLUMN_LIST " FROM jobs WHERE id = $1",                         \

@@ -144,6 +144,8 @@ static int begin_parts(struct inference *in, struct problem *problem)
         .payer = exchange_key(in->exchange),
         .model = in->chosen.model,
         .sampling = in->chosen.sampling,
+        .label = in->chosen.label,
+        .guidance = in->chosen.guidance,
         .timeout_ms = r->timeout_ms,
         .priority = r->background ? PRIORITY_BACKGROUND : PRIORITY_INTERACTIVE,
         .client = &client,
@@ -214,6 +216,9 @@ void kserve_infer(struct daemon *d, struct exchange *x)
         snprintf(chosen.request.model, sizeof(chosen.request.model), "%s", name);
         memcpy(chosen.request.sampler, request.sampler, sizeof(request.sampler));
         chosen.request.nfe = request.nfe;
+        chosen.request.label = request.label;
+        memcpy(chosen.request.label_name, request.label_name, sizeof(request.label_name));
+        chosen.request.guidance = request.guidance;
         chosen.request.n = request.n;
         if (selection_choose(d->models, REQUEST_SAMPLES, &chosen, &problem) == 0)
             start(d, x, &request, &chosen, &problem);

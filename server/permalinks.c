@@ -256,6 +256,8 @@ void permalinks_handle(struct daemon *d, struct exchange *x)
         .payer = exchange_key(x),
         .model = chosen.model,
         .sampling = chosen.sampling,
+        .label = chosen.label,
+        .guidance = chosen.guidance,
         .n = 1,
         .timeout_ms = chosen.request.timeout_ms,
     };

@@ -85,6 +85,8 @@ static void make_part(struct job *whole, int first, int n, struct job *out)
         .sampler = whole->sampler,
         .nfe = whole->nfe,
         .evaluations = whole->evaluations,
+        .label = whole->label,
+        .guidance = whole->guidance,
         .seed = whole->seed + (uint64_t)first,
         .seed_b = whole->seed_b + (uint64_t)first,
         .mix = whole->mix,

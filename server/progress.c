@@ -42,13 +42,13 @@ void progress_destroy(struct progress *p)
     free(p);
 }
 
-void progress_update(struct progress *p, int i, const struct generator_image *image)
+void progress_update(struct progress *p, int i, int n_done, const struct generator_image *image)
 {
     uint8_t *to = p->pixels + (size_t)i * 2 * p->image_bytes;
 
     pthread_mutex_lock(&p->mutex);
-    p->evaluations += image->n_done - p->done[i];
-    p->done[i] = image->n_done;
+    p->evaluations += n_done - p->done[i];
+    p->done[i] = n_done;
     memcpy(to, image->pixels, p->image_bytes);
     memcpy(to + p->image_bytes, image->finished ? image->pixels : image->predicted, p->image_bytes);
     pthread_mutex_unlock(&p->mutex);

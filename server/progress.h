@@ -17,8 +17,9 @@ struct progress;
 struct progress *progress_create(int n, size_t image_bytes);
 void progress_destroy(struct progress *p); /* NULL is fine */
 
-/* One more evaluation of image i is done. */
-void progress_update(struct progress *p, int i, const struct generator_image *image);
+/* n_done evaluations of image i are done; of a guided one, which has two for each of the sampler's, so many
+ * of these. */
+void progress_update(struct progress *p, int i, int n_done, const struct generator_image *image);
 
 /* Of all images: evaluations that are done. */
 int progress_evaluations(struct progress *p);

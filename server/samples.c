@@ -248,6 +248,8 @@ struct drawing_order samples_order(const struct selection *chosen, const struct 
         .payer = exchange_key(x),
         .model = chosen->model,
         .sampling = chosen->sampling,
+        .label = chosen->label,
+        .guidance = chosen->guidance,
         .n = wanted->n,
         .priority = wanted->background ? PRIORITY_BACKGROUND : PRIORITY_INTERACTIVE,
         .timeout_ms = wanted->timeout_ms,

@@ -3,10 +3,12 @@
 #include "api/permalink.h"
 #include "api/problem.h"
 #include "engine/base/error.h"
+#include "model/formulation.h"
 #include "server/engine_model.h"
 #include "server/models.h"
 
 #include <errno.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -128,6 +130,52 @@ static void choose_sampling(const struct models *models, const struct engine_mod
         problem_add_field(problem, rc == -ENOENT ? "sampler" : "nfe", "%s", error.text);
 }
 
+/* "a", "b", as far as there is room. */
+static void list_labels(const struct engine_model *model, char *out, size_t size)
+{
+    size_t used = 0, n = json_array_size(model->labels);
+
+    out[0] = '\0';
+    for (size_t i = 0; i < n && used < size; i++)
+        used += (size_t)snprintf(out + used, size - used, "%s\"%s\"", i > 0 ? ", " : ": ",
+                                 json_string_value(json_array_get(model->labels, i)));
+}
+
+/* The number of a label; 0: there is none of this name. */
+static int find_label(const struct engine_model *model, const char *name)
+{
+    for (size_t i = 0; i < json_array_size(model->labels); i++)
+        if (strcmp(json_string_value(json_array_get(model->labels, i)), name) == 0)
+            return (int)i + 1;
+    return 0;
+}
+
+static void choose_label(const struct engine_model *model, const struct samples_request *wanted,
+                         struct selection *out, struct problem *problem)
+{
+    int n = model->formulation->architecture.n_labels;
+    bool guided = wanted->guidance > 0;
+    char names[256];
+
+    out->label = *wanted->label_name ? find_label(model, wanted->label_name) : wanted->label;
+    out->guidance = wanted->guidance;
+    if (n == 0 && (out->label > 0 || *wanted->label_name || guided)) {
+        problem_add_field(problem, out->label > 0 || *wanted->label_name ? "label" : "guidance",
+                          "model \"%s\" was trained without labels", model->name);
+    } else if (out->label > n || (*wanted->label_name && out->label == 0)) {
+        list_labels(model, names, sizeof(names));
+        problem_add_field(problem, "label", "of model \"%s\" is 0 for none, or 1 to %d%s",
+                          model->name, n, names);
+    } else if (guided && out->label == 0) {
+        problem_add_field(problem, "guidance", "needs a label");
+    } else if (guided && 2 * out->sampling.nfe > model->nfe_max) {
+        problem_add_field(problem, "nfe",
+                          "with guidance takes two evaluations each: of model \"%s\" it is at most "
+                          "%d",
+                          model->name, model->nfe_max / 2);
+    }
+}
+
 /* Images have the size of their model. */
 static void check_size(const struct engine_model *model, const char *size, struct problem *problem)
 {
@@ -166,6 +214,8 @@ int selection_choose(const struct models *models, enum request_form form, struct
     if (find_model(models, wanted, &out->model, problem) == 0)
         model = out->model;
     choose_sampling(models, model, wanted, &out->sampling, problem);
+    if (model)
+        choose_label(model, wanted, out, problem);
     if (model && form != REQUEST_JOB && wanted->n > model->n_max)
         problem_add_field(problem, "n", "of model \"%s\" is at most %d", model->name, model->n_max);
     if (model)
@@ -202,5 +252,7 @@ int selection_read_permalink(const struct models *models, const struct samples_l
     if (problem->status == 404)
         return -EINVAL;
     choose_sampling(models, model, wanted, &out->sampling, problem);
+    if (model)
+        choose_label(model, wanted, out, problem);
     return problem->status ? -EINVAL : 0;
 }

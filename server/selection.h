@@ -24,6 +24,8 @@ struct selection {
     struct samples_request request;
     struct engine_model *model;      /* until the loop goes on */
     struct sampling_choice sampling; /* as asked for, or the model's own */
+    int label;                       /* 0: none */
+    int guidance;                    /* thousandths; 0: none */
     struct restoration *restoration; /* NULL: none is asked for */
     const struct response_restoration *restored;
     struct shared_bytes *source; /* of a job, what it restores: server/restoration_source.h */

@@ -11,6 +11,7 @@
 #include "server/admission.h"
 #include "server/daemon.h"
 #include "server/drawing.h"
+#include "model/formulation.h"
 #include "server/engine_model.h"
 #include "server/exchange.h"
 #include "server/models.h"
@@ -78,6 +79,7 @@ static char *verdict_of(const struct verification *v, const struct samples_respo
         json_object_set_new(json, "seed_b", seed_to_json(p->seed_b));
         json_object_set_new(json, "mix", json_real((double)p->mix / REQUEST_MIX_WHOLE));
     }
+    samples_response_add_label(drawn, json);
     if (!exact && diff->same_size)
         json_object_set_new(json, "difference",
                             json_pack("{s:i, s:i}", "pixels", diff->n_pixels, "largest",
@@ -173,6 +175,17 @@ static int choose_sampling(const struct engine_model *m, const struct provenance
     return 0;
 }
 
+/* As the model of this checkpoint has it; what was written by somebody else may not be. */
+static int check_label(const struct drawing_order *order, struct problem *problem)
+{
+    if (order->label > order->model->formulation->architecture.n_labels)
+        return problem_set(problem, 422, "the model has no label %d", order->label);
+    if (drawing_order_evaluations(order) > order->model->nfe_max)
+        return problem_set(problem, 422, "so many evaluations are not allowed here: at most %d",
+                           order->model->nfe_max);
+    return 0;
+}
+
 static int start(struct verification *v, struct engine_model *model, struct problem *problem)
 {
     const struct samples_limits *limits = admission_limits(v->daemon->admission);
@@ -180,6 +193,8 @@ static int start(struct verification *v, struct engine_model *model, struct prob
         .request_id = exchange_id(v->exchange),
         .payer = exchange_key(v->exchange),
         .model = model,
+        .label = v->claimed.label,
+        .guidance = v->claimed.guidance,
         .n = 1,
         .timeout_ms = limits->timeout_max_ms,
         .stop_after = v->claimed.nfe_done < v->claimed.nfe ? v->claimed.nfe_done : 0,
@@ -189,6 +204,7 @@ static int start(struct verification *v, struct engine_model *model, struct prob
 
     drawing_order_seeds(&order, v->claimed.seed, v->claimed.seed_b, v->claimed.mix);
     if (choose_sampling(model, &v->claimed, &order.sampling, problem) < 0 ||
+        check_label(&order, problem) < 0 ||
         drawings_begin(v->daemon->drawings, &order, &v->drawing, problem) < 0)
         return -EINVAL;
     exchange_on_gone(v->exchange, on_gone, v);

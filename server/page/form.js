@@ -19,7 +19,7 @@ const duration = ms => ms < 950 ? `${Math.max(10, Math.round(ms / 10) * 10)} ms`
 const expectedMs = () => {
   const rate = server.capabilities.evaluations_per_s;
   const pace = server.pace.get(find("model").value) ?? (rate > 0 ? 1000 / rate : null);
-  return pace === null ? null : pace * find("nfe").value * find("count").value;
+  return pace === null ? null : pace * find("nfe").value * find("count").value * (labelNow().guidance ? 2 : 1);
 };
 
 const showExpected = () => {
@@ -45,6 +45,25 @@ const setSampler = name => {
   find("sampler-note").textContent = [notes[name], name === "tuned" ? `Evaluations: ${tuned.join(", ")}.` : ""].filter(Boolean).join(" ");
 };
 
+/* What a model with classes is asked for beside the seed. */
+const setLabel = (label, guidance) => {
+  find("label").value = label;
+  find("guidance").value = guidance;
+  find("guidance").disabled = !Number(label);
+};
+
+const labelNow = () => {
+  const label = Number(find("label").value), guidance = Number(find("guidance").value);
+  return label === 0 ? {} : guidance > 0 && guidance !== 1 ? { label, guidance } : { label };
+};
+
+const fillLabels = model => {
+  const names = [...Array(model.n_labels)].map((_, i) => model.labels?.[i] ?? `${i + 1}`);
+  find("label").replaceChildren(new Option("any", 0), ...names.map((name, i) => new Option(name, i + 1)));
+  find("label-field").hidden = model.n_labels === 0;
+  setLabel(0, 1);
+};
+
 const setModel = name => {
   find("model").value = name;
   const model = modelNow();
@@ -52,6 +71,7 @@ const setModel = name => {
     if (option.value === "tuned") option.disabled = !model.tuned_nfe;
   find("model-note").textContent = `Undoes ${model.corruption}. ${model.side_px} \u00d7 ${model.side_px} pixels, ${model.precision}, checkpoint ${model.checkpoint.slice(0, 12)}.` + (model.healthy ? "" : " Its last pictures were not good: the operator should look at it.");
   find("licence").textContent = model.licence ? `Licence of the model: ${model.licence}` : "The model names no licence.";
+  fillLabels(model);
   setSampler(model.defaults.sampler);
   setNfe(model.defaults.nfe);
   if (restoring()) showDegradation();
@@ -76,7 +96,7 @@ const settingsNow = () => {
   const seed = typed === "" ? randomSeed() : BigInt(typed);
   return {
     model: find("model").value, sampler: find("sampler").value, nfe: Number(find("nfe").value),
-    n: Number(find("count").value), seed: seed.toString(),
+    n: Number(find("count").value), seed: seed.toString(), ...labelNow(),
   };
 };
 
@@ -97,6 +117,7 @@ const restoreSettings = settings => {
   setNfe(Math.min(settings.nfe, nfeMax()));
   if (settings.nfe_done) missing.push(`it was ended after ${settings.nfe_done} of ${settings.nfe} evaluations`);
   setSeed(settings.seed);
+  if (settings.label <= (model ?? modelNow()).n_labels) setLabel(settings.label, settings.guidance ?? 1);
   find("count").value = 1;
   showExpected();
   return missing.join("; ");
@@ -105,6 +126,8 @@ const restoreSettings = settings => {
 find("model").onchange = () => setModel(find("model").value);
 find("sampler").onchange = () => { setSampler(find("sampler").value); setNfe(find("nfe").value); };
 find("count").onchange = showExpected;
+find("guidance").onchange = showExpected;
+find("label").onchange = () => { setLabel(find("label").value, find("guidance").value); showExpected(); };
 find("nfe-slider").oninput = () => setNfe(nfeOf(Number(find("nfe-slider").value)));
 find("nfe").onchange = () => { if (find("nfe").value) setNfe(Math.min(Math.max(Math.round(find("nfe").value), 1), nfeMax())); };
 const setSeed = seed => {

@@ -37,9 +37,9 @@ find("forget").onclick = async () => {
 const quote = text => `'${text.replaceAll("'", "'\\''")}'`;
 
 const codeOf = picture => {
-  const { model, checkpoint, sampler, nfe, seed } = picture.settings;
+  const { model, checkpoint, sampler, nfe, seed, label, guidance } = picture.settings;
   const base = location.origin, name = `${model}-${seed}.png`;
-  const body = { model: checkpoint ? `${model}@${checkpoint}` : model, sampler, nfe, seed: String(seed) };
+  const body = { model: checkpoint ? `${model}@${checkpoint}` : model, sampler, nfe, seed: String(seed), label, guidance };
   const key = keys.get() ? { curl: " -H \"Authorization: Bearer $SOFTDIFF_KEY\"", python: `, "Authorization": "Bearer " + os.environ["SOFTDIFF_KEY"]` } : { curl: "", python: "" };
   return {
     "as-link": base + picture.url,

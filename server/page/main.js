@@ -30,10 +30,10 @@ const showProgress = (drawing, { step, steps, eta_ms, queue_position }) => {
 };
 
 const finish = (pictures, answer, ms) => {
-  const { model, checkpoint, precision, corruption, sampler, nfe, determinism, restoration } = answer;
+  const { model, checkpoint, precision, corruption, sampler, nfe, determinism, label, guidance, restoration } = answer;
   answer.images.forEach((image, i) => {
     const picture = pictures[i];
-    picture.settings = { model, checkpoint, precision, corruption, sampler, nfe, determinism, seed: image.seed, restoration };
+    picture.settings = { model, checkpoint, precision, corruption, sampler, nfe, determinism, seed: image.seed, label, guidance, restoration };
     picture.url = image.url ?? null;
     picture.png = new Blob([bytesOf(image.png)], { type: "image/png" });
     if (picture.frames.length > 0)
@@ -133,8 +133,8 @@ find("cancel").onclick = () => {
 };
 find("watch").onclick = () => {
   setKind("draw");
-  const { model, checkpoint, sampler, nfe, seed } = pictureNow().settings;
-  draw({ model: checkpoint ? `${model}@${checkpoint}` : model, sampler, nfe, n: 1, seed: String(seed) });
+  const { model, checkpoint, sampler, nfe, seed, label, guidance } = pictureNow().settings;
+  draw({ model: checkpoint ? `${model}@${checkpoint}` : model, sampler, nfe, n: 1, seed: String(seed), label, guidance });
 };
 
 /* A visit: a small set, the same for every visitor, which the daemon's cache has after the first. The

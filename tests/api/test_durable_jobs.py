@@ -17,7 +17,7 @@ from test_jobs import begin, cancel, image, look, wait_for, watch
 FLAGS = ("--slots", "2", "--max-nfe", "10000")
 # That the first version had not.
 ADDED_COLUMNS = ("owner", "holder", "picture_bytes", "lease_ms", "restoration", "seed_b", "mix", "source_bytes",
-                 "webhook", "webhook_ms", "webhook_tries", "webhook_status")
+                 "webhook", "webhook_ms", "webhook_tries", "webhook_status", "label", "guidance")
 
 
 @pytest.fixture
