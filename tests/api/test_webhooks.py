@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import http.server
 import json
+import os
 import re
 import signal
 import sqlite3
@@ -17,6 +18,7 @@ import certificates
 import numpy
 import pytest
 import requests
+from failing_allocations import Allocations
 from softdiffd import wait_until
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from test_durable_jobs import kill, state  # noqa: F401
@@ -315,8 +317,8 @@ def test_nobody_is_told_for_ever(run, receiver, state):
 @pytest.mark.slow
 def test_a_daemon_without_a_store_tells_what_it_can(run, receiver):
     """What ends because it ends is told before that."""
-    daemon = run()
-    job = tell(daemon, receiver, "last", {"n": 1000, "nfe": 1000})
+    daemon = run("--drain-timeout", "60s")
+    job = tell(daemon, receiver, "last", {"n": 10000, "nfe": 100})
     wait_for(daemon, job, "in_progress")
     daemon.stop()
     body = verified(receiver.of("/hook/last")[0])
@@ -349,3 +351,37 @@ def test_a_body_is_as_the_document_says(run, receiver, daemon):
     wait_for_state(sender, tell(sender, receiver, "done"), "delivered")
     validator = jsonschema_rs.validator_for({"components": document["components"], **schema})
     validator.validate(json.loads(receiver.came[0].body))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_what_lacks_memory_is_told_later(run, receiver, build_dir, tmp_path):
+    """Each allocation from a job's end to the answer of its receiver fails in turn: it is told all the same."""
+    allocations = Allocations(build_dir, tmp_path)
+    daemon = run(env=os.environ | allocations.environment)
+
+    def tell_failing(at):
+        job = tell(daemon, receiver, str(at))
+        wait_for(daemon, job, "completed")  # it is told with the next look, 0 to 250 ms later
+        with allocations.failing(at):
+            wait_until(lambda: receiver.of(f"/hook/{at}") or allocations.n_failed, "the try")
+            time.sleep(0.1)
+        wait_for_state(daemon, job, "delivered")
+        return allocations.n_calls
+
+    most = max(tell_failing(1 << 40 | i) for i in range(3))
+    for at in range(1, most, max(1, most // 60)):
+        tell_failing(at)
+    daemon.stop()
+
+
+def test_an_address_that_is_allowed_no_more(run, start, receiver, secrets, state):
+    """The operator has the last word, also on what was taken on."""
+    receiver.statuses["/hook/late"] = [503] * 9
+    daemon = run("--state-dir", state)
+    job = tell(daemon, receiver, "late")
+    wait_until(lambda: receiver.came, "the first try")
+    kill(daemon)
+    daemon = start("--state-dir", state, "--webhook-secrets", secrets, "--webhook-allow", "https://localhost:1/")
+    assert wait_for_state(daemon, job, "given_up")["webhook"]["last_status"] == 0
+    assert len(receiver.came) == 1
