@@ -251,6 +251,7 @@ def test_a_daemon_that_hangs_is_stopped(place, tmp_path, how):
 @pytest.mark.parametrize("flags, text", [
     (("--only", "words,speed"), "there is no check speed; there are words, conformance, "),
     (("--peers", "1,x"), "--peers takes numbers"),
+    (("--report", "/none/report.tar.xz"), "--report: nothing can be written in /none"),
 ])
 def test_a_wrong_command_line(place, flags, text):
     done = gpu_check(place, *flags)
