@@ -92,7 +92,7 @@ class Queue:
         self.tell(f"{cell}: is measured")
         for name in self.definition.features:
             said = self.run(["softdiff-eval", "distance", drawn, f"real-{name}.safetensors",
-                             "--features", name, "--floor", "--threads", 1], folder, f"measuring {drawn}")
+                             "--features", name, "--quick", "--floor", "--threads", 1], folder, f"measuring {drawn}")
             found = {key.lower(): value for key, value in FIGURE.findall(said)}
             if floor := FLOOR.search(said):
                 found["floor_fd"], found["floor_kid"] = floor.groups()
