@@ -115,13 +115,15 @@ def test_jobs_and_events(daemon):
     assert "event: completed" in end, end
     assert [daemon.get(f"/v1/jobs/{job['id']}/images/{i}.png").content for i in range(3)] == want
     # A guided image has two evaluations of the network for each of the sampler's, which are the steps.
-    stream = daemon.post(body | {"n": 1, "preview_every": 1}, accept="text/event-stream").text
+    long = body | {"n": 1, "nfe": 50, "preview_every": 1}
+    stream = daemon.post(long, accept="text/event-stream").text
     events = [dict(line.split(": ", 1) for line in part.splitlines() if ": " in line) for part in stream.split("\n\n") if part]
     steps = [json.loads(event["data"]) for event in events if event.get("event") == "progress"]
-    assert {event["steps"] for event in steps} == {5} and max(event["step"] for event in steps) <= 5
+    assert {event["steps"] for event in steps} == {50} and max(event["step"] for event in steps) <= 50
     previews = [json.loads(event["data"])["nfe_done"] for event in events if event.get("event") == "preview"]
-    assert previews and set(previews) <= {1, 2, 3, 4, 5}
-    assert base64.b64decode(json.loads(events[-1]["data"])["images"][0]["png"]) == want[0]
+    assert previews == sorted(set(previews)) and 0 < previews[0] and previews[-1] <= 50
+    (image,) = json.loads(events[-1]["data"])["images"]
+    assert base64.b64decode(image["png"]) == daemon.png(**{key: long[key] for key in ("seed", "nfe", "label", "guidance")})
 
 
 def test_other_dialects(daemon):

@@ -172,7 +172,7 @@ static void submit_long(struct fixture *f, struct job *job, uint64_t id, int n, 
     job->on = f->copy;
     job->whole = job;
     job->sampler = SAMPLER_PF_2M;
-    job->nfe = nfe;
+    job->nfe = job->evaluations = nfe;
     job->seed = 10 * id;
     job->n = n;
     job->pixels = pixels;
