@@ -140,7 +140,7 @@ def request(*inputs, **more):
         (request(SEED | {"data": [1]}, outputs=[{"name": "LATENT"}]), None, "LATENT"),
         (request(SEED | {"data": [1]}, outputs=[{"name": "PNG"}, {"name": "PNG"}]), None, "twice"),
         (request(SEED | {"data": [1]}, parameters={"sampler": "euler"}), None, "momentum"),
-        (request(SEED | {"data": [1]}, parameters={"guidance": 1}), None, "guidance"),
+        (request(SEED | {"data": [1]}, parameters={"temperature": 1}), None, "temperature"),
         (request(SEED | {"data": [1]}, parameters={"timeout": 10**15}), None, "timeout"),
         (request(SEED | {"data": [1]}, id=7), None, "id"),
         (request(SEED | {"data": [1]}), "x", "Inference-Header"),
