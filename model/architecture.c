@@ -8,12 +8,13 @@
 #include "engine/base/json_memory.h"
 #include "model/json_fields.h"
 
-enum { NETWORKS = 3 };
+enum { NETWORKS = 4 };
 
 static const char *const network_names[NETWORKS] = {
     [NETWORK_NCSNPP] = "ncsnpp",
     [NETWORK_DDPMPP] = "ddpmpp",
     [NETWORK_DDPM] = "ddpm",
+    [NETWORK_DDPM_ORIGINAL] = "ddpm_original",
 };
 
 static const char *const embedding_names[] = {
@@ -21,9 +22,15 @@ static const char *const embedding_names[] = {
     [EMBEDDING_POSITIONAL] = "positional",
 };
 
+bool network_is_ddpm(enum network n)
+{
+    return n == NETWORK_DDPM || n == NETWORK_DDPM_ORIGINAL;
+}
+
 const char *network_title(enum network n)
 {
-    static const char *const titles[NETWORKS] = {"NCSN++", "DDPM++", "DDPM"};
+    static const char *const titles[NETWORKS] = {"NCSN++", "DDPM++", "DDPM",
+                                                 "DDPM as Ho et al. have it"};
 
     return titles[n];
 }

@@ -29,6 +29,9 @@ enum network {
                        norms have min(c/4, 32) groups like those of the others; in the reference's
                        models/ddpm.py, and in Ho et al. 2020 (arXiv:2006.11239), they have 32, which
                        is the same from nf 128 on */
+    NETWORK_DDPM_ORIGINAL, /* "ddpm_original": the same, but with attention after every block of the
+                       decoder where there is attention, as in Ho et al.'s code, which UNet2DModel of
+                       diffusers has it from */
 };
 
 struct architecture {
@@ -62,6 +65,7 @@ int architecture_parse(const char *text, struct architecture *out, struct error 
  * augment where there are such; owned by the caller; NULL without memory. */
 struct json_t *architecture_to_json(const struct architecture *a);
 
+bool network_is_ddpm(enum network n);      /* one of the two */
 const char *network_title(enum network n); /* for people: "NCSN++", ... */
 
 #endif

@@ -65,7 +65,7 @@ int layers_nin(struct layers *l, int i, int x, int out)
 /* (a + b) / sqrt 2, or a + b */
 static int sum(struct layers *l, int a, int b)
 {
-    return program_add(l->p, a, b, l->network == NETWORK_DDPM ? 1.0f : 0.70710678118654752f);
+    return program_add(l->p, a, b, network_is_ddpm(l->network) ? 1.0f : 0.70710678118654752f);
 }
 
 int layers_fir(struct layers *l, int x, enum layers_fir kind)
@@ -109,7 +109,7 @@ int layers_res_block(struct layers *l, int x, int temb, int out, bool up, bool d
     shift = layers_linear(l, "Dense_0.", temb, out);
     h = layers_group_norm(l, "GroupNorm_1.", h, shift, true);
     h = layers_convolution(l, "Conv_1.", dropout(l, h), out, 3, 1, 1, VALUE_COMPUTE);
-    if (l->network == NETWORK_DDPM && in != out)
+    if (network_is_ddpm(l->network) && in != out)
         x = layers_nin(l, 0, x, out);
     else if (in != out || up || down)
         x = layers_convolution(l, "Conv_2.", x, out, 1, 1, 0, VALUE_COMPUTE);

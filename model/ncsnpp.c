@@ -56,7 +56,7 @@ static int down(struct build *b, int x, int c, int *pyramid)
 {
     int h;
 
-    if (b->a->network == NETWORK_DDPM)
+    if (network_is_ddpm(b->a->network))
         return end(b, layers_down(begin(b), x));
     h = res_block(b, x, c, false, true);
     if (b->a->network == NETWORK_NCSNPP) {
@@ -68,7 +68,7 @@ static int down(struct build *b, int x, int c, int *pyramid)
 
 static int up(struct build *b, int x, int c)
 {
-    if (b->a->network == NETWORK_DDPM)
+    if (network_is_ddpm(b->a->network))
         return end(b, layers_up(begin(b), x));
     return res_block(b, x, c, true, false);
 }
@@ -149,10 +149,12 @@ int ncsnpp_append(struct program *p, const struct architecture *a, int x, int ti
     h = res_block(&b, h, c, false, false);
     for (int level = a->n_levels - 1; level >= 0; level--) {
         c = a->nf * a->ch_mult[level];
-        for (int i = 0; i <= a->num_res_blocks; i++)
+        for (int i = 0; i <= a->num_res_blocks; i++) {
             h = res_block(&b, program_concat(p, h, skips[--n_skips]), c, false, false);
-        if (has_attention(a, side))
-            h = attention_block(&b, h);
+            if (has_attention(a, side) &&
+                (i == a->num_res_blocks || a->network == NETWORK_DDPM_ORIGINAL))
+                h = attention_block(&b, h);
+        }
         if (level > 0) {
             h = up(&b, h, c);
             side *= 2;

@@ -1,4 +1,4 @@
-/* What is read is what score_sde.py wrote: tensors by the reference's names, in the
+/* What is read is what score_sde.py or diffusers_unet.py wrote: tensors by the reference's names, in the
  * metadata the architecture, and either `process`, the diffusion VP or subVP, or a tensor `sigmas`, the noise
  * of VE's steps from the most to the least.
  *
@@ -181,9 +181,13 @@ static int formulate(const struct safetensors *file, struct formulation *f, stru
     return process ? formulate_diffusion(process, f, err) : formulate_ve(file, f, err);
 }
 
-static int describe(const struct job *j, struct checkpoint *c, struct error *err)
+static int describe(const struct job *j, const struct safetensors *file, struct checkpoint *c,
+                    struct error *err)
 {
-    c->provenance = json_pack("{s:s}", "imported_from", "yang-song/score_sde_pytorch");
+    const char *source = safetensors_metadata(file, "source");
+
+    c->provenance =
+        json_pack("{s:s}", "imported_from", source ? source : "yang-song/score_sde_pytorch");
     c->licence = j->licence ? strdup(j->licence) : NULL;
     if (!c->provenance || (j->licence && !c->licence))
         return error_set(err, -ENOMEM, "out of memory for a model");
@@ -201,7 +205,7 @@ static int make(const struct job *j, struct checkpoint *c, struct error *err)
     if (rc < 0)
         error_prefix(err, "\"%s\": ", j->weights);
     else
-        rc = describe(j, c, err);
+        rc = describe(j, file, c, err);
     safetensors_close(file);
     if (rc == 0)
         rc = network_initialise(c, j->weights, err);
@@ -246,7 +250,8 @@ int import_main(int argc, char **argv)
         .program = "softdiff-convert import",
         .usage = "WEIGHTS.safetensors OUT [options]",
         .about = "Writes a checkpoint of plain noise (VE, VP or subVP) from weights of\n"
-                 "yang-song/score_sde_pytorch, which tools/convert/score_sde.py reads from a .pth.",
+                 "yang-song/score_sde_pytorch, which tools/convert/score_sde.py reads from a .pth, "
+                 "or of\na UNet2DModel of diffusers, which tools/convert/diffusers_unet.py reads.",
         .n = sizeof(table) / sizeof(table[0]),
         .table = table,
         .n_operands_min = 2,

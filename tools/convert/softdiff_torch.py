@@ -79,7 +79,8 @@ class Softdiff(torch.nn.Module):
         self.document, tensors = read(path)
         self.a = self.document["architecture"]
         self.kind = self.a.get("network", "ncsnpp")
-        self.scale = 1 if self.kind == "ddpm" else math.sqrt(2)
+        self.ddpm = self.kind in ("ddpm", "ddpm_original")
+        self.scale = 1 if self.ddpm else math.sqrt(2)
         self.weights = torch.nn.ParameterDict(
             {name[4:].replace(".", "/"): torch.nn.Parameter(value, requires_grad=value.dim() > 0)
              for name, value in tensors.items() if name.startswith("net.")})  # fmt: skip
@@ -122,12 +123,12 @@ class Softdiff(torch.nn.Module):
         return (x + h) / self.scale
 
     def down(self, x, temb):
-        if self.kind != "ddpm":
+        if not self.ddpm:
             return self.res_block(x, temb, down=True)
         return self.conv(f"all_modules.{next(self.numbers)}.Conv_0.", F.pad(x, (0, 1, 0, 1)), stride=2)
 
     def up(self, x, temb):
-        if self.kind != "ddpm":
+        if not self.ddpm:
             return self.res_block(x, temb, up=True)
         x = resampled(self.kind, x, up=True)
         return self.conv(f"all_modules.{next(self.numbers)}.Conv_0.", x, padding=1)
@@ -173,10 +174,11 @@ class Softdiff(torch.nn.Module):
                 skips.append(h)
         h = self.res_block(self.attention(self.res_block(h, temb)), temb)
         for level in reversed(range(levels)):
-            for _ in range(self.a["num_res_blocks"] + 1):
+            for block in reversed(range(self.a["num_res_blocks"] + 1)):
                 h = self.res_block(torch.cat([h, skips.pop()], dim=1), temb)
-            if h.shape[2] in self.a["attn_resolutions"]:
-                h = self.attention(h)
+                if h.shape[2] in self.a["attn_resolutions"] and (
+                        block == 0 or self.kind == "ddpm_original"):  # fmt: skip
+                    h = self.attention(h)
             if level:
                 h = self.up(h, temb)
         h = F.silu(self.norm(f"all_modules.{next(self.numbers)}.", h))

@@ -118,7 +118,8 @@ def ncsnpp(p, config, x, time_cond, features=None):
     """phi, and the output of every module. features: instead of those of a Fourier embedding, whose
     arguments are too large for rounding not to matter."""
     kind, acts = config.get("network", "ncsnpp"), []
-    scale = 1 if kind == "ddpm" else SQRT2
+    ddpm = kind in ("ddpm", "ddpm_original")
+    scale = 1 if ddpm else SQRT2
     to_half, to_double = (fir_down, fir_up) if kind == "ncsnpp" else (means, repeated)
 
     def kept(value):
@@ -135,12 +136,12 @@ def ncsnpp(p, config, x, time_cond, features=None):
         return kept(attention_block(p, name(), x, scale))
 
     def down(x):
-        if kind == "ddpm":  # the padding that TensorFlow calls SAME
+        if ddpm:  # the padding that TensorFlow calls SAME
             return kept(conv(p, f"{name()}.Conv_0", x, stride=2, pad=(0, 1)))
         return block(x, to_half)
 
     def up(x):
-        if kind == "ddpm":
+        if ddpm:
             return kept(conv(p, f"{name()}.Conv_0", repeated(x)))
         return block(x, to_double)
 
@@ -168,10 +169,10 @@ def ncsnpp(p, config, x, time_cond, features=None):
             hs.append(h)
     h = block(attention(block(hs[-1])))
     for level in reversed(range(levels)):
-        for _ in range(config["num_res_blocks"] + 1):
+        for i in reversed(range(config["num_res_blocks"] + 1)):
             h = block(jnp.concatenate([h, hs.pop()], axis=1))
-        if h.shape[3] in config["attn_resolutions"]:
-            h = attention(h)
+            if h.shape[3] in config["attn_resolutions"] and (i == 0 or kind == "ddpm_original"):
+                h = attention(h)
         if level != 0:
             h = up(h)
     h = kept(group_norm(p, name(), h))
@@ -185,6 +186,8 @@ NET_C = {"fourier": False, "nf": 16, "centered": True, "ch_mult": (1, 2), "num_r
 NET_D = {"network": "ddpm", "fourier": False, "nf": 16, "centered": False, "ch_mult": (1, 2),
          "num_res_blocks": 1, "attn_resolutions": (6,)}  # fmt: skip
 NET_E = NET_D | {"network": "ddpmpp"}
+DDPM_ORIGINAL = {"network": "ddpm_original", "fourier": False, "nf": 128, "centered": False,
+         "ch_mult": (1, 1), "num_res_blocks": 1, "attn_resolutions": (4,)}  # fmt: skip
 CELEBA64 = {"fourier": False, "nf": 128, "centered": False, "ch_mult": (1, 2, 2, 2),
             "num_res_blocks": 4, "attn_resolutions": (16,)}  # fmt: skip
 CIFAR10_DDPM = CELEBA64 | {"network": "ddpm", "num_res_blocks": 2}

@@ -62,8 +62,9 @@ def whole(name, config):
     return made, {f"act.{i:02}": (value, PHI) for i, value in enumerate(acts)}
 
 
-def full(name, config, k):
-    """Weights, their sums and the statistics of every module; k: of the formula for x."""
+def full(name, config, k, biased=True):
+    """Weights, their sums and the statistics of every module; k: of the formula for x; biased: whether the
+    deviations are."""
     file = golden(f"{name}.io")
     rows = json.loads((DATA / f"{name}.manifest.json").read_text())["tensors"]
     p, faults = {}, 0
@@ -79,7 +80,7 @@ def full(name, config, k):
                     time_cond=jnp.asarray(file["time_cond"], jnp.float64))
     stats = []
     for i, value in enumerate(np.asarray(act).reshape(-1) for act in acts):
-        stats.append([i, value.mean(), value.std(ddof=1), np.abs(value).max(), *value[:4]])
+        stats.append([i, value.mean(), value.std(ddof=not biased), np.abs(value).max(), *value[:4]])
     # The file's float64 began with an embedding of the time in float32.
     return {"x": x, "phi": (phi, PHI), "phi_f64": (phi, 1e-5), "module_stats": (stats, 1e-3)}
 

@@ -35,12 +35,12 @@ LEAVES = ("GroupNorm_0", "Conv_0", "Dense_0", "GroupNorm_1", "Conv_1", "Conv_2",
           "NIN_2", "NIN_3", "weight", "W", "bias", "b")  # fmt: skip
 
 
-def in_order(model):
+def in_order(parameters):
     def key(item):
         words = item[0].split(".")
         return int(words[1]), [LEAVES.index(word) for word in words[2:]]
 
-    return sorted(model.named_parameters(), key=key)
+    return sorted(parameters, key=key)
 
 
 def network(kind, image_size, model):
@@ -53,9 +53,9 @@ def network(kind, image_size, model):
     data = types.SimpleNamespace(image_size=image_size, num_channels=3, centered=False)
     config = types.SimpleNamespace(data=data, model=types.SimpleNamespace(**SHARED, **model))
     made = models.utils.get_model(kind)(config).eval()
-    for k, (name, value) in enumerate(in_order(made)):
+    for k, (name, value) in enumerate(in_order(made.named_parameters())):
         value.data = torch.from_numpy(recipe(name, tuple(value.shape), k))
-    return made, in_order(made)
+    return made, in_order(made.named_parameters())
 
 
 def write(path, tensors):
@@ -90,8 +90,8 @@ def small(folder, name, model, k):
         "grad.x": x.grad, **gradients})  # fmt: skip
 
 
-def statistics(net, x, time_cond):
-    """phi, and of every module's output what ../data/README.md says."""
+def statistics(net, modules, x, time_cond):
+    """phi, and of the modules' outputs what ../data/README.md says."""
     rows = {}
 
     def keep(i):
@@ -101,7 +101,7 @@ def statistics(net, x, time_cond):
 
         return hook
 
-    hooks = [m.register_forward_hook(keep(i)) for i, m in enumerate(net.all_modules)]
+    hooks = [m.register_forward_hook(keep(i)) for i, m in enumerate(modules)]
     with torch.no_grad():
         phi = net(x, time_cond)
     for hook in hooks:
@@ -109,20 +109,25 @@ def statistics(net, x, time_cond):
     return phi, np.array([rows[i] for i in sorted(rows)], np.float64)
 
 
-def full(folder, name, k):
-    net, parameters = network("ddpm", 32, CIFAR10)
-    x = torch.from_numpy(((uniforms(3 * 32 * 32, k) + 1) / 2).astype(np.float32))
-    x, time_cond = x.reshape(1, 3, 32, 32), torch.tensor([437.0])
-    phi, rows = statistics(net, x, time_cond)
+def describe(folder, name, parameters):
+    """The manifest of weights."""
     lines = [{"k": i, "name": key, "shape": list(value.shape),
               "first": value.detach().reshape(-1)[:3].tolist(), "sum": value.double().sum().item()}
              for i, (key, value) in enumerate(parameters)]  # fmt: skip
     count = sum(value.numel() for _, value in parameters)
     manifest = {"seed": 0x50F7D1FF, "param_count": count, "trainable": count, "tensors": lines}
     (folder / f"{name}.manifest.json").write_text(json.dumps(manifest, separators=(",", ":")))
+
+
+def full(folder, name, k):
+    net, parameters = network("ddpm", 32, CIFAR10)
+    x = torch.from_numpy(((uniforms(3 * 32 * 32, k) + 1) / 2).astype(np.float32))
+    x, time_cond = x.reshape(1, 3, 32, 32), torch.tensor([437.0])
+    phi, rows = statistics(net, net.all_modules, x, time_cond)
+    describe(folder, name, parameters)
     # The embedding is float32 whatever it is asked for.
     net.double().all_modules[0].register_forward_pre_hook(lambda _, given: (given[0].double(),))
-    exact = statistics(net, x.double(), time_cond.double())[0]
+    exact = statistics(net, net.all_modules, x.double(), time_cond.double())[0]
     write(folder / f"{name}.io.safetensors", {
         "x": x, "time_cond": time_cond, "phi": phi, "phi_f64": exact, "module_stats": rows,
     })  # fmt: skip

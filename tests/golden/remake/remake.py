@@ -57,10 +57,13 @@ FILES = {
     "train_soft": lambda: one("train_soft", runs.training(), (
         f"step{i}.{key}" for i in range(3) for key in ("x0", "t", "sigma", "blur_std", "eta"))),
     "full_celeba64_pos.io": lambda: one(
-        "full_celeba64_pos.io", networks.full("full_celeba64_pos", network.CELEBA64, 9002),
+        "full_celeba64_pos.io", networks.full("full_celeba64_pos", network.CELEBA64, 9002, biased=False),
         ("time_cond",)),
     "full_cifar10_ddpm.io": lambda: one(
         "full_cifar10_ddpm.io", networks.full("full_cifar10_ddpm", network.CIFAR10_DDPM, 9004),
+        ("time_cond",)),
+    "ddpm_original.io": lambda: one(
+        "ddpm_original.io", networks.full("ddpm_original", network.DDPM_ORIGINAL, 9009),
         ("time_cond",)),
     "face-dlib": lambda: one("face-dlib", networks.face_network(), ("input",)),
     "squeezenet11": lambda: one("squeezenet11", networks.squeezenet(), ("input",)),
