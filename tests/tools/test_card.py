@@ -31,11 +31,30 @@ def fields(text):
     return re.match(r"---\n(.*?\n)---\n\n", text, re.S)[1]
 
 
-def test_the_zoo_has_it(card):
-    text = card(ZOO / "faces32.safetensors", "--dataset", "celeba")
-    assert fields(text) == fields((ZOO / "faces32.md").read_text())
+@pytest.mark.parametrize(
+    ("name", "corruption", "words"),
+    [
+        ("faces32", "blur", ["--dataset", "celeba"]),
+        ("noise-faces32", "noise", ["--dataset", "celeba"]),
+        ("heroes32", "blur", ["--dataset", "heroes32", "--license", "cc0-1.0"]),
+    ],
+)
+def test_the_zoo_has_it(card, name, corruption, words):
+    """Its fields are in the card of each model, and so are the numbers of its checkpoint."""
+    kept = (ZOO / f"{name}.md").read_text()
+    text = card(ZOO / f"{name}.safetensors", *words)
+    assert fields(text) == fields(kept)
     told = yaml.safe_load(fields(text))
-    assert told["license"] == "other" and told["library_name"] == "softdiff"
+    assert told["library_name"] == "softdiff" and corruption in told["tags"]
+    for number in (r"(\d+) parameters", r"images seen \| (\d+)"):
+        assert f"{int(re.search(number, text)[1]):,} " in kept
+    assert f"![64 samples, seeds 0 to 63, not selected]({name}.png)" in kept and (ZOO / f"{name}.png").exists()
+
+
+def test_the_fields(card):
+    text = card(ZOO / "faces32.safetensors", "--dataset", "celeba")
+    told = yaml.safe_load(fields(text))
+    assert told["license"] == "other"
     assert re.fullmatch("[a-z0-9-]+", told["license_name"])
     assert told["pipeline_tag"] == "unconditional-image-generation"
     assert told["datasets"] == ["celeba"] and told["metrics"] == ["kid"]
