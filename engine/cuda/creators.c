@@ -19,6 +19,7 @@ static cuda_create_fn *const creators[OP_KINDS] = {
     [OP_RELU] = cuda_activation_create,
     [OP_MAX_POOL] = cuda_max_pool_create,
     [OP_MEAN_POOL] = cuda_mean_pool_create,
+    [OP_AVERAGE_POOL] = cuda_average_pool_create,
     [OP_UPFIRDN] = cuda_upfirdn_create,
     [OP_CONCAT] = cuda_concat_create,
     [OP_SLICE] = cuda_slice_create,

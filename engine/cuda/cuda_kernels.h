@@ -51,6 +51,7 @@ cuda_create_fn cuda_group_norm_grad_create; /* OP_GROUP_NORM_GRAD */
 cuda_create_fn cuda_activation_create;      /* OP_SILU, OP_SILU_GRAD, OP_RELU */
 cuda_create_fn cuda_max_pool_create;        /* OP_MAX_POOL */
 cuda_create_fn cuda_mean_pool_create;       /* OP_MEAN_POOL */
+cuda_create_fn cuda_average_pool_create;    /* OP_AVERAGE_POOL */
 cuda_create_fn cuda_upfirdn_create;         /* OP_UPFIRDN */
 cuda_create_fn cuda_concat_create;          /* OP_CONCAT */
 cuda_create_fn cuda_slice_create;           /* OP_SLICE */

@@ -30,6 +30,15 @@ static cudaError_t mean_pool_launch(const struct kernel_spec *spec, const struct
                             x->shape.dims[0] * x->shape.dims[1], x->shape.dims[2], stream);
 }
 
+static cudaError_t average_pool_launch(const struct kernel_spec *spec,
+                                       const struct kernel_args *args, cudaStream_t stream)
+{
+    const struct tensor_desc *x = &spec->inputs[0];
+
+    return launch_average_pool(args->in[0], args->out[0], x->dtype, x->n, x->shape.dims[0],
+                               x->shape.dims[1], x->shape.dims[2], stream);
+}
+
 int cuda_max_pool_create(struct cuda_device *device, const struct kernel_spec *spec,
                          struct kernel **out, struct error *err)
 {
@@ -40,4 +49,10 @@ int cuda_mean_pool_create(struct cuda_device *device, const struct kernel_spec *
                           struct kernel **out, struct error *err)
 {
     return cuda_kernel_create(spec, mean_pool_launch, 0, out, err);
+}
+
+int cuda_average_pool_create(struct cuda_device *device, const struct kernel_spec *spec,
+                             struct kernel **out, struct error *err)
+{
+    return cuda_kernel_create(spec, average_pool_launch, 0, out, err);
 }

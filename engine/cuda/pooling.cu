@@ -64,3 +64,34 @@ extern "C" cudaError_t launch_mean_pool(const void *x, enum dtype type, float *y
     return SDK_LAUNCH(mean_pool, dim3(blocks_of((size_t)c, THREADS), (unsigned)n), dim3(THREADS), 0,
                       stream, x, type, y, positions, c);
 }
+
+static __global__ void SDK_BOUNDS(THREADS)
+    average_pool(const void *__restrict__ x, void *__restrict__ y, enum dtype type, int h, int w,
+                 int n_c, unsigned count)
+{
+    const unsigned i = blockIdx.x * THREADS + threadIdx.x;
+    const int c = (int)(i % n_c), column = (int)(i / n_c % w), row = (int)(i / n_c / w % h);
+    const size_t image = (size_t)(i / n_c / w / h) * h * w * n_c;
+    float mean[1] = {0};
+    int places = 0;
+
+    if (i >= count)
+        return;
+    for (int r = row > 0 ? row - 1 : 0; r <= row + 1 && r < h; r++) {
+        for (int k = column > 0 ? column - 1 : 0; k <= column + 1 && k < w; k++) {
+            mean[0] += at(x, type, image + ((size_t)r * w + k) * n_c + c);
+            places++;
+        }
+    }
+    mean[0] /= (float)places;
+    typed_store<1>(y, type, i, mean);
+}
+
+extern "C" cudaError_t launch_average_pool(const void *x, void *y, enum dtype type, int n, int h,
+                                           int w, int c, cudaStream_t stream)
+{
+    const size_t count = (size_t)n * h * w * c;
+
+    return SDK_LAUNCH(average_pool, dim3(blocks_of(count, THREADS)), dim3(THREADS), 0, stream, x, y,
+                      type, h, w, c, (unsigned)count);
+}

@@ -20,6 +20,9 @@ cudaError_t launch_max_pool(const struct pool_window *window, const void *x, voi
 /* x [n,positions,c] -> y [n,c] */
 cudaError_t launch_mean_pool(const void *x, enum dtype type, float *y, int n, int positions, int c,
                              cudaStream_t stream);
+/* x [n,h,w,c] -> y [n,h,w,c] */
+cudaError_t launch_average_pool(const void *x, void *y, enum dtype type, int n, int h, int w, int c,
+                                cudaStream_t stream);
 
 #ifdef __cplusplus
 }
