@@ -153,7 +153,7 @@ static void on_claimed(struct job_op *op)
 
     w->claims = false;
     if (op->rc < 0)
-        return; /* they are not taken: what was found was undone */
+        return;                        /* they are not taken: what was found was undone */
     w->due |= op->n_found == op->most; /* there may be more */
     for (int i = 0; i < op->n_found; i++)
         try_one(w, &op->found[i]);

@@ -238,6 +238,9 @@ static void test_noise_hides_nothing(void **state)
         if (i == 2)
             recipe_fini(&r);
     }
+    assert_int_equal(recipe_read(RECIPES "/noise-faces32.json", &r, &err), 0);
+    assert_string_equal(json_string_value(json_object_get(r.corruption, "name")), "noise");
+    recipe_fini(&r);
 }
 
 /* Appends "key before after; " to a text. */
@@ -358,7 +361,7 @@ static int half_size(const struct recipe *r)
 /* The paper's settings, as the shipped recipes must keep them; and one for every corruption. */
 static void test_shipped(void **state)
 {
-    static const char *const others[] = {"blur-dct", "pixelate", "mask",    "fade",    "noise",
+    static const char *const others[] = {"blur-dct", "pixelate", "mask",    "fade",
                                          "vp",       "subvp",    "product", "matrices"};
     struct recipe r;
     struct error err;
