@@ -105,7 +105,8 @@ static void on_fault(int number, siginfo_t *info, void *)
     fail("signal %d: %s", number, text);
 }
 
-/* A stack for the handler, of each thread that calls: a kernel's own may be what overflowed. */
+/* A stack for the handler, of each thread that calls: a kernel's own may be what overflowed. A thread that
+ * has one keeps it: AddressSanitizer unmaps its own at the thread's end. */
 static void handler_stack_provide()
 {
     static thread_local char stack[65536];
@@ -115,6 +116,9 @@ static void handler_stack_provide()
     if (done)
         return;
     done = true;
+    if (sigaltstack(nullptr, &s) == 0 && !(s.ss_flags & SS_DISABLE))
+        return;
+    s = {};
     s.ss_sp = stack;
     s.ss_size = sizeof(stack);
     sigaltstack(&s, nullptr);
