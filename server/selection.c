@@ -12,17 +12,27 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The names of models or of their corruptions, for texts: "a", "b". */
+static const char *word_at(const struct models *models, int i, bool corruptions)
+{
+    const struct engine_model *m = models_at(models, i);
+
+    return corruptions ? m->corruption : m->name;
+}
+
+/* The names of models or of their corruptions, each once, for texts: "a", "b". */
 static void list_models(const struct models *models, bool corruptions, char *out, size_t size)
 {
-    const struct engine_model *m;
     size_t used = 0;
 
     out[0] = '\0';
     for (int i = 0; i < models_count(models) && used < size; i++) {
-        m = models_at(models, i);
-        used += (size_t)snprintf(out + used, size - used, "%s\"%s\"", i ? ", " : "",
-                                 corruptions ? m->corruption : m->name);
+        const char *word = word_at(models, i, corruptions);
+        int j = 0;
+
+        while (j < i && strcmp(word_at(models, j, corruptions), word) != 0)
+            j++;
+        if (j == i)
+            used += (size_t)snprintf(out + used, size - used, "%s\"%s\"", i ? ", " : "", word);
     }
 }
 

@@ -76,6 +76,8 @@ def test_a_folder(begin, folder, checkpoints):
     daemon = begin("--model", f"c={checkpoints['faces']}", "--model", f"a={checkpoints['minutes']}")
     assert served(daemon) == ["c", "a", "b"]
     assert [model["side_px"] for model in daemon.get("/v1/models").json()["models"]] == [16, 64, 16]
+    # Each corruption is told once, however many models undo it.
+    assert daemon.post({"corruption": "mask"}).json()["errors"][0]["detail"].endswith('there are: "noise"')
 
 
 def test_what_draws_nothing_is_passed_over(program, begin, folder, make):
