@@ -75,7 +75,7 @@ static int read_line(char *line, struct webhook_secrets *s, struct error *err)
     if (second && strlen(word) >= sizeof(secret.owner))
         return error_set(err, -EINVAL, "a name has at most %d bytes", OWNER_BYTES - 1);
     if (second)
-        strcpy(secret.owner, word);
+        memcpy(secret.owner, word, strlen(word) + 1);
     if (second && strtok_r(NULL, blanks, &rest))
         return error_set(err, -EINVAL, "there are more than two words");
     rc = read_secret(second ? second : word, &secret, err);
