@@ -23,6 +23,7 @@
 #include "server/tls.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -86,8 +87,20 @@ bool daemon_serves(const struct daemon *d)
 
 /* The end */
 
+void daemon_hold_signals(bool hold)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    pthread_sigmask(hold ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
+}
+
 static void finish(struct daemon *d)
 {
+    daemon_hold_signals(true); /* without their watchers they would kill */
     uv_timer_stop(&d->drain);
     listener_destroy(d->public);
     listener_destroy(d->admin);
@@ -468,6 +481,8 @@ int daemon_run(const struct settings *settings, struct daemon_end *out, struct e
     rc = start(&d, err);
     if (rc < 0)
         finish(&d);
+    else
+        daemon_hold_signals(false);
     uv_run(&d.loop, UV_RUN_DEFAULT);
     if (!d.engine_runs)
         uv_loop_close(&d.loop);

@@ -103,7 +103,12 @@ struct daemon_end {
         engine_runs; /* a thread of theirs, which hangs or still loads, uses what exit() would tear down */
 };
 
-/* Serves until a signal, blocking. 0, or -errno if the listeners could not be opened. */
+/* Signals that end or reload wait, for this thread and those that it makes from then on. To be called before
+ * the first is made: then they are the loop's alone, and none can kill a daemon that has none any more. */
+void daemon_hold_signals(bool hold);
+
+/* Serves until a signal, blocking; signals are held before and after. 0, or -errno if the listeners could
+ * not be opened. */
 int daemon_run(const struct settings *settings, struct daemon_end *out, struct error *err);
 
 #endif

@@ -70,6 +70,7 @@ static int serve(const struct settings *s)
     struct error err;
     int rc;
 
+    daemon_hold_signals(true);
     json_memory_watch();
     if (check_names(s, &err) < 0)
         return refuse(&err);

@@ -390,3 +390,13 @@ def test_a_gpu_that_is_passed_over_is_told(start, program, build_dir):
     auto, named = start(), start("--device", "cpu")
     auto.wait_for_log(r'event=device_passed_over error=.*device .*cuda')
     assert not any("passed_over" in line for line in named.log)
+
+
+def test_signals_until_it_is_gone(start):
+    """Who asks again, at the very end, too, does not make an orderly end a killing."""
+    for _ in range(3):
+        daemon = start()
+        while daemon.process.poll() is None:
+            daemon.signal()
+            time.sleep(0.0002)
+        assert daemon.wait_for_exit() == 0
