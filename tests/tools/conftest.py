@@ -101,3 +101,19 @@ def serve(program):
     for daemon in daemons:
         daemon.terminate()
         daemon.communicate()
+
+
+@pytest.fixture
+def evaluate(program, tmp_path):
+    """Runs softdiff-eval in the test's folder."""
+
+    def run(*arguments):
+        return subprocess.run(
+            [program("softdiff-eval"), *map(str, arguments), "--threads", "2"],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=tmp_path,
+        )
+
+    return run

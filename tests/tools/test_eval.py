@@ -14,22 +14,6 @@ from PIL import Image
 
 
 @pytest.fixture
-def evaluate(program, tmp_path):
-    """Runs softdiff-eval in the test's folder."""
-
-    def run(*arguments):
-        return subprocess.run(
-            [program("softdiff-eval"), *map(str, arguments), "--threads", "2"],
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=tmp_path,
-        )
-
-    return run
-
-
-@pytest.fixture
 def folders(tmp_path):
     """Two folders of different pictures of several sizes."""
     for name, seed, n in (("a", 0, 10), ("b", 100, 24)):

@@ -4,7 +4,6 @@ import json
 import pathlib
 import re
 import struct
-import subprocess
 
 import numpy
 import pictures
@@ -14,22 +13,6 @@ from PIL import Image
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 D = 2048
-
-
-@pytest.fixture
-def evaluate(program, tmp_path):
-    """Runs softdiff-eval in the test's folder."""
-
-    def run(*arguments):
-        return subprocess.run(
-            [program("softdiff-eval"), *map(str, arguments), "--threads", "2"],
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=tmp_path,
-        )
-
-    return run
 
 
 def fill(folder, sides, kind="png", seed=0):
