@@ -1,6 +1,7 @@
 """From the command line to the end: loading, draining, signals, probes, settings."""
 import concurrent.futures
 import json
+import os
 import pathlib
 import shutil
 import signal
@@ -12,9 +13,11 @@ import pytest
 import requests
 from softdiffd import PATIENCE_S, Daemon, read_all, wait_until
 
+# Of the model "slow" it takes half a minute or so, and nobody waits for its end.
 LONG = {"seed": 1, "nfe": 10000}
-# With the model "slow": a few evaluations per second, as a test needs that acts meanwhile.
-SLOW = ("--device", "reference", "--slots", "2")
+PATIENT = ("--max-nfe", "10000", "--request-timeout", "1440m")
+# The first images of the model "minutes" take minutes on this device: a daemon that loads for as long as one likes.
+ENDLESS = ("--device", "reference", "--threads", "1")
 PATIENCE = f"{PATIENCE_S}s"
 
 
@@ -35,9 +38,15 @@ def healthcheck(run):
     return ask
 
 
+def processor_s(daemon):
+    """What its threads have computed so far."""
+    fields = open(f"/proc/{daemon.process.pid}/stat").read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def test_loading(start, healthcheck):
     """The ports answer before the model is there."""
-    daemon = start(*SLOW, models=("slow",), wait=False)
+    daemon = start(*ENDLESS, models=("minutes",), wait=False)
     assert requests.get(daemon.admin + "/livez").status_code == 200
     probe = requests.get(daemon.admin + "/readyz")
     assert probe.status_code == 503
@@ -49,6 +58,8 @@ def test_loading(start, healthcheck):
     assert daemon.get("/version").status_code == 200
     check = healthcheck(daemon)
     assert check.returncode == 1 and "loading" in check.stdout
+    daemon.stop()
+    daemon = start(wait=False)
     daemon.wait_for_log("event=ready")
     assert requests.get(daemon.admin + "/readyz").json()["state"] == "ready"
     assert daemon.get("/v1/capabilities").json()["device"]
@@ -74,11 +85,10 @@ def test_healthcheck_of_a_silent_daemon(run):
 @pytest.mark.threads
 def test_drain_under_load(start, number):
     """Every request that was accepted is answered; then the daemon ends with 0."""
-    daemon = start(*SLOW, "--drain-timeout", PATIENCE, "--request-timeout", PATIENCE,
-                   models=("slow",))  # fmt: skip
+    daemon = start("--slots", "2", "--drain-timeout", PATIENCE, "--request-timeout", PATIENCE, models=("slow",))
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        work = [pool.submit(daemon.post, {"seed": i, "nfe": 1, "n": 1 + i % 2}) for i in range(8)]
-        daemon.wait_for_queue(lambda q: len(q["requests"]) == 8, "all requests")
+        work = [pool.submit(daemon.post, {"seed": i, "nfe": 20, "n": 1 + i % 2}) for i in range(8)]
+        wait_until(lambda: sum(one.done() for one in work) + len(daemon.queue()["requests"]) == 8, "all requests")
         daemon.signal(number)
         daemon.wait_for_log("event=drain ")
         assert [future.result().status_code for future in work] == [200] * 8
@@ -86,11 +96,11 @@ def test_drain_under_load(start, number):
 
 
 def test_new_requests_while_draining(start):
-    daemon = start(*SLOW, "--drain-timeout", "60s", models=("slow",))
+    daemon = start("--slots", "2", "--drain-timeout", "60m", *PATIENT, models=("slow",))
     with daemon.connect() as kept:
         kept.sendall(b"GET /version HTTP/1.1\r\nHost: a\r\n\r\n")
         assert kept.recv(1000).startswith(b"HTTP/1.1 200")
-        working = daemon.connect_and_send({"seed": 1, "nfe": 12})
+        working = daemon.connect_and_send(LONG)
         daemon.wait_for_queue(lambda q: q["slots_busy"] == 1, "work")
         daemon.signal()
         daemon.wait_for_log("event=drain ")
@@ -103,58 +113,55 @@ def test_new_requests_while_draining(start):
     assert b"Retry-After: " in refused and b"draining" in refused
     with pytest.raises(OSError):
         daemon.connect()
-    assert read_all(working).startswith(b"HTTP/1.1 200 ")
     working.close()
     assert daemon.wait_for_exit() == 0
 
 
 def test_drain_delay(start):
-    """The probes say so at once, and clients are served until the delay is over."""
-    daemon = start("--drain-delay", "2s")
-    daemon.signal()
+    daemon = start("--drain-delay", "1s")
     signalled = time.monotonic()
+    daemon.signal()
+    assert daemon.wait_for_exit() == 0 and time.monotonic() - signalled >= 1
+
+
+def test_second_signal_ends_the_delay(start):
+    """Until it is over the probes say so, and clients are served."""
+    daemon = start("--drain-delay", "60m")
+    daemon.signal()
     daemon.wait_for_log("event=drain ")
     probe = requests.get(daemon.admin + "/readyz")
     assert probe.status_code == 503 and probe.json()["state"] == "draining"
     assert requests.get(daemon.admin + "/livez").status_code == 200
     answer = daemon.post({"nfe": 2})
     assert answer.status_code == 200 and answer.headers["Connection"] == "close"
-    assert daemon.wait_for_exit() == 0 and time.monotonic() - signalled >= 2
-
-
-def test_second_signal_ends_the_delay(start):
-    daemon = start("--drain-delay", "60m")
-    daemon.signal()
-    daemon.wait_for_log("event=drain ")
-    assert daemon.post({"nfe": 2}).status_code == 200
     daemon.signal()
     assert daemon.wait_for_exit() == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_end_does_not_wait_for_loading(start, number):
-    """The first images of this model take minutes on this device."""
-    daemon = start("--device", "reference", "--threads", "1", models=("minutes",), wait=False)
-    wait_until(lambda: requests.get(daemon.admin + "/readyz").json()["state"] == "loading", "loading")
-    time.sleep(0.5)  # for the checkpoint to be read
-    begun = time.monotonic()
+    daemon = start(*ENDLESS, models=("minutes",), wait=False)
+    wait_until(lambda: processor_s(daemon) > 0.5, "the checkpoint to be read")
+    assert requests.get(daemon.admin + "/readyz").json()["state"] == "loading"
     daemon.signal(number)
-    assert daemon.wait_for_exit() == 0 and time.monotonic() - begun < 5
+    assert daemon.wait_for_exit() == 0
     assert any("event=stop status=0" in line for line in daemon.log)
+    assert not any("event=model " in line for line in daemon.log)
 
 
 def test_the_end_does_not_wait_for_a_model_that_is_added(start, checkpoints, tmp_path):
     """Likewise, in a daemon that serves another one meanwhile."""
-    daemon = start("--device", "reference", "--threads", "1", "--model-dir", tmp_path)
+    daemon = start(*ENDLESS, "--model-dir", tmp_path)
     shutil.copy(checkpoints["minutes"], tmp_path / "minutes.safetensors")
+    before = processor_s(daemon)
     with concurrent.futures.ThreadPoolExecutor() as pool:
         asked = pool.submit(requests.post, daemon.admin + "/-/reload", timeout=PATIENCE_S)
-        time.sleep(1)  # for the checkpoint to be read
+        wait_until(lambda: processor_s(daemon) > before + 0.5, "the checkpoint to be read")
         assert not asked.done()
-        begun = time.monotonic()
         daemon.signal()
-        assert daemon.wait_for_exit() == 0 and time.monotonic() - begun < 5
+        assert daemon.wait_for_exit() == 0
     assert any("event=stop status=0" in line for line in daemon.log)
+    assert not any("event=model name=minutes" in line for line in daemon.log)
 
 
 @pytest.mark.slow
@@ -173,47 +180,43 @@ def test_an_engine_that_hangs(start):
 
 def test_drain_timeout(start):
     """What is not done in time is told so, and the end is clean."""
-    daemon = start("--slots", "1", "--max-nfe", "10000", "--drain-timeout", "100ms")
+    daemon = start("--slots", "1", *PATIENT, "--drain-timeout", "100ms", models=("slow",))
     work = [daemon.connect_and_send(LONG) for _ in range(10)]
     daemon.wait_for_queue(lambda q: len(q["requests"]) == 10, "work")
-    begun = time.monotonic()
     daemon.signal()
     answers = [read_all(connection) for connection in work]
     assert all(answer.startswith(b"HTTP/1.1 503 ") for answer in answers)
     assert b"shutting down" in answers[0]
-    assert daemon.wait_for_exit() == 0 and time.monotonic() - begun < 5
+    assert daemon.wait_for_exit() == 0
 
 
 @pytest.mark.sanitizers
 def test_second_signal(start):
-    daemon = start("--slots", "1", "--max-nfe", "10000")
+    daemon = start("--slots", "1", *PATIENT, "--drain-timeout", "60m", models=("slow",))
     work = [daemon.connect_and_send(LONG) for _ in range(10)]
     daemon.wait_for_queue(lambda q: len(q["requests"]) == 10, "work")
     daemon.signal()
     daemon.wait_for_log("event=drain ")
     daemon.signal()
-    begun = time.monotonic()
     assert all(read_all(connection).startswith(b"HTTP/1.1 503 ") for connection in work)
-    assert daemon.wait_for_exit() == 0 and time.monotonic() - begun < 5
+    assert daemon.wait_for_exit() == 0
 
 
 @pytest.mark.sanitizers
 @pytest.mark.threads
 def test_signal_while_loading(start):
-    daemon = start(*SLOW, models=("slow",), wait=False)
+    daemon = start(*ENDLESS, models=("minutes",), wait=False)
     daemon.signal()
     assert daemon.wait_for_exit() == 0
     assert not any("event=ready" in line for line in daemon.log)
 
 
 def test_idle_connections_do_not_delay_the_end(start):
-    daemon = start()
+    daemon = start("--drain-timeout", "60m", "--header-timeout", "60m", "--idle-timeout", "60m")
     held = [daemon.connect() for _ in range(3)]
     held[0].sendall(b"GET /version HTTP/1.1\r\nHost: a\r\n\r\n")
     assert held[0].recv(1000)
-    begun = time.monotonic()
     daemon.stop()
-    assert time.monotonic() - begun < 5
     for connection in held:
         connection.close()
 
