@@ -1,8 +1,10 @@
 """Jobs: many images that nobody waits for, their states, events, and what they leave to others."""
 import base64
 import concurrent.futures
+import contextlib
 import io
 import re
+import statistics
 import subprocess
 import zipfile
 
@@ -12,11 +14,21 @@ from softdiffd import wait_until
 from test_events import parse
 
 pytestmark = pytest.mark.sanitizers
+# However fast the machine is, it goes on until it is cancelled.
+ENDLESS = {"n": 10000, "nfe": 10000}
 
 
 @pytest.fixture
 def small(start):
     return start("--slots", "2", "--max-nfe", "10000", "--max-queue", "30")
+
+
+@contextlib.contextmanager
+def held(daemon):
+    """Others, who wait for their images, have all lanes: no job is drawn until they go."""
+    with daemon.connect_and_send({"nfe": 10000, "n": 12}):
+        daemon.wait_for_queue(lambda q: q["slots_busy"] == 2, "their work")
+        yield
 
 
 def begin(daemon, body, **headers):
@@ -82,15 +94,14 @@ def test_from_acceptance_to_images(daemon):
 
 
 def test_images_while_it_goes_on(small):
-    job = begin(small, {"seed": 1, "n": 200, "nfe": 50})
+    job = begin(small, {"seed": 1, "n": 10000, "nfe": 50})
     now = wait_until(lambda: (now := look(small, job))["images_done"] > 0 and now, "a piece")
-    if now["status"] == "in_progress":
-        assert 0 < now["step"] < 10000 and now["eta_ms"] >= 0
-        late = image(small, job, 199)
-        assert late.status_code == 503 and int(late.headers["Retry-After"]) >= 1
+    assert now["status"] == "in_progress" and 0 < now["step"] < 500000 and now["eta_ms"] >= 0
+    late = image(small, job, 9999)
+    assert late.status_code == 503 and int(late.headers["Retry-After"]) >= 1
     assert image(small, job, 0).content == small.png(seed=1, nfe=50)
     assert cancel(small, job).json()["status"] == "cancelled"
-    assert image(small, job, 199).status_code == 404
+    assert image(small, job, 9999).status_code == 404
 
 
 def test_a_seed_for_all(daemon):
@@ -104,7 +115,7 @@ def test_a_seed_for_all(daemon):
 
 def test_cancel(small):
     """Its lanes are free at once, others go on, and it stays what it is."""
-    jobs = [begin(small, {"seed": i, "n": 100, "nfe": 2000}) for i in range(3)]
+    jobs = [begin(small, ENDLESS | {"seed": i}) for i in range(3)]
     small.wait_for_queue(lambda q: q["slots_busy"] == 2, "work")
     answer = cancel(small, jobs[0])
     assert answer.status_code == 200 and answer.json()["status"] == "cancelled"
@@ -120,9 +131,10 @@ def test_cancel(small):
 
 
 def test_events(small):
-    job = begin(small, {"seed": 3, "n": 40, "nfe": 60})
-    with concurrent.futures.ThreadPoolExecutor(3) as pool:
-        streams = list(pool.map(lambda _: watch(small, job), range(3)))
+    with held(small):
+        job = begin(small, {"seed": 3, "n": 40, "nfe": 60})
+        listeners = [listen(small, job) for _ in range(3)]
+    streams = [list(parse(lines)) for lines in listeners]
     for stream in streams:
         names = [name for name, _, _ in stream]
         assert names[-1] == "completed" and set(names[:-1]) == {"progress"}
@@ -137,9 +149,11 @@ def test_events(small):
 
 def test_previews(small):
     """Who watches says whether, and how often; two who watch do not mind each other."""
-    job = begin(small, {"seed": 3, "n": 20, "nfe": 200})
+    with held(small):
+        job = begin(small, {"seed": 3, "n": 20, "nfe": 200})
+        listeners = [listen(small, job, query) for query in ("?preview_every=10", "?preview_every=90", "")]
     with concurrent.futures.ThreadPoolExecutor(3) as pool:
-        often, seldom, never = pool.map(lambda query: watch(small, job, query), ("?preview_every=10", "?preview_every=90", ""))
+        often, seldom, never = pool.map(lambda lines: list(parse(lines)), listeners)
     assert {name for name, _, _ in never} == {"progress", "completed"}
     counts = []
     for stream, every in ((often, 10), (seldom, 90)):
@@ -162,7 +176,7 @@ def test_previews(small):
 def test_who_goes_amid_previews(start):
     """The pool writes nothing to a stream that has gone, nor to one of a job that has ended or a daemon that ends."""
     daemon = start("--slots", "4", "--max-nfe", "2000")
-    job = begin(daemon, {"n": 100, "nfe": 400})
+    job = begin(daemon, {"n": 10000, "nfe": 400})
     for _ in range(5):
         gone = daemon.connect()
         gone.sendall(f"GET /v1/jobs/{job['id']}/events?preview_every=1 HTTP/1.1\r\nHost: a\r\n\r\n".encode())
@@ -175,7 +189,7 @@ def test_who_goes_amid_previews(start):
 
 
 def test_events_of_a_cancelled_job(small):
-    job = begin(small, {"n": 100, "nfe": 2000})
+    job = begin(small, ENDLESS)
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         stream = pool.submit(watch, small, job)
         small.wait_for_queue(lambda q: q["slots_busy"] == 2, "work")
@@ -206,17 +220,19 @@ def test_a_single_image_beside_a_large_job(start):
     daemon = start("--slots", "16", "--max-nfe", "10000")
     job = begin(daemon, {"n": 10000, "nfe": 200})
     daemon.wait_for_queue(lambda q: q["slots_busy"] == 16, "work")
+    took = []
     for seed in range(10):
         before = daemon.queue()["evaluations"]
         daemon.png(seed=seed, nfe=20)
-        assert daemon.queue()["evaluations"] - before < 20000
+        took.append(daemon.queue()["evaluations"] - before)
+    assert statistics.median(took) < 20000, took  # where a look halts there are more
     assert look(daemon, job)["status"] == "in_progress"
     cancel(daemon, job)
 
 
 def test_jobs_leave_room(small):
     """Half of the queue stays for those who wait, however many jobs there are."""
-    jobs = [begin(small, {"n": 100, "nfe": 3000}) for _ in range(10)]
+    jobs = [begin(small, ENDLESS) for _ in range(10)]
     small.wait_for_queue(lambda q: q["slots_busy"] == 2, "work")
     assert sum(row["n"] for row in small.queue()["requests"]) <= 16
     assert small.post({"n": 16, "nfe": 1}).status_code == 200
@@ -242,7 +258,7 @@ def test_when_to_come_back(small):
     assert (last.status_code, archive.status_code) == (503, 503)
     assert 40 <= int(last.headers["Retry-After"]) <= 60 and 40 <= int(archive.headers["Retry-After"]) <= 60
     assert cancel(small, job).status_code == 200
-    job = begin(small, {"n": 10000, "nfe": 10})
+    job = begin(small, {"n": 10000, "nfe": 40})
     wait_until(lambda: "eta_ms" in look(small, job), "the speed")
     soon = image(small, job, look(small, job)["images_done"] + 20)
     assert soon.status_code == 200 or int(soon.headers["Retry-After"]) < 40
@@ -250,7 +266,7 @@ def test_when_to_come_back(small):
 
 
 def test_too_many(small):
-    jobs = [begin(small, {"n": 100, "nfe": 10000}) for _ in range(64)]
+    jobs = [begin(small, ENDLESS) for _ in range(64)]
     answer = small.post({"n": 1, "nfe": 1}, path="/v1/jobs")
     assert answer.status_code == 503 and answer.headers["Retry-After"]
     for job in jobs:
@@ -292,7 +308,7 @@ def test_what_is_not_there(daemon):
 def test_the_end(start):
     """SIGTERM: what is drawn is drawn, the job says why it ended, and the daemon ends in time."""
     daemon = start("--slots", "2", "--max-nfe", "10000", "--drain-timeout", "60s")
-    job = begin(daemon, {"n": 1000, "nfe": 300})
+    job = begin(daemon, {"n": 10000, "nfe": 300})
     lines = listen(daemon, job)
     daemon.wait_for_queue(lambda q: q["slots_busy"] == 2, "work")
     daemon.signal()
@@ -325,21 +341,22 @@ def test_a_list(start):
         assert daemon.get("/v1/jobs?" + query).status_code == status, query
 
 
-def test_samples_that_are_not_waited_for_long(small):
+def test_samples_that_are_not_waited_for_long(start):
     """Prefer: wait. The images where they are there in time, else a job that draws the same."""
+    small = start("--slots", "2", "--max-nfe", "10000", "--max-queue", "30", models=("slow",))
     for prefer in ("wait=60", "respond-async, wait=60"):
         answer = small.post({"nfe": 2, "seed": 1}, Prefer=prefer)
         assert answer.status_code == 200 and answer.headers["Preference-Applied"] == "wait=60"
-    body = {"n": 2, "nfe": 9000}
+    body = {"n": 30, "nfe": 9000}
     answer = small.post(body, Prefer="wait=1", Idempotency_Key="later")
     assert answer.status_code == 202 and answer.headers["Preference-Applied"] == "wait=1"
-    assert 0.9 < answer.elapsed.total_seconds() < 30
+    assert answer.elapsed.total_seconds() > 0.9
     job = answer.json()
-    assert job["n"] == 2 and job["nfe"] == 9000 and answer.headers["Location"] == f"/v1/jobs/{job['id']}"
+    assert job["n"] == 30 and job["nfe"] == 9000 and answer.headers["Location"] == f"/v1/jobs/{job['id']}"
     assert cancel(small, job).status_code == 200
     small.wait_for_queue(idle, "nothing else is drawn")
     # Who goes before has neither images nor a job.
-    with small.connect_and_send(body, Prefer="wait=1"):
+    with small.connect_and_send(body, Prefer="wait=50"):
         small.wait_for_queue(lambda queue: queue["requests"], "its images")
     small.wait_for_queue(idle, "none")
     assert len(small.get("/v1/jobs").json()["jobs"]) == 1
@@ -411,7 +428,7 @@ def test_a_file_of_images_that_are_drawn_again(start):
 
 
 def test_what_is_there_of_a_job_that_was_cancelled(small):
-    job = begin(small, {"n": 200, "nfe": 300})
+    job = begin(small, {"n": 10000, "nfe": 300})
     answer = archive(small, job)
     assert answer.status_code == 503 and int(answer.headers["Retry-After"]) >= 1
     wait_until(lambda: look(small, job)["images_done"] > 0, "a piece")
@@ -419,18 +436,20 @@ def test_what_is_there_of_a_job_that_was_cancelled(small):
     done = look(small, job)["images_done"]
     with zipfile.ZipFile(io.BytesIO(archive(small, job).content)) as file:
         assert len(file.namelist()) == done
-    nothing = begin(small, {"nfe": 10000})
+    nothing = begin(small, ENDLESS)
     cancel(small, nothing)
     assert archive(small, nothing).status_code == 404
     assert small.get("/v1/jobs/" + 32 * "0" + "/images.zip").status_code == 404
 
 
 def test_a_file_is_cut_where_the_daemon_ends(start):
-    daemon = start("--response-cache", "0", "--max-nfe", "10000", "--drain-timeout", "0s")
-    job = wait_for(daemon, begin(daemon, {"n": 4, "nfe": 3000}), "completed")
-    answer = requests.get(daemon.url + job["archive"], stream=True, timeout=60)
-    daemon.wait_for_queue(lambda queue: queue["requests"], "its drawing")
-    daemon.signal()
+    daemon = start("--slots", "2", "--response-cache", "0", "--max-nfe", "10000", "--drain-timeout", "0s")
+    job = wait_for(daemon, begin(daemon, {"n": 4, "nfe": 3}), "completed")
+    with held(daemon):
+        answer = requests.get(daemon.url + job["archive"], stream=True, timeout=60)
+        daemon.wait_for_queue(lambda queue: len(queue["requests"]) == 2, "its drawing")
+        daemon.signal()
+        daemon.wait_for_log("event=drain ")
     with pytest.raises(requests.exceptions.RequestException):
         assert answer.content  # never a part of it as if it were all
     assert daemon.wait_for_exit() == 0
