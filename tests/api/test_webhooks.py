@@ -120,7 +120,7 @@ def test_an_end_is_told(run, receiver):
     daemon = run()
     done = tell(daemon, receiver, "done", {"n": 3})
     assert done["webhook"] == {"url": receiver.url + "/hook/done", "status": "waiting", "tries": 0}
-    long = tell(daemon, receiver, "cancelled", {"n": 100, "nfe": 5000})
+    long = tell(daemon, receiver, "cancelled", {"n": 10000, "nfe": 10000})
     assert cancel(daemon, long).status_code == 200
     asked = daemon.post({"nfe": 2, "webhook": receiver.url + "/hook/samples"}, Prefer="respond-async")
     assert asked.status_code == 202
@@ -147,7 +147,7 @@ def test_an_end_is_told(run, receiver):
         with pytest.raises(WebhookVerificationError):
             verified(request, SECRETS[1])
     assert "webhook" not in begin(daemon, {"nfe": 1})
-    assert any(f"event=webhook id={done['id']} try=1 status=204" in line for line in daemon.log)
+    daemon.wait_for_log(f"event=webhook id={done['id']} try=1 status=204")
     metrics = requests.get(daemon.admin + "/metrics", timeout=60).text
     assert 'softdiff_webhooks_total{outcome="delivered"} 4' in metrics.splitlines()
 
@@ -167,7 +167,7 @@ def test_what_fails_is_tried_again(run, receiver):
     assert len({(request.headers["webhook-id"], request.body) for request in tries}) == 1
     times = [int(request.headers["webhook-timestamp"]) for request in tries]
     assert times == sorted(set(times)) and all(verified(request) for request in tries)
-    told = wait_until(lambda: (now := look(daemon, jobs["redirect"])["webhook"])["tries"] == 2 and now, "another try")
+    told = wait_until(lambda: (now := look(daemon, jobs["redirect"])["webhook"])["tries"] >= 2 and now, "another try")
     assert told["status"] == "waiting" and told["last_status"] == 302
     assert not receiver.of("/hook/stolen") and len(receiver.of("/hook/gone")) == 1
 
@@ -191,13 +191,14 @@ def test_certificates_are_looked_at(start, secrets, tmp_path):
 def test_one_that_hangs_delays_nobody(run, receiver):
     daemon = run("--drain-timeout", "0s")
     hangs = [tell(daemon, receiver, f"hang{i}") for i in range(3)]
-    wait_until(lambda: len(receiver.came) == 3, "them to come")
-    begun = time.monotonic()
+    wait_until(lambda: all(receiver.of(f"/hook/hang{i}") for i in range(3)), "them to come")
     wait_for_state(daemon, tell(daemon, receiver, "done"), "delivered")
     assert daemon.get("/livez").status_code == 200
     assert look(daemon, hangs[0])["webhook"]["status"] == "waiting"
+    ended = lambda: sum(f"event=webhook id={job['id']}" in line for job in hangs for line in daemon.log)
+    before = ended()  # none, unless the machine halted for ten seconds
     daemon.signal()
-    assert daemon.wait_for_exit() == 0 and time.monotonic() - begun < 8  # less than one of them lasts
+    assert daemon.wait_for_exit() == 0 and ended() == before  # none was waited for
 
 
 @pytest.mark.slow
@@ -384,6 +385,7 @@ def test_an_address_that_is_allowed_no_more(run, start, receiver, secrets, state
     job = tell(daemon, receiver, "late")
     wait_until(lambda: receiver.came, "the first try")
     kill(daemon)
+    came = len(receiver.came)
     daemon = start("--state-dir", state, "--webhook-secrets", secrets, "--webhook-allow", "https://localhost:1/")
     assert wait_for_state(daemon, job, "given_up")["webhook"]["last_status"] == 0
-    assert len(receiver.came) == 1
+    assert len(receiver.came) == came
