@@ -43,15 +43,6 @@ def small(start):
     return start("--slots", "2", "--max-nfe", "10000", "--idle-timeout", "60m")
 
 
-def begun(daemon, body):
-    """The best so far: with a deadline that is as far as it has to be for a first evaluation."""
-    for deadline_ms in (60, 600, 6000, 60000):
-        answer = daemon.post(body | {"deadline_ms": deadline_ms, "on_deadline": "best"})
-        if answer.status_code == 200:
-            return answer.json()["images"][0]
-    raise AssertionError(answer.text)
-
-
 def idle(queue):
     return queue["slots_busy"] == 0 and not queue["requests"]
 
@@ -99,7 +90,7 @@ def test_a_preview_is_the_best_so_far(start):
     """What a deadline gives is what a preview shows after as many evaluations."""
     daemon = start("--max-nfe", "10000", "--request-timeout", "60m", models=("slow",))
     body = {"seed": 3, "nfe": 10000}
-    best = begun(daemon, body)
+    best = daemon.best(**body)[0].json()["images"][0]
     answer = open_stream(daemon, body | {"preview_every": 1})
     shown = {}
     for name, _, data in parse(answer.iter_lines(decode_unicode=True)):
