@@ -15,7 +15,7 @@ pytestmark = pytest.mark.sanitizers
 def still_serves(daemon):
     yield
     assert daemon.post({"seed": 1, "nfe": 2}).status_code == 200
-    assert daemon.queue()["slots_busy"] == 0
+    daemon.wait_for_queue(lambda queue: queue["slots_busy"] == 0, "free lanes")
 
 
 def assert_problem(answer, status, *fields):
@@ -255,6 +255,7 @@ def test_deadlines_of_head_and_body(start):
         stopped.set()
         dripping.join()
         stopped.clear()
+    daemon = start("--idle-timeout", "600ms")
     with daemon.connect() as connection:  # between two requests
         connection.sendall(b"GET /version HTTP/1.1\r\nHost: a\r\n\r\n")
         assert read_all(connection).count(b"HTTP/1.1") == 1

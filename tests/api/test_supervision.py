@@ -1,5 +1,6 @@
 """Under systemd's protocol: sockets that are handed over, what is told, the watchdog."""
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -37,18 +38,27 @@ def count(ear, line, seconds):
     return n
 
 
+def forget(ear):
+    """What was told so far."""
+    while select.select([ear], [], [], 0)[0]:
+        ear.recv(4096)
+
+
 def under(ear, **more):
     return os.environ | {"NOTIFY_SOCKET": ear.getsockname()} | more
 
 
 def test_ready_alive_stopping(start, ear):
+    begun = time.monotonic()
     daemon = start(wait=False, env=under(ear, WATCHDOG_USEC="400000"))
     hear(ear, "READY=1")
     assert daemon.get("/readyz").status_code == 200
-    assert 3 <= count(ear, "WATCHDOG=1", 2) <= 11  # every 200 ms
+    for _ in range(5):
+        hear(ear, "WATCHDOG=1")
+    assert time.monotonic() - begun > 0.8  # every 200 ms
     daemon.signal(signal.SIGSTOP)
     wait_until(lambda: open(f"/proc/{daemon.process.pid}/stat").read().split()[2] == "T", "a halt")
-    count(ear, "", 0.1)
+    forget(ear)
     assert count(ear, "WATCHDOG=1", 1) == 0
     daemon.signal(signal.SIGCONT)
     hear(ear, "WATCHDOG=1")
@@ -67,9 +77,10 @@ def test_a_supervisor_that_does_not_listen(start, ear, patience):
                 other.sendto(b"X=1", ear.getsockname())
     daemon = start(env=under(ear, **patience))
     for _ in range(30):
-        assert requests.get(daemon.url + "/livez", timeout=5).status_code == 200
+        assert requests.get(daemon.url + "/livez", timeout=60).status_code == 200
         time.sleep(0.02)
     hear(ear, "READY=1")
+    daemon.wait_for_log("event=supervisor_lost")
     assert sum("event=supervisor_lost" in line for line in daemon.log) == 1
     if patience:
         hear(ear, "WATCHDOG=1")
@@ -93,10 +104,14 @@ def test_an_engine_that_hangs_is_not_alive(start, ear):
     daemon = start("--stall-timeout", "1ms", "--max-nfe", "10000", models=("minutes",), wait=False,
                    env=under(ear, WATCHDOG_USEC="100000"))  # fmt: skip
     hear(ear, "READY=1")
-    well = count(ear, "WATCHDOG=1", 2)
+    begun = time.monotonic()
+    for _ in range(20):
+        hear(ear, "WATCHDOG=1")
+    as_long = time.monotonic() - begun
     with daemon.connect_and_send({"nfe": 10000, "n": 8}):
         wait_until(lambda: daemon.get("/livez").status_code == 503, "a tick that takes too long")
-        assert count(ear, "WATCHDOG=1", 2) < well / 2
+        forget(ear)
+        assert count(ear, "WATCHDOG=1", as_long) < 10
 
 
 def test_sockets_that_are_handed_over(program, checkpoints, tmp_path):

@@ -1,4 +1,5 @@
 """TLS: clients that look at certificates, and certificates that change under them."""
+import contextlib
 import datetime
 import http.client
 import os
@@ -6,7 +7,6 @@ import signal
 import socket
 import ssl
 import subprocess
-import time
 import urllib.parse
 
 import openai
@@ -105,30 +105,32 @@ def test_what_is_refused(secure, authority, start, files):
                 context.wrap_socket(plain, server_hostname="localhost")
     assert b"HTTP" not in secure.raw(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n")
     # Who begins and does not go on is disconnected, as with a head.
-    slow = start(*files.flags, "--header-timeout", "2s")
+    slow = start(*files.flags, "--header-timeout", "2s", "--idle-timeout", "60m")
     with slow.connect() as silent, slow.connect() as begun:
         begun.sendall(b"\x16\x03\x01\x02\x00\x01\x00")
-        before = time.monotonic()
         assert read_all(silent) == b"" and b"HTTP" not in read_all(begun)
-        assert time.monotonic() - before < 30
-    assert ask(connect(slow, authority)[0]) == 200
+
+    def answers():
+        with contextlib.suppress(OSError, http.client.HTTPException):  # who halts for as long is disconnected, too
+            return ask(connect(slow, authority)[0]) == 200
+
+    wait_until(answers, "an answer")
 
 
 def test_who_goes_frees_the_device(secure, authority):
     connection, _ = connect(secure, authority)
-    connection.request("POST", "/v1/samples", b'{"nfe": 10000}', {"Content-Type": "application/json"})
-    secure.wait_for_queue(lambda queue: queue["slots_busy"] == 1, "its image")
+    connection.request("POST", "/v1/samples", b'{"nfe": 10000, "n": 64}', {"Content-Type": "application/json"})
+    secure.wait_for_queue(lambda queue: queue["slots_busy"] > 0, "its images")
     connection.close()
     secure.wait_for_queue(lambda queue: queue["slots_busy"] == 0, "none")
 
 
 def test_too_many_learn_it_at_once(start, files, authority):
-    daemon = start(*files.flags, "--max-connections", "1", "--hsts-max-age", "0")
+    daemon = start(*files.flags, "--max-connections", "1", "--hsts-max-age", "0", "--header-timeout", "60m",
+                   "--idle-timeout", "60m")  # fmt: skip
     connection, _ = connect(daemon, authority)
-    before = time.monotonic()
     with pytest.raises(ssl.SSLError, match="(?i)alert internal error"):
         connect(daemon, authority)
-    assert time.monotonic() - before < 10
     connection.request("GET", "/livez")
     assert "Strict-Transport-Security" not in connection.getresponse().headers
     connection.close()

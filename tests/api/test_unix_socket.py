@@ -42,7 +42,7 @@ def path(tmp_path):
 
 @pytest.fixture
 def local(start, path):
-    return start("--listen", f"unix:{path}")
+    return start("--listen", f"unix:{path}", "--max-nfe", "10000")
 
 
 def test_images_through_a_file(local, path):
@@ -70,7 +70,7 @@ def test_who_may_connect_and_how_often(start, path):
 
 
 def test_whoever_goes_frees_the_device(local, path):
-    body = b'{"nfe": 1000}'
+    body = b'{"nfe": 10000, "n": 64}'
     client = socket.socket(socket.AF_UNIX)
     client.connect(str(path))
     client.sendall(b"POST /v1/samples HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
