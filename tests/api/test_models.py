@@ -160,25 +160,26 @@ def test_reload_under_load(begin, folder, make):
     # All that were replaced are gone from memory.
     unloaded = lambda: sum("event=model_unloaded" in line for line in daemon.log)
     wait_until(lambda: unloaded() == 10, "the last to be dropped")
-    assert daemon.queue()["slots"] == 2 * 4
+    daemon.wait_for_queue(lambda q: q["slots"] == 2 * 4, "lanes of two models")
 
 
 def test_requests_end_with_the_model_they_began_with(begin, folder, make):
     daemon = begin("--max-nfe", "10000", "--slots", "1")
-    old = daemon.png(model="b", seed=5, nfe=3000)
+    old = daemon.png(model="b", seed=5, nfe=300)
     digest = daemon.get("/v1/models/b").json()["checkpoint"]
-    with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        long = pool.submit(daemon.png, model="b", seed=5, nfe=3000)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool, daemon.connect_and_send({"model": "b", "nfe": 10000}) as before:
         daemon.wait_for_queue(lambda q: q["slots_busy"] == 1, "work")
+        long = pool.submit(daemon.png, model="b", seed=5, nfe=300)
+        daemon.wait_for_queue(lambda q: len(q["requests"]) == 2 or long.done(), "who waits behind it")
         make(folder / "b.safetensors", 3)
         assert outcomes(admin(daemon, "POST", "/v1/models/b/load")) == {"b": "replaced"}
-        assert not long.done()
         # What comes from now on is drawn by the new one, also its tag is another.
         new = daemon.get("/v1/models/b").json()["checkpoint"]
         assert new != digest
         answer = daemon.get(f"/v1/models/b@{digest[:12]}/samples/1.png")
         assert answer.status_code == 404 and new[:12] in answer.json()["detail"]
-        assert daemon.png(model="b", seed=5, nfe=2) and not long.done()
+        assert daemon.png(model="b", seed=5, nfe=2)
+        before.close()
         assert long.result() == old
     daemon.wait_for_log("event=model_unloaded name=b")
 
@@ -209,25 +210,27 @@ def test_a_bad_file_changes_nothing(begin, folder, make):
 
 def test_unload_and_load(begin):
     daemon = begin("--max-nfe", "10000", "--slots", "1")
-    want = daemon.png(model="b", seed=1, nfe=2000)
-    with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        long = pool.submit(daemon.png, model="b", seed=1, nfe=2000)
+    want = daemon.png(model="b", seed=1, nfe=300)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool, daemon.connect_and_send({"model": "b", "nfe": 10000}) as before:
         daemon.wait_for_queue(lambda q: q["slots_busy"] == 1, "work")
+        long = pool.submit(daemon.png, model="b", seed=1, nfe=300)
+        daemon.wait_for_queue(lambda q: len(q["requests"]) == 2 or long.done(), "who waits behind it")
         assert outcomes(admin(daemon, "POST", "/v1/models/b/unload")) == {"b": "unloaded"}
         assert served(daemon) == ["a"]
         assert daemon.post({"model": "b"}).status_code == 404
         assert daemon.post({"corruption": "noise"}).status_code == 422
         assert daemon.get("/v1/models/b/samples/1.png").status_code == 404
+        before.close()
         assert long.result() == want
     daemon.wait_for_log("event=model_unloaded name=b")
-    assert daemon.queue()["slots"] == 1
+    daemon.wait_for_queue(lambda q: q["slots"] == 1, "lanes of one model")
     states = {row["name"]: row["state"] for row in admin(daemon, "GET", "/v1/models").json()["models"]}
     assert states == {"a": "loaded", "b": "unloaded"}
     for path, status in [("b/unload", 409), ("a/unload", 409), ("c/unload", 404), ("c/load", 404),
                          ("x" * 200 + "/load", 404)]:  # fmt: skip
         assert admin(daemon, "POST", "/v1/models/" + path).status_code == status
     assert outcomes(admin(daemon, "POST", "/v1/models/b/load")) == {"b": "loaded"}
-    assert served(daemon) == ["a", "b"] and daemon.png(model="b", seed=1, nfe=2000) == want
+    assert served(daemon) == ["a", "b"] and daemon.png(model="b", seed=1, nfe=300) == want
 
 
 def test_hangup(begin, folder, make):

@@ -5,11 +5,11 @@ import re
 
 import pytest
 import requests
-from softdiffd import PATIENCE_S, png_text
+from softdiffd import PATIENCE_S, png_text, wait_until
 
 pytestmark = pytest.mark.sanitizers
 
-LONG = "/v1/models/faces/samples/1.png?nfe=10000"
+LONG = "/v1/models/slow/samples/1.png?nfe=10000"  # half a minute or so
 
 
 def metric(daemon, name):
@@ -155,7 +155,7 @@ def test_one_drawing_for_many(start):
     address = "/v1/models/faces/samples/5.png?nfe=1000"
     with concurrent.futures.ThreadPoolExecutor(17) as pool:
         held = pool.submit(daemon.get, "/v1/models/faces/samples/1.png?nfe=2000")
-        daemon.wait_for_queue(lambda q: q["slots_busy"] == 1, "a slow daemon")
+        daemon.wait_for_queue(lambda q: q["slots_busy"] == 1 or held.done(), "a slow daemon")
         answers = [pool.submit(daemon.get, address) for _ in range(16)]
         contents = {future.result().content for future in answers}
         held.result()
@@ -169,23 +169,27 @@ def test_one_drawing_for_many(start):
 
 def test_those_who_wait_may_go(start):
     """The one who began a drawing does not end it for others; the last one does."""
-    daemon = start("--slots", "2", "--max-nfe", "10000")
-    want = daemon.png(seed=1, nfe=10000)
-    head = f"GET {LONG} HTTP/1.1\r\nHost: a\r\n\r\n".encode()
+    daemon = start("--slots", "1", "--max-nfe", "10000", models=("slow",))
+    want = daemon.png(seed=1, nfe=20)
+    address = LONG.replace("10000", "20")
+    head = "GET {} HTTP/1.1\r\nHost: a\r\n\r\n"
     first = daemon.connect()
-    first.sendall(head)
-    daemon.wait_for_queue(lambda q: q["slots_busy"] == 1, "a drawing")
-    with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        second = pool.submit(daemon.get, LONG)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool, daemon.connect_and_send({"nfe": 10000}) as before:
+        daemon.wait_for_queue(lambda q: q["slots_busy"] == 1, "who has the lane")
+        first.sendall(head.format(address).encode())
+        daemon.wait_for_queue(lambda q: len(q["requests"]) == 2, "who begins a drawing")
+        second = pool.submit(daemon.get, address)
         daemon.wait_for_queue(
             lambda q: metric(daemon, "softdiff_response_cache_merged_total") == 1, "a second client"
         )
         first.close()
+        daemon.wait_for_log(r"route=/v1/models/{model}/samples.* status=499")
+        before.close()
         assert second.result().content == want
     assert metric(daemon, "softdiff_images_total") == 2
     alone = [daemon.connect() for _ in range(3)]
     for connection in alone:
-        connection.sendall(head.replace(b"/1.png", b"/2.png"))
+        connection.sendall(head.format(LONG.replace("/1.png", "/2.png")).encode())
     daemon.wait_for_queue(lambda q: q["slots_busy"] == 1, "a drawing")
     for connection in alone:
         connection.close()
@@ -194,18 +198,19 @@ def test_those_who_wait_may_go(start):
 
 
 def test_failures_reach_all_who_wait(start):
-    daemon = start("--slots", "1", "--max-queue", "0", "--max-nfe", "10000", "--request-timeout", "500ms")
-    with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        slow = [pool.submit(daemon.get, LONG) for _ in range(3)]
-        daemon.wait_for_queue(lambda q: q["slots_busy"] == 1, "a drawing")
-        full = daemon.get("/v1/models/faces/samples/2.png?nfe=1")
-        assert full.status_code == 503 and int(full.headers["Retry-After"]) >= 1
-        for future in slow:
-            answer = future.result()
+    full = ("--slots", "1", "--max-queue", "0", "--max-nfe", "10000")
+    daemon = start(*full, "--request-timeout", "500ms", models=("slow",))
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        for answer in pool.map(daemon.get, 3 * [LONG]):
             assert answer.status_code == 504 and "ETag" not in answer.headers
             assert answer.headers["Cache-Control"] == "no-store"
+    daemon = start(*full, models=("slow",))
+    with daemon.connect_and_send({"nfe": 10000}):
+        daemon.wait_for_queue(lambda q: q["slots_busy"] == 1, "a drawing")
+        answer = daemon.get("/v1/models/slow/samples/2.png?nfe=1")
+        assert answer.status_code == 503 and int(answer.headers["Retry-After"]) >= 1
     daemon.wait_for_queue(lambda q: q["slots_busy"] == 0 and not q["requests"], "a free lane")
-    assert daemon.get("/v1/models/faces/samples/2.png?nfe=1").status_code == 200
+    assert daemon.get("/v1/models/slow/samples/2.png?nfe=1").status_code == 200
 
 
 def test_cache(start):
