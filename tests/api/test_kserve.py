@@ -170,13 +170,13 @@ def test_other_refusals(client, daemon, start):
         client.infer("faces", [seeds(range(0, 128, 2)), nfe(200)], timeout=1000)
     assert requests.get(daemon.url + "/v2/models/faces/infer").status_code == 405
     assert daemon.post(b"{}", path="/v2/repository/models/faces/unload").status_code == 404
-    full = start("--slots", "1", "--max-queue", "2", "--max-nfe", "10000")
+    full = start("--slots", "1", "--max-queue", "2", "--max-nfe", "10000", models=("slow",))
     held = full.connect_and_send({"nfe": 10000})
     full.wait_for_queue(lambda q: q["slots_busy"] == 1, "work")
     with connect(full.url) as other:
         # The third part finds no room: the other two are not drawn.
         with pytest.raises(triton.InferenceServerException, match="queue is full"):
-            other.infer("faces", [seeds([1, 3, 5]), nfe(10000)])
+            other.infer("slow", [seeds([1, 3, 5]), nfe(10000)])
     full.wait_for_queue(lambda q: len(q["requests"]) == 1 and q["images_waiting"] == 0, "room")
     held.close()
     full.wait_for_queue(lambda q: q["slots_busy"] == 0 and not q["requests"], "free lanes")
@@ -186,7 +186,7 @@ def test_gone_clients_free_their_lanes(start):
     daemon = start("--max-nfe", "10000")
     with pytest.raises(requests.Timeout):
         requests.post(daemon.url + "/v2/models/faces/infer", timeout=0.3,
-                      data=request({"name": "SEED", "shape": [3], "datatype": "UINT64", "data": [1, 3, 5]},
+                      data=request({"name": "SEED", "shape": [64], "datatype": "UINT64", "data": [*range(64)]},
                                    {"name": "NFE", "shape": [1], "datatype": "INT32", "data": [10000]}))  # fmt: skip
     daemon.wait_for_queue(lambda q: q["slots_busy"] == 0 and not q["requests"], "free lanes")
 

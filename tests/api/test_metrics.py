@@ -1,4 +1,6 @@
 """What /metrics tells, read by a strict parser."""
+import concurrent.futures
+
 import prometheus
 import pytest
 import requests
@@ -40,24 +42,43 @@ def test_histograms_follow_the_work(start):
     assert sizes["sum"] == 3 * 6 * 5 == after["softdiff_network_evaluations_total"].value()
     assert sizes["count"] == steps["count"] and max(b for b, n in sizes["buckets"] if n < sizes["count"]) <= 2
     engine = one("softdiff_request_engine_seconds")["sum"]
-    assert 0.5 * engine <= steps["sum"] <= 1.1 * engine
+    assert steps["sum"] <= 1.1 * engine
     http = one("softdiff_http_request_duration_seconds", listener="public", route="/v1/samples")
     assert http["count"] == 3 and http["sum"] >= engine
     probes = one("softdiff_http_request_duration_seconds", listener="admin", route="/metrics")
     assert probes["count"] == 1  # this one has not ended
 
 
+def test_ticks_are_most_of_the_work(start):
+    """What they take, and what the engine takes for a request: the machine may halt between two of them, not always."""
+    daemon, shares = start("--slots", "4", models=("slow",)), []
+    while max(shares, default=0) < 0.5:
+        assert len(shares) < 5, shares
+        before = metrics(daemon)
+        daemon.pngs(n=4, nfe=20)
+        after = metrics(daemon)
+        steps, engine = (after[name].histograms()[()]["sum"] - before[name].histograms().get((), {"sum": 0})["sum"]
+                         for name in ("softdiff_step_seconds", "softdiff_request_engine_seconds"))  # fmt: skip
+        shares.append(steps / engine)
+
+
+def waited(daemon):
+    """How many requests of which it is known how long they waited."""
+    daemon.wait_for_queue(lambda queue: not queue["requests"], "the end")
+    return metrics(daemon)["softdiff_request_queue_seconds"].histograms()[()]["count"]
+
+
 def test_waiting_is_seen_before_it_ends(start):
     """A queue that is too long shows, also where its clients go or miss their deadlines."""
-    daemon = start("--slots", "1", "--request-timeout", "1s")
-    with daemon.connect_and_send({"nfe": 1000, "n": 8}):
-        daemon.wait_for_queue(lambda queue: queue["slots_busy"], "a busy slot")
-        with daemon.connect_and_send({"nfe": 1000, "n": 8}):
-            daemon.wait_for_queue(lambda queue: len(queue["requests"]) == 2, "a queue")
-        assert daemon.post({"nfe": 1000, "n": 8}).status_code in (200, 504)
-    daemon.wait_for_queue(lambda queue: not queue["requests"], "the end")
-    queue = metrics(daemon)["softdiff_request_queue_seconds"].histograms()[()]
-    assert queue["count"] == 3
+    long = {"nfe": 1000, "n": 64}
+    daemon = start("--slots", "1", models=("slow",))
+    with daemon.connect_and_send(long), daemon.connect_and_send(long):
+        daemon.wait_for_queue(lambda queue: queue["slots_busy"] and len(queue["requests"]) == 2, "a queue")
+    assert waited(daemon) == 2
+    daemon = start("--slots", "1", "--request-timeout", "300ms", models=("slow",))
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        assert [answer.status_code for answer in pool.map(daemon.post, 3 * [long])] == 3 * [504]
+    assert waited(daemon) == 3
 
 
 def test_series_are_bounded(start):

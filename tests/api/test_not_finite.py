@@ -63,9 +63,9 @@ def check_health(daemon, bad, good, hard):
     for i in range(4):
         assert daemon.post({"seed": bad[0]} | hard).status_code == 500
         assert told() == (well if i < 2 else ill)
-    assert sum("event=model_unhealthy model=edge" in line for line in daemon.log) >= 1
+    daemon.wait_for_log("event=model_unhealthy model=edge")
     assert daemon.post({"seed": good} | hard).status_code == 200 and told() == well
-    assert "event=model_healthy model=edge" in "\n".join(daemon.log)
+    daemon.wait_for_log("event=model_healthy model=edge")
 
 
 def test_an_image_that_is_none_is_an_error(start, checkpoints, program, tmp_path):

@@ -211,7 +211,7 @@ def test_a_bomb_is_refused(daemon):
 
 
 def test_events(daemon, picture):
-    body = {"image": text(png(picture)), "degradation": "blur", "std": 1, "model": "blurred", "nfe": 200, "n": 4, "seed": 2,
+    body = {"image": text(png(picture)), "degradation": "blur", "std": 1, "model": "blurred", "nfe": 200, "n": 12, "seed": 2,
             "preview_every": 20}  # fmt: skip
     answer = daemon.post(body, path="/v1/restorations", accept="text/event-stream")
     events = [dict(line.split(": ", 1) for line in event.split("\n") if ": " in line)

@@ -13,7 +13,7 @@ import pytest
 import requests
 from softdiffd import wait_until
 from test_durable_jobs import ADDED_COLUMNS, kill
-from test_jobs import begin, cancel, image, look, wait_for, watch
+from test_jobs import begin, cancel, held, image, look, wait_for, watch
 from test_restorations import picture, png, text  # noqa: F401
 from test_webhooks import receiver, secrets, tell, verified, wait_for_state  # noqa: F401
 
@@ -128,13 +128,16 @@ def test_what_a_dead_one_was_telling_another_tells(run, receiver, secrets):
 
 def test_they_share_the_work(run, server):
     daemons = [run() for _ in range(2)]
-    jobs = [begin(daemons[0], {"seed": 100 * i, "n": 10, "nfe": 60}) for i in range(8)]
+    with held(daemons[0]), held(daemons[1]):
+        jobs = [begin(daemons[0], {"seed": 100 * i, "n": 100, "nfe": 6}) for i in range(8)]
+        for daemon in daemons:
+            wait_until(lambda: metric(daemon, "softdiff_jobs_held") > 0, "its part")
     for job in jobs:
         wait_for(daemons[1], job, "completed")
     for daemon in daemons:  # each draws its part of it
-        assert sum("event=job " in line for line in daemon.log) >= 2
+        daemon.wait_for_log("event=job ")
     assert server.query("SELECT state, count(*) FROM jobs GROUP BY state") == [["2", "8"]]
-    assert server.query("SELECT count(*) FROM pictures") == [["80"]]
+    assert server.query("SELECT count(*) FROM pictures") == [["800"]]
 
 
 def test_what_a_dead_one_drew_is_taken_up(run):

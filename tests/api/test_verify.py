@@ -82,8 +82,7 @@ def test_unknown_models(daemon):
 def test_a_picture_before_its_time(start):
     """The best so far is drawn again up to where it was."""
     daemon = start("--max-nfe", "10000")
-    body = {"seed": 5, "nfe": 10000, "deadline_ms": 150, "on_deadline": "best"}
-    png = daemon.post(body, accept="image/png").content
+    png = daemon.best(seed=5, nfe=10000, accept="image/png")[0].content
     verdict = verify(daemon, png).json()
     assert verdict["match"] == "exact" and verdict["same_file"] and verdict["nfe_done"] < 10000
     daemon.wait_for_queue(lambda q: q["slots_busy"] == 0, "free lanes")
