@@ -281,7 +281,7 @@ def test_a_torn_file_is_repaired(curve, tmp_path):
 
 def test_curve_keeps_rows_when_stopped(program, model, folders):
     command = [program("softdiff-eval"), "curve", model, "--reference", "b", "--side", "16"]
-    command += ["--csv", "c.csv", "--svg", "c.svg", "-n", "8", "--threads", "1"]
+    command += ["--csv", "c.csv", "--svg", "c.svg", "-n", "64", "--threads", "1"]
     command += ["--samplers", "pf-2m", "--nfe", "1,10000"]
     with subprocess.Popen(
         command, cwd=folders, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

@@ -210,17 +210,20 @@ def test_what_hangs_is_stopped(place, tmp_path, how):
     write(place / "bin/cuda_words", f"sleep 1000 & echo $! >>{numbers}; echo $$ >>{numbers}; wait")
     report = tmp_path / "report.tar.xz"
     flags = ["--only", "words,golden", "--report", report]
-    begin = time.monotonic()
-    with subprocess.Popen(
-        [place / "gpu-check", *flags, "--minutes", "0.03" if how == "time" else "10"],
-        stdout=subprocess.PIPE, text=True,
-    ) as process:  # fmt: skip
-        while not numbers.exists() or numbers.read_text().count("\n") < 2:
-            time.sleep(0.01)
-        if how == "signal":
-            process.send_signal(signal.SIGTERM)
-        out, _ = process.communicate(timeout=60)
-    assert process.returncode == 3 and time.monotonic() - begin < 30
+    hangs = lambda: numbers.exists() and numbers.read_text().count("\n") >= 2
+    for minutes in ("0.03", "0.3", "1") if how == "time" else ("10",):  # more where it is up before
+        with subprocess.Popen(
+            [place / "gpu-check", *flags, "--minutes", minutes],
+            stdout=subprocess.PIPE, text=True,
+        ) as process:  # fmt: skip
+            while not hangs() and process.poll() is None:
+                time.sleep(0.01)
+            if how == "signal":
+                process.send_signal(signal.SIGTERM)
+            out, _ = process.communicate(timeout=110)
+        assert process.returncode == 3
+        if hangs():
+            break
     lines = out.splitlines()
     assert [line for line in lines if line.startswith("not run")] == [
         line for line in lines if "words" in line or "golden" in line]
@@ -239,9 +242,10 @@ def test_a_daemon_that_hangs_is_stopped(place, tmp_path, how):
         ready = f"listener=public address=127.0.0.1:{silent.getsockname()[1]} event=ready"
         told = ready if how == "does not answer" else "event=starting"
         write(place / "bin/softdiffd", f'echo $$ >{tmp_path}/number; echo "{told}" >&2; exec sleep 1000')
-        begin = time.monotonic()
-        done = gpu_check(place, "--only", "daemon,golden", "--minutes", "0.04")
-    assert time.monotonic() - begin < 30
+        for minutes in ("0.04", "0.4"):  # more where it is up before
+            done = gpu_check(place, "--only", "daemon,golden", "--minutes", minutes)
+            if "2 passed" in done.stdout and (tmp_path / "number").exists():
+                break
     assert done.returncode == 3, done.stdout + done.stderr
     assert "not run  daemon       the time is up" in done.stdout
     assert done.stdout.splitlines()[-2:] == ["0 skipped, 1 not run", "2 passed, 0 failed"]
