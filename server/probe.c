@@ -28,17 +28,21 @@ static int talk(int fd, const struct address *address, char *reply, size_t size,
     ssize_t n;
 
     if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout)) < 0 ||
-        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)) < 0 ||
-        connect(fd, &address->socket.any, address->size) < 0)
+        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)) < 0)
         return error_set(err, -errno, "could not connect: %s", strerror(errno));
-    if (send(fd, request, strlen(request), MSG_NOSIGNAL) != (ssize_t)strlen(request))
+    /* With a time limit they are interrupted where the process halts and goes on, without a handler, too. */
+    if (TEMP_FAILURE_RETRY(connect(fd, &address->socket.any, address->size)) < 0)
+        return error_set(err, -errno, "could not connect: %s", strerror(errno));
+    n = TEMP_FAILURE_RETRY(send(fd, request, strlen(request), MSG_NOSIGNAL));
+    if (n != (ssize_t)strlen(request))
         return error_set(err, -EIO, "could not send a request");
-    while (used + 1 < size && (n = recv(fd, reply + used, size - used - 1, 0)) != 0) {
+    do {
+        n = TEMP_FAILURE_RETRY(recv(fd, reply + used, size - used - 1, 0));
         if (n < 0)
             return error_set(err, errno == EAGAIN ? -ETIMEDOUT : -errno, "got no answer: %s",
                              errno == EAGAIN ? "timed out" : strerror(errno));
         used += (size_t)n;
-    }
+    } while (n > 0 && used + 1 < size);
     reply[used] = '\0';
     return 0;
 }

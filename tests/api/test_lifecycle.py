@@ -80,6 +80,22 @@ def test_healthcheck_of_a_silent_daemon(run):
     assert check.returncode == 1 and "timed out" in check.stderr
 
 
+def test_healthcheck_that_halts(program):
+    """It is stopped while it waits, as by a debugger or a shell, and waits on."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = "127.0.0.1:%d" % server.getsockname()[1]
+        asking = subprocess.Popen([program("softdiffd"), "--healthcheck", "--admin-listen", address])
+        state = lambda: open(f"/proc/{asking.pid}/stat").read().rsplit(")", 1)[1].split()[0]
+        with server.accept()[0] as connection:
+            assert connection.recv(1000).startswith(b"GET /readyz ")
+            wait_until(lambda: state() == "S", "its waiting")
+            asking.send_signal(signal.SIGSTOP)
+            wait_until(lambda: state() == "T", "its halt")
+            asking.send_signal(signal.SIGCONT)
+            connection.sendall(b"HTTP/1.0 200 OK\r\n\r\n{}")
+        assert asking.wait(PATIENCE_S) == 0
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.sanitizers
 @pytest.mark.threads

@@ -60,7 +60,7 @@ def test_drawing(start, visit):
     daemon = start("--slots", "4", "--max-nfe", "2000")
     visitor = visit(daemon)
     visitor.wait_for_set()
-    visitor.draw(seed=7, nfe=2000, count=2, sampler="momentum")
+    visitor.draw(seed=7, nfe=1000, count=2, sampler="momentum")
     visitor.wait_for_frames()
     visitor.drawn()
     for i in (0, 1):
@@ -68,12 +68,12 @@ def test_drawing(start, visit):
         visitor.see("#picture figcaption", f"seed {7 + i}$")
         name, png = visitor.download()
         assert name == f"faces-{7 + i}.png"
-        assert png == daemon.png(seed=7 + i, nfe=2000, sampler="momentum")
+        assert png == daemon.png(seed=7 + i, nfe=1000, sampler="momentum")
     # Back in time, by the keyboard.
     visitor.page.focus("#frame")
     last = visitor.page.get_attribute("#picture img", "src")
     visitor.page.keyboard.press("Home")
-    visitor.see("#frame-text", r"^\d+ of 2000$")
+    visitor.see("#frame-text", r"^\d+ of 1000$")
     first = visitor.page.get_attribute("#picture img", "src")
     assert first.startswith("data:image/png") and first != last
     assert visitor.page.get_attribute("#way img", "src") not in (first, last)
@@ -81,9 +81,9 @@ def test_drawing(start, visit):
     assert visitor.page.get_attribute("#picture img", "src") != first
     visitor.page.keyboard.press("End")
     assert visitor.page.get_attribute("#picture img", "src") == last
-    visitor.see("#frame-text", "^2000 of 2000$")
+    visitor.see("#frame-text", "^1000 of 1000$")
     visitor.page.click("#play")
-    visitor.see("#frame-text", "^2000 of 2000$")
+    visitor.see("#frame-text", "^1000 of 1000$")
 
 
 def test_clicks_in_a_hurry(start, visit):
