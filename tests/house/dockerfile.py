@@ -47,6 +47,9 @@ def checks(text):
     for command in ("tools/packages --yes build test", "meson setup", "meson compile",
                     "meson test", "meson install"):
         yield f"build runs {command}", any(command in run for run in build)
+    tests = [run for run in values(everything, "RUN") if "meson test" in run]
+    yield "tests have patience: whoever builds may be slow", all(
+        "--timeout-multiplier" in run for run in tests)
     for path in sorted(set(copied_sources(everything))):
         yield f"COPY takes {path}, which exists", pathlib.Path(path).exists()
 
