@@ -32,6 +32,26 @@ def test_a_gpu_that_is_lost_ends_the_daemon(start, tmp_path):
     assert daemon.wait_for_exit() == 76
 
 
+def test_what_one_of_two_gpus_had_is_drawn_by_the_other(start, tmp_path):
+    """When it is lost the daemon goes on, and says where it is asked; when both are, it ends."""
+    broken, new = tmp_path / "broken", tmp_path / "new"
+    environment = os.environ | {"CUDASIM_DEVICES": "2", "CUDASIM_BROKEN": str(broken)}
+    daemon = start("--device", "cudasim:0,cudasim:1", "--slots", "2", env=environment)
+    images = daemon.pngs(seed=4, nfe=2, n=4)
+    new.write_text("1")
+    new.rename(broken)
+    assert daemon.pngs(seed=4, nfe=2, n=4) == images
+    daemon.wait_for_log("event=engine_failed device=cudasim:1")
+    daemon.wait_for_log("event=drawn_elsewhere from=cudasim:1 to=cudasim:0")
+    ready = requests.get(daemon.admin + "/readyz", timeout=PATIENCE_S)
+    assert ready.status_code == 200 and ready.json()["devices_failed"] == ["cudasim:1"]
+    assert requests.get(daemon.admin + "/livez", timeout=PATIENCE_S).status_code == 200
+    new.write_text("0")
+    new.rename(broken)
+    assert daemon.post({"seed": 4, "nfe": 2}).status_code == 500
+    assert daemon.wait_for_exit() == 76
+
+
 def test_a_gpu_that_is_too_small_says_what_is_missing(start):
     daemon = start(*DEVICE, wait=False, env=os.environ | {"CUDASIM_MEMORY_MIB": "1"})
     failed = daemon.wait_for_log("event=load_failed error=(.*)")[1]

@@ -1,5 +1,6 @@
-/* Planted bugs: each is a program that is wrong, and must be found. Those of kernels are in faulty.cu,
- * those of the host's code in bugs_host.c, those of plans of cuDNN in bugs_cudnn.c. */
+/* Planted bugs: each is a program that is wrong, and must be found. Those of the
+ * host's code are in bugs_host.c, those of kernels (faulty.cu) in bugs_kernels.c, those of plans of cuDNN in
+ * bugs_cudnn.c. */
 #ifndef TESTS_CUDASIM_BUG_H
 #define TESTS_CUDASIM_BUG_H
 
@@ -27,6 +28,7 @@ struct bug {
 
 /* Each ends with a name of NULL. */
 extern const struct bug bugs_host[];
+extern const struct bug bugs_kernels[];
 extern const struct bug bugs_cudnn[];
 
 /* Ends the program with a text if a call fails. */

@@ -1,6 +1,7 @@
 #include "tests/cudasim/bug.h"
 #include "tests/cudasim/faulty_launch.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -204,12 +205,12 @@ static void begin(struct bug_ground *g)
     BUG_TRY(cudaStreamBeginCapture(g->stream, cudaStreamCaptureModeGlobal));
 }
 
-static cudaGraphExec_t end(struct bug_ground *g)
+static cudaGraphExec_t end(cudaStream_t stream)
 {
     cudaGraph_t graph;
     cudaGraphExec_t exec;
 
-    BUG_TRY(cudaStreamEndCapture(g->stream, &graph));
+    BUG_TRY(cudaStreamEndCapture(stream, &graph));
     BUG_TRY(cudaGraphInstantiate(&exec, graph, 0));
     BUG_TRY(cudaGraphDestroy(graph));
     return exec;
@@ -267,7 +268,7 @@ static void unjoined_capture(struct bug_ground *g)
     begin(g);
     fork_stream(g);
     fill(g->p, BUG_FLOATS, 1, g->other);
-    end(g);
+    end(g->stream);
 }
 
 /* The copy comes before the stream that writes what it copies is joined. */
@@ -278,7 +279,7 @@ static void joined_late(struct bug_ground *g)
     fill(g->q, BUG_FLOATS, 1, g->other);
     BUG_TRY(cudaMemcpyAsync(g->p, g->q, BYTES, cudaMemcpyDeviceToDevice, g->stream));
     join_stream(g);
-    replay(g, end(g));
+    replay(g, end(g->stream));
     bug_expect(g, g->p, BUG_FLOATS, 1);
 }
 
@@ -290,7 +291,7 @@ static void forked_early(struct bug_ground *g)
     fill(g->q, BUG_FLOATS, 1, g->stream);
     BUG_TRY(cudaMemcpyAsync(g->p, g->q, BYTES, cudaMemcpyDeviceToDevice, g->other));
     join_stream(g);
-    replay(g, end(g));
+    replay(g, end(g->stream));
     bug_expect(g, g->p, BUG_FLOATS, 1);
 }
 
@@ -301,7 +302,7 @@ static void stale_argument(struct bug_ground *g)
 
     begin(g);
     fill(now, BUG_FLOATS, 5, g->stream);
-    exec = end(g);
+    exec = end(g->stream);
     now = g->q;
     replay(g, exec);
     bug_expect(g, now, BUG_FLOATS, 5);
@@ -313,13 +314,93 @@ static void graph_after_free(struct bug_ground *g)
 
     begin(g);
     fill(g->q, BUG_FLOATS, 5, g->stream);
-    exec = end(g);
+    exec = end(g->stream);
     BUG_TRY(cudaFree(g->q));
     g->q = NULL;
     replay(g, exec);
 }
 
+/* Several devices, several threads. */
+
+static void stream_of_other_device(struct bug_ground *g)
+{
+    BUG_TRY(cudaSetDevice(1));
+    fill(g->p, BUG_FLOATS, 2, g->stream);
+}
+
+static cudaStream_t make_stream(int device)
+{
+    cudaStream_t stream;
+
+    BUG_TRY(cudaSetDevice(device));
+    BUG_TRY(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+    return stream;
+}
+
+static void memory_of_other_device(struct bug_ground *g)
+{
+    cudaStream_t stream = make_stream(1);
+
+    fill(g->p, BUG_FLOATS, 2, stream);
+    BUG_TRY(cudaStreamSynchronize(stream));
+}
+
+static void event_of_other_device(struct bug_ground *g)
+{
+    BUG_TRY(cudaEventRecord(g->event, make_stream(1)));
+}
+
+static void *allocate(void *p)
+{
+    BUG_TRY(cudaMalloc(&p, BYTES));
+    BUG_TRY(cudaFree(p));
+    return NULL;
+}
+
+static void allocate_in_other_thread(void)
+{
+    pthread_t thread;
+
+    pthread_create(&thread, NULL, allocate, NULL);
+    pthread_join(thread, NULL);
+}
+
+static void malloc_in_capture_of_others(struct bug_ground *g)
+{
+    begin(g);
+    allocate_in_other_thread();
+}
+
 /* What is right. */
+
+static void legal_malloc_of_other_thread(struct bug_ground *g)
+{
+    cudaGraphExec_t exec;
+
+    BUG_TRY(cudaStreamBeginCapture(g->other, cudaStreamCaptureModeThreadLocal));
+    fill(g->p, BUG_FLOATS, 2, g->other);
+    allocate_in_other_thread();
+    exec = end(g->other);
+    replay(g, exec);
+    bug_expect(g, g->p, BUG_FLOATS, 2);
+}
+
+static void legal_devices(struct bug_ground *g)
+{
+    cudaStream_t stream = make_stream(1);
+    float *there;
+
+    BUG_TRY(cudaMalloc((void **)&there, BYTES));
+    BUG_TRY(cudaMemcpyAsync(there, g->host, BYTES, cudaMemcpyHostToDevice, stream));
+    BUG_TRY(cudaMemcpyAsync(g->back, there, BYTES, cudaMemcpyDeviceToHost, stream));
+    BUG_TRY(cudaSetDevice(0));
+    fill(g->q, BUG_FLOATS, 5, g->stream);
+    BUG_TRY(cudaStreamSynchronize(stream));
+    bug_expect_back(g, BUG_FLOATS, 1);
+    bug_expect(g, g->q, BUG_FLOATS, 5);
+    BUG_TRY(cudaFree(there));
+    BUG_TRY(cudaStreamDestroy(stream));
+}
 
 static void legal_calls(struct bug_ground *g)
 {
@@ -352,61 +433,17 @@ static void legal_graph(struct bug_ground *g)
     fill(g->p, BUG_FLOATS / 2, 3, g->stream);
     join_stream(g);
     BUG_TRY(cudaMemcpyAsync(g->p, g->q, BYTES / 2, cudaMemcpyDeviceToDevice, g->stream));
-    replay(g, end(g));
+    replay(g, end(g->stream));
     bug_expect(g, g->p + BUG_FLOATS / 2, BUG_FLOATS / 2, 1);
-}
-
-/* Kernels. */
-
-static void run_faulty(struct bug_ground *g, enum faulty kernel, float expected)
-{
-    fill(g->q, BUG_FLOATS, 1, g->stream);
-    if (kernel == FAULTY_BLOCKS_RACE)
-        BUG_TRY(cudaMemsetAsync(g->q, 0, BYTES, g->stream));
-    BUG_TRY(faulty_launch(kernel, g->p, g->q, 4, g->stream));
-    bug_expect(g, g->p, 256, expected);
-}
-
-#define FAULTY(name, kernel)               \
-    static void name(struct bug_ground *g) \
-    {                                      \
-        run_faulty(g, kernel, 1);          \
-    }
-
-FAULTY(divergent, FAULTY_DIVERGENT)
-FAULTY(two_barriers, FAULTY_TWO_BARRIERS)
-FAULTY(two_collectives, FAULTY_TWO_COLLECTIVES)
-FAULTY(shuffle_exited, FAULTY_SHUFFLE_EXITED)
-FAULTY(shuffle_outside, FAULTY_SHUFFLE_OUTSIDE)
-FAULTY(shared_past_end, FAULTY_SHARED_PAST_END)
-FAULTY(shared_unwritten, FAULTY_SHARED_UNWRITTEN)
-FAULTY(shared_race, FAULTY_SHARED_RACE)
-FAULTY(lock_step, FAULTY_LOCK_STEP)
-FAULTY(misaligned, FAULTY_MISALIGNED)
-FAULTY(blocks_race, FAULTY_BLOCKS_RACE)
-FAULTY(copy_unwaited, FAULTY_COPY_UNWAITED)
-FAULTY(copy_no_barrier, FAULTY_COPY_NO_BARRIER)
-FAULTY(copy_wrong_group, FAULTY_COPY_WRONG_GROUP)
-FAULTY(copy_abandoned, FAULTY_COPY_ABANDONED)
-FAULTY(copy_misaligned, FAULTY_COPY_MISALIGNED)
-FAULTY(copy_to_global, FAULTY_COPY_TO_GLOBAL)
-FAULTY(matrix_misaligned, FAULTY_MATRIX_MISALIGNED)
-FAULTY(matrix_divergent, FAULTY_MATRIX_DIVERGENT)
-FAULTY(shared_too_large, FAULTY_SHARED_TOO_LARGE)
-
-/* One at a time, as here, threads add up right. */
-static void not_atomic(struct bug_ground *g)
-{
-    fill(g->q, BUG_FLOATS, 1, g->stream);
-    BUG_TRY(faulty_launch(FAULTY_NOT_ATOMIC, g->p, g->q, 0, g->stream));
-    bug_expect(g, g->p, 1, 257);
 }
 
 const struct bug bugs_host[] = {
     {"legal_calls", legal_calls, SEEN_ALWAYS, NULL},
     {"legal_event", legal_event, SEEN_ALWAYS, NULL},
+    {"legal_devices", legal_devices, SEEN_ALWAYS, NULL},
     {"legal_free_of_pending", legal_free_of_pending, SEEN_ALWAYS, NULL},
     {"legal_graph", legal_graph, SEEN_ALWAYS, NULL},
+    {"legal_malloc_of_other_thread", legal_malloc_of_other_thread, SEEN_ALWAYS, NULL},
     {"past_end", past_end, SEEN_ALWAYS, "past the end of allocation"},
     {"past_end_in_rounding", past_end_in_rounding, SEEN_BY_ADDRESS, "AddressSanitizer"},
     {"before_start", before_start, SEEN_ALWAYS, "is in no allocation of the device's"},
@@ -447,26 +484,12 @@ const struct bug bugs_host[] = {
     {"forked_early", forked_early, SEEN_ALWAYS, "wrong result"},
     {"stale_argument", stale_argument, SEEN_ALWAYS, "wrong result"},
     {"graph_after_free", graph_after_free, SEEN_ALWAYS, "touched freed device memory"},
-    {"divergent", divergent, SEEN_ALWAYS, "divergent synchronisation"},
-    {"two_barriers", two_barriers, SEEN_ALWAYS, "divergent synchronisation"},
-    {"two_collectives", two_collectives, SEEN_ALWAYS, "meet at different collectives"},
-    {"shuffle_exited", shuffle_exited, SEEN_ALWAYS, "divergent synchronisation"},
-    {"shuffle_outside", shuffle_outside, SEEN_ALWAYS, "which does not take part"},
-    {"shared_past_end", shared_past_end, SEEN_ALWAYS, "wrong result"},
-    {"shared_unwritten", shared_unwritten, SEEN_ALWAYS, "wrong result"},
-    {"shared_race", shared_race, SEEN_ALWAYS, "wrong result"},
-    {"lock_step", lock_step, SEEN_ALWAYS, "wrong result"},
-    {"not_atomic", not_atomic, SEEN_BY_THREAD, "ThreadSanitizer"},
-    {"misaligned", misaligned, SEEN_BY_UNDEFINED, "misaligned"},
-    {"blocks_race", blocks_race, SEEN_ALWAYS, "wrong result"},
-    {"copy_unwaited", copy_unwaited, SEEN_ALWAYS, "wrong result"},
-    {"copy_no_barrier", copy_no_barrier, SEEN_ALWAYS, "wrong result"},
-    {"copy_wrong_group", copy_wrong_group, SEEN_ALWAYS, "wrong result"},
-    {"copy_abandoned", copy_abandoned, SEEN_ALWAYS, "that it never waited for"},
-    {"copy_misaligned", copy_misaligned, SEEN_ALWAYS, "both must be aligned"},
-    {"copy_to_global", copy_to_global, SEEN_ALWAYS, "is not in shared memory"},
-    {"matrix_misaligned", matrix_misaligned, SEEN_ALWAYS, "it must lie at 32 bytes"},
-    {"matrix_divergent", matrix_divergent, SEEN_ALWAYS, "give different matrices"},
-    {"shared_too_large", shared_too_large, SEEN_ALWAYS, "more than 48 KiB"},
+    {"stream_of_other_device", stream_of_other_device, SEEN_ALWAYS,
+     "on a stream of device 0 while device 1 is in use"},
+    {"memory_of_other_device", memory_of_other_device, SEEN_ALWAYS,
+     "work of device 1 touched memory of device 0"},
+    {"event_of_other_device", event_of_other_device, SEEN_ALWAYS, "of an event of device 0"},
+    {"malloc_in_capture_of_others", malloc_in_capture_of_others, SEEN_ALWAYS,
+     "while a stream is captured"},
     {NULL, NULL, SEEN_ALWAYS, NULL},
 };

@@ -6,17 +6,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 namespace cudasim
 {
 
 enum schedule schedule;
-cudaError_t device_error = cudaSuccess;
 
 static std::recursive_mutex lock;
 static int depth;
-static cudaError_t last_error = cudaSuccess;
+static cudaError_t errors[DEVICES_MAX]; /* for good */
+static thread_local cudaError_t last_error = cudaSuccess;
 static bool prepared;
 
 /* The seed after a colon, 1 without. */
@@ -89,12 +88,12 @@ call::~call()
 
 cudaError_t call::broken() const
 {
-    return device_error;
+    return errors[device_in_use()];
 }
 
 void call::refuse_in_capture() const
 {
-    if (stream_any_captures())
+    if (stream_capture_forbids())
         fail("%s while a stream is captured: not permitted", name_);
 }
 
@@ -105,12 +104,22 @@ cudaError_t result(cudaError_t error)
     return error;
 }
 
-void device_look_broken()
+cudaError_t device_error(int device)
+{
+    return errors[device];
+}
+
+void device_look_broken(int device)
 {
     const char *path = getenv("CUDASIM_BROKEN");
+    FILE *file = path && errors[device] == cudaSuccess ? fopen(path, "r") : nullptr;
+    int only = device;
 
-    if (path && device_error == cudaSuccess && access(path, F_OK) == 0)
-        device_error = last_error = cudaErrorIllegalAddress;
+    if (!file)
+        return;
+    if (fscanf(file, "%d", &only) < 1 || only == device)
+        errors[device] = cudaErrorIllegalAddress;
+    fclose(file);
 }
 
 } // namespace cudasim
@@ -123,7 +132,7 @@ cudaError_t cudaGetLastError(void)
 {
     const cudaError_t error = last_error;
 
-    last_error = device_error;
+    last_error = errors[device_in_use()];
     return error;
 }
 

@@ -77,7 +77,7 @@ using namespace cudasim;
 
 extern "C" {
 
-cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMode)
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMode mode)
 {
     call c("cudaStreamBeginCapture");
 
@@ -87,6 +87,8 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMo
     if (stream->capture)
         return result(cudaErrorIllegalState);
     stream->capture = new CUgraph_st;
+    stream->capture->capturer = std::this_thread::get_id();
+    stream->capture->for_all_threads = mode == cudaStreamCaptureModeGlobal;
     stream->captures_first = true;
     stream->captured_last.clear();
     return cudaSuccess;

@@ -66,6 +66,7 @@ static void filling_run(void *arg)
 struct host_call {
     cudaHostFn_t function;
     void *arg;
+    int device;
 };
 
 static void host_call_run(void *arg)
@@ -74,7 +75,7 @@ static void host_call_run(void *arg)
 
     memory_close();
     h->function(h->arg);
-    memory_open();
+    memory_open(h->device);
 }
 
 static size_t span(size_t pitch, size_t width, size_t height)
@@ -113,7 +114,7 @@ static cudaError_t push_copy(std::unique_ptr<copy> c, enum cudaMemcpyKind kind, 
     error = stream_push(stream, "cudaMemcpyAsync", copy_run, c.release(), destroy_as<copy>);
     if (to_pageable)
         stream_drain(stream);
-    return error == cudaSuccess ? result(device_error) : error;
+    return error == cudaSuccess ? result(device_error(stream->device)) : error;
 }
 
 static bool is_valid(const dim3 &grid, const dim3 &block)
@@ -230,8 +231,8 @@ cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t function, void 
 
     if (c.broken())
         return result(c.broken());
-    return stream_push(stream, "cudaLaunchHostFunc", host_call_run, new host_call{function, arg},
-                       destroy_as<host_call>);
+    return stream_push(stream, "cudaLaunchHostFunc", host_call_run,
+                       new host_call{function, arg, device_in_use()}, destroy_as<host_call>);
 }
 
 } // extern "C"

@@ -20,7 +20,7 @@ static const size_t ARENA = (size_t)256 << 30;
 struct allocation {
     char *at;
     size_t bytes, mapped; /* mapped from `at` on: to the guard page */
-    int number;
+    int number, device;
     bool lives;
 };
 
@@ -29,9 +29,9 @@ static size_t arena_used = PAGE;
 static std::map<char *, allocation> allocations; /* those that are gone, too */
 static std::set<const allocation *> living;      /* the others: a few of thousands */
 static std::map<char *, allocation> pinned;
-static size_t bytes_in_use;
+static size_t bytes_in_use[DEVICES_MAX];
 static int n_allocations;
-static bool is_open;
+static int open_device = -1; /* none */
 
 static size_t bytes_total()
 {
@@ -87,6 +87,11 @@ static void describe(const char *p, char *text, size_t size)
     else if (!a->lives)
         snprintf(text, size, "touched freed %s: allocation %d of %zu bytes, at offset %td", kind,
                  a->number, a->bytes, p - a->at);
+    else if (p < a->at + a->bytes && of_device && open_device >= 0)
+        snprintf(text, size,
+                 "work of device %d touched memory of device %d: allocation %d of %zu bytes, at "
+                 "offset %td",
+                 open_device, a->device, a->number, a->bytes, p - a->at);
     else if (p < a->at + a->bytes)
         snprintf(text, size,
                  "outside of the device's work, touched its memory: allocation %d of %zu bytes, "
@@ -149,26 +154,28 @@ static void protect(const allocation &a, int protection)
         fail("could not change the protection of the device's memory");
 }
 
-static void protect_all(int protection)
+static void protect_all(int device, int protection)
 {
     for (const allocation *a : living)
-        protect(*a, protection);
+        if (a->device == device)
+            protect(*a, protection);
 }
 
-void memory_open()
+void memory_open(int device)
 {
-    if (is_open)
+    if (open_device == device)
         return;
-    is_open = true;
-    protect_all(PROT_READ | PROT_WRITE);
+    memory_close();
+    open_device = device;
+    protect_all(device, PROT_READ | PROT_WRITE);
 }
 
 void memory_close()
 {
-    if (!is_open)
+    if (open_device < 0)
         return;
-    is_open = false;
-    protect_all(PROT_NONE);
+    protect_all(open_device, PROT_NONE);
+    open_device = -1;
 }
 
 static void report(const std::map<char *, allocation> &in, const char *kind)
@@ -202,8 +209,12 @@ static cudaError_t free_in(std::map<char *, allocation> &in, void *p, const char
     if (found == in.end() || !found->second.lives)
         fail("%s of %p, which %s", name, p,
              found == in.end() ? "is no allocation" : "was freed before");
-    stream_drain_all(); /* freeing waits for the device */
     allocation &a = found->second;
+    /* Freeing waits for the device, or for all that copy from and to this machine's memory. */
+    if (&in == &allocations)
+        stream_drain_device(a.device);
+    else
+        stream_drain_all();
     char *page = (char *)((uintptr_t)a.at & ~(uintptr_t)(PAGE - 1));
 
     protect(a, PROT_NONE);
@@ -222,6 +233,7 @@ extern "C" {
 cudaError_t cudaMalloc(void **out, size_t bytes)
 {
     call c("cudaMalloc");
+    const int device = device_in_use();
     const char *failing = getenv("CUDASIM_FAIL_ALLOCATION");
     const size_t mapped = (bytes + ROUNDING - 1) / ROUNDING * ROUNDING;
     const size_t pages = (mapped + PAGE - 1) / PAGE * PAGE;
@@ -233,18 +245,18 @@ cudaError_t cudaMalloc(void **out, size_t bytes)
     if (bytes == 0)
         return cudaSuccess;
     n_allocations++;
-    if ((failing && n_allocations == atoi(failing)) || mapped > bytes_total() - bytes_in_use ||
-        arena_used + pages + PAGE > ARENA)
+    if ((failing && n_allocations == atoi(failing)) ||
+        mapped > bytes_total() - bytes_in_use[device] || arena_used + pages + PAGE > ARENA)
         return result(cudaErrorMemoryAllocation);
     char *at = arena + arena_used + (pages - mapped);
 
     fill(arena + arena_used, pages, at, bytes);
     arena_used += pages + PAGE;
-    allocations[at] = {at, bytes, mapped, n_allocations, true};
+    allocations[at] = {at, bytes, mapped, n_allocations, device, true};
     living.insert(&allocations[at]);
-    if (!is_open)
+    if (open_device != device)
         protect(allocations[at], PROT_NONE);
-    bytes_in_use += mapped;
+    bytes_in_use[device] += mapped;
     *out = at;
     return cudaSuccess;
 }
@@ -257,7 +269,7 @@ cudaError_t cudaFree(void *p)
         return cudaSuccess;
     c.refuse_in_capture();
     free_in(allocations, p, "cudaFree");
-    bytes_in_use -= allocations[(char *)p].mapped;
+    bytes_in_use[allocations[(char *)p].device] -= allocations[(char *)p].mapped;
     return c.broken();
 }
 
@@ -279,7 +291,7 @@ cudaError_t cudaHostAlloc(void **out, size_t bytes, unsigned flags)
     char *at = memory + PAGE + (pages - mapped);
 
     fill(memory + PAGE, pages, at, bytes);
-    pinned[at] = {at, bytes, mapped, ++n_allocations, true};
+    pinned[at] = {at, bytes, mapped, ++n_allocations, device_in_use(), true};
     *out = at;
     return cudaSuccess;
 }
@@ -305,7 +317,7 @@ cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total)
     call c("cudaMemGetInfo");
 
     *total = bytes_total();
-    *free_bytes = *total - bytes_in_use;
+    *free_bytes = *total - bytes_in_use[device_in_use()];
     return c.broken();
 }
 

@@ -14,10 +14,17 @@ static int n_devices()
 {
     const char *n = getenv("CUDASIM_DEVICES");
 
+    if (n && atoi(n) > DEVICES_MAX)
+        fail("CUDASIM_DEVICES=%s: at most %d are simulated", n, DEVICES_MAX);
     return n ? atoi(n) : 1;
 }
 
-static thread_local int device_in_use;
+static thread_local int in_use;
+
+int device_in_use()
+{
+    return in_use;
+}
 
 } // namespace cudasim
 
@@ -39,7 +46,7 @@ cudaError_t cudaSetDevice(int device)
 
     if (device < 0 || device >= n_devices())
         return result(cudaErrorInvalidDevice);
-    device_in_use = device;
+    in_use = device;
     return c.broken();
 }
 
@@ -47,7 +54,7 @@ cudaError_t cudaGetDevice(int *out)
 {
     call c("cudaGetDevice");
 
-    *out = device_in_use;
+    *out = in_use;
     return c.broken();
 }
 

@@ -4,10 +4,14 @@
  * what was there before. The order of threads and blocks is CUDASIM_ORDER=forward, reverse, random:SEED.
  *
  * More of the environment: CUDASIM_DEVICES=N; CUDASIM_MEMORY_MIB=N, the memory of a device;
- * CUDASIM_FAIL_ALLOCATION=N, the Nth finds no memory; CUDASIM_BROKEN=FILE: once it exists, the device is
- * in error for good; CUDASIM_REPORT=1: counts to standard error at exit; CUDASIM_ABORT=1: a core file.
+ * CUDASIM_FAIL_ALLOCATION=N, the Nth finds no memory; CUDASIM_BROKEN=FILE: once it exists, every device
+ * is in error for good, or that whose number the file holds; CUDASIM_REPORT=1: counts to standard error
+ * at exit; CUDASIM_ABORT=1: a core file.
  *
- * Calls of several host threads are taken one at a time. */
+ * Calls of several host threads are taken one at a time. Each thread has a device in use, and a last error.
+ * Streams, events and memory belong to the device that was in use when they were made: work reaches only
+ * the memory of its stream's device, and is queued while that device is in use (CUDA asks this of kernels
+ * alone, but we never mean anything else). */
 #ifndef TESTS_CUDASIM_RUNTIME_HPP
 #define TESTS_CUDASIM_RUNTIME_HPP
 
@@ -22,10 +26,13 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace cudasim
 {
+
+enum { DEVICES_MAX = 16 };
 
 enum schedule { SCHEDULE_LAZY, SCHEDULE_EAGER, SCHEDULE_RANDOM };
 extern enum schedule schedule;
@@ -65,7 +72,8 @@ class call
     ~call();
     call(const call &) = delete;
     call &operator=(const call &) = delete;
-    cudaError_t broken() const; /* cudaSuccess, or the error that the device is in for good */
+    cudaError_t broken()
+        const; /* cudaSuccess, or the error that the device in use is in for good */
     void refuse_in_capture() const;
 
   private:
@@ -77,7 +85,8 @@ cudaError_t result(cudaError_t error);
 
 /* memory.cpp */
 void memory_prepare();
-void memory_open();  /* for the device's work: until the call of the runtime returns */
+void memory_open(
+    int device);     /* for its work: until the call of the runtime returns, or another's */
 void memory_close(); /* whatever the host touches there ends it */
 /* Whether n bytes lie in one allocation that lives; in page-locked memory of the host; in an address
  * of the device, alive or not. */
@@ -95,16 +104,18 @@ extern stream_counts stream_counted;
 cudaError_t stream_push(cudaStream_t stream, const char *what, void (*run)(void *), void *arg,
                         void (*destroy)(void *));
 void stream_drain(cudaStream_t stream);
+void stream_drain_device(int device);
 void stream_drain_all();
 /* Ends the process unless it is a stream of ours that lives. */
 void stream_check(cudaStream_t stream, const char *what);
 bool stream_captures(cudaStream_t stream);
-bool stream_any_captures();
+/* Whether a capture goes on in which this thread may not wait, allocate or free. */
+bool stream_capture_forbids();
 void stream_report_leaks();
 
-/* Of the process. */
-extern cudaError_t device_error; /* for good */
-void device_look_broken();       /* after work: whether it is now */
+int device_in_use(); /* of this thread */
+cudaError_t device_error(int device);
+void device_look_broken(int device); /* after work: whether it is now */
 
 template <class T> void destroy_as(void *arg)
 {
@@ -115,6 +126,8 @@ template <class T> void destroy_as(void *arg)
 
 struct CUgraph_st {
     std::vector<cudasim::node> nodes;
+    std::thread::id capturer;
+    bool for_all_threads = true; /* the capture forbids them, too, what is unsafe */
 };
 
 struct CUevent_st {
@@ -122,6 +135,7 @@ struct CUevent_st {
     std::map<uint64_t, CUstream_st *> recorders; /* of the records that are still queued */
     double ms = 0;
     bool timed = true;
+    int device = cudasim::device_in_use();
     CUgraph_st *capture = nullptr; /* recorded in it, after these nodes */
     std::vector<int> captured_after;
     char order = 0;
@@ -135,6 +149,7 @@ struct CUstream_st {
         uint64_t record; /* which of the event's */
     };
     std::deque<operation> queue;
+    int device = cudasim::device_in_use();
     CUgraph_st *capture = nullptr;
     bool captures_first = false; /* the stream that the capture began on */
     std::vector<int> captured_last;

@@ -39,10 +39,11 @@ bool stream_captures(cudaStream_t stream)
     return stream->capture != nullptr;
 }
 
-bool stream_any_captures()
+bool stream_capture_forbids()
 {
     for (auto *s : streams)
-        if (s->capture)
+        if (s->capture &&
+            (s->capture->for_all_threads || s->capture->capturer == std::this_thread::get_id()))
             return true;
     return false;
 }
@@ -83,10 +84,10 @@ static void run_next(CUstream_st *s)
         op.event->recorders.erase(op.record);
         op.event->ms = now_ms();
         sync_release(&op.event->order);
-    } else if (device_error == cudaSuccess) {
-        memory_open();
+    } else if (device_error(s->device) == cudaSuccess) {
+        memory_open(s->device);
         op.task->run(op.task->arg);
-        device_look_broken();
+        device_look_broken(s->device);
     }
     op.task.reset(); /* as the stream, to the thread sanitizer */
     sync_release(&s->order);
@@ -98,6 +99,13 @@ void stream_drain(cudaStream_t stream)
     while (!stream->queue.empty())
         run_next(stream);
     sync_acquire(&stream->order);
+}
+
+void stream_drain_device(int device)
+{
+    for (auto *s : streams)
+        if (s->device == device)
+            stream_drain(s);
 }
 
 void stream_drain_all()
@@ -129,6 +137,9 @@ cudaError_t stream_push(cudaStream_t stream, const char *what, void (*run)(void 
     auto task = std::make_shared<work>(what, run, arg, destroy);
 
     stream_check(stream, what);
+    if (stream->device != device_in_use())
+        fail("%s on a stream of device %d while device %d is in use", what, stream->device,
+             device_in_use());
     if (stream->capture) {
         stream->capture->nodes.push_back({task, stream->captured_last});
         stream->captured_last = {(int)stream->capture->nodes.size() - 1};
@@ -137,7 +148,7 @@ cudaError_t stream_push(cudaStream_t stream, const char *what, void (*run)(void 
     sync_release(task.get());
     stream->queue.push_back({CUstream_st::operation::RUN, std::move(task), nullptr, 0});
     maybe_run(stream);
-    return result(device_error);
+    return result(device_error(stream->device));
 }
 
 static void push_event(CUstream_st *s, CUevent_st *event, bool records)
@@ -205,7 +216,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream)
     c.refuse_in_capture();
     stream_counted.waits++;
     stream_drain(stream);
-    return result(device_error);
+    return result(device_error(stream->device));
 }
 
 cudaError_t cudaStreamQuery(cudaStream_t stream)
@@ -216,7 +227,7 @@ cudaError_t cudaStreamQuery(cudaStream_t stream)
     c.refuse_in_capture();
     if (stream->queue.empty()) {
         sync_acquire(&stream->order);
-        return result(device_error);
+        return result(device_error(stream->device));
     }
     run_next(stream);
     return cudaErrorNotReady;
@@ -228,8 +239,8 @@ cudaError_t cudaDeviceSynchronize(void)
 
     c.refuse_in_capture();
     stream_counted.waits++;
-    stream_drain_all();
-    return result(device_error);
+    stream_drain_device(device_in_use());
+    return result(c.broken());
 }
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t *out, unsigned flags)
@@ -272,6 +283,9 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
 
     stream_check(stream, "cudaEventRecord");
     check_event(event, "cudaEventRecord");
+    if (event->device != stream->device)
+        fail("cudaEventRecord of an event of device %d on a stream of device %d", event->device,
+             stream->device);
     event->capture = stream->capture;
     if (stream->capture) {
         event->captured_after = stream->captured_last;
@@ -280,7 +294,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
     event->recorded++;
     event->recorders[event->recorded] = stream;
     push_event(stream, event, true);
-    return result(device_error);
+    return result(device_error(stream->device));
 }
 
 cudaError_t cudaEventRecordWithFlags(cudaEvent_t event, cudaStream_t stream, unsigned)
@@ -303,7 +317,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
     if (stream->capture)
         fail("cudaStreamWaitEvent in a capture, of an event recorded outside of it");
     push_event(stream, event, false);
-    return result(device_error);
+    return result(device_error(stream->device));
 }
 
 cudaError_t cudaEventSynchronize(cudaEvent_t event)
@@ -315,7 +329,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event)
     stream_counted.waits++;
     run_until(event, event->recorded);
     sync_acquire(&event->order);
-    return result(device_error);
+    return result(device_error(event->device));
 }
 
 cudaError_t cudaEventQuery(cudaEvent_t event)
@@ -326,7 +340,7 @@ cudaError_t cudaEventQuery(cudaEvent_t event)
     c.refuse_in_capture();
     if (event->done == event->recorded) {
         sync_acquire(&event->order);
-        return result(device_error);
+        return result(device_error(event->device));
     }
     run_next(event->recorders.at(event->recorded));
     return cudaErrorNotReady;

@@ -93,6 +93,7 @@ static int run(const struct bug *bug)
 {
     struct bug_ground g;
 
+    setenv("CUDASIM_DEVICES", "2", 1);
     prepare(&g);
     bug->run(&g);
     finish(&g);
@@ -180,7 +181,7 @@ static int count(const struct bug *bugs)
 
 int main(int argc, char **argv)
 {
-    static const struct bug *const lists[] = {bugs_host, bugs_cudnn};
+    static const struct bug *const lists[] = {bugs_host, bugs_kernels, bugs_cudnn};
     enum { N_LISTS = sizeof(lists) / sizeof(lists[0]) };
     int n = 0;
     bool good = true;
