@@ -114,6 +114,7 @@ def wait_for_state(daemon, job, state):
     return wait_until(lambda: (now := look(daemon, job))["webhook"]["status"] == state and now, state)
 
 
+@pytest.mark.threads
 @pytest.mark.sanitizers
 def test_an_end_is_told(run, receiver):
     """Of each kind, with the job as it is, whatever made it."""
@@ -187,6 +188,7 @@ def test_certificates_are_looked_at(start, secrets, tmp_path):
         assert not receiver.came
 
 
+@pytest.mark.threads
 @pytest.mark.sanitizers
 def test_one_that_hangs_delays_nobody(run, receiver):
     daemon = run("--drain-timeout", "0s")
@@ -212,6 +214,7 @@ def test_one_that_hangs_for_ever_is_left_and_tried_again(run, receiver):
     wait_for_state(daemon, job, "delivered")
 
 
+@pytest.mark.threads
 @pytest.mark.sanitizers
 def test_kill(run, start, receiver, state):
     """kill -9 while it is told, and while it is drawn: it is told after the next start, of the same message."""
