@@ -217,6 +217,7 @@ static void submit(struct batch *b, struct shared_bytes *source, struct exchange
     keys_stay(b->key);
     op = job_op_create(JOB_ADD, on_added, NULL);
     if (!op) {
+        keys_refund(b->key, b->record.n);
         refuse(b, -ENOMEM);
         batch_let_go(b);
         batch_settle(b);

@@ -53,6 +53,10 @@ struct batches {
     uint64_t n_leases_lost;
     bool begun, stopped, released;
     bool claims, wants_claim; /* one is under way, one is due */
+    struct {
+        struct job_record *records; /* owned */
+        int n, i;                   /* those from i on are to be taken up */
+    } claimed;
     bool sweeps, holds;       /* are under way */
     int looks;
     struct webhooks *webhooks; /* NULL: none are sent */

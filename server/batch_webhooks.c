@@ -153,7 +153,8 @@ static void on_claimed(struct job_op *op)
 
     w->claims = false;
     if (op->rc < 0)
-        return;                        /* they are not taken: what was found was undone */
+        return; /* they are not taken: what was found was undone */
+    w->begun = true;
     w->due |= op->n_found == op->most; /* there may be more */
     for (int i = 0; i < op->n_found; i++)
         try_one(w, &op->found[i]);
@@ -171,7 +172,6 @@ static void claim(struct webhooks *w)
     op->most = AT_A_TIME - w->n_sent;
     op->lease_ms = LEASE_MS;
     op->first = !w->begun;
-    w->begun = true;
     w->claims = true;
     w->due = false;
     job_store_submit(w->all->store, op);
@@ -262,12 +262,15 @@ int batches_reload_webhooks(struct batches *all, struct problem *problem)
 {
     struct webhook_secrets *secrets;
     struct error error = {""};
+    int rc;
 
     if (!all->webhooks)
         return 0;
-    if (read_secrets(all->daemon->settings->webhook_secrets, &secrets, &error) < 0) {
+    rc = read_secrets(all->daemon->settings->webhook_secrets, &secrets, &error);
+    if (rc < 0) {
         log_write(LOG_ERROR, "event=webhook_change ok=0 error=%s", LOG_TEXT(error.text));
-        return problem_set(problem, 422, "%s; the secrets stay as they were", error.text);
+        return problem_set(problem, rc == -ENOMEM ? 503 : 422, "%s; the secrets stay as they were",
+                           error.text);
     }
     webhook_secrets_destroy(all->webhooks->secrets);
     all->webhooks->secrets = secrets;

@@ -143,21 +143,37 @@ static char *list_checkpoints(const struct batches *all)
     return text;
 }
 
-static void on_claimed(struct job_op *op)
+/* What was claimed; without memory with the next look, as the store gives it to nobody else now. */
+static void take_up(struct batches *all)
 {
-    struct batches *all = op->arg;
     struct batch *b;
 
-    all->claims = false;
-    for (int i = 0; i < op->n_found; i++) {
-        b = batch_of_record(all, &op->found[i]);
+    for (; all->claimed.i < all->claimed.n; all->claimed.i++) {
+        b = batch_of_record(all, &all->claimed.records[all->claimed.i]);
         if (!b)
-            continue; /* its lease ends, or it is found with the next start */
+            return;
         batch_take_up(b);
         batch_settle(b);
     }
+}
+
+static void on_claimed(struct job_op *op)
+{
+    struct batches *all = op->arg;
+
+    all->claims = false;
+    if (op->rc < 0) { /* they are not taken: what was found was undone */
+        all->wants_claim = true;
+        return;
+    }
+    free(all->claimed.records);
+    all->claimed.records = op->found;
+    all->claimed.n = op->n_found;
+    all->claimed.i = 0;
+    op->found = NULL;
     if (op->n_found == op->most) /* there may be more */
         all->wants_claim = true;
+    take_up(all);
 }
 
 static void claim(struct batches *all)
@@ -165,8 +181,10 @@ static void claim(struct batches *all)
     bool shared = job_store_is_shared(all->store);
     struct job_op *op;
 
-    if (all->claims || all->stopped || !all->begun || all->n_held >= BATCHES_HELD_MAX)
+    if (all->claims || all->claimed.i < all->claimed.n || all->stopped || !all->begun ||
+        all->n_held >= BATCHES_HELD_MAX)
         return;
+    all->wants_claim = true; /* until it is handed over */
     op = job_op_create(JOB_CLAIM, on_claimed, all);
     if (op)
         op->checkpoints = shared ? list_checkpoints(all) : strdup("*");
@@ -196,7 +214,8 @@ static void on_swept(struct job_op *op)
     struct batches *all = op->arg;
 
     all->sweeps = false;
-    webhooks_count_given_up(all->webhooks, op->given_up);
+    if (op->rc == 0)
+        webhooks_count_given_up(all->webhooks, op->given_up);
 }
 
 static void sweep(struct batches *all)
@@ -255,6 +274,7 @@ static void look_at_store(struct batches *all)
 
     if (all->looks % SWEEP_LOOKS == 0)
         sweep(all);
+    take_up(all);
     if (all->wants_claim)
         claim(all);
     if (!job_store_is_shared(all->store) || !all->begun)
@@ -409,5 +429,6 @@ void batches_destroy(struct batches *all)
         free(b);
     }
     uv_close((uv_handle_t *)all->timer, on_timer_closed);
+    free(all->claimed.records);
     free(all);
 }

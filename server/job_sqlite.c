@@ -53,20 +53,23 @@ static int execute(struct job_database *db, const char *text)
     return sqlite3_exec(s->db, text, NULL, NULL, NULL) == SQLITE_OK ? 0 : complain(s);
 }
 
+/* It may have been undone by the error itself. */
+static void sqlite_undo(struct job_database *db)
+{
+    sqlite3_exec(sqlite_of(db)->db, "ROLLBACK", NULL, NULL, NULL);
+}
+
+/* What could not be undone, for lack of memory, is first. */
 static int sqlite_begin(struct job_database *db)
 {
+    if (!sqlite3_get_autocommit(sqlite_of(db)->db))
+        sqlite_undo(db);
     return execute(db, "BEGIN IMMEDIATE");
 }
 
 static int sqlite_commit(struct job_database *db)
 {
     return execute(db, "COMMIT");
-}
-
-/* It may have been undone by the error itself. */
-static void sqlite_undo(struct job_database *db)
-{
-    sqlite3_exec(sqlite_of(db)->db, "ROLLBACK", NULL, NULL, NULL);
 }
 
 static void bind_values(sqlite3_stmt *statement, const struct sql_value *values, int n_values)

@@ -9,7 +9,9 @@ import requests
 from softdiffd import wait_until
 
 NUMBER = 8  # bytes
-FAIL_AT, FAIL_MORE, N_CALLS, N_FAILED, WHERE = range(5)
+FAIL_AT, FAIL_MORE, N_CALLS, N_FAILED, SPARED = range(5)
+SPARED_BYTES = 64
+WHERE = SPARED * NUMBER + SPARED_BYTES
 EVERYTHING = 1 << 40
 
 
@@ -18,7 +20,7 @@ class Allocations:
 
     def __init__(self, build_dir, folder):
         self.file = folder / "allocations"
-        self.file.write_bytes(bytes(WHERE * NUMBER + 4096))
+        self.file.write_bytes(bytes(WHERE + 4096))
         with self.file.open("r+b") as file:
             self.shared = mmap.mmap(file.fileno(), 0)
         library = build_dir / "tests/api/libfailing_allocations.so"
@@ -35,14 +37,19 @@ class Allocations:
     def failing(self, at, more=0):
         """The one of this number fails, and as many after it."""
         self._set(FAIL_AT, 0)
-        for which in (N_CALLS, N_FAILED, WHERE):
+        for which in (N_CALLS, N_FAILED):
             self._set(which, 0)
+        self.shared[WHERE] = 0
         self._set(FAIL_MORE, more)
         self._set(FAIL_AT, at)
         try:
             yield
         finally:
             self._set(FAIL_AT, 0)
+
+    def spare(self, library):
+        """Its calls do not fail from now on."""
+        self.shared[SPARED * NUMBER : WHERE] = library.encode().ljust(SPARED_BYTES, b"\0")
 
     @property
     def n_calls(self):
@@ -54,7 +61,7 @@ class Allocations:
 
     def where(self):
         """The stack of the first that failed, innermost call first: FILE+OFFSET a line."""
-        return self.shared[WHERE * NUMBER :].split(b"\0")[0].decode()
+        return self.shared[WHERE:].split(b"\0")[0].decode()
 
 
 def named(stack, depth=12):

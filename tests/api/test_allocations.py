@@ -13,7 +13,7 @@ import zlib
 import numpy
 import pytest
 import requests
-from failing_allocations import Allocations, named
+from failing_allocations import EVERYTHING, Allocations, named
 from PIL import Image, ImageCms
 from softdiffd import wait_until
 
@@ -37,11 +37,12 @@ class Request:
             self.headers.setdefault("Content-Type", "application/json")
         self.same = same or (lambda answer: answer.content)
 
-    def send(self, daemon):
+    def send(self, daemon, more_headers=()):
         """None: the connection was closed."""
         address = (daemon.admin if self.admin else daemon.url) + self.path
+        headers = dict(more_headers) | self.headers
         try:
-            return requests.request(self.method, address, data=self.body, headers=self.headers, timeout=ANSWER_S,
+            return requests.request(self.method, address, data=self.body, headers=headers, timeout=ANSWER_S,
                                     allow_redirects=False)  # fmt: skip
         except requests.Timeout:
             raise
@@ -189,16 +190,25 @@ def fault_of(request, answer, want):
 
 
 class Sweep:
-    """Goes through the allocations of a request: all, or some of them."""
+    """Goes through the allocations of a request: all, or some of them. Each fails alone, or with so many more."""
 
-    def __init__(self, daemon, allocations, most):
-        self.daemon, self.allocations, self.most = daemon, allocations, most
+    def __init__(self, daemon, allocations, most, more=0, **headers):
+        self.daemon, self.allocations, self.most, self.more = daemon, allocations, most, more
+        self.headers = headers  # of every request
         self.faults = []
 
-    def numbers(self, request):
-        request.send(self.daemon)  # the first one takes more
-        with self.allocations.failing(1 << 40):
-            want = request.send(self.daemon)
+    def send(self, request):
+        return request.send(self.daemon, self.headers)
+
+    def failing(self, n):
+        return self.allocations.failing(n, self.more)
+
+    def numbers(self, request, prepare=None):
+        for _ in range(2):  # the first one takes more
+            if prepare:
+                prepare()
+            with self.allocations.failing(EVERYTHING):
+                want = self.send(request)
         n = self.allocations.n_calls
         assert n > 10
         step = 1 if self.most is None else max(1, n // self.most)
@@ -212,12 +222,15 @@ class Sweep:
             self.faults.append(f"{what}, allocation {n}: {fault}\n{where}")
         assert self.daemon.process.poll() is None, "\n".join(self.faults)
 
-    def run(self, name, request):
-        want, numbers = self.numbers(request)
+    def run(self, name, request, prepare=None, fault_after=None):
+        """fault_after(): what is wrong when nothing fails any more; None: nothing."""
+        want, numbers = self.numbers(request, prepare)
         for n in numbers:
-            with self.allocations.failing(n):
-                fault = fault_of(request, request.send(self.daemon), want)
-            self.note(name, n, fault)
+            if prepare:
+                prepare()
+            with self.failing(n):
+                fault = fault_of(request, self.send(request), want)
+            self.note(name, n, fault or (fault_after and fault_after()))
             if self.allocations.n_failed == 0:
                 break
 
@@ -226,11 +239,11 @@ class Sweep:
         want, numbers = self.numbers(make(name))
         for n in [*numbers, *range(numbers[-1] + numbers.step, 2 * numbers[-1], numbers.step)]:  # its drawing
             request = make(f"{name} {n}")
-            with self.allocations.failing(n):
-                answer = request.send(self.daemon)
+            with self.failing(n):
+                answer = self.send(request)
                 fault = fault_of(request, answer, want) if answer is None or answer.status_code != 202 else None
                 time.sleep(0.03)
-            again = request.send(self.daemon).json()
+            again = self.send(request).json()
             if answer is not None and answer.status_code == 202 and answer.json()["id"] != again["id"]:
                 fault = "another job"
             if (ended := self.end_of(again))["status"] != "completed":
@@ -239,20 +252,35 @@ class Sweep:
 
     def end_of(self, job):
         def look():
-            now = self.daemon.get(f"/v1/jobs/{job['id']}").json()
+            now = self.send(Request("GET", f"/v1/jobs/{job['id']}")).json()
             return now if now["status"] not in ("queued", "in_progress") else None
 
         return wait_until(look, "the end of a job")
 
+    def run_watching(self):
+        """Events with pictures, of a job that is drawn meanwhile: who lost them asks again."""
+        step = 1 if self.most is None else max(1, 300 // self.most)
+        for n in range(1, 300, step):
+            job = self.daemon.post({"n": 2, "nfe": 30}, path="/v1/jobs", **self.headers).json()
+            watch = Request("GET", f"/v1/jobs/{job['id']}/events?preview_every=1", same=last_event, **EVENTS)
+            with self.failing(n):
+                answer = self.send(watch)
+            fault = None
+            if answer is not None and answer.status_code != 200:
+                fault = fault_of(watch, answer, answer)
+            if (kind := last_event(self.send(watch))[0]) != "completed":
+                fault = f"its last event is {kind}"
+            self.note("watch", n, fault)
+
     def run_cancelling(self):
         """A job is cancelled, or goes on and can be cancelled."""
         for n in range(1, 80, 1 if self.most is None else 80 // self.most):
-            job = self.daemon.post({"n": 1000, "nfe": 1000}, path="/v1/jobs").json()
+            job = self.daemon.post({"n": 1000, "nfe": 1000}, path="/v1/jobs", **self.headers).json()
             cancel = Request("DELETE", f"/v1/jobs/{job['id']}")
-            with self.allocations.failing(n):
-                answer = cancel.send(self.daemon)
+            with self.failing(n):
+                answer = self.send(cancel)
             fault = None if answer is None or answer.status_code == 200 else fault_of(cancel, answer, answer)
-            cancel.send(self.daemon)
+            self.send(cancel)
             if (status := self.end_of(job)["status"]) != "cancelled":
                 fault = f"it is {status}"
             self.note("cancel", n, fault)
@@ -261,9 +289,9 @@ class Sweep:
         """Nothing is left: no place taken, no upload, nothing that a drain waits for."""
         daemon = self.daemon
         daemon.wait_for_queue(lambda queue: not queue["requests"] and not queue["slots_busy"], "nothing to do")
-        assert daemon.post(DRAWN | {"n": 34}).status_code == 200  # all places there are
+        assert daemon.post(DRAWN | {"n": 34}, **self.headers).status_code == 200  # all places there are
         for _ in range(3):  # more than there may be uploads
-            assert REQUESTS["restoration"].send(daemon).status_code == 200
+            assert self.send(REQUESTS["restoration"]).status_code == 200
         daemon.stop()
         assert not self.faults, f"{len(self.faults)} faults:\n" + "\n".join(self.faults)
 
@@ -271,11 +299,12 @@ class Sweep:
 def run_jobs(sweep):
     for name, make in NEW.items():
         sweep.run_new_job(name, make)
-        job = make(f"ended {name}").send(sweep.daemon).json()
+        job = sweep.send(make(f"ended {name}")).json()
         sweep.end_of(job)
         for what, (method, path, same) in ENDED.items():
             root = "/v1/jobs" if what == "list" else f"/v1/jobs/{job['id']}"
             sweep.run(f"{what} of {name}", Request(method, root + path, same=same))
+    sweep.run_watching()
     sweep.run_cancelling()
 
 

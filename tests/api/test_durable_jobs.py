@@ -240,28 +240,46 @@ def test_folders_that_cannot_be(run, start, state, tmp_path):
     begin(first, {"n": 1, "nfe": 1})
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="mounts a small disk")
-def test_a_full_disk(start, tmp_path):
-    """What cannot be written is not taken on; what can be again is."""
+@pytest.fixture
+def disk(tmp_path):
+    """A folder in which there is little room, and that can be filled."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "none", disk])
-    if mounted.returncode != 0:
-        pytest.skip("may not mount")
-    try:
-        daemon = start(*FLAGS, "--state-dir", disk)
-        (disk / "filler").write_bytes(bytes(disk_room(disk)))
-        statuses = [daemon.post({"n": 1, "nfe": 1}, path="/v1/jobs").status_code for _ in range(40)]
-        assert 503 in statuses and set(statuses) <= {202, 503}
-        assert daemon.post({"n": 1, "nfe": 1}).status_code == 200
-        (disk / "filler").unlink()
-        wait_for(daemon, begin(daemon, {"n": 1, "nfe": 1}), "completed")
-        assert requests.get(daemon.admin + "/livez").status_code == 200
-        daemon.stop()
-    finally:
-        subprocess.run(["umount", "-l", disk])
+    if os.getuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "none", disk]).returncode != 0:
+        pytest.skip("may not mount a small disk")
+    yield disk
+    subprocess.run(["umount", "-l", disk])
 
 
-def disk_room(path):
-    stat = os.statvfs(path)
-    return max(0, stat.f_bavail * stat.f_bsize - 8192)
+def fill(disk, left=8192):
+    stat = os.statvfs(disk)
+    (disk / "filler").write_bytes(bytes(max(0, stat.f_bavail * stat.f_bsize - left)))
+
+
+def test_a_full_disk(start, disk):
+    """What cannot be written is not taken on; what can be again is."""
+    daemon = start(*FLAGS, "--state-dir", disk)
+    fill(disk)
+    statuses = [daemon.post({"n": 1, "nfe": 1}, path="/v1/jobs").status_code for _ in range(40)]
+    assert 503 in statuses and set(statuses) <= {202, 503}
+    assert daemon.post({"n": 1, "nfe": 1}).status_code == 200
+    (disk / "filler").unlink()
+    wait_for(daemon, begin(daemon, {"n": 1, "nfe": 1}), "completed")
+    assert requests.get(daemon.admin + "/livez").status_code == 200
+    daemon.stop()
+
+
+def test_a_disk_that_is_full_at_the_start(start, disk):
+    """Jobs that were taken on wait for room, and are drawn when there is some."""
+    daemon = start(*FLAGS, "--state-dir", disk, "--drain-timeout", "0s")
+    job = begin(daemon, {"n": 1000, "nfe": 1000})
+    wait_for(daemon, job, "in_progress")
+    daemon.stop()  # its file is as short as can be
+    fill(disk, left=0)
+    daemon = start(*FLAGS, "--state-dir", disk)
+    wait_until(lambda: sum("event=job_store error=" in line for line in daemon.log) > 2, "some tries")
+    assert daemon.queue()["evaluations"] == 0 and look(daemon, job)["status"] == "in_progress"
+    (disk / "filler").unlink()
+    daemon.wait_for_queue(lambda queue: queue["evaluations"] > 0, "its images")
+    assert cancel(daemon, job).json()["status"] == "cancelled"
+    assert not any("event=job_lost" in line for line in daemon.log)
