@@ -59,7 +59,8 @@ int batches_check_webhook(const struct batches *all, const char *url, const stru
 bool batches_send_webhooks(const struct batches *all);
 /* Whether their secrets can be read, as a start does. 0, or -errno. */
 int batches_check_webhooks(const struct settings *s, struct error *err);
-/* Reads the file of their secrets again; where it is bad they stay, which is logged. 0, or -EINVAL with a 422. */
+/* Reads the file of their secrets again; where it is bad they stay, which is logged. 0, or -EINVAL with a
+ * 422, or a 503 where memory lacks. */
 int batches_reload_webhooks(struct batches *all, struct problem *problem);
 
 /* Calls then() with one that the exchange's key may see (server/keys.h), now or later, which answers or waits; or answers itself: 404, 410 where there was one,

@@ -204,19 +204,22 @@ static void on_delay_over(uv_timer_t *timer)
 int daemon_reload_access(struct daemon *d, struct problem *problem)
 {
     struct error error = {""};
-    int rc = 0;
+    int rc = d->tls ? tls_reload(d->tls, &error) : 0;
 
-    if (d->tls && tls_reload(d->tls, &error) < 0) {
+    if (rc < 0) {
         log_write(LOG_ERROR, "event=certificate_change ok=0 error=%s", LOG_TEXT(error.text));
-        rc = problem_set(problem, 422, "%s; the certificate stays as it was", error.text);
+        problem_set(problem, rc == -ENOMEM ? 503 : 422, "%s; the certificate stays as it was",
+                    error.text);
     }
-    if (d->batches && batches_reload_webhooks(d->batches, problem) < 0)
-        rc = -EINVAL;
-    if (keys_reload(d->keys, &error) < 0) {
+    if (d->batches)
+        batches_reload_webhooks(d->batches, problem);
+    rc = keys_reload(d->keys, &error);
+    if (rc < 0) {
         log_write(LOG_ERROR, "event=access_change ok=0 error=%s", LOG_TEXT(error.text));
-        rc = problem_set(problem, 422, "%s; the keys stay as they were", error.text);
+        problem_set(problem, rc == -ENOMEM ? 503 : 422, "%s; the keys stay as they were",
+                    error.text);
     }
-    return rc;
+    return problem->status ? -EINVAL : 0;
 }
 
 /* What happened is in the log. */

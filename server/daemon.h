@@ -86,8 +86,8 @@ struct daemon_sockets {
     struct listening public, admin;
 };
 
-/* Reads again who may use the daemon, and what it shows them. 0, or -EINVAL with a 422: what of them is bad
- * stays as it was, and what happened is in the log. */
+/* Reads again who may use the daemon, and what it shows them. 0, or -EINVAL with a 422, or a 503 where
+ * memory lacks: what of them is bad stays as it was, and what happened is in the log. */
 int daemon_reload_access(struct daemon *d, struct problem *problem);
 
 /* How many connections of clients there can be, at most max_connections. 0, or -EMFILE. */

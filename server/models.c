@@ -348,8 +348,10 @@ static void drop_gone(struct models *m)
 static void reload_next(struct models *m, struct wish *w)
 {
     struct error error;
+    int rc = w->at == 0 ? look_again(m, &error) : 0;
 
-    if (w->at == 0 && look_again(m, &error) < 0) {
+    if (rc < 0) {
+        w->no_memory |= rc == -ENOMEM;
         problem_set(&w->problem, 422, "%s", error.text);
         if (w->kind == WISH_RELOAD)
             log_write(LOG_ERROR, "event=reload_failed error=%s", LOG_TEXT(error.text));

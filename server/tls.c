@@ -8,6 +8,7 @@
 #include "engine/base/log.h"
 #include "engine/base/whole_file.h"
 #include "model/digest.h"
+#include "server/tls_numbers.h"
 
 #include <errno.h>
 #include <gnutls/x509.h>
@@ -244,6 +245,7 @@ int tls_create(const struct settings *settings, struct tls **out, struct error *
                          "it, "
                          "and leave out --tls-cert and --tls-key",
                          MHD_get_version());
+    tls_numbers_reserve();
     t = calloc(1, sizeof(*t));
     if (!t)
         return error_set(err, -ENOMEM, "out of memory reading a certificate");

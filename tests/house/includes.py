@@ -69,6 +69,7 @@ LIBRARIES = {
     "curl/": ("server",),
     "libpq-fe.h": ("server",),
     "systemd/sd-daemon.h": ("server",),
+    "gmp": ("server",),
     "gnutls": ("server",),
     "uv.h": ("server",),
     "microhttpd.h": ("server",),
