@@ -229,6 +229,18 @@ static void submit(struct batch *b, struct shared_bytes *source, struct exchange
     batch_submit(b, op);
 }
 
+bool batches_draw(const struct batches *all, const char *key, const char *body,
+                  const struct key *owner)
+{
+    const char *name = owner ? key_name(owner) : "";
+
+    for (const struct batch *b = all->first; b; b = b->next)
+        if (b->stored && b->state < JOB_COMPLETED && strcmp(b->record.key, key) == 0 &&
+            strcmp(b->record.body, body) == 0 && strcmp(b->record.owner, name) == 0)
+            return true;
+    return false;
+}
+
 void batches_add(struct batches *all, const struct selection *chosen, const char *key,
                  const char *body, struct exchange *x)
 {

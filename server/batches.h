@@ -52,6 +52,10 @@ void batches_begin(struct batches *all);
 void batches_add(struct batches *all, const struct selection *chosen, const char *key,
                  const char *body, struct exchange *x);
 
+/* Whether one of this key of the client, body and owner is waiting or drawn here. */
+bool batches_draw(const struct batches *all, const char *key, const char *body,
+                  const struct key *owner);
+
 /* Whether a job of this key, NULL: none, may have its end told to this address, "": to none. 0, or -EINVAL with a
  * 422. */
 int batches_check_webhook(const struct batches *all, const char *url, const struct key *key,

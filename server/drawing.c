@@ -1,18 +1,14 @@
-/* A drawing lives as long as its job is with the engine's thread or its images with the pool, also
- * when its client has long been told: settle() frees it when all have let go.
- */
+/* What clients have of paintings: their beginning, their deadlines and their end. */
 #include "server/drawing_parts.h"
 
 #include "api/problem.h"
 #include "api/request.h"
-#include "engine/base/log.h"
 #include "model/restoration.h"
 #include "server/admission.h"
 #include "server/engine_model.h"
 #include "server/engines.h"
 #include "server/forecast.h"
 #include "server/keys.h"
-#include "server/models.h"
 #include "server/progress.h"
 
 #include <errno.h>
@@ -28,61 +24,41 @@ enum {
 
 /* Ending */
 
-static void destroy(struct drawing *d)
-{
-    progress_destroy(d->job.progress);
-    restoration_destroy(d->job.restoration);
-    free(d->nfe_done);
-    free(d->job.parts);
-    free(d->job.pixels);
-    free(d);
-}
-
-static void settle(struct drawing *d)
-{
-    struct drawings *all = d->all;
-
-    if (d->with_engine || d->with_pool || d->with_timer)
-        return;
-    drawing_count(d);
-    if (d->next)
-        d->next->previous = d->previous;
-    if (d->previous)
-        d->previous->next = d->next;
-    else
-        all->first = d->next;
-    all->n--;
-    d->client->release(d->owner);
-    models_release(all->models, d->model);
-    destroy(d);
-}
-
 static void on_timer_closed(uv_handle_t *handle)
 {
     struct drawing *d = handle->data;
 
     d->with_timer = false;
-    settle(d);
+    painting_settle(d->painting);
 }
 
-/* Nobody waits for the images any more. */
+/* Its client waits no more; where nobody does, the lanes are to be free. */
 static void detach(struct drawing *d, int status)
 {
+    struct painting *p = d->painting;
+
     d->status = status;
+    if (p->status != 200)
+        p->status = status;
     uv_close((uv_handle_t *)&d->deadline, on_timer_closed);
-    if (d->with_engine)
-        engine_thread_cancel(&d->job);
+    if (p->with_engine && painting_count_waiting(p) == 0)
+        engine_thread_cancel(&p->job);
 }
 
-static void fail(struct drawing *d, int status, int retry_after_s, const char *detail)
+void drawing_end(struct drawing *d, const struct problem *problem)
 {
-    struct problem problem = {.retry_after_s = retry_after_s};
-
     if (d->status)
         return;
-    detach(d, status);
+    detach(d, problem ? problem->status : 200);
+    d->client->done(d->owner, problem);
+}
+
+static void fail(struct drawing *d, int status, const char *detail)
+{
+    struct problem problem = {.retry_after_s = 0};
+
     problem_set(&problem, status, "%s", detail);
-    d->client->done(d->owner, &problem);
+    drawing_end(d, &problem);
 }
 
 void drawing_cancel(struct drawing *d)
@@ -99,39 +75,64 @@ static void on_deadline(uv_timer_t *handle)
              "the deadline of %d ms passed before the images were there; ask for fewer, for a "
              "smaller nfe or with a longer %s",
              d->timeout_ms, d->timeout_name);
-    fail(d, 504, 0, detail);
+    fail(d, 504, detail);
 }
 
-/* What there is has to do, if there is anything. */
+/* What there is has to do, if there is anything. Nobody else waits for it. */
 static void on_best(uv_timer_t *handle)
 {
     struct drawing *d = handle->data;
+    struct painting *p = d->painting;
     int left_ms = d->timeout_ms - d->best_ms;
 
-    if (!d->with_engine || progress_evaluations(d->job.progress) > 0) {
-        engine_thread_settle(&d->job);
+    if (!p->with_engine || progress_evaluations(p->job.progress) > 0) {
+        engine_thread_settle(&p->job);
         uv_timer_start(&d->deadline, on_deadline,
                        (uint64_t)(left_ms > SETTLING_MS ? left_ms : SETTLING_MS), 0);
         return;
     }
-    fail(d, 504, 0, "the deadline passed before there was a first picture");
+    fail(d, 504, "the deadline passed before there was a first picture");
 }
 
-/* The images that are not finished become what they would look like. 0 or -ENOMEM. */
-static int take_best(struct drawing *d)
+/* On the way */
+
+static void look_at(struct drawing *d)
 {
-    size_t bytes =
-        (size_t)d->model->side_px * (size_t)d->model->side_px * (size_t)d->model->channels;
+    int evaluations, place;
 
-    d->nfe_done = calloc((size_t)d->job.n, sizeof(*d->nfe_done));
-    if (!d->nfe_done)
-        return -ENOMEM;
-    for (int i = 0; i < d->job.n; i++)
-        d->nfe_done[i] = progress_read(d->job.progress, i, NULL, d->job.pixels + (size_t)i * bytes);
-    return 0;
+    if (!d->client->progress || d->status || !d->painting->with_engine)
+        return;
+    evaluations = progress_evaluations(d->painting->job.progress);
+    place = drawing_place(d);
+    if (evaluations == d->seen && place == d->place)
+        return;
+    d->seen = evaluations;
+    d->place = place;
+    d->client->progress(d->owner);
 }
 
-/* Encoding */
+void drawings_collect(struct drawings *all)
+{
+    struct job *job;
+
+    while ((job = engines_take_done(all->engines)))
+        painting_take_back(job->owner);
+    for (struct painting *p = all->first; p; p = p->next)
+        for (struct drawing *d = p->drawings; d; d = d->next)
+            look_at(d);
+}
+
+void drawings_cancel_all(struct drawings *all)
+{
+    struct problem problem = {.retry_after_s = 1};
+
+    problem_set(&problem, 503, "the daemon is shutting down; try another one");
+    for (struct painting *p = all->first; p; p = p->next)
+        for (struct drawing *d = p->drawings; d; d = d->next)
+            drawing_end(d, &problem);
+}
+
+/* Beginning */
 
 void drawings_describe(const struct drawings *all, const struct drawing_order *order,
                        struct samples_response *out)
@@ -157,110 +158,6 @@ void drawings_describe(const struct drawings *all, const struct drawing_order *o
         .restoration = order->restored,
     };
 }
-
-/* 0 or -ENOMEM. */
-static int finish_restorations(struct drawing *d)
-{
-    size_t side = (size_t)d->model->side_px, bytes = side * side * (size_t)d->model->channels;
-
-    for (int i = 0; d->job.restoration && i < d->job.n; i++)
-        if (restoration_finish(d->job.restoration, d->job.pixels + (size_t)i * bytes) < 0)
-            return error_set(&d->error, -ENOMEM, "out of memory to finish a restoration");
-    return 0;
-}
-
-static void encode(uv_work_t *work)
-{
-    struct drawing *d = work->data;
-    const struct drawing_order order = {.model = d->model,
-                                        .sampling = {d->job.sampler, d->job.nfe},
-                                        .seed = d->job.seed,
-                                        .seed_b = d->job.seed_b,
-                                        .mix = d->job.mix,
-                                        .label = d->job.label,
-                                        .guidance = d->job.guidance,
-                                        .n = d->job.n,
-                                        .restored = d->job.restoration ? &d->restored : NULL};
-    struct samples_response images;
-
-    drawings_describe(d->all, &order, &images);
-    images.pixels = d->job.pixels;
-    images.nfe_done = d->nfe_done;
-    d->encoded = finish_restorations(d);
-    if (d->encoded == 0)
-        d->encoded = d->client->encode(d->owner, &images, &d->error);
-}
-
-static void on_encoded(uv_work_t *work, int status)
-{
-    struct drawing *d = work->data;
-
-    d->with_pool = false;
-    d->encoded_ns = uv_hrtime();
-    if (!d->status && d->encoded == 0) {
-        detach(d, 200);
-        d->client->done(d->owner, NULL);
-    } else {
-        fail(d, d->encoded == -ENOMEM ? 503 : 500, 0, d->error.text);
-    }
-    settle(d);
-}
-
-static void take_back(struct drawing *d)
-{
-    struct job *job = &d->job;
-
-    d->with_engine = false;
-    admission_leave(d->all->admission, job);
-    if (job->status == 0 && job->n_finished < job->n && take_best(d) < 0)
-        fail(d, 503, 0, "out of memory");
-    if (job->status == 0 && !d->status) {
-        d->encoding.data = d;
-        d->with_pool = true;
-        uv_queue_work(d->all->loop, &d->encoding, encode, on_encoded);
-        return;
-    }
-    if (job->status < 0 && job->status != -ECANCELED) {
-        log_write(LOG_ERROR, "event=job_failed id=%s error=%s", d->id, LOG_TEXT(job->error.text));
-        fail(d, 500, 0,
-             job->status == -EDOM ? job->error.text
-                                  : "the device failed; the request may be sent again");
-    }
-    settle(d);
-}
-
-static void look_at(struct drawing *d)
-{
-    int evaluations, place;
-
-    if (!d->client->progress || d->status || !d->with_engine)
-        return;
-    evaluations = progress_evaluations(d->job.progress);
-    place = drawing_place(d);
-    if (evaluations == d->seen && place == d->place)
-        return;
-    d->seen = evaluations;
-    d->place = place;
-    d->client->progress(d->owner);
-}
-
-void drawings_collect(struct drawings *all)
-{
-    struct job *job;
-
-    while ((job = engines_take_done(all->engines)))
-        take_back(job->owner);
-    for (struct drawing *d = all->first; d; d = d->next)
-        look_at(d);
-}
-
-void drawings_cancel_all(struct drawings *all)
-{
-    for (struct drawing *d = all->first; d; d = d->next)
-        fail(d, 503, 1, "the daemon is shutting down; try another one");
-}
-
-/* Beginning */
 
 int drawing_order_evaluations(const struct drawing_order *order)
 {
@@ -288,50 +185,6 @@ uint64_t drawing_random_seed(void)
 static const char *timeout_name(const struct drawing_order *order)
 {
     return order->timeout_name ? order->timeout_name : "timeout_ms";
-}
-
-/* With the memory for its images; NULL without. */
-static struct drawing *create(struct drawings *all, const struct drawing_order *order)
-{
-    struct engine_model *model = order->model;
-    size_t side = (size_t)model->side_px, bytes = side * side * (size_t)model->channels;
-    bool watched = order->best_ms > 0 || order->stop_after > 0 || order->client->progress;
-    /* The pictures that a restoration goes by are in one place. */
-    bool parted = order->n > 1 && engines_count(all->engines) > 1 && !order->restoration;
-    struct drawing *d = calloc(1, sizeof(*d));
-
-    if (!d)
-        return NULL;
-    d->all = all;
-    d->model = model;
-    d->client = order->client;
-    d->owner = order->owner;
-    d->timeout_ms = order->timeout_ms;
-    d->timeout_name = timeout_name(order);
-    d->best_ms = order->best_ms;
-    snprintf(d->id, sizeof(d->id), "%s", order->request_id);
-    d->job.model = order->model;
-    d->job.sampler = order->sampling.sampler;
-    d->job.nfe = order->sampling.nfe;
-    d->job.evaluations = drawing_order_evaluations(order);
-    d->job.label = order->label;
-    d->job.guidance = order->guidance;
-    d->job.seed = order->seed;
-    d->job.seed_b = order->seed_b;
-    d->job.mix = order->mix;
-    d->job.n = order->n;
-    d->job.priority = order->priority;
-    d->job.stop_after = order->stop_after;
-    d->job.owner = d;
-    d->job.pixels = malloc((size_t)order->n * bytes);
-    if (watched)
-        d->job.progress = progress_create(order->n, bytes);
-    if (parted)
-        d->job.parts = calloc((size_t)engines_count(all->engines), sizeof(*d->job.parts));
-    if (d->job.pixels && (!watched || d->job.progress) && (!parted || d->job.parts))
-        return d;
-    destroy(d);
-    return NULL;
 }
 
 /* Nobody has to wait for what would come too late for him. What could not be there in time with all lanes
@@ -368,32 +221,26 @@ static int check_deadline(const struct drawings *all, const struct drawing_order
                        ms);
 }
 
-int drawings_begin(struct drawings *all, const struct drawing_order *order, struct drawing **out,
-                   struct problem *problem)
+/* NULL without memory. */
+static struct drawing *create(const struct drawing_order *order)
 {
-    struct drawing *d;
+    struct drawing *d = calloc(1, sizeof(*d));
 
-    if (admission_check(all->admission, order->model, order->n, order->priority, problem) < 0 ||
-        check_deadline(all, order, problem) < 0)
-        return -EINVAL;
-    d = create(all, order);
     if (!d)
-        return problem_set(problem, 503, "out of memory");
-    if (keys_charge(order->payer, order->n, uv_hrtime(), problem) < 0) {
-        destroy(d);
-        return -EINVAL;
-    }
-    d->admitted_ns = uv_hrtime();
-    d->next = all->first;
-    if (d->next)
-        d->next->previous = d;
-    all->first = d;
-    all->n++;
-    models_hold(d->model);
-    d->job.restoration = order->restoration;
-    if (order->restoration)
-        d->restored = *order->restored;
-    admission_enter(all->admission, &d->job);
+        return NULL;
+    d->client = order->client;
+    d->owner = order->owner;
+    d->timeout_ms = order->timeout_ms;
+    d->timeout_name = timeout_name(order);
+    d->best_ms = order->best_ms;
+    return d;
+}
+
+static void share(struct drawings *all, struct painting *p, struct drawing *d)
+{
+    d->painting = p;
+    d->next = p->drawings;
+    p->drawings = d;
     uv_timer_init(all->loop, &d->deadline);
     d->deadline.data = d;
     d->with_timer = true;
@@ -401,10 +248,57 @@ int drawings_begin(struct drawings *all, const struct drawing_order *order, stru
         uv_timer_start(&d->deadline, on_best, (uint64_t)d->best_ms, 0);
     else
         uv_timer_start(&d->deadline, on_deadline, (uint64_t)d->timeout_ms, 0);
-    d->with_engine = true;
-    engines_submit(all->engines, &d->job);
+}
+
+/* What others have begun costs nothing more, neither room nor the payer's images. */
+static int join(struct drawings *all, struct painting *p, const struct drawing_order *order,
+                struct drawing **out, struct problem *problem)
+{
+    struct drawing *d = create(order);
+
+    if (!d)
+        return problem_set(problem, 503, "out of memory");
+    d->joined = true;
+    all->stats.joined++;
+    restoration_destroy(order->restoration);
+    share(all, p, d);
     *out = d;
     return 0;
+}
+
+int drawings_begin(struct drawings *all, const struct drawing_order *order, struct drawing **out,
+                   struct problem *problem)
+{
+    struct painting *p = painting_find(all, order);
+    struct drawing *d;
+
+    if (p)
+        return join(all, p, order, out, problem);
+    if (admission_check(all->admission, order->model, order->n, order->priority, problem) < 0 ||
+        check_deadline(all, order, problem) < 0)
+        return -EINVAL;
+    d = create(order);
+    p = painting_create(all, order);
+    if (!d || !p) {
+        problem_set(problem, 503, "out of memory");
+        goto fail;
+    }
+    if (keys_charge(order->payer, order->n, uv_hrtime(), problem) < 0)
+        goto fail;
+    share(all, p, d);
+    painting_begin(p, order);
+    *out = d;
+    return 0;
+
+fail:
+    painting_destroy(p);
+    free(d);
+    return -EINVAL;
+}
+
+bool drawing_is_joined(const struct drawing *d)
+{
+    return d->joined;
 }
 
 int drawings_create(uv_loop_t *loop, struct admission *admission, struct engines *engines,

@@ -4,18 +4,21 @@
  *
  * Once admitted (admission.h) a drawing ends in one of: its images, an error of the device (500), the
  * deadline (504), drawing_cancel(), the daemon's end (503). Whichever comes first, its lanes are free
- * within one tick. Its client is told once, and released when nobody uses it any more: the pool may
- * still encode what nobody waits for.
+ * within one tick, unless another waits for the same: orders that mean the same are drawn once, and
+ * whoever comes later joins. Its client is told once, and released when nobody uses it any more: the pool
+ * may still encode what nobody waits for.
  *
  * Thread: loop, but for encode().
  */
 #ifndef SERVER_DRAWING_H
 #define SERVER_DRAWING_H
 
+#include "model/digest.h"
 #include "model/sampling.h"
 #include "server/histogram.h"
 #include "server/job.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <uv.h>
 
@@ -44,7 +47,11 @@ struct drawing_client {
 };
 
 struct drawing_order {
-    const char *request_id;     /* copied */
+    const char *request_id; /* copied */
+    /* Where it is sent again: orders of the same digest, images and priority have one drawing as long as it
+     * is on its way, each with a deadline of its own; "": it has none with others. Nor has what a deadline
+     * may end early, best_ms. */
+    char same[DIGEST_TEXT];
     struct key *payer;          /* for whom the images count (server/keys.h); NULL: nobody */
     struct engine_model *model; /* held meanwhile */
     struct sampling_choice sampling;
@@ -87,7 +94,8 @@ void drawings_destroy(struct drawings *all);
 
 /* Begins; only while the engines are ready. The drawing is valid until done() or drawing_cancel(). 0, or
  * -EINVAL with the problem: 503, no room, no memory, or others are first and it would come too late (what it
- * cannot be in time for alone is 504), 429, the payer has drawn too much; the client is then not called. */
+ * cannot be in time for alone is 504), 429, the payer has drawn too much; the client is then not called. What
+ * joins another needs none of that. */
 int drawings_begin(struct drawings *all, const struct drawing_order *order, struct drawing **out,
                    struct problem *problem);
 
@@ -96,7 +104,10 @@ int drawings_begin(struct drawings *all, const struct drawing_order *order, stru
 void drawings_describe(const struct drawings *all, const struct drawing_order *order,
                        struct samples_response *out);
 
-/* Nobody waits any more. */
+/* Whether it was begun for others: it cost its payer nothing. */
+bool drawing_is_joined(const struct drawing *d);
+
+/* Its client waits no more. */
 void drawing_cancel(struct drawing *d);
 
 /* Of a drawing with a progress(), until it is done. */
@@ -122,6 +133,7 @@ void drawings_cancel_all(struct drawings *all);
  * the last image, from there to encoded bytes. */
 struct drawings_stats {
     struct histogram queue, engine, encode;
+    uint64_t joined; /* by others */
 };
 
 const struct drawings_stats *drawings_stats(const struct drawings *all);

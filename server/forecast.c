@@ -15,9 +15,10 @@ struct company {
     double to_begin; /* evaluations of one image of each that waits */
 };
 
-static bool is_waited_for(const struct drawing *d)
+static bool counts(const struct painting *p)
 {
-    return d->with_engine && !d->status && d->job.priority == PRIORITY_INTERACTIVE;
+    return p->with_engine && painting_count_waiting(p) > 0 &&
+           p->job.priority == PRIORITY_INTERACTIVE;
 }
 
 static void look_around(const struct drawings *all, const struct drawing_order *order,
@@ -26,19 +27,19 @@ static void look_around(const struct drawings *all, const struct drawing_order *
     double own = (double)order->n * drawing_order_evaluations(order), theirs;
 
     *out = (struct company){.begun = 0};
-    for (const struct drawing *d = all->first; d; d = d->next) {
-        if (d->model != order->model || !is_waited_for(d))
+    for (const struct painting *p = all->first; p; p = p->next) {
+        if (p->model != order->model || !counts(p))
             continue;
-        theirs = (double)d->job.n * d->job.evaluations;
+        theirs = (double)p->job.n * p->job.evaluations;
         if (order->priority == PRIORITY_INTERACTIVE && theirs > own)
             theirs = own;
-        if (atomic_load(&d->job.begun)) {
+        if (atomic_load(&p->job.begun)) {
             out->begun++;
             out->shared += theirs / 2;
         } else {
             out->waiting++;
             out->shared += theirs;
-            out->to_begin += d->job.evaluations;
+            out->to_begin += p->job.evaluations;
         }
     }
 }
@@ -60,9 +61,9 @@ static double between_s(const struct drawings *all, const struct engine_model *m
 {
     double longest = 0;
 
-    for (const struct drawing *d = all->first; d; d = d->next)
-        if (d->model != model && is_waited_for(d))
-            longest = fmax(longest, tick_s(d->model, d->model->n_images, room));
+    for (const struct painting *p = all->first; p; p = p->next)
+        if (p->model != model && counts(p))
+            longest = fmax(longest, tick_s(p->model, p->model->n_images, room));
     return longest;
 }
 

@@ -237,7 +237,8 @@ static void write_cache(FILE *out, const struct daemon *d)
     one(out, "softdiff_response_cache_misses_total", "counter",
         "Images of permalinks that were drawn.", (double)links.misses);
     one(out, "softdiff_response_cache_merged_total", "counter",
-        "Requests that waited for the drawing of another.", (double)links.merged);
+        "Requests that waited for the drawing of another.",
+        (double)(links.merged + drawings_stats(d->drawings)->joined));
     one(out, "softdiff_response_cache_evictions_total", "counter",
         "Images that made room for others.", (double)cache.evictions);
     one(out, "softdiff_response_cache_bytes", "gauge", "Memory of the cached images.",

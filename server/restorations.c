@@ -36,7 +36,7 @@ struct restoring {
     uint8_t *body; /* owned */
     size_t body_bytes;
     struct upload upload;
-    char digest[UPLOAD_DIGEST_BYTES]; /* of it */
+    struct samples_patience patience; /* with the digest of it */
     enum degradation degradation;
     struct selection chosen;
     bool holds; /* the model */
@@ -103,37 +103,34 @@ static void look(uv_work_t *work)
         make(r);
 }
 
-/* Whether the client wants a job, and it can be one: nothing is asked for that jobs have not, and there may be
- * room for its picture. */
-static bool is_for_job(const struct restoring *r)
+/* How long its client waits for it: for ever, where there is no room for the picture of a job. */
+static int find_patience(const struct restoring *r)
 {
-    return prefer_has(exchange_header(r->exchange, "Prefer"), "respond-async") &&
-           samples_may_be_job(r->exchange, &r->chosen.request) &&
-           r->source_bytes <= (size_t)r->daemon->settings->keep_sources_bytes;
+    if (r->source_bytes > (size_t)r->daemon->settings->keep_sources_bytes)
+        return -1;
+    return samples_find_patience(r->daemon, r->exchange, &r->chosen.request, r->patience.body);
 }
 
-static void begin_job(struct restoring *r)
+static void answer(struct restoring *r)
 {
-    struct exchange *x = r->exchange;
-    struct shared_bytes *source = shared_bytes_create(r->source, r->source_bytes);
-
-    r->source = NULL;
-    if (!source) {
-        problem_set(&r->problem, 503, "out of memory");
-        return;
+    r->chosen.restored = &r->restored;
+    if (r->patience.wait_s >= 0) {
+        r->chosen.source = shared_bytes_create(r->source, r->source_bytes);
+        r->source = NULL;
+        if (!r->chosen.source) {
+            problem_set(&r->problem, 503, "out of memory");
+            return;
+        }
     }
-    r->chosen.source = source;
-    exchange_add_header(x, "Preference-Applied", "respond-async");
-    batches_add(r->daemon->batches, &r->chosen, exchange_header(x, "Idempotency-Key"), r->digest,
-                x);
-    shared_bytes_release(source);
+    if (samples_answer(r->daemon, r->exchange, &r->chosen, &r->patience, &r->problem) == 0)
+        r->chosen.restoration = NULL;
+    shared_bytes_release(r->chosen.source);
 }
 
 static void on_looked(uv_work_t *work, int status)
 {
     struct restoring *r = work->data;
     struct daemon *d = r->daemon;
-    bool is_job;
 
     if (!r->exchange || r->problem.status) {
         end(r);
@@ -145,18 +142,15 @@ static void on_looked(uv_work_t *work, int status)
         end(r);
         return;
     }
-    is_job = is_for_job(r);
-    if (samples_check_webhook(d, r->exchange, &r->chosen.request, is_job, &r->problem) < 0) {
+    r->patience.wait_s = find_patience(r);
+    if (samples_check_webhook(d, r->exchange, &r->chosen.request, r->patience.wait_s >= 0,
+                              &r->problem) < 0) {
         end(r);
         return;
     }
     if (!r->chosen.request.finish)
         exchange_watch(r->exchange);
-    r->chosen.restored = &r->restored;
-    if (is_job)
-        begin_job(r);
-    else if (samples_answer(d, r->exchange, &r->chosen, &r->problem) == 0)
-        r->chosen.restoration = NULL; /* the drawing's */
+    answer(r);
     end(r);
 }
 
@@ -184,7 +178,7 @@ static void unpack(uv_work_t *work)
 
     if (upload_read(r->content_type, (const char *)r->body, r->body_bytes, &r->upload,
                     &r->problem) == 0 &&
-        upload_digest_all(&r->upload, r->digest) < 0)
+        upload_digest_all(&r->upload, r->patience.body) < 0)
         problem_set(&r->problem, 503, "out of memory");
     free(r->body);
     r->body = NULL;

@@ -7,6 +7,7 @@
 #include "api/problem.h"
 #include "api/response.h"
 #include "model/digest.h"
+#include "model/restoration.h"
 #include "server/admission.h"
 #include "server/batches.h"
 #include "server/daemon.h"
@@ -31,8 +32,10 @@ struct sample {
     struct daemon *daemon;
     struct exchange *exchange;
     struct drawing *drawing; /* NULL: nobody waits for it any more */
-    struct selection
-        chosen; /* for the job that it becomes when its client has waited long enough */
+    /* For the job that it becomes when its client has waited long enough: */
+    struct selection chosen; /* holds its source */
+    struct response_restoration restored;
+    char body[DIGEST_TEXT]; /* digest */
     uv_timer_t patience;
     bool with_drawing, with_timer; /* what still holds it */
     uint64_t seed;
@@ -92,8 +95,9 @@ static void answer(struct sample *s)
         return;
     }
     drawing_times(s->drawing, &ms);
-    snprintf(text, sizeof(text), "queue;dur=%.1f, engine;dur=%.1f, encode;dur=%.1f", ms.queue,
-             ms.engine, ms.encode);
+    snprintf(text, sizeof(text), "%squeue;dur=%.1f, engine;dur=%.1f, encode;dur=%.1f",
+             drawing_is_joined(s->drawing) ? "cache;desc=merged, " : "", ms.queue, ms.engine,
+             ms.encode);
     exchange_add_header(s->exchange, "Server-Timing", text);
     if (s->with_timer)
         tell_preference(s->exchange);
@@ -114,6 +118,7 @@ static void settle(struct sample *s)
     if (s->with_drawing || s->with_timer)
         return;
     kept_pictures_destroy(s->kept);
+    shared_bytes_release(s->chosen.source);
     free(s->answer);
     free(s);
 }
@@ -162,16 +167,11 @@ static void on_gone(void *arg)
     stop_waiting(s);
 }
 
-static void begin_job(struct daemon *d, struct exchange *x, const struct selection *chosen)
+static void begin_job(struct daemon *d, struct exchange *x, const struct selection *chosen,
+                      const char *body)
 {
-    char digest[DIGEST_TEXT];
-    const char *body;
-    size_t size;
-
     tell_preference(x);
-    body = exchange_body(x, &size);
-    digest_of(body, size, digest);
-    batches_add(d->batches, chosen, exchange_header(x, "Idempotency-Key"), digest, x);
+    batches_add(d->batches, chosen, exchange_header(x, "Idempotency-Key"), body, x);
 }
 
 /* The client has waited as long as it would: what is drawn for it from now on is a job's, from the
@@ -179,11 +179,13 @@ static void begin_job(struct daemon *d, struct exchange *x, const struct selecti
 static void on_patience_over(uv_timer_t *timer)
 {
     struct sample *s = timer->data;
+    bool paid = !drawing_is_joined(s->drawing);
 
     drawing_cancel(s->drawing);
     stop_waiting(s);
-    keys_refund(exchange_key(s->exchange), s->chosen.request.n);
-    begin_job(s->daemon, s->exchange, &s->chosen);
+    if (paid)
+        keys_refund(exchange_key(s->exchange), s->chosen.request.n);
+    begin_job(s->daemon, s->exchange, &s->chosen, s->body);
 }
 
 int samples_check_accept(const struct exchange *x, struct problem *problem)
@@ -218,26 +220,32 @@ static int choose_type(const char *accept, int n, bool *bare_png, struct problem
     return 0;
 }
 
-/* A request that is sent again means the same images, also where it leaves them to us; others' keys are
- * others. */
-static uint64_t seed_of_key(const char *key, const struct key *client_key)
-{
-    char digest[DIGEST_TEXT], text[2 * DIGEST_TEXT + 1];
-
-    digest_of(key, strlen(key), digest);
-    snprintf(text, sizeof(text), "%s %s", client_key ? key_name(client_key) : "", digest);
-    digest_of(text, strlen(text), digest);
-    digest[13] = '\0'; /* below 2^53, as drawing_random_seed() */
-    return strtoull(digest, NULL, 16);
-}
-
-static uint64_t choose_seed(const struct samples_request *wanted, const struct exchange *x)
+/* What a request that is sent again says again; others' keys are others. "": nothing. */
+static void digest_key(const struct exchange *x, char out[DIGEST_TEXT])
 {
     const char *key = exchange_header(x, "Idempotency-Key");
+    const struct key *owner = exchange_key(x);
+    char text[2 * DIGEST_TEXT + 1];
+
+    out[0] = '\0';
+    if (!key)
+        return;
+    digest_of(key, strlen(key), out);
+    snprintf(text, sizeof(text), "%s %s", owner ? key_name(owner) : "", out);
+    digest_of(text, strlen(text), out);
+}
+
+/* One that is sent again means the same images, also where it leaves them to us. */
+static uint64_t choose_seed(const struct samples_request *wanted, const char *same)
+{
+    char digits[14]; /* below 2^53, as drawing_random_seed() */
 
     if (wanted->has_seed)
         return wanted->seed;
-    return key ? seed_of_key(key, exchange_key(x)) : drawing_random_seed();
+    if (!*same)
+        return drawing_random_seed();
+    snprintf(digits, sizeof(digits), "%.13s", same);
+    return strtoull(digits, NULL, 16);
 }
 
 struct drawing_order samples_order(const struct selection *chosen, const struct exchange *x)
@@ -258,7 +266,8 @@ struct drawing_order samples_order(const struct selection *chosen, const struct 
         .best_ms = wanted->best ? wanted->deadline_ms : 0,
     };
 
-    drawing_order_seeds(&order, choose_seed(wanted, x), wanted->seed_b, wanted->mix);
+    digest_key(x, order.same);
+    drawing_order_seeds(&order, choose_seed(wanted, order.same), wanted->seed_b, wanted->mix);
     if (wanted->deadline_ms > 0 && !wanted->best && wanted->deadline_ms < order.timeout_ms) {
         order.timeout_ms = wanted->deadline_ms;
         order.timeout_name = "deadline_ms";
@@ -269,10 +278,8 @@ struct drawing_order samples_order(const struct selection *chosen, const struct 
 /* Whether it is sent again and its answer is still there: sent. */
 static bool replay(struct daemon *d, struct exchange *x, const struct sample *s)
 {
-    struct shared_bytes *body = NULL;
+    struct shared_bytes *body = picture_cache_find(d->cache, s->key);
 
-    if (s->keeps && exchange_header(x, "Idempotency-Key"))
-        body = picture_cache_find(d->cache, s->key);
     if (!body)
         return false;
     exchange_add_header(x, "Server-Timing", "cache;desc=hit");
@@ -291,13 +298,31 @@ static void describe(struct sample *s, const struct drawing_order *order)
         permalink_answer_key(&images, s->key);
 }
 
-/* patience_s: after which it becomes a job; -1: it does not. */
+static void be_patient(struct sample *s, const struct selection *chosen,
+                       const struct samples_patience *patience)
+{
+    s->chosen = *chosen;
+    s->chosen.restoration = NULL; /* the drawing's */
+    s->chosen.request.has_seed = true;
+    s->chosen.request.seed = s->seed;
+    if (chosen->source) {
+        shared_bytes_hold(s->chosen.source);
+        s->restored = *chosen->restored;
+        s->chosen.restored = &s->restored;
+    }
+    memcpy(s->body, patience->body, sizeof(s->body));
+    uv_timer_init(&s->daemon->loop, &s->patience);
+    s->patience.data = s;
+    s->with_timer = true;
+    uv_timer_start(&s->patience, on_patience_over, 1000 * (uint64_t)patience->wait_s, 0);
+}
+
 static int start(struct daemon *d, struct exchange *x, const struct selection *chosen,
-                 bool bare_png, int patience_s, struct problem *problem)
+                 bool bare_png, const struct samples_patience *patience, struct problem *problem)
 {
     struct sample *s = calloc(1, sizeof(*s));
     struct drawing_order order = samples_order(chosen, x);
-    bool finish = chosen->request.finish;
+    bool finish = chosen->request.finish, again = *order.same;
     int rc;
 
     if (!s)
@@ -308,9 +333,10 @@ static int start(struct daemon *d, struct exchange *x, const struct selection *c
     s->exchange = x;
     s->seed = order.seed;
     s->bare_png = bare_png;
-    s->keeps = !chosen->restoration && (finish || exchange_header(x, "Idempotency-Key"));
+    s->keeps = again || (finish && !chosen->restoration); /* which has no address */
     describe(s, &order);
-    if (replay(d, x, s)) {
+    if (again && replay(d, x, s)) {
+        restoration_destroy(chosen->restoration);
         free(s);
         return 0;
     }
@@ -323,15 +349,8 @@ static int start(struct daemon *d, struct exchange *x, const struct selection *c
     exchange_on_gone(x, on_gone, s);
     if (finish)
         exchange_expect_half_close(x);
-    if (patience_s >= 0) {
-        s->chosen = *chosen;
-        s->chosen.request.has_seed = true;
-        s->chosen.request.seed = s->seed;
-        uv_timer_init(&d->loop, &s->patience);
-        s->patience.data = s;
-        s->with_timer = true;
-        uv_timer_start(&s->patience, on_patience_over, 1000 * (uint64_t)patience_s, 0);
-    }
+    if (patience->wait_s >= 0)
+        be_patient(s, chosen, patience);
     return 0;
 }
 
@@ -354,12 +373,17 @@ static const struct events_form events = {.accepted = events_of_acceptance,
                                           .completed = events_of_images,
                                           .n_previews = n_previews};
 
-static int answer_in_time(struct daemon *d, struct exchange *x, const struct selection *chosen,
-                          int patience_s, struct problem *problem)
+int samples_answer(struct daemon *d, struct exchange *x, const struct selection *chosen,
+                   const struct samples_patience *patience, struct problem *problem)
 {
     const char *accept = exchange_header(x, "Accept");
     bool bare_png = false;
 
+    if (patience->wait_s == 0) {
+        begin_job(d, x, chosen, patience->body);
+        restoration_destroy(chosen->restoration);
+        return 0;
+    }
     if (events_are_wanted(accept))
         return events_start(d, x, chosen, &events, problem);
     if (chosen->request.preview_every > 0) {
@@ -368,16 +392,11 @@ static int answer_in_time(struct daemon *d, struct exchange *x, const struct sel
     }
     if (choose_type(accept, chosen->request.n, &bare_png, problem) < 0)
         return -EINVAL;
-    return start(d, x, chosen, bare_png, patience_s, problem);
+    return start(d, x, chosen, bare_png, patience, problem);
 }
 
-int samples_answer(struct daemon *d, struct exchange *x, const struct selection *chosen,
-                   struct problem *problem)
-{
-    return answer_in_time(d, x, chosen, -1, problem);
-}
-
-bool samples_may_be_job(const struct exchange *x, const struct samples_request *wanted)
+/* Whether it asks for nothing that jobs have not: deadlines, previews, an answer other than JSON. */
+static bool may_be_job(const struct exchange *x, const struct samples_request *wanted)
 {
     const char *accept = exchange_header(x, "Accept");
 
@@ -397,39 +416,39 @@ int samples_check_webhook(const struct daemon *d, const struct exchange *x,
     return -EINVAL;
 }
 
-/* How many seconds the client would wait before it has a job instead of its images; -1: as long as it
- * takes. Preferences are never a reason to refuse: what a job cannot be has none. */
-static int find_patience(const struct exchange *x, const struct samples_request *wanted)
+/* Preferences are never a reason to refuse: what cannot be a job has none. */
+int samples_find_patience(const struct daemon *d, const struct exchange *x,
+                          const struct samples_request *wanted, const char *body)
 {
-    const char *prefer = exchange_header(x, "Prefer");
+    const char *prefer = exchange_header(x, "Prefer"), *key = exchange_header(x, "Idempotency-Key");
     int wait_s = prefer_number(prefer, "wait");
 
-    if (!samples_may_be_job(x, wanted))
+    if (!may_be_job(x, wanted))
         return -1;
-    return wait_s < 0 && prefer_has(prefer, "respond-async") ? 0 : wait_s;
+    if (wait_s < 0)
+        return prefer_has(prefer, "respond-async") ? 0 : -1;
+    return key && batches_draw(d->batches, key, body, exchange_key(x)) ? 0 : wait_s;
 }
 
 void samples_handle(struct daemon *d, struct exchange *x)
 {
     struct problem problem = {0};
     struct selection chosen = {.model = NULL};
-    int patience_s = -1, rc;
+    struct samples_patience patience;
     const char *body;
     size_t size;
+    int rc;
 
     body = exchange_body(x, &size);
+    digest_of(body, size, patience.body);
     rc = selection_read(d->models, REQUEST_SAMPLES, admission_limits(d->admission), body, size,
                         &chosen, &problem);
     if (rc == 0) {
-        patience_s = find_patience(x, &chosen.request);
-        rc = samples_check_webhook(d, x, &chosen.request, patience_s >= 0, &problem);
-    }
-    if (rc == 0 && patience_s == 0) {
-        begin_job(d, x, &chosen);
-        return;
+        patience.wait_s = samples_find_patience(d, x, &chosen.request, patience.body);
+        rc = samples_check_webhook(d, x, &chosen.request, patience.wait_s >= 0, &problem);
     }
     if (rc == 0)
-        rc = answer_in_time(d, x, &chosen, patience_s, &problem);
+        rc = samples_answer(d, x, &chosen, &patience, &problem);
     if (rc < 0)
         exchange_respond_problem(x, &problem);
 }
