@@ -203,6 +203,25 @@ static void test_sliced(void **state)
     assert_float_equal(sliced(x, N, origin, 1, D), sqrt(square / D), 0.05);
 }
 
+/* Against the mean over a hundred thousand other directions: as near as that over so many as ours is. On
+ * a line there is one direction only, and what is moved by v is exactly 3 v^2 away. */
+static void test_mind(void **state)
+{
+    const struct set *x = &f.real, *y = &f.fake;
+    double error = golden("mind_spread") / sqrt(SLICED_DIRECTIONS);
+    double moved[64], still[64];
+
+    assert_float_equal(sliced_mind(sliced(x->x, x->n, y->x, y->n, x->d), x->d), golden("mind"),
+                       3 * error);
+    assert_true(error < 0.03 * golden("mind")); /* so that a wrong factor cannot pass */
+
+    for (int i = 0; i < 64; i++) {
+        still[i] = sin(i);
+        moved[i] = still[i] - 2;
+    }
+    assert_float_equal(sliced_mind(sliced(still, 64, moved, 64, 1), 1), 12, 1e-9);
+}
+
 static double coverage(const struct set *x, const struct set *y)
 {
     double part;
@@ -259,6 +278,7 @@ int main(void)
         cmocka_unit_test(test_kernel),
         cmocka_unit_test(test_kernel_error),
         cmocka_unit_test(test_sliced),
+        cmocka_unit_test(test_mind),
         cmocka_unit_test(test_precision_and_recall),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_stop),

@@ -13,6 +13,9 @@ import safetensors_file
 from PIL import Image
 
 
+FIGURES = ("FD", "KID", "sliced", "MIND", "precision", "recall", "floor")
+
+
 @pytest.fixture
 def folders(tmp_path):
     """Two folders of different pictures of several sizes."""
@@ -28,12 +31,12 @@ def numbers(done):
     """The numbers of `distance`, by their names; of the last reference."""
     assert done.returncode == 0, done.stderr
     words = [line.split() for line in done.stdout.splitlines()]
-    return {w[0]: float(w[1]) for w in words if w[0] in ("FD", "KID", "sliced", "precision", "recall", "floor")}
+    return {w[0]: float(w[1]) for w in words if w[0] in FIGURES}
 
 
 def test_a_set_is_no_distance_from_itself(evaluate, folders):
     got = numbers(evaluate("distance", "a", "a"))
-    assert abs(got["FD"]) < 0.01 and got["sliced"] == 0
+    assert abs(got["FD"]) < 0.01 and got["sliced"] == got["MIND"] == 0
     assert got["precision"] == got["recall"] == 1
 
 
@@ -47,7 +50,8 @@ def test_different_sets(evaluate, folders):
         float, re.search(r"^KID +(\S+)  \(95 %: (\S+) \.\. (\S+)\)$", done.stdout, re.M).groups()
     )
     assert got["sliced"] > 0 and low < value < high and low + high == pytest.approx(2 * value, rel=1e-2)
-    assert re.search(r"^floor .* KID \S+ .*\)  sliced \S+  precision \S+  recall \S+  \(10 of the latter", done.stdout, re.M)
+    assert got["MIND"] == pytest.approx(3 * 512 * got["sliced"] ** 2, rel=1e-4)
+    assert re.search(r"^floor .* KID \S+ .*\)  sliced \S+  MIND \S+  precision \S+  recall \S+  \(10 of the latter", done.stdout, re.M)
     assert "10 pictures of a against 24 of b at 32 px" in done.stdout
     assert "10 of the latter against the other 14" in done.stdout
     assert '"a" has 10 pictures for 512 features' in done.stderr
@@ -305,7 +309,7 @@ def test_intervals(evaluate, folders):
             pictures.write(folders / name / f"{i}.png", 16, seed + i)
     done = evaluate("distance", "many", "more")
     got = numbers(done)
-    for name in ("FD", "sliced", "precision", "recall"):
+    for name in ("FD", "sliced", "MIND", "precision", "recall"):
         low, high = map(
             float, re.search(rf"^{name} .*\(95 %: (\S+) \.\. (\S+)\)$", done.stdout, re.M).groups()
         )

@@ -93,7 +93,11 @@ static int more_of(struct pool *pool, const struct watch *watch, const double *x
 {
     int rc = distance_kernel(pool, watch, x, n, y, m, d, &out->kernel, &out->kernel_error, err);
 
-    return rc < 0 ? rc : sliced_distance(pool, watch, x, n, y, m, d, &out->sliced, err);
+    if (rc == 0)
+        rc = sliced_distance(pool, watch, x, n, y, m, d, &out->sliced, err);
+    if (rc == 0)
+        out->mind = sliced_mind(out->sliced, d);
+    return rc;
 }
 
 int comparison_make_more(struct pool *pool, const struct watch *watch,

@@ -30,21 +30,21 @@ struct comparison {
 
 struct comparison_more {
     double kernel, kernel_error; /* distance_kernel() */
-    double sliced;               /* sliced_distance() */
+    double sliced, mind;         /* sliced_distance(), sliced_mind() */
 };
 
 /* watch may be NULL, also below. 0, -ECANCELED, -EINVAL (statistics_compare()), -ERANGE, -ENOMEM or -EIO. */
 int comparison_make(struct pool *pool, const struct watch *watch, const struct statistics *samples,
                     const struct statistics *reference, struct comparison *out, struct error *err);
 
-/* The kernel distance with its standard error, and sliced.h: what takes longer. 0, -ECANCELED, -EINVAL
+/* The kernel distance with its standard error, and those of sliced.h: what takes longer. 0, -ECANCELED, -EINVAL
  * (features are missing) or -ENOMEM. */
 int comparison_make_more(struct pool *pool, const struct watch *watch,
                          const struct statistics *samples, const struct statistics *reference,
                          struct comparison_more *out, struct error *err);
 
-/* Standard errors of a comparison's Frechet and sliced distance, and of precision and recall where they
- * are wanted, by the jackknife, which computes all of them ten times more. 0, -ECANCELED, -EINVAL (features
+/* Standard errors of a comparison's Frechet and sliced distances and MIND, and of precision and recall
+ * where they are wanted, by the jackknife, which computes all of them ten times more. 0, -ECANCELED, -EINVAL (features
  * are missing, or too few pictures), -ERANGE, -ENOMEM or -EIO. */
 int comparison_make_errors(struct pool *pool, const struct watch *watch,
                            const struct statistics *samples, const struct statistics *reference,

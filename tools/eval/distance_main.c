@@ -64,6 +64,7 @@ static void print_comparison(const char *frechet, const struct comparison *c,
            more->kernel - normal_95 * more->kernel_error,
            more->kernel + normal_95 * more->kernel_error);
     print_figure("sliced", more->sliced, errors->sliced, 0, INFINITY);
+    print_figure("MIND", more->mind, errors->mind, 0, INFINITY);
     if (isfinite(c->precision)) {
         print_figure("precision", c->precision, errors->precision, 0, 1);
         print_figure("recall", c->recall, errors->recall, 0, 1);
@@ -74,9 +75,9 @@ static void print_floor(const struct comparison_least *least, int n, int n_other
 {
     const struct comparison_more *more = &least->more;
 
-    printf("floor      %.5g  KID %.4g  (95 %%: %.4g .. %.4g)  sliced %.5g", least->frechet,
-           more->kernel, more->kernel - normal_95 * more->kernel_error,
-           more->kernel + normal_95 * more->kernel_error, more->sliced);
+    printf("floor      %.5g  KID %.4g  (95 %%: %.4g .. %.4g)  sliced %.5g  MIND %.5g",
+           least->frechet, more->kernel, more->kernel - normal_95 * more->kernel_error,
+           more->kernel + normal_95 * more->kernel_error, more->sliced, more->mind);
     if (isfinite(least->precision))
         printf("  precision %.3f  recall %.3f", least->precision, least->recall);
     printf("  (%d of the latter against the other %d)\n", n, n_others);
@@ -109,7 +110,7 @@ static int find_errors(const struct asked *asked, struct sets *sets,
 {
     const bool whole = asked->intervals || comparison_errors_are_quick(samples, reference);
 
-    *errors = (struct jackknife){NAN, NAN, NAN, NAN};
+    *errors = (struct jackknife){NAN, NAN, NAN, NAN, NAN};
     if (asked->quick)
         return 0;
     if (!asked->intervals && !comparison_has_errors(samples, reference)) {
@@ -229,12 +230,14 @@ int distance_main(int argc, char **argv)
     const struct arguments arguments = {
         .program = "softdiff-eval distance",
         .usage = "SAMPLES REFERENCE... [options]",
-        .about = "Tells how far pictures are from others: Frechet distance (FD), kernel distance "
-                 "(KID),\nsliced distance, precision and recall, with intervals of 95 % and, where "
-                 "REFERENCE has twice\nas many pictures, the floor: as many of these against the "
-                 "rest. Each is a folder of pictures\nor a file of `softdiff-eval stats`. Compare "
-                 "with nothing but distances of this program, by\nthe same features and with as "
-                 "many samples; what is called FID, with published ones, too.",
+        .about =
+            "Tells how far pictures are from others: Frechet distance (FD), kernel distance "
+            "(KID),\nsliced distance and its square as Monge Inception Distance (MIND), "
+            "precision and recall, with\nintervals of 95 % and, where REFERENCE has twice as "
+            "many pictures, the floor: as many of these\nagainst the rest. Each is a folder of "
+            "pictures or a file of `softdiff-eval stats`. Compare with\nnothing but distances "
+            "of this program, by the same features and with as many samples; what is\ncalled "
+            "FID, and MIND by the same weights, with published ones, too.",
         .n = sizeof(table) / sizeof(table[0]),
         .table = table,
         .n_operands_min = 2,

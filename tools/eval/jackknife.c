@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FRECHET, SLICED, PRECISION, RECALL, FIGURES };
+enum { FRECHET, SLICED, MIND, PRECISION, RECALL, FIGURES };
 
 /* One of both sets without one of its groups, and its moments, which are those of the other groups put
  * together. */
@@ -108,6 +108,8 @@ static int measure(const struct part *x, const struct part *y, bool with_coverag
     if (rc == 0)
         rc = sliced_distance(pool, watch, x->vectors, x->left, y->vectors, y->left, d, &out[SLICED],
                              err);
+    if (rc == 0)
+        out[MIND] = sliced_mind(out[SLICED], d);
     if (rc == 0 && with_coverage)
         rc = distance_coverage(pool, watch, x->vectors, n, y->vectors, n, d, &out[PRECISION], err);
     if (rc == 0 && with_coverage)
@@ -149,7 +151,8 @@ int jackknife_errors(struct pool *pool, const struct watch *watch, const double 
     }
     if (rc == 0)
         *out = (struct jackknife){error_of(figures, FRECHET), error_of(figures, SLICED),
-                                  error_of(figures, PRECISION), error_of(figures, RECALL)};
+                                  error_of(figures, MIND), error_of(figures, PRECISION),
+                                  error_of(figures, RECALL)};
     part_fini(&parts[0]);
     part_fini(&parts[1]);
     return rc;

@@ -19,7 +19,7 @@ enum { JACKKNIFE_GROUPS = 10, JACKKNIFE_LEAST = 5 * JACKKNIFE_GROUPS };
 
 /* Standard errors. */
 struct jackknife {
-    double frechet, sliced;
+    double frechet, sliced, mind;
     double precision, recall; /* of as many of either, as comparison.h has them */
 };
 

@@ -131,3 +131,8 @@ out:
     free(y_values);
     return rc;
 }
+
+double sliced_mind(double distance, int d)
+{
+    return 3 * d * distance * distance;
+}
