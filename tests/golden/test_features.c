@@ -38,7 +38,9 @@ static void check_features(const char *name, const char *features, int side, dou
             continue; /* distances are measured in float32 */
         }
         assert_non_null(got);
-        if (extractor_create(places[i].opened, pool, network, NULL, side, &e, &err) < 0 ||
+        if (extractor_create(places[i].opened, pool,
+                             &(struct extractor_options){.network = network, .side = side}, &e,
+                             &err) < 0 ||
             extractor_compute(e, n, pixels->data, NULL, got, &err) < 0)
             fail_msg("%s", err.text);
         golden_close_to("features", &places[i], got, expected, count, tolerance);

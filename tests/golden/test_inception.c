@@ -6,9 +6,9 @@
 #include "engine/program.h"
 #include "model/safetensors.h"
 #include "tests/golden/golden.h"
-#include "tools/eval/enlarging.h"
 #include "tools/eval/extractor.h"
 #include "tools/eval/feature_network.h"
+#include "tools/eval/feature_resize.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -112,7 +112,7 @@ static void features_are_those_of_pytorch(void **state)
     float *got = calloc(count, sizeof(*got));
     char path[] = "/tmp/softdiff-inception-XXXXXX";
     int fd = mkstemp(path), n_places;
-    const struct feature_network *network;
+    struct extractor_options options = {.weights = path, .side = SIDE};
     struct place places[3];
     struct pool *pool;
 
@@ -120,9 +120,9 @@ static void features_are_those_of_pytorch(void **state)
     assert_non_null(got);
     assert_true(fd >= 0);
     close(fd);
-    assert_int_equal(feature_network_parse("inception", &network, NULL), 0);
+    assert_int_equal(feature_network_parse("inception", &options.network, NULL), 0);
     assert_int_equal(pool_create(1, &pool, NULL), 0);
-    write_weights(network, path);
+    write_weights(options.network, path);
     n_places = golden_places(places);
     for (int i = 0; i < n_places; i++) {
         struct extractor *e;
@@ -131,7 +131,7 @@ static void features_are_those_of_pytorch(void **state)
         if (golden_is_half(&places[i]) ||
             on_reference != (strcmp(places[i].device, "reference") == 0))
             continue;
-        if (extractor_create(places[i].opened, pool, network, path, SIDE, &e, &err) < 0 ||
+        if (extractor_create(places[i].opened, pool, &options, &e, &err) < 0 ||
             extractor_compute(e, (int)pixels->dims[0], pixels->data, NULL, got, &err) < 0)
             fail_msg("%s", err.text);
         golden_close_to("features", &places[i], got, expected, count,
@@ -168,7 +168,8 @@ static void pictures_are_resized_as_by_pytorch(void **state)
         snprintf(name, sizeof(name), "resize.%d.%d.y", from, to);
         expected = golden_read_raw(file, name);
         assert_int_equal(golden_count(file, name), count);
-        assert_int_equal(enlarging_bilinear(x->data, from, to, got, NULL), 0);
+        assert_int_equal(feature_resize_run(FEATURE_RESIZE_BILINEAR, x->data, from, to, got, NULL),
+                         0);
         golden_close_to(name, &here, got, expected, count, 1e-3);
         free(expected);
         free(got);

@@ -1,5 +1,6 @@
 """softdiff-eval: statistics say how they were made, and what does not go together is refused."""
 
+import itertools
 import json
 import pathlib
 import re
@@ -127,6 +128,9 @@ def write_moments(path, mean, **about_it):
         ({"n": 9999}, {}, "FD", "FD: Frechet distance (inception, 10000 pictures), no FID: fewer than 10000"),
         ({}, {"n": 9999}, "FD", "FD: Frechet distance (inception, 9999 pictures), no FID: fewer than 10000"),
         ({"published": False}, {"published": False}, "FD", "no FID: other weights"),
+        ({"resize": "tensorflow"}, {"resize": "tensorflow"}, "FID", "FID: as published ones are measured"),
+        ({"resize": "bytes"}, {"resize": "bytes"}, "FD", "no FID: pictures resized by bytes\n"),
+        ({"resize": "bicubic"}, {"resize": "bicubic"}, "FD", "no FID: pictures resized by bicubic, as clean-fid does"),
     ],
 )
 def test_what_is_called_fid(evaluate, tmp_path, reference, samples, name, said):
@@ -144,3 +148,24 @@ def test_other_resizes_are_refused(evaluate, tmp_path):
     done = evaluate("distance", "drawn", "real")
     assert done.returncode == 1
     assert "resized for the network in different ways (bytes and bilinear) cannot" in done.stderr
+
+
+def test_the_resize_is_chosen(evaluate, tmp_path):
+    """Other ways, other features; folders follow a file; what is asked for otherwise is refused."""
+    fill(tmp_path / "a", [16] * 3)
+    fill(tmp_path / "b", [16] * 3, seed=9)
+    kept = {}
+    for how in (None, "bytes", "bilinear", "tensorflow", "bicubic"):
+        more = ["--resize", how] if how else []
+        done = evaluate("stats", "b", "-o", str(how), "--side", 16, *more)
+        assert done.returncode == 0 and f"resize {how or 'bytes'}, " in done.stdout
+        assert about(tmp_path / str(how))["resize"] == (how or "bytes")
+        kept[how] = safetensors_file.read(tmp_path / str(how))[0]
+    assert kept[None] == kept["bytes"]
+    assert all(kept[a] != kept[b] for a, b in itertools.combinations(list(kept)[1:], 2))
+    both = evaluate("distance", "a", "b", "--side", 16, "--resize", "bicubic").stdout
+    assert evaluate("distance", "a", "bicubic").stdout == both.replace(" b ", " bicubic ")
+    done = evaluate("distance", "a", "bicubic", "--resize", "bytes")
+    assert done.returncode == 1 and "in different ways (bicubic and bytes) cannot" in done.stderr
+    done = evaluate("stats", "a", "-o", "x", "--resize", "lanczos")
+    assert done.returncode == 2 and 'cannot be resized by "lanczos", but by bytes, bilinear' in done.stderr

@@ -252,8 +252,10 @@ static int prepare(struct run *r, struct sets_options *sets, struct error *err)
     if (rc == 0)
         rc = sets_extractor(r->sets, &r->extractor, err);
     if (rc == 0 && r->o->second)
-        rc = extractor_create(sets_device(r->sets), sets_pool(r->sets), r->o->second, NULL,
-                              a->image_size, &r->second, err);
+        rc = extractor_create(sets_device(r->sets), sets_pool(r->sets),
+                              &(struct extractor_options){.network = r->o->second,
+                                                          .side = a->image_size},
+                              &r->second, err);
     r->second_width = r->o->second ? r->o->second->n_features : GIST_FEATURES;
     if (rc == 0)
         rc = generator_create(sets_device(r->sets), r->checkpoint, &options, &r->generator, err);

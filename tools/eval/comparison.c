@@ -2,6 +2,7 @@
 #include "engine/base/error.h"
 #include "tools/eval/distance.h"
 #include "tools/eval/feature_network.h"
+#include "tools/eval/feature_resize.h"
 #include "tools/eval/jackknife.h"
 #include "tools/eval/sliced.h"
 #include "tools/eval/statistics.h"
@@ -112,7 +113,8 @@ int comparison_make_more(struct pool *pool, const struct watch *watch,
 
 bool comparison_is_fid(const struct statistics *reference, int n)
 {
-    return reference->provenance.published && n >= COMPARISON_FID_LEAST &&
+    return reference->provenance.published &&
+           feature_resize_is_of_fid(reference->provenance.resize) && n >= COMPARISON_FID_LEAST &&
            reference->n >= COMPARISON_FID_LEAST;
 }
 

@@ -98,6 +98,11 @@ static void print_name(const struct statistics *samples, const struct statistics
         printf("FD: %s, no FID: other features\n", name);
     else if (!reference->provenance.published)
         printf("FD: %s, no FID: other weights than those of published ones\n", name);
+    else if (!feature_resize_is_of_fid(reference->provenance.resize))
+        printf("FD: %s, no FID: pictures resized by %s%s\n", name, reference->provenance.resize,
+               feature_resize_is_of_clean_fid(reference->provenance.resize)
+                   ? ", as clean-fid does, with whose figures it may stand"
+                   : "");
     else
         printf("FD: %s, no FID: fewer than %d pictures, where papers have %d\n", name,
                COMPARISON_FID_LEAST, COMPARISON_FID_PAPERS);
@@ -226,6 +231,7 @@ int distance_main(int argc, char **argv)
         {"features", 0, ARGUMENT_TEXT, &asked.sets.features, 0, 0, "NAME", FEATURE_NETWORK_HELP},
         {"network", 0, ARGUMENT_TEXT, &asked.sets.network, 0, 0, "FILE",
          "of their weights; default: those of the zoo, which has none of inception"},
+        {"resize", 0, ARGUMENT_TEXT, &asked.sets.resize, 0, 0, "HOW", FEATURE_RESIZE_HELP},
     };
     const struct arguments arguments = {
         .program = "softdiff-eval distance",
@@ -243,14 +249,13 @@ int distance_main(int argc, char **argv)
         .n_operands_min = 2,
         .n_operands_max = OPERANDS_MAX,
     };
-    const struct feature_network *network;
     const char *paths[OPERANDS_MAX];
     struct error err;
     int code = arguments_parse(&arguments, argc, argv, paths), n = 0, rc;
 
     if (code >= 0)
         return code;
-    if (asked.sets.features && feature_network_parse(asked.sets.features, &network, &err) < 0)
+    if (sets_check_names(&asked.sets, &err) < 0)
         return arguments_refuse(program, err.text);
     while (n < OPERANDS_MAX && paths[n])
         n++;

@@ -10,9 +10,7 @@
 #include "model/digest.h"
 #include "model/safetensors.h"
 #include "model/weights.h"
-#include "tools/eval/enlarging.h"
 #include "tools/eval/feature_network.h"
-#include "api/pictures/resize.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -26,6 +24,7 @@ struct extractor {
     struct device *device; /* borrowed */
     struct pool *pool;     /* borrowed */
     const struct feature_network *network;
+    enum feature_resize resize;
     int side, input_side; /* of the pictures and of what the network sees, px */
     int x;                /* value */
     int n_outputs, outputs[FEATURE_NETWORK_MAPS]; /* values: features, or maps ... */
@@ -33,8 +32,7 @@ struct extractor {
     struct parameters *parameters;
     struct plan *plan;
     struct executor *executor;
-    uint8_t *resized; /* [BATCH,input_side,input_side,3] */
-    float *input;     /* the same as the network wants it */
+    float *input; /* [BATCH,input_side,input_side,3] */
     char weights[EXTRACTOR_WEIGHTS];
     bool published;
 };
@@ -110,13 +108,13 @@ static int brought_to(const struct feature_network *network, int side)
     return side > network->side_max ? network->side_max : side;
 }
 
-static int create(struct device *device, struct pool *pool, const struct feature_network *network,
-                  bool maps, const char *weights, int side, struct extractor **out,
-                  struct error *err)
+static int create(struct device *device, struct pool *pool, const struct extractor_options *options,
+                  bool maps, struct extractor **out, struct error *err)
 {
+    const struct feature_network *network = options->network;
+    const int side = options->side;
     char path[FEATURE_NETWORK_PATH];
     struct extractor *e;
-    size_t n_values;
     int rc;
 
     if (side < 1 || side > SIDE_MAX)
@@ -128,16 +126,16 @@ static int create(struct device *device, struct pool *pool, const struct feature
     e->pool = pool;
     e->side = side;
     e->network = network;
+    e->resize = options->resize == FEATURE_RESIZE_OWN ? network->resize : options->resize;
     e->input_side = brought_to(network, side);
-    n_values = (size_t)BATCH * (size_t)e->input_side * (size_t)e->input_side * 3;
-    e->resized = malloc(n_values);
-    e->input = malloc(n_values * sizeof(*e->input));
-    if (!e->resized || !e->input)
+    e->input = malloc((size_t)BATCH * (size_t)e->input_side * (size_t)e->input_side * 3 *
+                      sizeof(*e->input));
+    if (!e->input)
         rc = error_set(err, -ENOMEM, "out of memory for the feature network");
     else
-        rc = weights ? 0 : feature_network_path(network, path, err);
+        rc = options->weights ? 0 : feature_network_path(network, path, err);
     if (rc == 0)
-        rc = make_plan(e, maps, weights ? weights : path, err);
+        rc = make_plan(e, maps, options->weights ? options->weights : path, err);
     if (rc < 0) {
         extractor_destroy(e);
         return rc;
@@ -147,17 +145,17 @@ static int create(struct device *device, struct pool *pool, const struct feature
 }
 
 int extractor_create(struct device *device, struct pool *pool,
-                     const struct feature_network *network, const char *weights, int side,
-                     struct extractor **out, struct error *err)
+                     const struct extractor_options *options, struct extractor **out,
+                     struct error *err)
 {
-    return create(device, pool, network, false, weights, side, out, err);
+    return create(device, pool, options, false, out, err);
 }
 
 int extractor_create_maps(struct device *device, struct pool *pool,
-                          const struct feature_network *network, const char *weights, int side,
-                          struct extractor **out, struct error *err)
+                          const struct extractor_options *options, struct extractor **out,
+                          struct error *err)
 {
-    return create(device, pool, network, true, weights, side, out, err);
+    return create(device, pool, options, true, out, err);
 }
 
 const struct shape *extractor_map_shape(const struct extractor *e, int map)
@@ -172,7 +170,6 @@ void extractor_destroy(struct extractor *e)
     executor_destroy(e->executor);
     plan_destroy(e->plan);
     parameters_destroy(e->parameters);
-    free(e->resized);
     free(e->input);
     free(e);
 }
@@ -185,6 +182,11 @@ int extractor_side(const struct extractor *e)
 const struct feature_network *extractor_network(const struct extractor *e)
 {
     return e->network;
+}
+
+enum feature_resize extractor_resize(const struct extractor *e)
+{
+    return e->resize;
 }
 
 const char *extractor_weights(const struct extractor *e)
@@ -204,20 +206,6 @@ struct preparation {
     int rcs[BATCH];
 };
 
-/* rgb [side,side,3] -> x [input_side,input_side,3] of 0 .. 255; bytes: room for as many. 0 or -ENOMEM. */
-static int resize(const struct extractor *e, const uint8_t *rgb, uint8_t *bytes, float *x)
-{
-    const size_t count = (size_t)e->input_side * (size_t)e->input_side * 3;
-    int rc;
-
-    if (e->network->resize == FEATURE_RESIZE_BILINEAR)
-        return enlarging_bilinear(rgb, e->side, e->input_side, x, NULL);
-    rc = resize_square(rgb, e->side, e->side, 3, 0, e->input_side, bytes, NULL);
-    for (size_t i = 0; i < count && rc == 0; i++)
-        x[i] = (float)bytes[i];
-    return rc;
-}
-
 static void prepare_picture(void *arg, int i, int worker)
 {
     struct preparation *job = arg;
@@ -227,7 +215,7 @@ static void prepare_picture(void *arg, int i, int worker)
     const uint8_t *rgb = job->pixels + (size_t)i * (size_t)e->side * (size_t)e->side * 3;
     float *x = e->input + (size_t)i * count * 3;
 
-    job->rcs[i] = resize(e, rgb, e->resized + (size_t)i * count * 3, x);
+    job->rcs[i] = feature_resize_run(e->resize, rgb, e->side, e->input_side, x, NULL);
     if (job->rcs[i] < 0)
         return;
     for (float *pixel = x; pixel < x + 3 * count; pixel += 3) {

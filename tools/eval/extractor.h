@@ -6,6 +6,8 @@
 #ifndef TOOLS_EVAL_EXTRACTOR_H
 #define TOOLS_EVAL_EXTRACTOR_H
 
+#include "tools/eval/feature_resize.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -19,19 +21,25 @@ struct shape;
 struct watch;
 struct extractor;
 
-/* weights: file; NULL: that of feature_network_path(). side: of the pictures, px. device and network are
- * borrowed and must outlive it.
+struct extractor_options {
+    const struct feature_network *network; /* borrowed, must outlive the extractor */
+    const char *weights;                   /* file; NULL: that of feature_network_path() */
+    enum feature_resize resize;            /* of pictures to the network's size */
+    int side;                              /* of the pictures, px */
+};
+
+/* device is borrowed and must outlive it.
  * 0, -EINVAL (a weight is missing or of another shape, a side out of 1 .. 1024), -ENOMEM, -EIO or
  * -errno of the file. */
 int extractor_create(struct device *device, struct pool *pool,
-                     const struct feature_network *network, const char *weights, int side,
-                     struct extractor **out, struct error *err);
+                     const struct extractor_options *options, struct extractor **out,
+                     struct error *err);
 void extractor_destroy(struct extractor *e);
 
 /* The same for the maps of the network, which has some, instead of its features. */
 int extractor_create_maps(struct device *device, struct pool *pool,
-                          const struct feature_network *network, const char *weights, int side,
-                          struct extractor **out, struct error *err);
+                          const struct extractor_options *options, struct extractor **out,
+                          struct error *err);
 const struct shape *extractor_map_shape(const struct extractor *e, int map); /* [h,w,c] */
 /* pixels of at most EXTRACTOR_BATCH pictures -> out[map]: [n,h,w,c]. As extractor_compute(). */
 int extractor_compute_maps(struct extractor *e, int n, const uint8_t *pixels, float *const *out,
@@ -39,6 +47,7 @@ int extractor_compute_maps(struct extractor *e, int n, const uint8_t *pixels, fl
 
 int extractor_side(const struct extractor *e);
 const struct feature_network *extractor_network(const struct extractor *e);
+enum feature_resize extractor_resize(const struct extractor *e); /* never FEATURE_RESIZE_OWN */
 /* 16 digits of the SHA-256 of the network's weights. */
 const char *extractor_weights(const struct extractor *e);
 /* Whether the weights are marked as those that published figures are measured with. */

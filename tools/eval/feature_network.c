@@ -17,6 +17,7 @@ const struct feature_network feature_network_default = {
     .n_features = SQUEEZENET_FEATURES,
     .side_min = ENLARGED,
     .side_max = SIDE_MAX,
+    .resize = FEATURE_RESIZE_BYTES,
     .blue_first = true,
     .mean = {123.68f, 116.779f, 103.939f},
     .scale = 1,
@@ -30,6 +31,7 @@ static const struct feature_network face = {
     .n_features = FACE_NETWORK_FEATURES,
     .side_min = FACE_NETWORK_SIDE,
     .side_max = FACE_NETWORK_SIDE,
+    .resize = FEATURE_RESIZE_BYTES,
     .mean = {122.782f, 117.001f, 104.298f},
     .scale = 1 / 256.0f,
     .append = face_network_append,
@@ -53,11 +55,6 @@ static const struct feature_network *const networks[] = {&feature_network_defaul
                                                          &inception};
 
 enum { N_NETWORKS = sizeof(networks) / sizeof(networks[0]) };
-
-const char *feature_resize_name(enum feature_resize r)
-{
-    return r == FEATURE_RESIZE_BILINEAR ? "bilinear" : "bytes";
-}
 
 int feature_network_parse(const char *name, const struct feature_network **out, struct error *err)
 {

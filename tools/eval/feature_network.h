@@ -4,6 +4,8 @@
 #ifndef TOOLS_EVAL_FEATURE_NETWORK_H
 #define TOOLS_EVAL_FEATURE_NETWORK_H
 
+#include "tools/eval/feature_resize.h"
+
 #include <stdbool.h>
 
 struct error;
@@ -11,17 +13,11 @@ struct program;
 
 enum { FEATURE_NETWORK_PATH = 4096, FEATURE_NETWORK_MAPS = 7 };
 
-/* How pictures are brought to the size that a network wants. */
-enum feature_resize {
-    FEATURE_RESIZE_BYTES,    /* api/pictures/resize.h: antialiased, in bytes */
-    FEATURE_RESIZE_BILINEAR, /* enlarging.h: not antialiased, not rounded */
-};
-
 struct feature_network {
     const char *name;
     int n_features;
-    int side_min, side_max; /* px that pictures are brought to */
-    enum feature_resize resize;
+    int side_min, side_max;     /* px that pictures are brought to */
+    enum feature_resize resize; /* its own */
     bool blue_first;
     float mean[3]; /* of red, green, blue in 0 .. 255: the input is (byte - mean) scale */
     float scale;
@@ -36,9 +32,6 @@ struct feature_network {
 
 /* squeezenet.h: of ImageNet. What is meant where none is named. */
 extern const struct feature_network feature_network_default;
-
-/* "bytes" or "bilinear" */
-const char *feature_resize_name(enum feature_resize r);
 
 /* For --help: the names. */
 #define FEATURE_NETWORK_HELP "whose: squeezenet11 (default), face-dlib or inception"

@@ -43,14 +43,6 @@ static int count_operands(const char *const *operands)
     return n;
 }
 
-/* Whether features of this name are there; NULL: the default ones. 0 or -EINVAL. */
-static int check_features(const char *name, struct error *err)
-{
-    const struct feature_network *network;
-
-    return name ? feature_network_parse(name, &network, err) : 0;
-}
-
 /* What there is, and how it was made. */
 static int tell_statistics(const struct statistics *s, struct error *err)
 {
@@ -116,6 +108,7 @@ static int stats_main(int argc, char **argv)
         {"features", 0, ARGUMENT_TEXT, &options.features, 0, 0, "NAME", FEATURE_NETWORK_HELP},
         {"network", 0, ARGUMENT_TEXT, &options.network, 0, 0, "FILE",
          "of their weights; default: those of the zoo, which has none of inception"},
+        {"resize", 0, ARGUMENT_TEXT, &options.resize, 0, 0, "HOW", FEATURE_RESIZE_HELP},
     };
     const struct arguments arguments = {
         .program = "softdiff-eval stats",
@@ -137,7 +130,7 @@ static int stats_main(int argc, char **argv)
         error_set(&err, -EINVAL, "--out is needed");
         return arguments_refuse(program, err.text);
     }
-    if (check_features(options.features, &err) < 0)
+    if (sets_check_names(&options, &err) < 0)
         return arguments_refuse(program, err.text);
     activity_begin(&activity, 0);
     stop_may_end(EXIT_FAILED, stopped);
@@ -196,6 +189,7 @@ static int curve_main(int argc, char **argv)
         {"features", 0, ARGUMENT_TEXT, &options.features, 0, 0, "NAME", FEATURE_NETWORK_HELP},
         {"network", 0, ARGUMENT_TEXT, &options.network, 0, 0, "FILE",
          "of their weights; default: those of the zoo, which has none of inception"},
+        {"resize", 0, ARGUMENT_TEXT, &options.resize, 0, 0, "HOW", FEATURE_RESIZE_HELP},
     };
     const struct arguments arguments = {
         .program = "softdiff-eval curve",
@@ -215,7 +209,7 @@ static int curve_main(int argc, char **argv)
     if (code >= 0)
         return code;
     if (parse_curve(samplers, nfes, precision, reference, &o, &err) < 0 ||
-        check_features(options.features, &err) < 0)
+        sets_check_names(&options, &err) < 0)
         return arguments_refuse(program, err.text);
     o.skip_bad = options.skip_bad;
     activity_begin(&activity, 0);

@@ -181,6 +181,7 @@ int neighbours_main(int argc, char **argv)
         {"features", 0, ARGUMENT_TEXT, &o.sets.features, 0, 0, "NAME", FEATURE_NETWORK_HELP},
         {"network", 0, ARGUMENT_TEXT, &o.sets.network, 0, 0, "FILE",
          "of their weights; default: those of the zoo, which has none of inception"},
+        {"resize", 0, ARGUMENT_TEXT, &o.sets.resize, 0, 0, "HOW", FEATURE_RESIZE_HELP},
     };
     const struct arguments arguments = {
         .program = program,
@@ -193,7 +194,6 @@ int neighbours_main(int argc, char **argv)
         .n_operands_min = 2,
         .n_operands_max = 2,
     };
-    const struct feature_network *network;
     const char *folders[2];
     struct error err;
     int code = arguments_parse(&arguments, argc, argv, folders);
@@ -202,7 +202,7 @@ int neighbours_main(int argc, char **argv)
         return code;
     if (!o.grid)
         return arguments_refuse(program, "--grid is needed");
-    if (o.sets.features && feature_network_parse(o.sets.features, &network, &err) < 0)
+    if (sets_check_names(&o.sets, &err) < 0)
         return arguments_refuse(program, err.text);
     o.samples = folders[0];
     o.real = folders[1];

@@ -28,9 +28,11 @@ struct perceptual {
 int perceptual_create(struct device *device, struct pool *pool, const char *weights, int side,
                       struct perceptual **out, struct error *err)
 {
-    const struct feature_network *network = &feature_network_default;
+    const struct extractor_options options = {.network = &feature_network_default,
+                                              .weights = weights,
+                                              .side = side};
     struct perceptual *p = calloc(1, sizeof(*p));
-    int rc = p ? extractor_create_maps(device, pool, network, weights, side, &p->extractor, err)
+    int rc = p ? extractor_create_maps(device, pool, &options, &p->extractor, err)
                : error_set(err, -ENOMEM, "out of memory to compare pictures");
 
     if (rc < 0) {
@@ -39,7 +41,7 @@ int perceptual_create(struct device *device, struct pool *pool, const char *weig
     }
     p->pool = pool;
     p->side = side;
-    p->n_maps = network->n_maps;
+    p->n_maps = options.network->n_maps;
     p->pixels = malloc(2 * (size_t)PAIRS * (size_t)side * (size_t)side * 3);
     for (int i = 0; i < p->n_maps; i++) {
         p->maps[i] = malloc(2 * (size_t)PAIRS * shape_count(extractor_map_shape(p->extractor, i)) *

@@ -9,7 +9,7 @@
 #include "engine/base/error.h"
 #include "model/digest.h"
 #include "tools/eval/extractor.h"
-#include "tools/eval/feature_network.h"
+#include "tools/eval/feature_resize.h"
 #include "tools/pictures/source.h"
 
 static const double jpeg_difference = 0.1;
@@ -19,8 +19,7 @@ void provenance_of(const struct extractor *e, const struct source_tally *tally, 
 {
     *out = (struct provenance){.published = extractor_is_published(e), .raw = n};
     snprintf(out->weights, sizeof(out->weights), "%s", extractor_weights(e));
-    snprintf(out->resize, sizeof(out->resize), "%s",
-             feature_resize_name(extractor_network(e)->resize));
+    snprintf(out->resize, sizeof(out->resize), "%s", feature_resize_name(extractor_resize(e)));
     if (tally) {
         out->png = atomic_load(&tally->png);
         out->jpeg = atomic_load(&tally->jpeg);

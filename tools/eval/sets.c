@@ -23,6 +23,15 @@ struct sets {
     const char *known_path;      /* ... and its path, borrowed; NULL: there is none */
 };
 
+int sets_check_names(const struct sets_options *options, struct error *err)
+{
+    const struct feature_network *network;
+    enum feature_resize resize;
+    int rc = options->features ? feature_network_parse(options->features, &network, err) : 0;
+
+    return rc == 0 && options->resize ? feature_resize_parse(options->resize, &resize, err) : rc;
+}
+
 int sets_open(const struct sets_options *options, struct sets **out, struct error *err)
 {
     struct sets *s = calloc(1, sizeof(*s));
@@ -66,6 +75,22 @@ static int check_known(const struct sets *s, const struct provenance *made, stru
     return rc;
 }
 
+static int make_extractor(struct sets *s, struct error *err)
+{
+    struct extractor_options options = {.network = s->network,
+                                        .weights = s->options->network,
+                                        .side = s->side};
+    const char *resize = s->options->resize;
+    int rc;
+
+    if (!resize && s->known_path)
+        resize = s->known.resize;
+    rc = resize ? feature_resize_parse(resize, &options.resize, err) : 0;
+    if (rc < 0 && s->known_path)
+        error_prefix(err, "statistics \"%s\": ", s->known_path);
+    return rc < 0 ? rc : extractor_create(s->device, s->pool, &options, &s->extractor, err);
+}
+
 int sets_extractor(struct sets *s, struct extractor **out, struct error *err)
 {
     struct provenance made;
@@ -74,9 +99,7 @@ int sets_extractor(struct sets *s, struct extractor **out, struct error *err)
     if (!s->network)
         s->network = &feature_network_default;
     if (!s->extractor) {
-        rc = extractor_create(s->device, s->pool, s->network, s->options->network, s->side,
-                              &s->extractor, err);
-
+        rc = make_extractor(s, err);
         if (rc < 0)
             return rc;
     }

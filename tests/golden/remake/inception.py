@@ -10,7 +10,6 @@ before torch 1.6, and softdiff-eval computes the features of the pictures as PNG
 """
 
 import pathlib
-import struct
 import subprocess
 import sys
 import tempfile
@@ -23,7 +22,7 @@ from PIL import Image
 from pytorch_fid import inception
 
 from inception_weights import random_numbers, random_weights
-from vectors import golden, read
+from vectors import golden, read, write
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 SIDE = 40
@@ -72,19 +71,6 @@ def computed(net, x):
         out[f"resize.{side}.{to}.x"] = picture
         out[f"resize.{side}.{to}.y"] = resized[0].permute(1, 2, 0).numpy()
     return out
-
-
-def write(path, tensors):
-    header, body = {}, b""
-    for name, values in tensors.items():
-        raw = np.ascontiguousarray(values).tobytes()
-        header[name] = {"dtype": {"uint8": "U8", "float32": "F32"}[values.dtype.name],
-                        "shape": list(values.shape),
-                        "data_offsets": [len(body), len(body) + len(raw)]}  # fmt: skip
-        body += raw
-    text = str(header).replace("'", '"').encode()
-    text += b" " * (-len(text) % 8)
-    path.write_bytes(struct.pack("<Q", len(text)) + text + body)
 
 
 class Results:

@@ -18,6 +18,7 @@ import formulas  # noqa: E402
 import modules  # noqa: E402
 import network  # noqa: E402
 import networks  # noqa: E402
+import resizes  # noqa: E402
 import runs  # noqa: E402
 from vectors import DATA, Comparison, golden  # noqa: E402
 
@@ -45,6 +46,7 @@ FILES = {
     "schedule": lambda: one("schedule", formulas.schedule(), (
         "x0", "stds", "half_size", "target_nodes", "alt0.eps", "alt1.eps", "alt2.eps")),
     "metrics": lambda: one("metrics", formulas.metrics(), ("real", "fake")),
+    "resize": lambda: one("resize", resizes.resizes()),
     "net_a.weights": lambda: one("net_a.weights", networks.weights("net_a"), ("sigmas",)),
     "net_c.weights": lambda: one("net_c.weights", networks.weights("net_c"), ("sigmas",)),
     "net_a.io": lambda: net_io("net_a", network.NET_A),

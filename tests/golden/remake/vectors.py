@@ -28,6 +28,19 @@ def read(path):
     return tensors
 
 
+def write(path, tensors):
+    header, body = {}, b""
+    for name, values in tensors.items():
+        raw = np.ascontiguousarray(values).tobytes()
+        header[name] = {"dtype": {"uint8": "U8", "float32": "F32"}[values.dtype.name],
+                        "shape": list(values.shape),
+                        "data_offsets": [len(body), len(body) + len(raw)]}  # fmt: skip
+        body += raw
+    text = str(header).replace("'", '"').encode()
+    text += b" " * (-len(text) % 8)
+    path.write_bytes(struct.pack("<Q", len(text)) + text + body)
+
+
 def golden(name):
     return read(DATA / f"{name}.safetensors")
 
