@@ -115,6 +115,14 @@ static int max_pool_rule(const struct kernel_spec *spec, struct signature *s, st
     return windows_rule(spec, s, err);
 }
 
+static int relu_rule(const struct kernel_spec *spec, struct signature *s, struct error *err)
+{
+    if (!(spec->attributes.relu.top > 0))
+        return signature_mismatch(spec, err, "%g as the largest, not more than 0",
+                                  (double)spec->attributes.relu.top);
+    return 0;
+}
+
 static int linear_rule(const struct kernel_spec *spec, struct signature *s, struct error *err)
 {
     if (s->any != DTYPE_F32 && !spec->inputs[1].parameter)
@@ -355,7 +363,8 @@ const struct op_info op_info[OP_KINDS] = {
     [OP_SILU_GRAD] = {
         .name = "silu_grad", .signature = "a:n* a:n* -> a:n*", .elementwise = true},
     [OP_RELU] = {
-        .name = "relu", .signature = "a:n* -> a:n*", .elementwise = true},
+        .name = "relu", .signature = "a:n* -> a:n*", .elementwise = true,
+        .rule = relu_rule},
     [OP_MAX_POOL] = {
         .name = "max_pool", .signature = "a:nhwc -> a:nHWc",
         .rule = max_pool_rule},

@@ -78,7 +78,8 @@ enum op_kind {
     OP_SILU,
     /* x, dy -> dx */
     OP_SILU_GRAD,
-    /* x:a -> y = max(x, 0) of the same type; NaN stays NaN. Not differentiated. */
+    /* x:a -> y = min(max(x, 0), relu.top) of the same type; NaN stays NaN. top > 0: INFINITY, or 6 of
+     * ReLU6. Not differentiated. */
     OP_RELU,
 
     /* x:a [n,h,w,c] -> y:a [n,h',w',c] of the same type: per channel the largest of every k x k
@@ -221,6 +222,9 @@ struct op_attributes {
         float eps;
         bool silu;
     } group_norm;
+    struct {
+        float top;
+    } relu;
     struct {
         float kernel[16]; /* 4x4, row major */
         int up, down;     /* 1 or 2 */

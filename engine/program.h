@@ -72,6 +72,7 @@ int program_group_norm(struct program *p, int x, int gamma, int beta, int shift,
                        float eps, bool silu);
 int program_silu(struct program *p, int x);
 int program_relu(struct program *p, int x);
+int program_relu6(struct program *p, int x);
 int program_max_pool(struct program *p, int x, int side, int stride);
 int program_mean_pool(struct program *p, int x);
 int program_average_pool(struct program *p, int x);

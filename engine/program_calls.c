@@ -1,6 +1,7 @@
 /* The calls that networks are written with: each fills in an operation and appends it. */
 #include "engine/program.h"
 
+#include <math.h>
 #include <string.h>
 
 int program_convolution(struct program *p, int x, int weight, int bias, int stride, int pad,
@@ -48,9 +49,22 @@ int program_silu(struct program *p, int x)
     return program_append(p, &(struct op){.kind = OP_SILU, .n_inputs = 1, .inputs = {x}});
 }
 
+static int append_relu(struct program *p, int x, float top)
+{
+    struct op op = {.kind = OP_RELU, .n_inputs = 1, .inputs = {x}};
+
+    op.attributes.relu.top = top;
+    return program_append(p, &op);
+}
+
 int program_relu(struct program *p, int x)
 {
-    return program_append(p, &(struct op){.kind = OP_RELU, .n_inputs = 1, .inputs = {x}});
+    return append_relu(p, x, INFINITY);
+}
+
+int program_relu6(struct program *p, int x)
+{
+    return append_relu(p, x, 6);
 }
 
 int program_max_pool(struct program *p, int x, int side, int stride)

@@ -43,7 +43,7 @@ struct pointwise_loops {
                           size_t n_rows, size_t width);
     void (*silu)(const void *x, void *y, enum dtype type, size_t n);
     /* y = max(x, 0); NaN stays NaN. */
-    void (*relu)(const void *x, void *y, enum dtype type, size_t n);
+    void (*relu)(const void *x, void *y, enum dtype type, size_t n, float top);
     /* dx = dy SiLU'(x) */
     void (*silu_grad)(const void *x, const void *dy, void *dx, enum dtype type, size_t n);
     /* The sum of x^2; the same for the same x and n. */

@@ -113,7 +113,7 @@ static void silu(const void *x, void *y, enum dtype type, size_t n)
         silu_as(x, y, DTYPE_F32, n);
 }
 
-LANES_INLINE void relu_as(const void *x, void *y, enum dtype type, size_t n)
+LANES_INLINE void relu_as(const void *x, void *y, enum dtype type, size_t n, float top)
 {
     for (size_t start = 0; start < n; start += LANES_TILE) {
         float buffer[LANES_TILE], *tile = lanes_tile(y, type, start, buffer);
@@ -123,18 +123,18 @@ LANES_INLINE void relu_as(const void *x, void *y, enum dtype type, size_t n)
         for (size_t i = 0; i < count; i++) {
             float at = lane_read(x, type, start + i);
 
-            tile[i] = at < 0 ? 0 : at;
+            tile[i] = at < 0 ? 0 : at > top ? top : at;
         }
         lanes_finish(y, type, start, tile, count);
     }
 }
 
-static void relu(const void *x, void *y, enum dtype type, size_t n)
+static void relu(const void *x, void *y, enum dtype type, size_t n, float top)
 {
     if (type == DTYPE_BF16)
-        relu_as(x, y, DTYPE_BF16, n);
+        relu_as(x, y, DTYPE_BF16, n, top);
     else
-        relu_as(x, y, DTYPE_F32, n);
+        relu_as(x, y, DTYPE_F32, n, top);
 }
 
 LANES_INLINE void silu_grad_as(const void *x, const void *dy, void *dx, enum dtype type, size_t n)

@@ -15,7 +15,7 @@ struct pointwise {
     size_t mask_rows; /* multiply: pixels of the batch where the mask has one value each, else 0 */
     int n_terms;      /* mix */
     int n_coefficients, first;
-    float scale, shift;
+    float scale, shift, top;
     enum dtype types[OP_INPUTS_MAX], y_type;
 };
 
@@ -90,7 +90,8 @@ static int relu_run(const struct kernel *kernel, int stage, int part,
     size_t first, count = part_range(p, part, &first);
 
     p->loops->pointwise->relu(image_at(args->in[0], p->y_type, first),
-                              image_at_mutable(args->out[0], p->y_type, first), p->y_type, count);
+                              image_at_mutable(args->out[0], p->y_type, first), p->y_type, count,
+                              p->top);
     return 0;
 }
 
@@ -107,6 +108,7 @@ int cpu_activation_create(struct cpu_device *device, const struct kernel_spec *s
 
     if (!p)
         return -ENOMEM;
+    p->top = spec->attributes.relu.top;
     if (ops != &silu_grad)
         pointwise_split(p);
     *out = &p->kernel;

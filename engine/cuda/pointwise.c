@@ -13,7 +13,8 @@ static cudaError_t activation_launch(const struct kernel_spec *spec, const struc
     if (spec->kind == OP_SILU)
         return launch_silu(args->in[0], args->out[0], type, count, stream);
     if (spec->kind == OP_RELU)
-        return launch_relu(args->in[0], args->out[0], type, count, stream);
+        return launch_relu(args->in[0], args->out[0], type, count, spec->attributes.relu.top,
+                           stream);
     return launch_silu_grad(args->in[0], args->in[1], args->out[0], type, count, stream);
 }
 

@@ -21,9 +21,10 @@ struct silu_grad {
 };
 
 struct relu {
+    float top;
     __device__ float operator()(float x, float) const
     {
-        return x < 0 ? 0 : x; /* NaN stays */
+        return x < 0 ? 0 : x > top ? top : x; /* NaN stays */
     }
 };
 
@@ -102,10 +103,10 @@ extern "C" cudaError_t launch_silu_grad(const void *x, const void *dy, void *dx,
     return launch(x, type, dy, type, dx, type, count, silu_grad(), stream);
 }
 
-extern "C" cudaError_t launch_relu(const void *x, void *y, enum dtype type, size_t count,
+extern "C" cudaError_t launch_relu(const void *x, void *y, enum dtype type, size_t count, float top,
                                    cudaStream_t stream)
 {
-    return launch(x, type, nullptr, type, y, type, count, relu(), stream);
+    return launch(x, type, nullptr, type, y, type, count, relu{top}, stream);
 }
 
 extern "C" cudaError_t launch_add(const void *a, const void *b, void *y, enum dtype type,

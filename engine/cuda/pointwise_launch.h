@@ -33,7 +33,8 @@ struct normal_draw {
 cudaError_t launch_silu(const void *x, void *y, enum dtype type, size_t count, cudaStream_t stream);
 cudaError_t launch_silu_grad(const void *x, const void *dy, void *dx, enum dtype type, size_t count,
                              cudaStream_t stream);
-cudaError_t launch_relu(const void *x, void *y, enum dtype type, size_t count, cudaStream_t stream);
+cudaError_t launch_relu(const void *x, void *y, enum dtype type, size_t count, float top,
+                        cudaStream_t stream);
 cudaError_t launch_add(const void *a, const void *b, void *y, enum dtype type, size_t count,
                        float scale, cudaStream_t stream);
 cudaError_t launch_affine(const void *x, enum dtype x_type, void *y, enum dtype y_type,

@@ -24,11 +24,11 @@ static void silu_grad_run(const struct kernel_spec *spec, const void *const *in,
 static void relu_run(const struct kernel_spec *spec, const void *const *in, void *const *out,
                      void *scratch)
 {
-    const float *x = in[0];
+    const float top = spec->attributes.relu.top, *x = in[0];
     float *y = out[0];
 
     for (size_t i = 0; i < tensor_count(&spec->outputs[0]); i++)
-        y[i] = x[i] < 0 ? 0 : x[i];
+        y[i] = x[i] < 0 ? 0 : x[i] > top ? top : x[i];
 }
 
 static void add_run(const struct kernel_spec *spec, const void *const *in, void *const *out,

@@ -542,6 +542,8 @@ static void elementwise_make(enum op_kind kind, int index, enum dtype compute, s
         input(c, x, fill);
     } else if (kind == OP_SILU_GRAD) {
         input(c, x, unit_fill);
+    } else if (kind == OP_RELU) {
+        c->spec.attributes.relu.top = index % 2 ? 0.5f : INFINITY;
     } else if (kind == OP_AFFINE) {
         c->spec.attributes.affine.scale = index % 2 ? 2 : -0.3f;
         c->spec.attributes.affine.shift = r->content == SMALL ? 0 : index % 3 ? -1 : 0;

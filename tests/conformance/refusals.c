@@ -102,6 +102,8 @@ static const struct attribute_row {
     {OP_GROUP_NORM, OFFSET(group_norm.groups), 0, 6},
     {OP_GROUP_NORM, OFFSET(group_norm.eps), -1, 0},
     {OP_GROUP_NORM_GRAD, OFFSET(group_norm.groups), 0, 4},
+    {OP_RELU, OFFSET(relu.top), 0, 0},
+    {OP_RELU, OFFSET(relu.top), -1, 0},
     {OP_MAX_POOL, OFFSET(window.side), 0, 4},
     {OP_MAX_POOL, OFFSET(window.side), 0, 1},
     {OP_MAX_POOL, OFFSET(window.stride), 0, 1},

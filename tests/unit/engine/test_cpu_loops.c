@@ -231,10 +231,14 @@ static void test_choices_and_means(void **state)
         const void *terms[] = {others, inputs};
         float y[COUNT];
 
-        loops->pointwise->relu(inputs, y, DTYPE_F32, COUNT);
+        loops->pointwise->relu(inputs, y, DTYPE_F32, COUNT, INFINITY);
         assert_true(isnan(y[7]));
         for (size_t i = 8; i < COUNT; i++)
             expect_near(loops, "relu", i, y[i], fmax(inputs[i], 0.0), 0.0);
+        loops->pointwise->relu(inputs, y, DTYPE_F32, COUNT, 1.5f);
+        assert_true(isnan(y[7]));
+        for (size_t i = 8; i < COUNT; i++)
+            expect_near(loops, "relu", i, y[i], fmin(fmax(inputs[i], 0.0), 1.5), 0.0);
         loops->pooling->largest(terms, 2, DTYPE_F32, COUNT, y);
         for (size_t i = 8; i < COUNT; i++)
             expect_near(loops, "largest", i, y[i], fmax(inputs[i], others[i]), 0.0);
