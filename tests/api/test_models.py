@@ -82,13 +82,14 @@ def test_a_folder(begin, folder, checkpoints):
 
 def test_what_draws_nothing_is_passed_over(program, begin, folder, make):
     """Feature networks lie in the zoo, too. What is broken is told all the same."""
-    networks = [pathlib.Path(__file__).parents[2] / "model/zoo" / f"{name}.safetensors" for name in ("squeezenet11", "face-dlib")]
+    names = ("squeezenet11", "efficientnet-lite0", "face-dlib")
+    networks = [pathlib.Path(__file__).parents[2] / "model/zoo" / f"{name}.safetensors" for name in names]
     for network in networks:
         (folder / network.name).symlink_to(network)
     daemon = begin()
     assert served(daemon) == ["a", "b"]
-    assert sum("event=model_passed_over" in line for line in daemon.log) == 2
-    known = {"a": "unchanged", "b": "unchanged", "squeezenet11": "passed_over", "face-dlib": "passed_over"}
+    assert sum("event=model_passed_over" in line for line in daemon.log) == 3
+    known = {"a": "unchanged", "b": "unchanged"} | dict.fromkeys(names, "passed_over")
     assert outcomes(admin(daemon, "POST", "/-/reload")) == known
     assert [row["name"] for row in admin(daemon, "GET", "/v1/models").json()["models"]] == ["a", "b"]
     # A model whose file becomes something else is gone; asked for by name, it is told why.

@@ -65,11 +65,18 @@ static void face_network_is_that_of_dlib(void **state)
     check_features("face-dlib", "descriptor", 150, 1e-6);
 }
 
+/* Features reach 6, by PyTorch in float64. */
+static void efficientnet_is_that_of_its_package(void **state)
+{
+    check_features("efficientnet-lite0", "features", 224, 2e-5);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(squeezenet_is_that_of_keras),
         cmocka_unit_test(face_network_is_that_of_dlib),
+        cmocka_unit_test(efficientnet_is_that_of_its_package),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

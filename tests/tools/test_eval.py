@@ -353,7 +353,7 @@ MISTAKES = [
     (["stats", "a", "-o", "none/x"], 1, "none/x"),
     (["stats", "a", "-o", "x", "--network", "model"], 1, "conv1.weight"),
     (["stats", "a", "-o", "x", "--features", "face-dlib", "--network", "model"], 1, "first.weight"),
-    (["stats", "a", "-o", "x", "--features", "magic"], 2, '"magic", but squeezenet11, face-dlib and inception'),
+    (["stats", "a", "-o", "x", "--features", "magic"], 2, '"magic", but squeezenet11, face-dlib, efficientnet-lite0 and inception'),
     (["distance", "a", "a", "--features", "magic"], 2, '"magic"'),
     (["curve", "model", "--reference", "b", "--csv", "c", "--features", "magic"], 2, '"magic"'),
     (["stats", "a"], 2, "--out"),
@@ -405,6 +405,8 @@ def test_features_must_agree(evaluate, folders):
     """A file of statistics tells whose features they are; nothing else is compared with them."""
     assert evaluate("stats", "a", "-o", "face", "--features", "face-dlib").returncode == 0
     assert evaluate("stats", "a", "-o", "object").returncode == 0
+    assert evaluate("stats", "a", "-o", "lite", "--features", "efficientnet-lite0").returncode == 0
+    assert numpy.size(safetensors_file.read(folders / "lite")[0]["features"]) == 10 * 1280
     got = numbers(evaluate("distance", "a", "face"))
     assert abs(got["FD"]) < 1e-4 and abs(got["KID"]) < 1
     assert numbers(evaluate("distance", "b", "face"))["FD"] > 0.01

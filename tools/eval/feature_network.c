@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "engine/base/error.h"
+#include "tools/eval/efficientnet.h"
 #include "tools/eval/face_network.h"
 #include "tools/eval/inception.h"
 #include "tools/eval/squeezenet.h"
@@ -51,8 +52,19 @@ static const struct feature_network inception = {
     .published = "pt_inception-2015-12-05",
 };
 
+static const struct feature_network efficientnet = {
+    .name = "efficientnet-lite0",
+    .n_features = EFFICIENTNET_FEATURES,
+    .side_min = EFFICIENTNET_SIDE,
+    .side_max = EFFICIENTNET_SIDE,
+    .resize = FEATURE_RESIZE_BYTES,
+    .mean = {127, 127, 127},
+    .scale = 1 / 128.0f,
+    .append = efficientnet_append,
+};
+
 static const struct feature_network *const networks[] = {&feature_network_default, &face,
-                                                         &inception};
+                                                         &efficientnet, &inception};
 
 enum { N_NETWORKS = sizeof(networks) / sizeof(networks[0]) };
 
@@ -64,8 +76,9 @@ int feature_network_parse(const char *name, const struct feature_network **out, 
             return 0;
         }
     }
-    return error_set(err, -EINVAL, "there is no feature network \"%s\", but %s, %s and %s", name,
-                     networks[0]->name, networks[1]->name, networks[2]->name);
+    return error_set(err, -EINVAL, "there is no feature network \"%s\", but %s, %s, %s and %s",
+                     name, networks[0]->name, networks[1]->name, networks[2]->name,
+                     networks[3]->name);
 }
 
 int feature_network_path(const struct feature_network *network, char path[FEATURE_NETWORK_PATH],

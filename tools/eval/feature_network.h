@@ -34,7 +34,8 @@ struct feature_network {
 extern const struct feature_network feature_network_default;
 
 /* For --help: the names. */
-#define FEATURE_NETWORK_HELP "whose: squeezenet11 (default), face-dlib or inception"
+#define FEATURE_NETWORK_HELP \
+    "whose: squeezenet11 (default), efficientnet-lite0, face-dlib or inception"
 
 /* 0, or -EINVAL listing the names. */
 int feature_network_parse(const char *name, const struct feature_network **out, struct error *err);

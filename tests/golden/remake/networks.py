@@ -129,3 +129,25 @@ def face_network():
         assert shape[1] == channels
         x = jax.nn.relu(enlarge(x, shape) + enlarge(y, shape))
     return {"descriptor": (x.mean(axis=(2, 3)) @ p["fc.weight"], 1e-6)}
+
+
+def efficientnet():
+    """The mean of what the head of EfficientNet-Lite0 gives; from RGB bytes. Padding is XLA's "SAME"."""
+    p = doubles(read(DATA.parent.parent.parent / "model/zoo/efficientnet-lite0.safetensors"))
+    x = jnp.asarray(golden("efficientnet-lite0")["input"], jnp.float64)
+    x = jnp.transpose((x - 127) / 128, (0, 3, 1, 2))
+
+    def convolution(name, x, stride=1):
+        w = p[f"{name}.weight"]
+        y = jax.lax.conv_general_dilated(x, w, (stride, stride), "SAME",
+                                         dimension_numbers=("NCHW", "OIHW", "NCHW"),
+                                         feature_group_count=x.shape[1] // w.shape[1])
+        return y + p[f"{name}.bias"][:, None, None]
+
+    x = jax.nn.relu6(convolution("stem", x, 2))
+    for i in range(16):
+        y = jax.nn.relu6(convolution(f"block{i}.expand", x)) if i else x
+        y = jax.nn.relu6(convolution(f"block{i}.depth", y, 2 if i in (1, 3, 5, 11) else 1))
+        y = convolution(f"block{i}.project", y)
+        x = x + y if x.shape == y.shape else y
+    return {"features": (jax.nn.relu6(convolution("head", x)).mean(axis=(2, 3)), 2e-6)}
