@@ -301,8 +301,8 @@ int solver_modes_create(const struct corruption *c, const struct schedule *s, in
 
     if (corruption_kind(c) == CORRUPTION_DIAGONAL)
         return error_set(err, -ENOTSUP,
-                         "steps cannot be tuned for \"%s\": a pixel is hidden or not, and what one "
-                         "step uncovers comes out too much alike whatever its length",
+                         "steps cannot be tuned for \"%s\": what a step uncovers depends on all "
+                         "pixels that are seen, so that no mode is by itself",
                          corruption_name(c));
     if (corruption_kind(c) == CORRUPTION_COMPOSED || strcmp(corruption_name(c), "matrices") == 0)
         return error_set(err, -ENOTSUP,

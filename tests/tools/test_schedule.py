@@ -94,7 +94,7 @@ def test_a_mask_is_refused_by_name(schedule, trainer):
     model, tuned = trainer.folder / "run" / "model.safetensors", trainer.folder / "tuned"
     done = schedule("solver", model, tuned)
     assert done.returncode == 1 and not tuned.exists()
-    assert 'cannot be tuned for "mask": a pixel is hidden or not' in done.stderr
+    assert 'cannot be tuned for "mask": what a step uncovers depends on all pixels' in done.stderr
 
 
 @pytest.fixture
