@@ -6,6 +6,8 @@
  * grows as under the noise of a VE diffusion,
  *     mean ||C_t x - x||^2 / mean ||C_1 x - x||^2 = sigma(t)^2 / sigma(1)^2, sigma geometric,
  * both divided by what they are in the end, because noise has no bound and pictures have one.
+ * Reconstructed from that sentence, not copied from the equation: the division is ours, and the paper may
+ * scale otherwise.
  */
 #ifndef MODEL_FIT_SCHEDULE_FIT_H
 #define MODEL_FIT_SCHEDULE_FIT_H
