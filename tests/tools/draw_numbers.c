@@ -1,5 +1,6 @@
 /* Draws images as numbers, before they are rounded to bytes: draw_numbers MODEL SAMPLER NFE SEED N
  * writes x_0 of seeds SEED .. SEED + N - 1 to standard output, float32 [n,h,w,c]; in fp32 on the cpu.
+ * Of 0 evaluations it is x_1.
  * With LABEL GUIDANCE behind, of that label, guided.
  */
 #include "engine/base/error.h"
@@ -71,7 +72,7 @@ static int draw(struct device *device, const struct checkpoint *c, char **argv,
     for (int i = 0; i < n; i++)
         seeds[i] = seed + (uint64_t)i;
     rc = sampler_parse(argv[2], &sampler, err);
-    if (rc == 0)
+    if (rc == 0 && nfe > 0)
         rc = sampler_table(sampler, &c->formulation, nfe, rows, err);
     if (rc == 0)
         rc = evaluation_create(device, c, &options, &e, err);

@@ -8,29 +8,12 @@ import subprocess
 
 import pytest
 import safetensors_file
+import small_models
+from small_models import SIDE
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 RECIPES = sorted(path.stem for path in (ROOT / "config" / "recipes").glob("*.json"))
 RECIPES.remove("low-pass32")  # matrices, for another
-SIDE = 16
-
-
-def low_pass(kept):
-    """Means of pairs of neighbours, so many times over."""
-    identity = [[float(i == j) for j in range(SIDE)] for i in range(SIDE)]
-    matrices, matrix = [identity], identity
-    for _ in range(kept):
-        half = [
-            [
-                0.5 * matrix[i][j] + 0.25 * (matrix[max(i - 1, 0)][j] + matrix[min(i + 1, SIDE - 1)][j])
-                for j in range(SIDE)
-            ]
-            for i in range(SIDE)
-        ]
-        matrix = [[0.5 * (half[i][j] + half[j][i]) for j in range(SIDE)] for i in range(SIDE)]
-        matrices.append(matrix)
-    mean = [[1 / SIDE] * SIDE for _ in range(SIDE)]
-    return [*matrices, mean]
 
 
 def shrink(recipe):
@@ -48,7 +31,7 @@ def shrink(recipe):
     if recipe["corruption"]["name"] == "product":
         recipe["corruption"]["second"]["levels"] = [SIDE**2, 0]
     if recipe["corruption"]["name"] == "matrices":
-        recipe["corruption"]["matrices"] = low_pass(6)
+        recipe["corruption"]["matrices"] = small_models.low_pass(6)
     return recipe
 
 

@@ -8,8 +8,10 @@
 #include "tools/convert/onnx_sampling.h"
 
 #include <errno.h>
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 struct job {
@@ -31,17 +33,23 @@ static int choose(const struct job *j, const struct checkpoint *c, struct sampli
 }
 
 /* What the file says of itself. */
-static void describe(struct onnx *o, const struct checkpoint *c,
-                     const struct sampling_choice *choice)
+static int describe(struct onnx *o, const struct checkpoint *c,
+                    const struct sampling_choice *choice, struct error *err)
 {
-    char number[16];
+    char number[16], *labels = c->labels ? json_dumps(c->labels, JSON_COMPACT) : NULL;
 
+    if (c->labels && !labels)
+        return error_set(err, -ENOMEM, "out of memory for the names of labels");
     snprintf(number, sizeof(number), "%d", choice->nfe);
     onnx_property(o, "softdiff.checkpoint", c->digest);
     onnx_property(o, "softdiff.sampler", sampler_name(choice->sampler));
     onnx_property(o, "softdiff.nfe", number);
     if (c->licence)
         onnx_property(o, "licence", c->licence);
+    if (labels)
+        onnx_property(o, "softdiff.labels", labels);
+    free(labels);
+    return 0;
 }
 
 static int export(const struct job *j, const struct checkpoint *c, struct error *err)
@@ -56,10 +64,10 @@ static int export(const struct job *j, const struct checkpoint *c, struct error 
     if (rc < 0)
         return rc;
     rc = onnx_append_sampling(o, c, &choice, err);
-    if (rc == 0) {
-        describe(o, c, &choice);
+    if (rc == 0)
+        rc = describe(o, c, &choice, err);
+    if (rc == 0)
         rc = onnx_write(o, j->out, "softdiff", err);
-    }
     if (rc == 0)
         printf("%s: draws with %s at %d evaluations\n", j->out, sampler_name(choice.sampler),
                choice.nfe);
@@ -100,7 +108,8 @@ int onnx_main(int argc, char **argv)
                  "that a runtime\ndraws with that file alone: from `seed` [n] to `images` "
                  "[n,h,w,c] of bytes, those that\nsoftdiff-sample draws of these seeds, and `x` "
                  "[n,c,h,w] before they are rounded. With\nlabels, `label` [n] and `guidance` [n] "
-                 "go in, too.",
+                 "go in, too: a place from 1 in the list softdiff.labels of\nthe file's metadata, "
+                 "0 for none; and 1 for no guidance.",
         .n = sizeof(table) / sizeof(table[0]),
         .table = table,
         .n_operands_min = 2,

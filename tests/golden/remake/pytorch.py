@@ -3,7 +3,8 @@
 
 usage: pytorch.py BUILD_FOLDER      with Debian's python3-torch
 
-softdiff_torch.py predicts what softdiff does, for every kind of output and corruption that it has;
+softdiff_torch.py predicts what softdiff does, for every kind of output, and draws what softdiff draws
+from the same x_1, with every corruption, with labels and guided;
 score_sde.py finds averaged weights and architecture in a .pth laid out as score_sde_pytorch lays it
 out, and the model that softdiff-convert makes of them predicts what the reference does.
 """
@@ -21,8 +22,9 @@ import torch
 import vectors
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
-sys.path.insert(0, str(ROOT / "tools" / "convert"))
+sys.path[:0] = [str(ROOT / "tools" / "convert"), str(ROOT / "tests" / "tools")]
 
+import small_models  # noqa: E402  pylint: disable=wrong-import-position
 import softdiff_torch  # noqa: E402  pylint: disable=wrong-import-position
 
 DATA = ROOT / "tests" / "golden" / "data"
@@ -65,19 +67,21 @@ def predicted(build, model, x, times):
     return flat.reshape(n, h, w, c).permute(0, 3, 1, 2)
 
 
-def scaled(source, path):
-    """A checkpoint of output residual as one of output scaled, with moments of no data."""
-    data = source.read_bytes()
-    (length,) = struct.unpack_from("<Q", data)
-    header, body = json.loads(data[8 : 8 + length]), data[8 + length :]
-    document = json.loads(header["__metadata__"]["softdiff"])
-    document["output"] = "scaled"
-    header["__metadata__"]["softdiff"] = json.dumps(document)
-    moments = torch.rand(129, 2, generator=torch.Generator().manual_seed(3)).numpy().tobytes()
-    header["scaling.moments"] = {"dtype": "F32", "shape": [129, 2],
-                                 "data_offsets": [len(body), len(body) + len(moments)]}  # fmt: skip
-    text = json.dumps(header).encode()
-    path.write_bytes(struct.pack("<Q", len(text)) + text + body + moments)
+def drawn(build, model, sampler, nfe, led=()):
+    """What softdiff draws with three seeds, [n,c,h,w]; of 0 evaluations x_1."""
+    done = subprocess.run([build / "tests/tools/draw_numbers", model, sampler, str(nfe), "5", "3", *led],
+                          check=True, capture_output=True)  # fmt: skip
+    side = small_models.SIDE
+    flat = torch.frombuffer(bytearray(done.stdout), dtype=torch.float32)
+    return flat.reshape(3, side, side, 3).permute(0, 3, 1, 2)
+
+
+def check_drawing(build, results, name, path, sampler="pf-2m", **led):
+    """From where softdiff begins to where it comes."""
+    model = softdiff_torch.Softdiff(path).eval()
+    x = model.draw(drawn(build, path, sampler, 0), 5, **led)
+    want = drawn(build, path, sampler, 5, map(str, led.values()))
+    results.add(f"images of {name}", (x - want).abs().max().item(), PREDICTION * max(1, want.abs().max().item()))
 
 
 def check_model(build, results, name, path):
@@ -94,13 +98,27 @@ def check_model(build, results, name, path):
 
 def check_models(build, results, folder):
     check_model(build, results, "the zoo's faces32", ROOT / "model/zoo/faces32.safetensors")
-    for corruption in ("blur", "blur-dct", "noise", "vp", "fade"):
-        path = folder / f"{corruption}.safetensors"
-        make = [build / "tests/api/make_checkpoint", path, corruption, "16", "16", "3"]
-        subprocess.run(make, check=True)
-        check_model(build, results, f"a small model, {corruption}", path)
-    scaled(folder / "blur.safetensors", folder / "scaled.safetensors")
-    check_model(build, results, "a small model, output scaled", folder / "scaled.safetensors")
+    for corruption in small_models.CORRUPTIONS:
+        path = small_models.write(build, folder / f"{corruption}.safetensors", corruption)
+        if corruption == "mask-random":
+            refused(results, path, 'order of a mask "random" is not known here')
+        else:
+            check_drawing(build, results, f"a small model, {corruption}", path)
+    for output in small_models.OUTPUTS:
+        path = small_models.write(build, folder / "output.safetensors", "vp", output, labels=True)
+        check_model(build, results, f"a small model, output {output}", path)
+        check_drawing(build, results, f"the same, of a label, guided, output {output}", path, label=2, guidance=1.5)
+    path = small_models.write(build, folder / "noiseless.safetensors", "blur", noise=False)
+    check_drawing(build, results, "a small model without noise", path, "probability-flow")
+
+
+def refused(results, path, text):
+    try:
+        softdiff_torch.Softdiff(path)
+        said = "nothing"
+    except ValueError as error:
+        said = str(error)
+    results.add(f"refusals that do not say {text}", float(text not in said), 0)
 
 
 def write_pth(path, weights):
