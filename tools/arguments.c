@@ -251,6 +251,14 @@ int arguments_run(const char *program, const char *usage, const char *about,
     return arguments_refuse(program, err.text);
 }
 
+int arguments_end(const char *program, int rc, const struct error *err)
+{
+    if (rc >= 0)
+        return EXIT_DONE;
+    fprintf(stderr, "%s: %s\n", program, err->text);
+    return EXIT_FAILED;
+}
+
 int arguments_list(const char *text, int min, int max, int n_max, int *out, struct error *err)
 {
     const char *rest = text;

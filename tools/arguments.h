@@ -76,6 +76,10 @@ int arguments_run(const char *program, const char *usage, const char *about,
 /* Reports a mistake on the command line on standard error, as arguments_parse() does; EXIT_USAGE. */
 int arguments_refuse(const char *program, const char *text);
 
+/* How a program ends whose work returned rc: where it failed, the error is told on standard error. The
+ * exit code. */
+int arguments_end(const char *program, int rc, const struct error *err);
+
 /* "1,4,16" to numbers in [min, max], 1 .. n_max of them; returns how many, or -EINVAL. */
 int arguments_list(const char *text, int min, int max, int n_max, int *out, struct error *err);
 

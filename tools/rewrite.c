@@ -2,12 +2,11 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <unistd.h>
 
 #include "engine/base/error.h"
 #include "engine/base/process.h"
-#include "engine/base/whole_file.h"
 #include "model/checkpoint.h"
+#include "tools/output.h"
 #include "tools/stop.h"
 
 int rewrite_upgrade(struct checkpoint *c, struct error *err)
@@ -40,12 +39,10 @@ int rewrite_checkpoint(const char *from, const char *to, bool force,
     struct checkpoint *c = NULL, *written = NULL;
     int rc;
 
-    rc = whole_file_try(to, err); /* before the work for it */
+    rc = output_try(to, force, err);
     may_end(to);
     if (rc == 0)
         rc = checkpoint_load(from, &c, err);
-    if (rc == 0 && !force && access(to, F_OK) == 0)
-        rc = error_set(err, -EEXIST, "\"%s\" is there already; --force replaces it", to);
     if (rc == 0)
         rc = change(c, arg, err);
     stop_must_not_end(); /* halfway through a file */

@@ -153,9 +153,5 @@ int main(int argc, char **argv)
     activity_begin(&activity, 0);
     stop_may_end(EXIT_FAILED, "softdiff-bench: stopped before anything was measured");
     rc = bench(&b, &err);
-    if (rc < 0) {
-        fprintf(stderr, "softdiff-bench: %s\n", err.text);
-        return EXIT_FAILED;
-    }
-    return EXIT_DONE;
+    return arguments_end(arguments.program, rc, &err);
 }

@@ -1,10 +1,10 @@
 #include "tools/convert/average.h"
 #include "engine/base/error.h"
-#include "engine/base/whole_file.h"
 #include "model/checkpoint.h"
 #include "model/fit/average_fit.h"
 #include "tools/arguments.h"
 #include "tools/average_file.h"
+#include "tools/output.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -150,9 +150,7 @@ static int make(struct job *j, struct error *err)
     char path[4096];
     int rc;
 
-    if (!j->force && access(j->out, F_OK) == 0)
-        return error_set(err, -EEXIST, "\"%s\" is there already: --force replaces it", j->out);
-    rc = whole_file_try(j->out, err);
+    rc = output_try(j->out, j->force, err);
     snprintf(path, sizeof(path), "%s/start.safetensors", j->run);
     if (rc == 0)
         rc = checkpoint_load(path, &j->start, err);
@@ -209,9 +207,5 @@ int average_main(int argc, char **argv)
     checkpoint_destroy(j.start);
     free(j.steps);
     free(j.factors);
-    if (rc < 0) {
-        fprintf(stderr, "%s: %s\n", arguments.program, err.text);
-        return EXIT_FAILED;
-    }
-    return EXIT_DONE;
+    return arguments_end(arguments.program, rc, &err);
 }

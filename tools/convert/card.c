@@ -6,16 +6,15 @@
 #include "model/checkpoint.h"
 #include "model/corruption.h"
 #include "tools/arguments.h"
+#include "tools/output.h"
 #include "tools/text_file.h"
 
 #include <ctype.h>
-#include <errno.h>
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 struct job {
     const char *model, *out, *name, *license, *dataset, *picture;
@@ -268,9 +267,9 @@ static int run(const struct job *j, struct error *err)
     struct checkpoint *c;
     int rc;
 
-    if (!j->force && access(j->out, F_OK) == 0)
-        return error_set(err, -EEXIST, "\"%s\" is there already; --force replaces it", j->out);
-    rc = checkpoint_load(j->model, &c, err);
+    rc = output_try(j->out, j->force, err);
+    if (rc == 0)
+        rc = checkpoint_load(j->model, &c, err);
     if (rc < 0)
         return rc;
     rc = write_card(j, c, err);
@@ -310,9 +309,5 @@ int card_main(int argc, char **argv)
         return code;
     j.model = operands[0];
     j.out = operands[1];
-    if (run(&j, &err) < 0) {
-        fprintf(stderr, "%s: %s\n", arguments.program, err.text);
-        return EXIT_FAILED;
-    }
-    return EXIT_DONE;
+    return arguments_end(arguments.program, run(&j, &err), &err);
 }

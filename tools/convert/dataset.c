@@ -5,6 +5,7 @@
 #include "engine/base/pool.h"
 #include "tools/activity.h"
 #include "tools/arguments.h"
+#include "tools/output.h"
 #include "tools/pictures/pack.h"
 #include "tools/pictures/source.h"
 
@@ -134,9 +135,9 @@ static int pack(struct job *j, int n_threads, struct error *err)
     double start = clock_seconds();
     int rc;
 
-    if (!j->force && access(j->out, F_OK) == 0)
-        return error_set(err, -EEXIST, "\"%s\" is there already (--force replaces it)", j->out);
-    rc = source_open(j->from, o, &j->source, err);
+    rc = output_try(j->out, j->force, err);
+    if (rc == 0)
+        rc = source_open(j->from, o, &j->source, err);
     if (rc < 0)
         return rc;
     if (o->side == 0)
@@ -234,9 +235,5 @@ int dataset_main(int argc, char **argv)
     source_close(&j.source);
     free(j.pixels);
     free(j.bad);
-    if (rc < 0) {
-        fprintf(stderr, "%s: %s\n", arguments.program, err.text);
-        return EXIT_FAILED;
-    }
-    return EXIT_DONE;
+    return arguments_end(arguments.program, rc, &err);
 }

@@ -9,13 +9,13 @@
  */
 #include "tools/convert/import.h"
 #include "engine/base/error.h"
-#include "engine/base/whole_file.h"
 #include "model/checkpoint.h"
 #include "model/corruption.h"
 #include "model/json_fields.h"
 #include "model/safetensors.h"
 #include "tools/arguments.h"
 #include "tools/network.h"
+#include "tools/output.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -219,9 +219,7 @@ static int run(const struct job *j, struct error *err)
     struct checkpoint *c, *written;
     int rc;
 
-    if (!j->force && access(j->out, F_OK) == 0)
-        return error_set(err, -EEXIST, "\"%s\" is there already; --force replaces it", j->out);
-    rc = whole_file_try(j->out, err);
+    rc = output_try(j->out, j->force, err);
     if (rc < 0)
         return rc;
     c = calloc(1, sizeof(*c));
@@ -265,9 +263,5 @@ int import_main(int argc, char **argv)
         return code;
     j.weights = operands[0];
     j.out = operands[1];
-    if (run(&j, &err) < 0) {
-        fprintf(stderr, "%s: %s\n", arguments.program, err.text);
-        return EXIT_FAILED;
-    }
-    return EXIT_DONE;
+    return arguments_end(arguments.program, run(&j, &err), &err);
 }

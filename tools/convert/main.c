@@ -21,14 +21,6 @@
 
 static const char program[] = "softdiff-convert";
 
-static int finish(int rc, const struct error *err)
-{
-    if (rc == 0)
-        return EXIT_DONE;
-    fprintf(stderr, "%s: %s\n", program, err->text);
-    return EXIT_FAILED;
-}
-
 static int change_format(struct checkpoint *c, void *arg, struct error *err)
 {
     if (c->formulation.sampling.refining_grid)
@@ -60,7 +52,9 @@ static int upgrade_main(int argc, char **argv)
 
     if (code >= 0)
         return code;
-    return finish(rewrite_checkpoint(paths[0], paths[1], force, change_format, NULL, &err), &err);
+    return arguments_end(arguments.program,
+                         rewrite_checkpoint(paths[0], paths[1], force, change_format, NULL, &err),
+                         &err);
 }
 
 /* What is to be stated; NULL and 0: left as it is. */
@@ -162,7 +156,8 @@ static int defaults_main(int argc, char **argv)
         return arguments_refuse(arguments.program, "nothing is to be stated");
     if (s.sampler && sampler_parse(s.sampler, &sampler, &err) < 0)
         return arguments_refuse(arguments.program, err.text);
-    return finish(rewrite_checkpoint(paths[0], paths[1], force, state, &s, &err), &err);
+    return arguments_end(arguments.program,
+                         rewrite_checkpoint(paths[0], paths[1], force, state, &s, &err), &err);
 }
 
 int main(int argc, char **argv)

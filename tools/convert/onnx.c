@@ -1,18 +1,17 @@
 #include "tools/convert/onnx.h"
 #include "engine/base/error.h"
-#include "engine/base/whole_file.h"
 #include "model/checkpoint.h"
 #include "model/sampling.h"
 #include "tools/arguments.h"
 #include "tools/convert/onnx_graph.h"
 #include "tools/convert/onnx_sampling.h"
+#include "tools/output.h"
 
 #include <errno.h>
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 struct job {
     const char *model, *out, *sampler;
@@ -80,9 +79,7 @@ static int run(const struct job *j, struct error *err)
     struct checkpoint *c;
     int rc;
 
-    if (!j->force && access(j->out, F_OK) == 0)
-        return error_set(err, -EEXIST, "\"%s\" is there already; --force replaces it", j->out);
-    rc = whole_file_try(j->out, err);
+    rc = output_try(j->out, j->force, err);
     if (rc == 0)
         rc = checkpoint_load(j->model, &c, err);
     if (rc < 0)
@@ -123,9 +120,5 @@ int onnx_main(int argc, char **argv)
         return code;
     j.model = operands[0];
     j.out = operands[1];
-    if (run(&j, &err) < 0) {
-        fprintf(stderr, "%s: %s\n", arguments.program, err.text);
-        return EXIT_FAILED;
-    }
-    return EXIT_DONE;
+    return arguments_end(arguments.program, run(&j, &err), &err);
 }

@@ -426,9 +426,5 @@ int evaluate_main(int argc, char **argv)
     stop_on_signals();
     stop_may_end(EXIT_FAILED, "softdiff-inspect: stopped");
     rc = evaluate(&o, precision, &err);
-    if (rc < 0) {
-        fprintf(stderr, "softdiff-inspect: %s\n", err.text);
-        return EXIT_FAILED;
-    }
-    return EXIT_DONE;
+    return arguments_end(arguments.program, rc, &err);
 }

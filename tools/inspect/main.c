@@ -206,9 +206,5 @@ int main(int argc, char **argv)
     if (code >= 0)
         return code;
     rc = inspect(path, choices, as_json, &err);
-    if (rc < 0) {
-        fprintf(stderr, "softdiff-inspect: %s\n", err.text);
-        return EXIT_FAILED;
-    }
-    return EXIT_DONE;
+    return arguments_end(arguments.program, rc, &err);
 }

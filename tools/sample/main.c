@@ -303,9 +303,5 @@ int main(int argc, char **argv)
         return arguments_refuse(arguments.program, err.text);
     rc = o.forward ? go_forward(&o, precision, &err)
                    : sample(&o, o.sampler ? &sampler : NULL, precision, &err);
-    if (rc < 0) {
-        fprintf(stderr, "softdiff-sample: %s\n", err.text);
-        return EXIT_FAILED;
-    }
-    return EXIT_DONE;
+    return arguments_end(arguments.program, rc, &err);
 }

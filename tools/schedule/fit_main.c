@@ -5,6 +5,7 @@
 #include "model/schedule.h"
 #include "tools/activity.h"
 #include "tools/arguments.h"
+#include "tools/output.h"
 #include "tools/pictures/dataset.h"
 #include "tools/plot.h"
 #include "tools/text_file.h"
@@ -170,9 +171,9 @@ static int run(const struct options *o, struct error *err)
     struct fitting f = {0};
     int rc, side;
 
-    if (!o->force && access(o->paths[1], F_OK) == 0)
-        return error_set(err, -EEXIST, "\"%s\" is there already: --force replaces it", o->paths[1]);
-    rc = recipe_read(o->paths[0], &f.recipe, err);
+    rc = output_try(o->paths[1], o->force, err);
+    if (rc == 0)
+        rc = recipe_read(o->paths[0], &f.recipe, err);
     if (rc < 0)
         return rc;
     side = f.recipe.architecture.image_size;
@@ -225,8 +226,5 @@ int fit_main(int argc, char **argv)
     if (!o.data)
         return arguments_refuse(program, "--data is needed");
     activity_begin(&activity, 0);
-    if (run(&o, &err) == 0)
-        return EXIT_DONE;
-    fprintf(stderr, "%s: %s\n", program, err.text);
-    return EXIT_FAILED;
+    return arguments_end(program, run(&o, &err), &err);
 }

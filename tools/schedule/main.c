@@ -155,10 +155,9 @@ static int solver_main(int argc, char **argv)
     if (o.n_nfes < 0)
         return arguments_refuse(program, err.text);
     activity_begin(&activity, 0);
-    if (rewrite_checkpoint(o.paths[0], o.paths[1], o.force, change, &o, &err) == 0)
-        return EXIT_DONE;
-    fprintf(stderr, "%s: %s\n", program, err.text);
-    return EXIT_FAILED;
+    return arguments_end(program,
+                         rewrite_checkpoint(o.paths[0], o.paths[1], o.force, change, &o, &err),
+                         &err);
 }
 
 int main(int argc, char **argv)

@@ -352,9 +352,5 @@ int main(int argc, char **argv)
         rc = write_csv(&o, &sweep, &err);
     if (rc == 0 && o.svg)
         rc = draw(&o, &sweep, &err);
-    if (rc < 0) {
-        fprintf(stderr, "softdiff-simulate: %s\n", err.text);
-        return EXIT_FAILED;
-    }
-    return EXIT_DONE;
+    return arguments_end(arguments.program, rc, &err);
 }
