@@ -21,6 +21,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools" / "convert"))
 
 import inception  # noqa: E402  pylint: disable=wrong-import-position
+import tensor_files  # noqa: E402  pylint: disable=wrong-import-position
 
 
 def convert(path, out):
@@ -46,9 +47,9 @@ def old(*values):
     [
         (b"\x80\x02old", "is not what torch writes"),
         (b"<!DOCTYPE html>", "is not what torch writes"),
-        (old(inception.MAGIC, 1001, {}, Runs()), "system, which is not read"),
-        (old(inception.MAGIC, 1001, {}, [1], []), "has no weights by name"),
-        (old(inception.MAGIC, 1001, {}, {}, ["0"]) + bytes(8), "a storage that no tensor is in"),
+        (old(tensor_files.MAGIC, 1001, {}, Runs()), "system, which is not read"),
+        (old(tensor_files.MAGIC, 1001, {}, [1], []), "has no weights by name"),
+        (old(tensor_files.MAGIC, 1001, {}, {}, ["0"]) + bytes(8), "a storage that no tensor is in"),
         ({"a": 1}, "has 0 convolutions, not the 94 of Inception-V3"),
         ({"AuxLogits.fc.bias": 1}, "is torchvision's own Inception-V3"),
         ({"a.conv.weight": 1}, "no batch norm after a.conv.weight"),

@@ -1,24 +1,27 @@
 #!/usr/bin/env python3
 """Weights of a UNet2DModel of diffusers, for softdiff-convert import.
 
-usage: diffusers_unet.py FOLDER OUT.safetensors
+usage: diffusers_unet.py FOLDER OUT.safetensors [--variant NAME]
        softdiff-convert import OUT.safetensors MODEL.safetensors
 
 FOLDER: of a pipeline as DDPMPipeline.save_pretrained() writes it, e.g. google/ddpm-cifar10-32: the network
-with its config.json there or in unet/, as safetensors, and scheduler/scheduler_config.json, for its betas.
+with its config.json there or in unet/, and scheduler/scheduler_config.json, for its betas; where none is there
+they are Ho et al.'s. Weights are diffusion_pytorch_model as .safetensors or .bin, whole or in parts, and in
+float32 afterwards; of a variant (diffusion_pytorch_model.fp16.safetensors) where it is named or all there is.
 Nothing in it is executed, and neither diffusers nor torch is needed.
 
-Read are networks of Ho et al. 2020 (2006.11239), which find the noise: whatever a configuration has else is
-refused by its name. Needs NumPy.
+Read are networks of Ho et al. 2020 (2006.11239), which find the noise in a thousand steps: whatever a
+configuration has else is refused by its name. How its scheduler draws is not read: softdiff has samplers of
+its own. Needs NumPy.
 """
 
 import argparse
 import json
 import math
 import pathlib
-import struct
 
 import numpy as np
+import tensor_files
 
 BLOCK = {"norm1": "GroupNorm_0", "conv1": "Conv_0", "time_emb_proj": "Dense_0",
          "norm2": "GroupNorm_1", "conv2": "Conv_1", "conv_shortcut": "NIN_0"}  # fmt: skip
@@ -26,35 +29,73 @@ ATTENTION = {"group_norm": "GroupNorm_0", "to_q": "NIN_0", "to_k": "NIN_1", "to_
              "to_out.0": "NIN_3", "query": "NIN_0", "key": "NIN_1", "value": "NIN_2",
              "proj_attn": "NIN_3"}  # fmt: skip
 RESAMPLING = {"conv": "Conv_0"}
-TYPES = {"F32": "<f4", "F16": "<f2"}
+STEM = "diffusion_pytorch_model"
+STEPS = 1000
 
 # What all of these networks have, and what a configuration that does not say it means.
 FIXED = {
+    "_class_name": ("UNet2DModel", "UNet2DModel"), "mid_block_type": ("UNetMidBlock2D", "UNetMidBlock2D"),
     "center_input_sample": (False, False), "time_embedding_type": ("positional", "positional"),
     "freq_shift": (1, 0), "flip_sin_to_cos": (False, True), "mid_block_scale_factor": (1, 1),
     "downsample_padding": (0, 1), "downsample_type": ("conv", "conv"), "upsample_type": ("conv", "conv"),
     "act_fn": ("silu", "silu"), "norm_eps": (1e-6, 1e-5), "resnet_time_scale_shift": ("default", "default"),
-    "add_attention": (True, True), "class_embed_type": (None, None), "attn_norm_num_groups": (None, None),
+    "add_attention": (True, True), "class_embed_type": (None, None), "num_class_embeds": (None, None),
+    "attn_norm_num_groups": (None, None),
 }  # fmt: skip
+
+# Those that give noise to an image by the same betas.
+SCHEDULERS = ("DDPMScheduler", "DDIMScheduler", "PNDMScheduler", "DPMSolverMultistepScheduler",
+              "DPMSolverSinglestepScheduler", "UniPCMultistepScheduler", "DEISMultistepScheduler",
+              "EulerDiscreteScheduler", "EulerAncestralDiscreteScheduler", "LMSDiscreteScheduler")  # fmt: skip
 
 
 def refuse(what):
     raise SystemExit(f"what is here is no network of DDPM: {what}")
 
 
-def read(path):
+def variants(folder):
+    """Of the weights that are there."""
+    found = set()
+    for path in folder.glob(f"{STEM}.*"):
+        words = path.name.split(".")
+        if len(words) == 3 and words[2] in ("safetensors", "bin"):
+            found.add(words[1].split("-")[0])  # a part has its number behind
+        if len(words) == 5 and words[2::2] == ["index", "json"]:
+            found.add(words[3])
+    return sorted(found)
+
+
+def files(folder, variant):
+    """Where the weights are: in a file, or in the parts that an index lists; [] for nowhere."""
+    infix = f".{variant}" if variant else ""
+    for end in ("safetensors", "bin"):
+        whole, index = folder / f"{STEM}{infix}.{end}", folder / f"{STEM}.{end}.index{infix}.json"
+        if whole.exists():
+            return [whole]
+        if index.exists():
+            parts = tensor_files.read_json(index).get("weight_map")
+            if not isinstance(parts, dict) or not all(isinstance(name, str) for name in parts.values()):
+                raise SystemExit(f'"{index}" lists no parts')
+            if any(pathlib.Path(name).name != name for name in parts.values()):
+                raise SystemExit(f'"{index}" lists files that are not beside it')
+            return [folder / name for name in sorted(set(parts.values()))]
+    return []
+
+
+def read(folder, variant):
     """Names to arrays of float32."""
-    data = path.read_bytes()
-    (length,) = struct.unpack_from("<Q", data)
-    header = json.loads(data[8 : 8 + length])
-    header.pop("__metadata__", None)
+    paths, there = files(folder, variant), variants(folder)
+    if not paths and not variant and len(there) == 1:
+        paths = files(folder, there[0])
+    if not paths:
+        hint = f": there are the variants {', '.join(there)} (--variant)" if there else ""
+        raise SystemExit(f'there is no "{STEM}{"." + variant if variant else ""}" in "{folder}"{hint}')
     tensors = {}
-    for name, entry in header.items():
-        if entry["dtype"] not in TYPES:
-            refuse(f"{name} is of the type {entry['dtype']}")
-        first, last = entry["data_offsets"]
-        flat = np.frombuffer(data[8 + length + first : 8 + length + last], TYPES[entry["dtype"]])
-        tensors[name] = flat.astype("<f4").reshape(entry["shape"])
+    for path in paths:
+        found = (tensor_files.load if path.suffix == ".bin" else tensor_files.read)(path)
+        if not isinstance(found, dict) or not all(isinstance(value, np.ndarray) for value in found.values()):
+            raise SystemExit(f'"{path}" has no weights by name')
+        tensors |= {name: value.astype("<f4") for name, value in found.items()}
     return tensors
 
 
@@ -142,14 +183,20 @@ def rename(tensors, config):
 
 def betas(config):
     """Of the noise of every step."""
-    n, kind = config.get("num_train_timesteps", 1000), config.get("beta_schedule", "linear")
-    first, last = config.get("beta_start", 1e-4), config.get("beta_end", 0.02)
+    name, kind = config.get("_class_name", SCHEDULERS[0]), config.get("beta_schedule", "linear")
+    if name not in SCHEDULERS:
+        refuse(f'its scheduler is "{name}"')
     if config.get("prediction_type", "epsilon") != "epsilon":
         refuse(f'it predicts "{config["prediction_type"]}", not the noise')
     if config.get("rescale_betas_zero_snr"):
         refuse("its last step is nothing but noise")
-    if config.get("trained_betas"):
-        return list(config["trained_betas"])
+    trained = config.get("trained_betas")
+    n = config.get("num_train_timesteps", STEPS) if trained is None else len(trained)
+    if n != STEPS:
+        refuse(f"it has {n} steps, not {STEPS}")
+    if trained is not None:
+        return [float(beta) for beta in trained]
+    first, last = float(config.get("beta_start", 1e-4)), float(config.get("beta_end", 0.02))
     if kind == "linear":
         return list(np.linspace(first, last, n))
     if kind == "scaled_linear":
@@ -160,37 +207,28 @@ def betas(config):
     return refuse(f'"beta_schedule" is "{kind}"')
 
 
-def write(path, tensors, metadata):
-    header, body, at = {"__metadata__": metadata}, [], 0
-    for name, value in tensors.items():
-        raw = value.tobytes()
-        header[name] = {"dtype": "F32", "shape": list(value.shape), "data_offsets": [at, at + len(raw)]}
-        at += len(raw)
-        body.append(raw)
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    with open(path, "wb") as file:
-        file.write(struct.pack("<Q", len(text)) + text + b"".join(body))
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("folder", type=pathlib.Path)
     parser.add_argument("out")
+    parser.add_argument("--variant", metavar="NAME", help="of the weights, e.g. fp16")
     options = parser.parse_args()
     unet, scheduler = options.folder / "unet", options.folder / "scheduler" / "scheduler_config.json"
     unet = unet if unet.is_dir() else options.folder
     if not scheduler.exists():
         scheduler = options.folder / "scheduler_config.json"
-    for path in (unet / "config.json", unet / "diffusion_pytorch_model.safetensors", scheduler):
-        if not path.exists():
-            raise SystemExit(f'there is no "{path}"')
-    config = json.loads((unet / "config.json").read_text())
-    found = architecture(config)
-    process = {"name": "vp", "betas": betas(json.loads(scheduler.read_text()))}
-    tensors = rename(read(unet / "diffusion_pytorch_model.safetensors"), config)
-    write(options.out, tensors, {"architecture": json.dumps(found), "process": json.dumps(process),
-                                 "source": "UNet2DModel of diffusers"})  # fmt: skip
+    config, steps = tensor_files.read_json(unet / "config.json"), {}
+    if scheduler.exists():
+        steps = tensor_files.read_json(scheduler)
+    else:
+        print("there is no scheduler_config.json: the betas are those of Ho et al. 2020")
+    try:
+        found, process = architecture(config), {"name": "vp", "betas": betas(steps)}
+    except (KeyError, TypeError, ValueError) as error:
+        refuse(f"its configuration has no, or no such, {error}")
+    tensors = rename(read(unet, options.variant), config)
+    metadata = {"architecture": json.dumps(found), "process": json.dumps(process)}
+    tensor_files.write(options.out, tensors, metadata | {"source": "UNet2DModel of diffusers"})
     print(f"{options.out}: {json.dumps(found)}")
 
 

@@ -63,27 +63,26 @@ static int read_architecture(const struct safetensors *file, struct architecture
 
     if (!text)
         return error_set(err, -EINVAL,
-                         "there is no \"architecture\" in the metadata: score_sde.py writes one");
+                         "there is no \"architecture\" in the metadata: score_sde.py and "
+                         "diffusers_unet.py write one");
     return architecture_parse(text, out, err);
 }
 
 /* Noise of pictures of [-1,1] in the unit of ours. */
 static const double halved = 0.5;
 
-enum { STEPS_MAX = SCHEDULE_KNOTS_MAX };
+enum { STEPS = 1000 };
 
-/* Of a process in steps. */
+/* Of a process in steps: the network is told their number, which is 999 t. */
 static int read_steps(const json_t *betas, struct schedule *out, struct error *err)
 {
-    size_t n = json_array_size(betas);
-    double values[STEPS_MAX];
+    double values[STEPS];
 
-    if (n < 2 || n > STEPS_MAX)
-        return error_set(err, -EINVAL, "\"process\": \"betas\" is not a list of 2 to %d numbers",
-                         STEPS_MAX);
-    for (size_t i = 0; i < n; i++)
+    if (json_array_size(betas) != STEPS)
+        return error_set(err, -EINVAL, "\"process\": \"betas\" is not a list of %d numbers", STEPS);
+    for (size_t i = 0; i < STEPS; i++)
         values[i] = json_number_value(json_array_get(betas, i));
-    return schedule_vp_steps((int)n, values, halved, out, err);
+    return schedule_vp_steps(STEPS, values, halved, out, err);
 }
 
 /* {"name": "vp", "betas": [..]}, or {"name": "vp" or "subvp", "beta_min": .., "beta_max": ..} */

@@ -5,11 +5,10 @@ usage: score_sde.py CHECKPOINT.pth OUT.safetensors --image-size N [--centered] [
                     [--sde ve|vp|subvp] [--beta-min B] [--beta-max B] [--discrete]
        softdiff-convert import OUT.safetensors MODEL.safetensors
 
-CHECKPOINT.pth: of an NCSN++, DDPM++ or DDPM, as torch 1.6 and newer write it. Nothing in it is executed, and torch is not needed: of what a pickle can name, tensors and plain containers are made and
-all else is refused, as torch.load(weights_only=True) does. Written are the averaged weights, which serve
-(--raw: the last ones), under the names that they have there. The averages are a list without names, in the
-order of the parameters that are trained: the frequencies of a Fourier embedding are not among them and are
-taken from the model.
+CHECKPOINT.pth: of an NCSN++, DDPM++ or DDPM, as torch writes it. Nothing in it is executed, and torch is not
+needed (tensor_files.py). Written are the averaged weights, which serve (--raw: the last ones), in float32
+under the names that they have there. The averages are a list without names, in the order of the parameters
+that are trained: the frequencies of a Fourier embedding are not among them and are taken from the model.
 
 The architecture is found from the shapes. What no weight tells is said: the side of the images, whether
 their range is [-1,1] (--centered, needed with vp and subvp), and the process it was trained with, as in its
@@ -18,73 +17,27 @@ training.continuous is False (--discrete: the thousand times of Ho et al. 2020).
 """
 
 import argparse
-import collections
 import json
-import pickle
 import re
-import struct
-import zipfile
 
 import numpy as np
+import tensor_files
 
 PREFIX = "module."  # of DataParallel
-STORAGES = {"FloatStorage": "<f4", "DoubleStorage": "<f8", "HalfStorage": "<f2",
-            "LongStorage": "<i8", "IntStorage": "<i4", "ByteStorage": "u1", "BoolStorage": "?"}  # fmt: skip
-
-
-def rebuild_tensor(storage, offset, size, stride, *_):
-    if not size:
-        return storage[offset]
-    last = offset + sum((n - 1) * step for n, step in zip(size, stride))
-    if min(size) > 0 and not 0 <= offset <= last < len(storage):
-        raise SystemExit("a tensor reaches beyond what is stored of it")
-    steps = [step * storage.itemsize for step in stride]
-    return np.ascontiguousarray(np.lib.stride_tricks.as_strided(storage[offset:], size, steps))
-
-
-class Unpickler(pickle.Unpickler):
-    """Of data.pkl in a .pth, whose storages are files of their own beside it."""
-
-    def __init__(self, archive, name):
-        super().__init__(archive.open(name))
-        self.archive, self.folder = archive, name.rsplit("/", 1)[0]
-
-    def find_class(self, module, name):
-        if (module, name) == ("collections", "OrderedDict"):
-            return collections.OrderedDict
-        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            return rebuild_tensor
-        if (module, name) == ("torch._utils", "_rebuild_parameter"):
-            return lambda data, *_: data
-        if module == "torch" and name in STORAGES:
-            return STORAGES[name]
-        raise SystemExit(f"the file names {module}.{name}, which is not read")
-
-    def persistent_load(self, pid):
-        _, dtype, key, *_ = pid
-        return np.frombuffer(self.archive.read(f"{self.folder}/data/{key}"), dtype)
-
-
-def load(path):
-    if not zipfile.is_zipfile(path):
-        raise SystemExit(f'"{path}" is not what torch 1.6 and newer write')
-    with zipfile.ZipFile(path) as archive:
-        names = [name for name in archive.namelist() if name.endswith("/data.pkl")]
-        if len(names) != 1:
-            raise SystemExit(f'"{path}" is no checkpoint of PyTorch')
-        return Unpickler(archive, names[0]).load()
+UNKNOWN = "this is no NCSN++ with a residual input pyramid, no DDPM++ and no DDPM"
 
 
 def weights(path, raw):
     """Names to arrays, in the order of the network's parameters; sigmas among them."""
-    state = load(path)
-    if not isinstance(state, dict) or not {"model", "ema"} <= state.keys():
-        raise SystemExit(f'"{path}" is no checkpoint of score_sde_pytorch')
-    model = {name[len(PREFIX):] if name.startswith(PREFIX) else name: value
-             for name, value in state["model"].items()}  # fmt: skip
+    state = tensor_files.load(path)
+    try:
+        model = {name[len(PREFIX):] if name.startswith(PREFIX) else name: tensor_files.floats(value)
+                 for name, value in state["model"].items()}  # fmt: skip
+        average = [tensor_files.floats(value) for value in state["ema"]["shadow_params"]]
+    except (AttributeError, KeyError, TypeError):
+        raise SystemExit(f'"{path}" is no checkpoint of score_sde_pytorch') from None
     if raw:
         return model
-    average = list(state["ema"]["shadow_params"])
     trained = [name for name in model if name not in ("sigmas", "all_modules.0.W")]
     if len(average) != len(trained):
         raise SystemExit(f"there are {len(average)} averages for {len(trained)} weights")
@@ -121,7 +74,7 @@ def architecture(tensors, image_size, centered):
     networks = {"pyramid": "ncsnpp", "resampling": "ddpm", "resampling block": "ddpmpp"}
     network = next((networks[kind] for kind in networks if kind in kinds), None)
     if not network or "convolution" not in kinds or "block" not in kinds:
-        raise SystemExit("this is no NCSN++ with a residual input pyramid, no DDPM++ and no DDPM")
+        raise SystemExit(UNKNOWN)
     at = kinds.index("convolution")
     nf, channels = modules[at]["weight"].shape[:2]
     at += 1
@@ -160,21 +113,6 @@ def process(options, found):
     return {"name": options.sde, "beta_min": options.beta_min, "beta_max": options.beta_max}
 
 
-def write(path, tensors, metadata):
-    header, body = {"__metadata__": metadata}, []
-    at = 0
-    for name, value in tensors.items():
-        raw = value.tobytes()
-        header[name] = {"dtype": {"<f4": "F32", "<f8": "F64"}[value.dtype.str],
-                        "shape": list(value.shape), "data_offsets": [at, at + len(raw)]}  # fmt: skip
-        at += len(raw)
-        body.append(raw)
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    with open(path, "wb") as file:
-        file.write(struct.pack("<Q", len(text)) + text + b"".join(body))
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("checkpoint")
@@ -188,13 +126,16 @@ def main():
     parser.add_argument("--discrete", action="store_true")
     options = parser.parse_args()
     tensors = weights(options.checkpoint, options.raw)
-    found = architecture(tensors, options.image_size, options.centered)
+    try:
+        found = architecture(tensors, options.image_size, options.centered)
+    except (AttributeError, IndexError, KeyError, ValueError):  # modules of another order or shape
+        raise SystemExit(UNKNOWN) from None
     metadata = {}
     if diffusion := process(options, found):
         # The network sees the range that its pictures had.
         found["centered"] = False
         metadata["process"] = json.dumps(diffusion)
-    write(options.out, tensors, metadata | {"architecture": json.dumps(found)})
+    tensor_files.write(options.out, tensors, metadata | {"architecture": json.dumps(found)})
     print(f"{options.out}: {json.dumps(found)}")
 
 

@@ -26,6 +26,7 @@ sys.path[:0] = [str(ROOT / "tools" / "convert"), str(ROOT / "tests" / "tools")]
 
 import small_models  # noqa: E402  pylint: disable=wrong-import-position
 import softdiff_torch  # noqa: E402  pylint: disable=wrong-import-position
+import unets  # noqa: E402  pylint: disable=wrong-import-position
 
 DATA = ROOT / "tests" / "golden" / "data"
 TYPES = {"F32": torch.float32, "F64": torch.float64, "I64": torch.int64}
@@ -190,6 +191,26 @@ def check_diffusion(build, results, folder, name):
         results.add(f"{name} from a .pth, by {which}", error, PREDICTION)
 
 
+def check_unet(build, results, folder):
+    """A UNet2DModel of diffusers, stored by torch, as Ho et al. have DDPM."""
+    side, config = folder / "unet", unets.UNET
+    side.mkdir()
+    weights = unets.weights()
+    torch.save({name: torch.from_numpy(value) for name, value in weights.items()},
+               side / "diffusion_pytorch_model.bin")  # fmt: skip
+    (side / "config.json").write_text(json.dumps(config))
+    tensors, model = side / "weights.safetensors", side / "model.safetensors"
+    subprocess.run([sys.executable, ROOT / "tools/convert/diffusers_unet.py", side, tensors], check=True)
+    subprocess.run([build / "tools/convert/softdiff-convert", "import", tensors, model], check=True)
+    io, kept = golden("ddpm_original.io"), np.cumprod(1 - unets.BETAS)[437]
+    a, sigma = kept**0.5, (1 - kept) ** 0.5 / 2
+    x_t = ((2 * io["x"] - 1 + a) / 2).float()
+    for which, h in (("softdiff", predicted(build, model, x_t, [437 / 999])),
+                     ("softdiff_torch.py", softdiff_torch.Softdiff(model)(x_t, torch.tensor([437 / 999]).double()).detach())):  # fmt: skip
+        results.add(f"a UNet2DModel from a .bin, by {which}",
+                    ((x_t - a * h) / sigma - io["phi"]).abs().max().item(), PREDICTION)  # fmt: skip
+
+
 def main():
     build, results = (ROOT / sys.argv[1]).resolve(), Results()
     with tempfile.TemporaryDirectory() as folder:
@@ -199,6 +220,7 @@ def main():
         check_import(build, results, folder, "net_c", ["--centered"])
         check_diffusion(build, results, folder, "net_d")
         check_diffusion(build, results, folder, "net_e")
+        check_unet(build, results, folder)
     print(f"{results.passed} passed, {results.failed} failed")
     sys.exit(results.failed > 0)
 
