@@ -29,7 +29,7 @@ bool network_is_ddpm(enum network n)
 
 const char *network_title(enum network n)
 {
-    static const char *const titles[NETWORKS] = {"NCSN++", "DDPM++", "DDPM",
+    static const char *const titles[NETWORKS] = {"NCSN++", "DDPM++", "DDPM as Song et al. have it",
                                                  "DDPM as Ho et al. have it"};
 
     return titles[n];

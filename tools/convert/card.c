@@ -54,6 +54,12 @@ static const char *provenance_text(const struct checkpoint *c, const char *key)
     return json_string_value(json_object_get(c->provenance, key));
 }
 
+/* Where its weights are from, if not from softdiff-train. */
+static const char *origin_of(const struct checkpoint *c)
+{
+    return provenance_text(c, "imported_from");
+}
+
 static const char *name_of(const struct job *j, const struct checkpoint *c)
 {
     const char *recipe = provenance_text(c, "recipe");
@@ -131,9 +137,10 @@ static void put_fields(FILE *f, const struct job *j, const struct checkpoint *c)
 
     fputs("---\n", f);
     put_license(f, j, c);
-    fputs("library_name: softdiff\npipeline_tag: unconditional-image-generation\ntags:\n"
-          "- diffusion\n- soft-diffusion\n- image-generation\n",
-          f);
+    fprintf(f,
+            "library_name: softdiff\npipeline_tag: unconditional-image-generation\ntags:\n"
+            "- diffusion\n%s- image-generation\n",
+            origin_of(c) ? "" : "- soft-diffusion\n");
     fprintf(f, "- %s\n", corruption_name(c->formulation.corruption));
     if (j->dataset) {
         fputs("datasets:\n- ", f);
@@ -187,6 +194,11 @@ static void put_table(FILE *f, const struct job *j, const struct checkpoint *c)
     }
     if (images)
         fprintf(f, "| images seen | %lld |\n", json_integer_value(images));
+    if (origin_of(c)) {
+        fputs("| imported from | ", f);
+        put_cell(f, origin_of(c));
+        fputs(" |\n", f);
+    }
     if (c->licence) {
         fputs("| licence | ", f);
         put_cell(f, c->licence);
@@ -239,9 +251,8 @@ static void put_evidence(FILE *f, const struct checkpoint *c)
 static void put_card(FILE *f, const struct job *j, const struct checkpoint *c)
 {
     put_fields(f, j, c);
-    fprintf(f,
-            "# %s\n\nA [Soft Diffusion](https://arxiv.org/abs/2209.05442) model for softdiff.\n\n",
-            name_of(j, c));
+    fprintf(f, "# %s\n\nA %s model for softdiff.\n\n", name_of(j, c),
+            origin_of(c) ? "diffusion" : "[Soft Diffusion](https://arxiv.org/abs/2209.05442)");
     if (j->picture)
         fprintf(f, "![samples, not selected](%s)\n\n", j->picture);
     put_table(f, j, c);
