@@ -23,6 +23,7 @@ SMALL = {
     "embedding_type": "positional",
 }  # fmt: skip
 NETWORKS = {"ddpm": "net_d", "ddpmpp": "net_e"}
+RECIPE = {"ddpm": "ddpm-song", "ddpmpp": "ddpmpp"}
 
 
 @pytest.fixture
@@ -96,7 +97,7 @@ def test_what_a_daemon_and_onnxruntime_draw_is_what_the_program_draws(run, impor
 
 
 def begin(trainer, network, imported):
-    recipe = json.loads((RECIPES / f"cifar10-{network}.json").read_text())
+    recipe = json.loads((RECIPES / f"cifar10-{RECIPE[network]}.json").read_text())
     recipe["architecture"] = safetensors_file.raw(imported)[1]["architecture"]
     recipe["training"] |= {"batch": 4, "steps": 3}
     recipe["progress"] = {"log_every": 1, "grid_every": 0, "checkpoint_minutes": 1000}

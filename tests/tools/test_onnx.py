@@ -116,7 +116,7 @@ def test_models_that_were_trained(same, trainer, corruption):
     same(trainer.folder / "run" / "model.safetensors", "ancestral", "3")
 
 
-@pytest.mark.parametrize("name", ["cifar10-ddpm", "cifar10-ddpmpp"])
+@pytest.mark.parametrize("name", ["cifar10-ddpm-ho", "cifar10-ddpmpp"])
 def test_models_of_recipes(same, trainer, name):
     path = RECIPES / f"{name}.json"
     trainer.recipe = test_recipes.shrink(json.loads(path.read_text()))

@@ -66,7 +66,7 @@ def run(trainer, program):
     return run
 
 
-@pytest.mark.parametrize("name", ["faces32-product", "faces32-matrices", "cifar10-ihdm", "cifar10-ddpm", "cifar10-ddpmpp"])
+@pytest.mark.parametrize("name", ["faces32-product", "faces32-matrices", "cifar10-ihdm", "cifar10-ddpm-ho", "cifar10-ddpm-song", "cifar10-ddpmpp"])
 def test_a_recipe_trains(run, name):
     losses = run(name, 4)
     assert all(0 < loss < 1e6 for loss in losses)
