@@ -152,6 +152,9 @@ static int make(struct job *j, struct error *err)
 
     rc = output_try(j->out, j->force, err);
     snprintf(path, sizeof(path), "%s/start.safetensors", j->run);
+    if (rc == 0 && access(path, F_OK) < 0)
+        rc = error_set(err, -ENOENT,
+                       "\"%s\" is no run of softdiff-train: it has no start.safetensors", j->run);
     if (rc == 0)
         rc = checkpoint_load(path, &j->start, err);
     if (rc == 0)

@@ -88,6 +88,8 @@ static int add_block(struct job *j, int first, int n, struct error *err)
             end++;
         rc = pack_add(j->writer, end - i, j->pixels + (size_t)i * image_bytes,
                       labels ? labels + i : NULL, err);
+        if (rc < 0)
+            error_prefix(err, "\"%s\": ", j->out);
         j->n += end - i;
     }
     return rc;

@@ -20,6 +20,7 @@ import struct
 import tempfile
 
 import numpy as np
+import tensor_files
 
 CHANNELS = [32] * 3 + [64] * 4 + [128] * 3 + [256] * 3 + [256]
 SIDE, FEATURES = 150, 128
@@ -123,8 +124,7 @@ def write(path, tensors):
                         "data_offsets": [first, len(body)]}  # fmt: skip
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    with open(path, "wb") as file:
-        file.write(struct.pack("<Q", len(text)) + text + body)
+    tensor_files.write_bytes(path, [struct.pack("<Q", len(text)), text, body])
 
 
 def pictures():
@@ -162,13 +162,19 @@ def main():
     parser.add_argument("--dat", dest="dat_out")
     parser.add_argument("--golden")
     options = parser.parse_args()
-    with open(options.dat, "rb") as file:
-        weights, changed = fold(file.read())
+    try:
+        with open(options.dat, "rb") as file:
+            data = file.read()
+    except OSError as error:
+        raise SystemExit(f'could not read "{options.dat}": {error.strerror}') from None
+    try:
+        weights, changed = fold(data)
+    except (IndexError, ValueError, struct.error) as error:
+        raise SystemExit(f'"{options.dat}" is not dlib\'s network of faces, or damaged: {error}') from None
     write(options.out, {name: ("BF16", (value.view("<u4") >> 16).astype("<u2"))
                         for name, value in weights.items()})  # fmt: skip
     if options.dat_out:
-        with open(options.dat_out, "wb") as file:
-            file.write(changed)
+        tensor_files.write_bytes(options.dat_out, [changed])
     if options.golden:
         golden(changed, options.golden)
 

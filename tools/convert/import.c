@@ -198,8 +198,11 @@ static int make(const struct job *j, struct checkpoint *c, struct error *err)
     struct safetensors *file;
     int rc = safetensors_open(j->weights, &file, err);
 
-    if (rc < 0)
+    if (rc < 0) {
+        error_prefix(err, "import takes what score_sde.py or diffusers_unet.py (tools/convert) "
+                          "have read: ");
         return rc;
+    }
     rc = formulate(file, &c->formulation, err);
     if (rc < 0)
         error_prefix(err, "\"%s\": ", j->weights);

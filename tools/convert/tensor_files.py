@@ -156,8 +156,21 @@ def read_json(path):
     return value
 
 
+def write_bytes(path, parts):
+    """Whole, or not at all."""
+    part = f"{path}.part"
+    try:
+        with open(part, "wb") as file:
+            file.writelines(parts)
+        os.replace(part, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            os.unlink(part)
+        raise SystemExit(f'could not write "{path}": {error.strerror}') from None
+
+
 def write(path, tensors, metadata):
-    """Whole, or not at all. tensors: names to arrays of float32 or float64."""
+    """tensors: names to arrays of float32 or float64."""
     header, body, at = {"__metadata__": metadata}, [], 0
     for name, value in tensors.items():
         raw = value.tobytes()
@@ -167,12 +180,4 @@ def write(path, tensors, metadata):
         body.append(raw)
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
-    part = f"{path}.part"
-    try:
-        with open(part, "wb") as file:
-            file.writelines([struct.pack("<Q", len(text)), text, *body])
-        os.replace(part, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            os.unlink(part)
-        raise SystemExit(f'could not write "{path}": {error.strerror}') from None
+    write_bytes(path, [struct.pack("<Q", len(text)), text, *body])
