@@ -36,6 +36,7 @@ def fields(text):
     [
         ("faces32", "blur", ["--dataset", "celeba"]),
         ("noise-faces32", "noise", ["--dataset", "celeba"]),
+        ("mask-faces32", "mask", ["--dataset", "celeba"]),
         ("heroes32", "blur", ["--dataset", "heroes32", "--license", "cc0-1.0"]),
     ],
 )

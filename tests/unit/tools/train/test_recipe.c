@@ -361,8 +361,8 @@ static int half_size(const struct recipe *r)
 /* The paper's settings, as the shipped recipes must keep them; and one for every corruption. */
 static void test_shipped(void **state)
 {
-    static const char *const others[] = {"blur-dct", "pixelate", "mask",    "fade",
-                                         "vp",       "subvp",    "product", "matrices"};
+    static const char *const others[] = {"blur-dct", "pixelate", "fade",    "vp",
+                                         "subvp",    "product",  "matrices"};
     struct recipe r;
     struct error err;
 
@@ -380,6 +380,10 @@ static void test_shipped(void **state)
         assert_string_equal(json_string_value(json_object_get(r.corruption, "name")), others[i]);
         recipe_fini(&r);
     }
+
+    assert_int_equal(recipe_read(RECIPES "/mask-faces32.json", &r, &err), 0);
+    assert_string_equal(json_string_value(json_object_get(r.corruption, "name")), "mask");
+    recipe_fini(&r);
 
     assert_int_equal(recipe_read(RECIPES "/cifar10.json", &r, &err), 0);
     check_paper(&r);
