@@ -30,6 +30,8 @@ class Daemon:
 
     def __init__(self, program, *flags, wait=True, **options):
         command = [program, "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", *flags]
+        if "--request-timeout" not in flags:  # a daemon has no less patience than its tests
+            command += ["--request-timeout", f"{PATIENCE_S}s"]
         self.process = subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, **options
         )
