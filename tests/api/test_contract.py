@@ -83,6 +83,7 @@ def explore(url, n, tmp_path, phases="examples,fuzzing"):
 FLAGS = ["--max-nfe", "4", "--max-queue", "1024"]
 
 
+@pytest.mark.timeout(1800)
 def test_no_answer_is_another(start, tmp_path):
     daemon = start(*FLAGS, models=("faces", "blurred"))
     assert explore(daemon.url, 20, tmp_path) + explore(daemon.admin, 20, tmp_path) >= 500

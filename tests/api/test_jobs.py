@@ -3,7 +3,6 @@ import base64
 import concurrent.futures
 import contextlib
 import io
-import re
 import statistics
 import subprocess
 import zipfile

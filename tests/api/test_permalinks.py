@@ -5,7 +5,7 @@ import re
 
 import pytest
 import requests
-from softdiffd import PATIENCE_S, png_text, wait_until
+from softdiffd import PATIENCE_S, png_text
 
 pytestmark = pytest.mark.sanitizers
 

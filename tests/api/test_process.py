@@ -50,6 +50,7 @@ def test_the_loop_has_short_turns(start):
     assert all(turn_ns(thread) > 100000 for thread in threads if thread != loop)
 
 
+@pytest.mark.timeout(1800)  # thousands of requests
 def test_an_unread_log_stops_nothing(unread):
     """More lines than a pipe and the ring behind it hold: requests, probes and the end go on."""
     process, url, admin = unread
@@ -63,6 +64,7 @@ def test_an_unread_log_stops_nothing(unread):
     assert process.wait(PATIENCE_S) == 0
 
 
+@pytest.mark.timeout(1800)
 def test_lines_of_a_blocked_log_are_counted(unread):
     process, url, admin = unread
     with requests.Session() as session:
