@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tarfile
 import time
 
@@ -180,12 +181,95 @@ def test_what_fails_is_named_and_does_not_cost_the_rest(place, tmp_path):
         assert b"gradients" in archive.extractfile("gpu-check/golden/train.out").read()
 
 
-def test_a_device_that_fails_ends_it(place):
+def test_a_device_that_computes_wrong_is_looked_at_further(place):
     write(place / "bin/conformance", TAP.format(text=H200, ok="not ok"))
+    done = gpu_check(place, "--only", "words,golden")
+    assert done.returncode == 1
+    assert results(done) == {"device": "failed", "words": "passed", "golden": "passed"}
+    assert "not ok 1 - cuda fp16 silu 0" in done.stdout
+
+
+def test_a_device_that_does_not_open_ends_it(place):
+    write(place / "bin/conformance", "kill -SEGV $$")
     done = gpu_check(place)
     assert done.returncode == 1
     assert results(done) == {"device": "failed"}
-    assert "not ok 1 - cuda fp16 silu 0" in done.stdout
+    assert "exit code -11" in done.stdout
+
+
+def test_who_reads_may_go(place, tmp_path):
+    """What is said next is in the report alone, and nothing is left out; nohup is respected."""
+    go = tmp_path / "go"
+    write(place / "bin/cuda_words", f'until [ -e {go} ]; do sleep 0.05; done; echo 1..1; echo "ok 1 - a"')
+    report = tmp_path / "report.tar.xz"
+    with subprocess.Popen(["nohup", place / "gpu-check", "--only", "words,golden", "--report", report],
+                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdout.readline().startswith(b"passed   device")
+        process.stdout.close()
+        process.send_signal(signal.SIGHUP)
+        go.touch()
+        assert process.wait(60) == 0
+    with tarfile.open(report) as archive:
+        summary = archive.extractfile("gpu-check/summary.txt").read().decode()
+    assert summary.splitlines()[-1] == "3 passed, 0 failed"
+
+
+def test_a_report_that_cannot_be_written_costs_no_check(place, tmp_path):
+    report = tmp_path / "report.tar.xz"
+    report.mkdir()
+    done = gpu_check(place, "--only", "words,golden", "--report", report)
+    assert done.returncode == 1 and "the report could not be written: " in done.stderr
+    assert results(done) == {"device": "passed", "words": "passed", "golden": "passed"}
+    assert done.stdout.splitlines()[-1] == "3 passed, 0 failed"
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("report")] == ["report.tar.xz"]
+
+
+BENCH = """table=; tune=
+for word; do
+    [ -z "$tune" ] || table=$word
+    tune=
+    [ "$word" != --tune ] || tune=1
+done
+[ -n "$table" ] || exec echo '{{"cases": [{{"wall_ms": 2}}]}}'
+trap 'kill $!; exit 143' TERM
+printf 'a = b\\nc = d\\n' >$table.new
+mv $table.new $table
+{then}"""
+
+
+@pytest.mark.parametrize("then, told", [
+    ("exit 0", "passed   tune         2 choices, in the report; B16 2.00 ms before, 2.00 after"),
+    ("rm $table; echo wrong >&2; exit 1", "failed   tune         nothing was timed: exit code 1: wrong"),
+])
+def test_a_table_is_made_and_followed(place, then, told):
+    write(place / "bin/softdiff-bench", BENCH.format(then=then))
+    assert gpu_check(place, "--only", "tune").stdout.splitlines()[-3].startswith(told)
+
+
+IMPATIENT = """
+import pathlib, sys, time
+sys.path.insert(0, "gpu-check.d")
+import session, speed
+
+table = pathlib.Path("table")
+
+class Impatient(session.Check):
+    def wait(self, child, limit_s):
+        if limit_s > 1000:
+            while not table.exists():
+                time.sleep(0.01)
+            return False
+        return super().wait(child, limit_s)
+
+check = Impatient(session.Session(pathlib.Path("out"), 1000, None), "tune", time.monotonic() + 60000)
+print(speed.write_table(check, table, 40, "bin/softdiff-bench"))
+"""
+
+
+def test_a_table_is_had_of_what_was_timed_in_time(place):
+    write(place / "bin/softdiff-bench", BENCH.format(then="sleep 1000 & wait"))
+    done = run(sys.executable, "-B", "-c", IMPATIENT, cwd=place)
+    assert done.stdout.splitlines() == ["         tune: not all was timed", "2"], done.stderr
 
 
 def test_what_cannot_be_started_fails(place):
@@ -255,6 +339,7 @@ def test_a_daemon_that_hangs_is_stopped(place, tmp_path, how):
 @pytest.mark.parametrize("flags, text", [
     (("--only", "words,speed"), "there is no check speed; there are words, conformance, "),
     (("--peers", "1,x"), "--peers takes numbers"),
+    (("--minutes", "nan"), "argument --minutes: invalid minutes value"),
     (("--report", "/none/report.tar.xz"), "--report: nothing can be written in /none"),
 ])
 def test_a_wrong_command_line(place, flags, text):

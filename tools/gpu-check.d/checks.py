@@ -18,7 +18,7 @@ BUCKETS = (256, 128, 64, 32, 16, 8, 4, 2, 1)
 
 
 def device(check, kit):
-    """Tells the kit what it is."""
+    """Tells the kit what it is, as soon as it was opened: others may pass where an operation fails."""
     done = check.run([kit.program("conformance"), "--device", kit.device, "--op", "silu"], "open",
                      fails=False, env=kit.environment)
     found = re.search(r"^# device \S+: (.*)$", done.out, re.MULTILINE)

@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 import tarfile
 import threading
 import time
@@ -45,9 +46,12 @@ class Session:
 
     def say(self, text):
         with self.lock:
-            print(text, flush=True)
             with (self.folder / "summary.txt").open("a") as summary:
                 print(text, file=summary)
+            try:
+                print(text, flush=True)
+            except OSError:  # who read it is gone; the report is not
+                sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
 
     def check(self, name, limit_s, function):
         """Makes one check: function(Check) returns what it found, or raises one of the above."""
@@ -79,13 +83,20 @@ class Session:
         self.end = time.monotonic()
 
     def write_report(self):
-        """Anew after every check: nobody knows which is the last."""
+        """Anew after every check: nobody knows which is the last. Whether it could be, and was to be."""
         if not self.report:
-            return
+            return True
         new = self.report.with_name(self.report.name + ".new")
-        with tarfile.open(new, "w:xz") as archive:
-            archive.add(self.folder, arcname="gpu-check")
-        new.replace(self.report)
+        try:
+            with tarfile.open(new, "w:xz") as archive:
+                archive.add(self.folder, arcname="gpu-check")
+            new.replace(self.report)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                new.unlink()
+            print(f"gpu-check: the report could not be written: {error}", file=sys.stderr)
+            return False
+        return True
 
     def stop_children(self):
         while self.children:
@@ -96,8 +107,8 @@ class Session:
         n = self.counts
         self.say(f"{n['skipped']} skipped, {n['not run']} not run")
         self.say(f"{n['passed']} passed, {n['failed']} failed")
-        self.write_report()
-        return 1 if n["failed"] else 3 if n["not run"] else 0
+        written = self.write_report()
+        return 1 if n["failed"] or not written else 3 if n["not run"] else 0
 
 
 def stop(child):
@@ -176,7 +187,8 @@ class Check:
             stop(child)
         self.session.children.discard(child)
         if not ended:
-            self.fail(f"{label} took too long, and was stopped")
+            said = (self.read(label, "out").splitlines() or ["nothing"])[-1]
+            self.fail(f"{label} took too long, and was stopped; the last that it said: {said}")
         done = Done(child.returncode, self.read(label, "out"), self.read(label, "log"))
         if done.status != 0 and time.monotonic() >= self.session.end:
             raise TimeUp

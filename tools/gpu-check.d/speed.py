@@ -6,7 +6,7 @@ import signal
 import sys
 
 import load
-from session import Failed, Skipped
+from session import Done, Failed, Skipped
 
 # Milliseconds of an evaluation in fp16 that an H200 must not exceed, by network and images.
 STEP_BARS = {("celeba64", 1): 1.9, ("celeba64", 16): 4.2, ("celeba64", 64): 12.5,
@@ -82,14 +82,29 @@ def ticks(check, kit):
     return text
 
 
+def write_table(check, path, left_s, *words, **options):
+    """softdiff-bench --tune, until the check has but left_s; how many lines there are then. What it has timed
+    by then is a table, too."""
+    child = check.start([*words, "--tune", path], "tune", **options)
+    if not check.wait(child, check.left_s() - left_s):
+        child.send_signal(signal.SIGTERM)
+        if not check.wait(child, 10):
+            check.fail("softdiff-bench --tune does not stop")
+        check.tell("not all was timed")
+    n = sum("=" in line for line in path.read_text().splitlines()) if path.exists() else 0
+    if n == 0:
+        check.fail(f"nothing was timed: {Done(child.returncode, '', check.read('tune', 'log')).reason()}")
+    return n
+
+
 def tune(check, kit):
     table = check.folder() / "tuned.choices"
     network = kit.model() if kit.simulated else kit.network("celeba64")
     n = 2 if kit.simulated else 16
     flags = ("--batch", n, "--precision", "fp16")
-    check.run([kit.program("softdiff-bench"), network, "--device", kit.device, "--tune", table,
-               "--rounds", 1 if kit.simulated else 30, *flags], "tune", env=kit.environment)
-    n_lines = sum("=" in line for line in table.read_text().splitlines())
+    n_lines = write_table(check, table, 0.4 * check.left_s(), kit.program("softdiff-bench"), network,
+                          "--device", kit.device, "--rounds", 1 if kit.simulated else 30, *flags,
+                          env=kit.environment)
     rows = {label: bench(check, kit, label, network, *flags, "--seconds", 3, "--rounds",
                          1 if kit.simulated else 100, *more)[0]
             for label, more in (("before", ()), ("after", ("--choices", table)))}
@@ -197,13 +212,6 @@ def amx(check, kit):
         if " amx_tile" not in cpuinfo.read():
             raise Skipped("this processor has no AMX")
     table = check.folder() / "amx.choices"
-    words = [kit.program("softdiff-bench"), kit.network("celeba64"), "--device", "cpu", "--tune",
-             table, "--batch", 1, "--precision", "bf16", "--rounds", 10]
-    child = check.start(words, "tune", env=kit.environment)
-    if not check.wait(child, check.left_s() - 10):  # what it has timed by then is a table, too
-        child.send_signal(signal.SIGTERM)
-        child.wait(10)
-    n = sum("=" in line for line in table.read_text().splitlines()) if table.exists() else 0
-    if n == 0:
-        raise Failed("nothing was timed")
+    n = write_table(check, table, 10, kit.program("softdiff-bench"), kit.network("celeba64"), "--device", "cpu",
+                    "--batch", 1, "--precision", "bf16", "--rounds", 10, env=kit.environment)
     return f"{n} choices of the CPU engine, in the report"
