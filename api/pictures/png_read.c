@@ -4,6 +4,7 @@
 #include "api/pictures/png_read.h"
 #include "api/pictures/cicp.h"
 #include "api/pictures/exif.h"
+#include "api/pictures/png_text.h"
 #include "api/pictures/raster.h"
 #include "engine/base/error.h"
 
@@ -16,7 +17,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CHUNK_BYTES_MAX = 8 << 20, CHUNKS_MAX = 1000, SIGNATURE_BYTES = 8 };
+enum {
+    CHUNK_BYTES_MAX = 8 << 20,
+    CHUNKS_MAX = 1000,
+    SIGNATURE_BYTES = 8,
+    CHUNK_HEAD_BYTES = 8,     /* length and name */
+    SURPLUS_BYTES = 64 << 10, /* of packed pixels, when all pixels are there */
+};
 enum { LIBPNG_BYTES_MAX = CHUNK_BYTES_MAX + (1 << 20) }; /* also more than any row has */
 
 /* Chromaticities of sRGB: white, red, green, blue. */
@@ -27,7 +34,7 @@ struct reader {
     png_infop info;
     char message[128]; /* libpng's last error */
     bool out_of_memory;
-    const uint8_t *data;
+    const uint8_t *start, *data; /* the file, and what of it is next */
     size_t left;
     png_bytep *rows;
     struct raster raster;
@@ -163,32 +170,65 @@ static void read_colors(struct reader *r)
     memcpy(c->primaries, x + 2, sizeof(c->primaries));
 }
 
-static size_t text_size(const png_text *text)
+/* What the first text of a key says, packed or not; 0: nothing. */
+static int look_in_text(struct reader *r, const char *key, int (*look)(const char *text, size_t n))
 {
-    return text->text_length ? text->text_length : text->itxt_length;
+    int n_texts = 0, n_chunks, orientation = 0, rc = -ENOENT;
+    png_unknown_chunkp chunks;
+    png_textp texts = NULL;
+    char *text;
+    size_t n;
+
+    png_get_text(r->png, r->info, &texts, &n_texts);
+    for (int i = 0; i < n_texts && orientation == 0; i++)
+        if (strcmp(texts[i].key, key) == 0)
+            orientation = look(texts[i].text, texts[i].text_length);
+    n_chunks = png_get_unknown_chunks(r->png, r->info, &chunks);
+    for (int i = 0; i < n_chunks && orientation == 0 && rc == -ENOENT; i++)
+        rc = png_text_read((const char *)chunks[i].name, chunks[i].data, chunks[i].size, key,
+                           CHUNK_BYTES_MAX, &text, &n);
+    if (orientation == 0 && rc == 0) {
+        orientation = look(text, n);
+        free(text);
+    }
+    r->out_of_memory |= rc == -ENOMEM;
+    return orientation;
 }
 
 /* After the pixels, since the chunks may stand there. */
 static void read_orientation(struct reader *r)
 {
-    int orientation = 0, n_texts = 0;
-    png_textp texts = NULL;
+    int orientation = 0;
     png_bytep exif;
     png_uint_32 n;
 
     if (png_get_eXIf_1(r->png, r->info, &n, &exif))
         orientation = exif_orientation(exif, n);
-    png_get_text(r->png, r->info, &texts, &n_texts);
-    for (int i = 0; i < n_texts && orientation == 0; i++) {
-        if (strcmp(texts[i].key, "Raw profile type exif") == 0 ||
-            strcmp(texts[i].key, "Raw profile type APP1") == 0)
-            orientation = exif_orientation_of_hex(texts[i].text, text_size(&texts[i]));
-    }
-    for (int i = 0; i < n_texts && orientation == 0; i++) {
-        if (strcmp(texts[i].key, "XML:com.adobe.xmp") == 0)
-            orientation = exif_orientation_of_xmp(texts[i].text, text_size(&texts[i]));
-    }
+    if (orientation == 0)
+        orientation = look_in_text(r, "Raw profile type exif", exif_orientation_of_hex);
+    if (orientation == 0)
+        orientation = look_in_text(r, "Raw profile type APP1", exif_orientation_of_hex);
+    if (orientation == 0)
+        orientation = look_in_text(r, "XML:com.adobe.xmp", exif_orientation_of_xmp);
     r->raster.orientation = orientation ? orientation : 1;
+}
+
+/* Packed pixels that libpng has not read. */
+static size_t surplus(const struct reader *r)
+{
+    const uint8_t *at = r->start + SIGNATURE_BYTES, *file_end = r->data + r->left, *end;
+    size_t n = 0;
+
+    for (; (size_t)(file_end - at) >= CHUNK_HEAD_BYTES; at = end + sizeof(png_uint_32)) {
+        if (png_get_uint_32(at) >= (size_t)(file_end - at) - CHUNK_HEAD_BYTES)
+            break;
+        end = at + CHUNK_HEAD_BYTES + png_get_uint_32(at);
+        if (memcmp(at + sizeof(png_uint_32), "IDAT", 4) == 0 && end > r->data)
+            n += (size_t)(end - (at > r->data ? at : r->data));
+        if ((size_t)(file_end - end) < sizeof(png_uint_32))
+            break;
+    }
+    return n;
 }
 
 static int read_all(struct reader *r, size_t pixels_max)
@@ -202,7 +242,8 @@ static int read_all(struct reader *r, size_t pixels_max)
     png_set_user_limits(r->png, RASTER_SIDE_MAX_PX, RASTER_SIDE_MAX_PX);
     png_set_chunk_malloc_max(r->png, CHUNK_BYTES_MAX);
     png_set_chunk_cache_max(r->png, CHUNKS_MAX);
-    png_set_keep_unknown_chunks(r->png, PNG_HANDLE_CHUNK_ALWAYS, (png_const_bytep) "cICP", 1);
+    png_set_keep_unknown_chunks(r->png, PNG_HANDLE_CHUNK_ALWAYS,
+                                (png_const_bytep) "cICP\0zTXt\0iTXt", 3);
     png_read_info(r->png, r->info);
     r->raster.w = (int)png_get_image_width(r->png, r->info);
     r->raster.h = (int)png_get_image_height(r->png, r->info);
@@ -232,15 +273,17 @@ static int read_all(struct reader *r, size_t pixels_max)
     for (int y = 0; y < r->raster.h; y++)
         r->rows[y] = r->raster.samples + (size_t)y * row_bytes;
     png_read_image(r->png, r->rows);
+    if (surplus(r) > SURPLUS_BYTES) /* libpng would unpack it all */
+        png_error(r->png, "there is more in it than its pixels");
     png_read_end(r->png, r->info); /* notices a missing end and damaged checksums */
     read_orientation(r);
-    return 0;
+    return r->out_of_memory ? -ENOMEM : 0;
 }
 
 int png_read(const uint8_t *bytes, size_t n_bytes, size_t pixels_max, struct raster *out,
              struct error *err)
 {
-    struct reader r = {.data = bytes, .left = n_bytes};
+    struct reader r = {.start = bytes, .data = bytes, .left = n_bytes};
     int rc;
 
     if (n_bytes < SIGNATURE_BYTES || png_sig_cmp(bytes, 0, SIGNATURE_BYTES))

@@ -61,7 +61,7 @@ LIBRARIES = {
     "jansson.h": ("engine/base", "model", "config", "api", "server", "tools", "tools/bench", "tools/convert", "tools/eval",
                   "tools/inspect", "tools/pictures", "tools/sample", "tools/schedule", "tools/simulate", "tools/train"),
     "png.h": ("api/pictures",),
-    "zlib.h": ("tools/pictures",),
+    "zlib.h": ("api/pictures", "tools/pictures"),
     "jpeglib.h": ("api/pictures",),
     "jerror.h": ("api/pictures",),
     "lcms2": ("api/pictures",),

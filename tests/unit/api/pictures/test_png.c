@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <time.h>
+#include <zlib.h>
 #include <cmocka.h>
 
 static const struct png_note seed_1 = {"softdiff:params", "{\"seed\":1}", false};
@@ -206,12 +208,101 @@ static void test_long_chunks(void **state)
     free(file);
 }
 
+static void write_number(uint8_t *out, size_t n)
+{
+    for (int i = 0; i < 4; i++)
+        out[i] = (uint8_t)(n >> (24 - 8 * i));
+}
+
+/* A picture with a chunk so many times at a place of its file; malloc'ed. */
+static uint8_t *insert(size_t at, const char *kind, const uint8_t *data, size_t n, int times,
+                       size_t *size)
+{
+    uint8_t pixels[12] = {0}, *file, *out, *end;
+    size_t file_size, whole = n + 12;
+
+    assert_int_equal(png_encode(2, 2, 3, pixels, NULL, 0, &file, &file_size, NULL), 0);
+    out = malloc(file_size + whole * (size_t)times);
+    assert_non_null(out);
+    memcpy(out, file, at);
+    end = out + at;
+    for (int i = 0; i < times; i++, end += whole) {
+        write_number(end, n);
+        memcpy(end + 4, kind, 4);
+        memcpy(end + 8, data, n);
+        write_number(end + 8 + n, crc32(0, end + 4, (uInt)n + 4));
+    }
+    memcpy(end, file + at, file_size - at);
+    free(file);
+    *size = file_size + whole * (size_t)times;
+    return out;
+}
+
+/* Texts that nobody wants take less time than half of what unpacking them would. */
+static void test_packed_texts(void **state)
+{
+    enum { TEXT = 7 << 20, TIMES = 40, HEADER = 33, KEY = 3 };
+    uint8_t *text = calloc(TEXT, 1), *packed = malloc(TEXT), *file, *rgb;
+    uLongf n = TEXT - KEY, unpacked_n;
+    clock_t begun, unpacked, decoded;
+    size_t size;
+    int w, h;
+
+    assert_non_null(text);
+    assert_non_null(packed);
+    memcpy(packed, "a\0\0", KEY);
+    assert_int_equal(compress(packed + KEY, &n, text, TEXT), Z_OK);
+    file = insert(HEADER, "zTXt", packed, n + KEY, TIMES, &size);
+    begun = clock();
+    for (int i = 0; i < TIMES; i++) {
+        unpacked_n = TEXT;
+        assert_int_equal(uncompress(text, &unpacked_n, packed + KEY, n), Z_OK);
+    }
+    unpacked = clock() - begun;
+    begun = clock();
+    assert_int_equal(picture_decode(file, size, SIZE_MAX, &w, &h, &rgb, NULL), 0);
+    decoded = clock() - begun;
+    assert_true(decoded < unpacked / 2);
+    free(rgb);
+    free(file);
+    free(packed);
+    free(text);
+}
+
+/* Of packed pixels there is a little more than pixels in some files; of much more nobody knows how much that is. */
+static void test_surplus_of_pixels(void **state)
+{
+    static uint8_t more[100000];
+    struct error error;
+    uint8_t *file, *rgb;
+    size_t size;
+    int w, h;
+
+    file = insert(0, "", more, 0, 0, &size);
+    size -= 12; /* before IEND */
+    free(file);
+    for (size_t n = 1000; n <= sizeof(more); n *= 100) {
+        size_t whole;
+
+        file = insert(size, "IDAT", more, n, 1, &whole);
+        if (n > 64 << 10) {
+            assert_int_equal(picture_decode(file, whole, SIZE_MAX, &w, &h, &rgb, &error), -EINVAL);
+            assert_non_null(strstr(error.text, "more in it than its pixels"));
+        } else {
+            assert_int_equal(picture_decode(file, whole, SIZE_MAX, &w, &h, &rgb, NULL), 0);
+            free(rgb);
+        }
+        free(file);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip), cmocka_unit_test(test_text_is_stored),
-        cmocka_unit_test(test_types),      cmocka_unit_test(test_damage),
-        cmocka_unit_test(test_refuses),    cmocka_unit_test(test_long_chunks),
+        cmocka_unit_test(test_round_trip),   cmocka_unit_test(test_text_is_stored),
+        cmocka_unit_test(test_types),        cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_refuses),      cmocka_unit_test(test_long_chunks),
+        cmocka_unit_test(test_packed_texts), cmocka_unit_test(test_surplus_of_pixels),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
