@@ -210,7 +210,8 @@ static void prepare_picture(void *arg, int i, int worker)
 {
     struct preparation *job = arg;
     struct extractor *e = job->e;
-    const struct feature_network *network = e->network;
+    const struct feature_range *range = feature_network_range(e->network, e->resize);
+    const bool blue_first = e->network->blue_first;
     size_t count = (size_t)e->input_side * (size_t)e->input_side;
     const uint8_t *rgb = job->pixels + (size_t)i * (size_t)e->side * (size_t)e->side * 3;
     float *x = e->input + (size_t)i * count * 3;
@@ -219,12 +220,12 @@ static void prepare_picture(void *arg, int i, int worker)
     if (job->rcs[i] < 0)
         return;
     for (float *pixel = x; pixel < x + 3 * count; pixel += 3) {
-        const float red = (pixel[0] - network->mean[0]) * network->scale;
-        const float blue = (pixel[2] - network->mean[2]) * network->scale;
+        const float red = (pixel[0] - range->mean[0]) * range->scale;
+        const float blue = (pixel[2] - range->mean[2]) * range->scale;
 
-        pixel[0] = network->blue_first ? blue : red;
-        pixel[1] = (pixel[1] - network->mean[1]) * network->scale;
-        pixel[2] = network->blue_first ? red : blue;
+        pixel[0] = blue_first ? blue : red;
+        pixel[1] = (pixel[1] - range->mean[1]) * range->scale;
+        pixel[2] = blue_first ? red : blue;
     }
 }
 

@@ -20,8 +20,7 @@ const struct feature_network feature_network_default = {
     .side_max = SIDE_MAX,
     .resize = FEATURE_RESIZE_BYTES,
     .blue_first = true,
-    .mean = {123.68f, 116.779f, 103.939f},
-    .scale = 1,
+    .range = {{123.68f, 116.779f, 103.939f}, 1},
     .append = squeezenet_append,
     .n_maps = SQUEEZENET_MAPS,
     .append_maps = squeezenet_append_maps,
@@ -33,8 +32,7 @@ static const struct feature_network face = {
     .side_min = FACE_NETWORK_SIDE,
     .side_max = FACE_NETWORK_SIDE,
     .resize = FEATURE_RESIZE_BYTES,
-    .mean = {122.782f, 117.001f, 104.298f},
-    .scale = 1 / 256.0f,
+    .range = {{122.782f, 117.001f, 104.298f}, 1 / 256.0f},
     .append = face_network_append,
 };
 
@@ -44,8 +42,8 @@ static const struct feature_network inception = {
     .side_min = INCEPTION_SIDE,
     .side_max = INCEPTION_SIDE,
     .resize = FEATURE_RESIZE_BILINEAR,
-    .mean = {127.5f, 127.5f, 127.5f},
-    .scale = 1 / 127.5f,
+    .range = {{127.5f, 127.5f, 127.5f}, 1 / 127.5f},
+    .other_range = {{128, 128, 128}, 1 / 128.0f},
     .append = inception_append,
     .source = "tools/convert/inception.py makes them of pytorch-fid's "
               "pt_inception-2015-12-05-6726825d.pth",
@@ -58,8 +56,7 @@ static const struct feature_network efficientnet = {
     .side_min = EFFICIENTNET_SIDE,
     .side_max = EFFICIENTNET_SIDE,
     .resize = FEATURE_RESIZE_BYTES,
-    .mean = {127, 127, 127},
-    .scale = 1 / 128.0f,
+    .range = {{127, 127, 127}, 1 / 128.0f},
     .append = efficientnet_append,
 };
 
@@ -67,6 +64,14 @@ static const struct feature_network *const networks[] = {&feature_network_defaul
                                                          &efficientnet, &inception};
 
 enum { N_NETWORKS = sizeof(networks) / sizeof(networks[0]) };
+
+const struct feature_range *feature_network_range(const struct feature_network *network,
+                                                  enum feature_resize resize)
+{
+    bool other = resize == FEATURE_RESIZE_TENSORFLOW || resize == FEATURE_RESIZE_BICUBIC;
+
+    return other && network->other_range.scale != 0 ? &network->other_range : &network->range;
+}
 
 int feature_network_parse(const char *name, const struct feature_network **out, struct error *err)
 {

@@ -13,14 +13,21 @@ struct program;
 
 enum { FEATURE_NETWORK_PATH = 4096, FEATURE_NETWORK_MAPS = 7 };
 
+/* The input is (byte - mean) scale. */
+struct feature_range {
+    float mean[3]; /* of red, green, blue in 0 .. 255 */
+    float scale;
+};
+
 struct feature_network {
     const char *name;
     int n_features;
     int side_min, side_max;     /* px that pictures are brought to */
     enum feature_resize resize; /* its own */
     bool blue_first;
-    float mean[3]; /* of red, green, blue in 0 .. 255: the input is (byte - mean) scale */
-    float scale;
+    struct feature_range range;
+    /* With the resizes of TensorFlow and of clean-fid, whose figures are measured so; scale 0: the same. */
+    struct feature_range other_range;
     /* x: compute [n,h,w,3]. Returns exact [n,n_features], or -1, see engine/program.h. */
     int (*append)(struct program *p, int x);
     /* maps: n_maps compute [n,h,w,c] on the way; 0 and NULL: not of this network. */
@@ -32,6 +39,10 @@ struct feature_network {
 
 /* squeezenet.h: of ImageNet. What is meant where none is named. */
 extern const struct feature_network feature_network_default;
+
+/* What goes with a resize, not FEATURE_RESIZE_OWN. */
+const struct feature_range *feature_network_range(const struct feature_network *network,
+                                                  enum feature_resize resize);
 
 /* For --help: the names. */
 #define FEATURE_NETWORK_HELP \

@@ -18,7 +18,7 @@ enum feature_resize {
      * not rounded: PyTorch's interpolate() without align_corners and antialias, in its arithmetic of
      * float32. pytorch-fid's. */
     FEATURE_RESIZE_BILINEAR,
-    /* "tensorflow": the same, but that the first pixels lie upon each other instead of the centres of
+    /* "tensorflow": as before, but that the first pixels lie upon each other instead of the centres of
      * the pictures: resize_bilinear() of TensorFlow 1, which Heusel et al.'s FID and TF-GAN's have
      * before their Inception. */
     FEATURE_RESIZE_TENSORFLOW,
