@@ -33,13 +33,16 @@ find("forget").onclick = async () => {
 
 /* Code that gives the picture on the stage again. */
 
+/* The request that draws it: absent fields are undefined. */
+const drawnAgain = ({ settings: { model, checkpoint, sampler, nfe, seed, seed_b, mix, label, guidance } }) => ({
+  model: checkpoint ? `${model}@${checkpoint}` : model, sampler, nfe, seed: String(seed), seed_b: seed_b === undefined ? undefined : String(seed_b), mix, label, guidance,
+});
+
 /* For a POSIX shell, within single quotes. */
 const quote = text => `'${text.replaceAll("'", "'\\''")}'`;
 
 const codeOf = picture => {
-  const { model, checkpoint, sampler, nfe, seed, label, guidance } = picture.settings;
-  const base = location.origin, name = `${model}-${seed}.png`;
-  const body = { model: checkpoint ? `${model}@${checkpoint}` : model, sampler, nfe, seed: String(seed), label, guidance };
+  const base = location.origin, name = fileName(picture), body = drawnAgain(picture);
   const key = keys.get() ? { curl: " -H \"Authorization: Bearer $SOFTDIFF_KEY\"", python: `, "Authorization": "Bearer " + os.environ["SOFTDIFF_KEY"]` } : { curl: "", python: "" };
   return {
     "as-link": base + picture.url,

@@ -13,10 +13,13 @@ class Refusal extends Error {
 
 const keys = { get: () => sessionStorage.getItem("softdiff key"), set: text => sessionStorage.setItem("softdiff key", text) };
 
+/* Fields as the form calls them. */
+const FIELDS = { n: "the number of pictures", nfe: "the number of evaluations", seed_b: "the second seed", std: "the strength of what is wrong" };
+
 const refusalOf = async response => {
   const body = await response.json().catch(() => ({}));
-  const fields = (body.errors || []).map(error => `${error.field} ${error.detail}`);
-  const text = [body.detail || `the server answered ${response.status}`, ...fields].join("; ");
+  const fields = (body.errors || []).map(error => `${FIELDS[error.field] ?? `the ${error.field}`} ${error.detail}`);
+  const text = fields.join("; ") || body.detail || `the server answered ${response.status}`;
   return new Refusal(text, response.status, Number(response.headers.get("Retry-After")) || 0);
 };
 

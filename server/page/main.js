@@ -15,40 +15,46 @@ const setBusy = drawing => {
   if (drawing) find("meter").removeAttribute("value");
 };
 
-/* Position, steps and time left: always for the eye, every quarter for the ear. */
+/* Position, steps and time left: always for the eye, every quarter for the ear. Of several requests it is the next
+ * after those that are done. */
 const showProgress = (drawing, { step, steps, eta_ms, queue_position }) => {
+  const { done, requests } = drawing;
   if (queue_position) {
     tell(`Number ${queue_position} in the queue`);
     say(`number ${queue_position} in the queue`);
     return;
   }
-  find("meter").value = step / steps;
-  tell(`Step ${step} of ${steps}` + (eta_ms === undefined ? "" : `, ${duration(eta_ms)} left`));
-  const quarter = Math.floor(4 * step / steps);
+  const part = (done + step / steps) / requests;
+  find("meter").value = part;
+  tell(requests > 1 ? `Picture ${done + 1} of ${requests}, step ${step} of ${steps}` : `Step ${step} of ${steps}` + (eta_ms === undefined ? "" : `, ${duration(eta_ms)} left`));
+  const quarter = Math.floor(4 * part);
   if (quarter > drawing.spoken) say(`${25 * quarter} percent drawn`);
   drawing.spoken = Math.max(drawing.spoken, quarter);
 };
 
-const finish = (pictures, answer, ms) => {
-  const { model, checkpoint, precision, corruption, sampler, nfe, determinism, label, guidance, restoration } = answer;
-  answer.images.forEach((image, i) => {
-    const picture = pictures[i];
-    picture.settings = { model, checkpoint, precision, corruption, sampler, nfe, determinism, seed: image.seed, label, guidance, restoration };
+/* What a PNG says of itself is what is known of it. */
+const takeAnswer = (drawing, { model, nfe, images }, ms) => {
+  images.forEach((image, i) => {
+    const picture = drawing.pictures[drawing.first + i], bytes = bytesOf(image.png);
+    picture.settings = readSettings(bytes.buffer);
     picture.url = image.url ?? null;
-    picture.png = new Blob([bytesOf(image.png)], { type: "image/png" });
+    picture.png = new Blob([bytes], { type: "image/png" });
     if (picture.frames.length > 0)
       picture.frames.push({ done: nfe, expected: dataUrl(image.png), way: dataUrl(image.png) });
   });
-  server.pace.set(model, ms / (nfe * answer.images.length));
+  server.pace.set(model, ms / (nfe * images.length));
+};
+
+const tellEnd = ({ pictures }, ms) => {
+  const { restoration } = pictures[0].settings;
   const found = restoration?.estimated ? `, with a std of ${Number(restoration.std.toPrecision(2))} estimated` : "";
-  const text = `${answer.images.length === 1 ? "1 picture" : `${answer.images.length} pictures`} in ${duration(ms)}${found}`;
+  const text = `${count(pictures.length, "picture")} in ${duration(ms)}${found}`;
   tell(text);
   say(text);
   showExpected();
 };
 
 const follow = async (drawing, wanted) => {
-  const { pictures } = drawing;
   const begun = performance.now();
   const response = drawing.restores
     ? await ask("/v1/restorations", { method: "POST", body: await restorationForm(wanted), signal: drawing.abort.signal, headers: { Accept: "text/event-stream" } })
@@ -56,9 +62,9 @@ const follow = async (drawing, wanted) => {
   for await (const { name, data } of readEvents(response)) {
     if (current !== drawing) return;
     if (name === "progress" || name === "queued") showProgress(drawing, data);
-    if (name === "preview") addFrame(pictures, data.image, { done: data.nfe_done, expected: dataUrl(data.png), way: dataUrl(data.x) });
+    if (name === "preview") addFrame(drawing.pictures, drawing.first + data.image, { done: data.nfe_done, expected: dataUrl(data.png), way: dataUrl(data.x) });
     if (name === "failed") throw new Refusal(data.detail, data.status, 0);
-    if (name === "completed") return finish(pictures, data, performance.now() - begun);
+    if (name === "completed") return takeAnswer(drawing, data, performance.now() - begun);
   }
   throw new Refusal("the connection ended before the pictures were there", 0, 1);
 };
@@ -70,14 +76,27 @@ const bringIntoView = () => {
   (restoring() ? place : find("stage")).scrollIntoView({ behavior: calm.matches ? "auto" : "smooth" });
 };
 
-const draw = async (settings, restores = false) => {
+const picturesOf = ({ n, ...settings }) => Array.from({ length: n }, (_, i) => ({
+  settings: { ...settings, seed: seedAfter(settings.seed, i), ...(settings.seed_b && { seed_b: seedAfter(settings.seed_b, i) }) },
+  url: null, png: null, frames: [],
+}));
+
+/* One request after the other, of pictures that are shown together. */
+const drawAll = async (drawing, requests) => {
+  const begun = performance.now(), frames = Math.max(4, Math.min(60, Math.floor(FRAMES_MAX / drawing.pictures.length)));
+  for (const wanted of requests) {
+    await follow(drawing, { ...wanted, preview_every: Math.max(1, Math.ceil(wanted.nfe / frames)) });
+    if (current !== drawing) return;
+    drawing.first += wanted.n;
+    drawing.done++;
+  }
+  tellEnd(drawing, performance.now() - begun);
+};
+
+const draw = async (requests, restores = false) => {
   if (current) current.abort.abort(); // the server drops its work
-  const frames = Math.max(4, Math.min(60, Math.floor(FRAMES_MAX / settings.n)));
-  const wanted = { ...settings, preview_every: Math.max(1, Math.ceil(settings.nfe / frames)) };
-  const pictures = Array.from({ length: settings.n }, (_, i) => ({
-    settings: { ...settings, seed: ((BigInt(settings.seed) + BigInt(i)) % SEEDS).toString() }, url: null, png: null, frames: [],
-  }));
-  const drawing = { abort: new AbortController(), pictures, restores, spoken: 0 };
+  const pictures = requests.flatMap(picturesOf);
+  const drawing = { abort: new AbortController(), pictures, restores, requests: requests.length, first: 0, done: 0, spoken: 0 };
   setBusy(drawing);
   showPictures(pictures);
   bringIntoView();
@@ -85,7 +104,7 @@ const draw = async (settings, restores = false) => {
   tell("Waiting for a free lane");
   say(restores ? "restoring" : "drawing");
   try {
-    await follow(drawing, wanted);
+    await drawAll(drawing, requests);
   } catch (error) {
     if (current !== drawing) return;
     const cancelled = error.name === "AbortError";
@@ -125,7 +144,7 @@ find("draw").onsubmit = event => {
   const trouble = restoring() ? photoTrouble() : "";
   complain(trouble);
   if (trouble) find(photo.image ? "middle" : "choose-photo").focus();
-  else draw(settingsNow(), restoring());
+  else draw(requestsOf(settingsNow(), goesWholeWay()), restoring());
 };
 find("cancel").onclick = () => {
   current.abort.abort();
@@ -133,8 +152,7 @@ find("cancel").onclick = () => {
 };
 find("watch").onclick = () => {
   setKind("draw");
-  const { model, checkpoint, sampler, nfe, seed, label, guidance } = pictureNow().settings;
-  draw({ model: checkpoint ? `${model}@${checkpoint}` : model, sampler, nfe, n: 1, seed: String(seed), label, guidance });
+  draw([{ ...drawnAgain(pictureNow()), n: 1 }]);
 };
 
 /* A visit: a small set, the same for every visitor, which the daemon's cache has after the first. The

@@ -103,6 +103,7 @@ const setKind = kind => {
   find("restore-fields").hidden = !restores;
   find("photo").hidden = !restores || !photo.image;
   find("go").textContent = goText(current !== null);
+  showMix();
   if (restores) showDegradation();
   showFrame();
 };

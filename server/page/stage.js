@@ -12,7 +12,9 @@ const dataUrl = base64 => "data:image/png;base64," + base64;
 /* One address per Blob, for as long as the page lives. */
 const addressOf = blob => blob.address ??= URL.createObjectURL(blob);
 
-const seedText = picture => `seed ${picture.settings.seed}`;
+const seedText = ({ settings: { seed, seed_b, mix } }) => `seed ${seed}${seed_b === undefined ? "" : `, ${Number((100 * mix).toFixed(1))} % of seed ${seed_b}`}`;
+
+const fileName = ({ settings: { model, seed, seed_b, mix } }) => `${model}-${seed}${seed_b === undefined ? "" : `-${seed_b}-${mix}`}.png`;
 
 const pictureNow = () => stage.pictures[stage.chosen];
 
@@ -79,7 +81,7 @@ const showPicture = () => {
   find("share").hidden = !picture?.url; // what was restored has no address
   if (picture?.png) {
     find("download").href = addressOf(picture.png);
-    find("download").download = `${picture.settings.model}-${picture.settings.seed}.png`;
+    find("download").download = fileName(picture);
   }
   find("thumbs").querySelectorAll("button").forEach((button, i) => button.setAttribute("aria-pressed", i === stage.chosen));
   for (const button of find("kept").querySelectorAll("button"))

@@ -171,6 +171,7 @@ def test_the_gallery_stays(start, visit):
     visitor.wait_for_set()
     visitor.draw(seed=40, nfe=3, count=4)
     visitor.drawn()
+    sync_api.expect(visitor.page.locator("#kept li")).to_have_count(4)
     n = metric(daemon, "softdiff_images_total")
     visitor.page.reload()
     sync_api.expect(visitor.page.locator("#kept li")).to_have_count(4)
@@ -287,7 +288,7 @@ def test_by_keyboard_alone(start, visit):
         assert box["width"] > 1 and box["height"] > 1
         assert element.evaluate("element => getComputedStyle(element).outlineStyle") != "none"
         reached.append(element.evaluate("element => element.id || element.parentElement.parentElement.id"))
-    for id in ("model", "seed", "dice", "next", "count", "sampler", "nfe-slider", "nfe", "go", "download",
+    for id in ("model", "seed", "dice", "next", "seed-b", "dice-b", "count", "background", "sampler", "nfe-slider", "nfe", "go", "download",
                "share", "reuse", "watch", "open", "theme", "thumbs"):
         assert id in reached, id
     # A drawing from the seed to the picture.
@@ -301,6 +302,133 @@ def test_by_keyboard_alone(start, visit):
     assert "seed 123" in page.text_content("#picture figcaption")
 
 
+def test_between_two_seeds(start, visit):
+    """One of them, or all of the way; the file, its settings and the code that draws it say so."""
+    daemon = start()
+    visitor = visit(daemon)
+    page = visitor.page
+    visitor.wait_for_set()
+    assert not page.is_visible("#mix-row")
+    visitor.choose(seed=7, nfe=3, count=2)
+    page.fill("#seed-b", str(2**64 - 1))
+    page.fill("#mix", "30")
+    page.click("#go")
+    visitor.drawn()
+    for i, other in enumerate((2**64 - 1, 0)):
+        page.locator("#thumbs button").nth(i).click()
+        visitor.see("#picture figcaption", f"seed {7 + i}, 30 % of seed {other}$")
+        name, png = visitor.download()
+        assert name == f"faces-{7 + i}-{other}-0.3.png"
+        assert png == daemon.png(seed=7 + i, seed_b=other, mix=0.3, nfe=3)
+    page.click("#share")
+    assert requests.get(page.input_value("#as-link"), timeout=60).content == png
+    assert '"seed_b":"0","mix":0.3' in page.input_value("#as-curl")
+    page.keyboard.press("Escape")
+    # All of the way, whose ends are the seeds' own.
+    visitor.choose(seed=7, nfe=3, count=1)
+    page.fill("#seed-b", "9")
+    page.check("#whole-way")
+    assert page.input_value("#count") == "8" and page.is_disabled("#mix")
+    page.select_option("#count", "4")
+    page.click("#go")
+    visitor.see("#told", "^4 pictures in ")
+    for i, words in enumerate(("seed 7$", "seed 7, 33.3 % of seed 9$", "seed 7, 66.7 % of seed 9$", "seed 9$")):
+        page.locator("#thumbs button").nth(i).click()
+        visitor.see("#picture figcaption", words)
+        assert visitor.download()[1] == daemon.png(seed=7, seed_b=9, mix=i / 3, nfe=3)
+    # A picture brings its second seed back; one that has none takes it away.
+    for data, second in ((png, "0"), (daemon.png(seed=1, nfe=2), "")):
+        page.set_input_files("#file", {"name": "a.png", "mimeType": PNG, "buffer": data})
+        visitor.see("#told", "settings are back")
+        assert page.input_value("#seed-b") == second and page.is_visible("#mix-row") == bool(second)
+    page.fill("#seed-b", str(2**64))
+    assert not page.evaluate("document.getElementById('draw').checkValidity()")
+    page.check("#kind input[value=restore]")
+    assert not page.is_visible("#mix-field")
+
+
+def test_the_way_is_left_half_done(start, visit):
+    """What was drawn of it stays."""
+    daemon = start("--slots", "2", "--max-nfe", "10000", models=("faces", "slow"))
+    visitor = visit(daemon)
+    visitor.wait_for_set()
+    visitor.choose(seed=7, nfe=2, count=4)
+    visitor.page.fill("#seed-b", "9")
+    visitor.page.check("#whole-way")
+    third = []
+
+    def slow_down(route):
+        body = route.request.post_data_json
+        third.append(body["mix"])
+        route.continue_(post_data=json.dumps(body | ({"nfe": 10000, "model": "slow"} if len(third) == 3 else {})))
+
+    visitor.page.route("**/v1/samples", slow_down)
+    visitor.page.click("#go")
+    visitor.see("#told", "^Picture 3 of 4, step")
+    visitor.page.click("#cancel")
+    visitor.see("#told", "^Cancelled$")
+    daemon.wait_for_queue(idle, "an idle daemon")
+    sync_api.expect(visitor.page.locator("#kept li")).to_have_count(2)
+    assert third[:3] == [0, pytest.approx(1 / 3), pytest.approx(2 / 3)] and len(third) == 3
+
+
+def test_others_go_first(start, visit):
+    daemon = start("--slots", "1", "--max-nfe", "10000", models=("slow",))
+    visitor = visit(daemon)
+    visitor.wait_for_set()
+    daemon.wait_for_queue(idle, "an idle daemon")
+    with daemon.connect_and_send({"nfe": 10000}):
+        daemon.wait_for_queue(lambda queue: queue["slots_busy"] == 1, "somebody who waits")
+        visitor.page.check("#background")
+        visitor.draw(seed=7, nfe=2)
+        daemon.wait_for_queue(lambda q: {r["priority"] for r in q["requests"]} == {"interactive", "background"}, "it")
+    visitor.drawn()
+
+
+def test_the_limits_are_the_models(start, visit):
+    """What the form offers is what the model at hand takes."""
+    daemon = start("--model-limits", "blurred:max-images=3:max-nfe=40", models=("faces", "blurred"))
+    visitor = visit(daemon)
+    page = visitor.page
+    visitor.wait_for_set()
+
+    def counts():
+        return page.locator("#count option").all_text_contents()
+
+    assert counts() == ["1", "2", "4", "8", "16", "32", "64"]
+    page.fill("#nfe", "500")
+    page.select_option("#model", "blurred")
+    assert counts() == ["1", "2", "3"] and page.input_value("#count") == "3"
+    visitor.see("#model-note", "up to 3 pictures of 40 evaluations")
+    page.fill("#nfe", "41")
+    page.keyboard.press("Tab")
+    assert page.input_value("#nfe") == "40"
+    page.fill("#nfe-slider", "1000")
+    assert page.input_value("#nfe") == "40"
+    page.fill("#seed", "5")
+    page.click("#go")
+    visitor.drawn()
+    # Of a picture that another daemon drew with more.
+    png = daemon.png(model="blurred", seed=1, nfe=30)
+    more = png.replace(b'"nfe":30', b'"nfe":90')
+    page.set_input_files("#file", {"name": "a.png", "mimeType": PNG, "buffer": more})
+    visitor.see("#trouble", "90 evaluations are not to be had here")
+    assert page.input_value("#nfe") == "40"
+
+
+def test_a_refusal_is_in_words(start, visit):
+    """Where the limits have become smaller since the visit."""
+    daemon = start("--max-nfe", "40")
+    visitor = visit(daemon)
+    visitor.expected = ["422"]
+    visitor.wait_for_set()
+    visitor.page.route("**/v1/samples", lambda route: route.continue_(
+        post_data=json.dumps(route.request.post_data_json | {"nfe": 41, "seed_b": "x"})))
+    visitor.draw(seed=7, nfe=40)
+    visitor.see("#trouble", "number of evaluations must be an integer from 1 to 40")
+    visitor.see("#trouble", "second seed must be an integer from 0 to 18446744073709551615")
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [320, 400, 1400])
 def test_nothing_is_cut_off(start, visit, scheme, width, tmp_path):
@@ -309,6 +437,7 @@ def test_nothing_is_cut_off(start, visit, scheme, width, tmp_path):
     daemon = start()
     visitor = visit(daemon, viewport={"width": width, "height": 900}, color_scheme=scheme, bypass_csp=True)
     visitor.wait_for_set()
+    visitor.page.fill("#seed-b", "9")
     visitor.draw(seed=5, nfe=20, count=4)
     visitor.drawn()
     assert visitor.page.evaluate("document.documentElement.scrollWidth") <= width
