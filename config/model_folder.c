@@ -45,9 +45,9 @@ static int add(const char *folder, const char *file, struct settings_model *out,
                          "\".\", "
                          "\"_\" or \"-\" before \"%s\"",
                          file, folder, SETTINGS_NAME_BYTES, suffix);
-    if (*n == SETTINGS_MODELS_MAX)
-        return error_set(err, -EINVAL, "more than %d models with those of \"%s\"",
-                         SETTINGS_MODELS_MAX, folder);
+    if (*n == SETTINGS_FILES_MAX)
+        return error_set(err, -EINVAL, "more than %d models and files of \"%s\" that may be some",
+                         SETTINGS_FILES_MAX, folder);
     m = &out[*n];
     *m = (struct settings_model){.found = true};
     snprintf(m->name, sizeof(m->name), "%.*s", SETTINGS_NAME_BYTES, name);

@@ -22,7 +22,8 @@
 struct error;
 
 enum {
-    SETTINGS_MODELS_MAX = 16,
+    SETTINGS_MODELS_MAX = 16, /* that are served */
+    SETTINGS_FILES_MAX = 128, /* that may be models: in a folder are others, too */
     SETTINGS_DEVICES_MAX = 16,
     SETTINGS_NAME_BYTES = 64,
     SETTINGS_PATH_BYTES = 1024

@@ -117,6 +117,10 @@ static int check_model(struct device *device, const struct settings *s,
         fprintf(file, "%s: passed over, it is no model that draws\n", setting->path);
         return 0;
     }
+    if (rc == 0 && *n_good == SETTINGS_MODELS_MAX) {
+        checkpoint_destroy(checkpoint);
+        rc = error_set(err, -EINVAL, ENGINE_MODEL_MANY, SETTINGS_MODELS_MAX, setting->path);
+    }
     if (rc == 0)
         rc = engine_model_create(setting->name, checkpoint, &m, err);
     if (rc == 0)
@@ -139,14 +143,15 @@ static int check_devices(const struct settings *s, const struct generator_option
                          FILE *file, struct error *err)
 {
     char first[IDENTITY_BYTES], id[IDENTITY_BYTES];
-    struct settings_model models[SETTINGS_MODELS_MAX];
-    int n_models, n_good = 0, rc;
+    struct settings_model models[SETTINGS_FILES_MAX];
+    int n_models, n_good = 0, rc; /* n_good: on one device */
 
     rc = model_folder_list(s, models, &n_models, err);
     for (int i = 0; i < s->n_devices && rc == 0; i++) {
         struct device *device = NULL;
         struct engine_device o = {.threads = 0};
 
+        n_good = 0;
         engines_device_options(s, i, &o);
         rc = device_open(o.name, o.threads, s->choices, &device, err);
         if (rc == 0)

@@ -471,7 +471,7 @@ static int start(struct daemon *d, struct error *err)
 int daemon_run(const struct settings *settings, struct daemon_end *out, struct error *err)
 {
     struct daemon d = {.settings = settings, .started_ns = uv_hrtime()};
-    struct settings_model models[SETTINGS_MODELS_MAX];
+    struct settings_model models[SETTINGS_FILES_MAX];
     int rc;
 
     rc = model_folder_list(settings, models, &d.n_models, err);

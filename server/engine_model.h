@@ -80,6 +80,9 @@ struct engine_copy {
 };
 
 /* What is told of a folder in which all files are passed over. */
+#define ENGINE_MODEL_MANY                                                                        \
+    "at most %d models are served, and \"%s\" is one more: leave it to another daemon, or take " \
+    "it out"
 #define ENGINE_MODEL_NONE "none of the files in \"%s\" is a model that draws"
 
 /* Reads a checkpoint. Thread: any. 0, or the code of checkpoint_load(); the text names the model. */

@@ -57,7 +57,7 @@ static int healthcheck(const struct settings *s)
 /* 0, or what is wrong with the models and the device that the settings name. */
 static int check_names(const struct settings *s, struct error *err)
 {
-    struct settings_model models[SETTINGS_MODELS_MAX];
+    struct settings_model models[SETTINGS_FILES_MAX];
     int n;
     int rc = engines_check(s, err);
 

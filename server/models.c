@@ -17,7 +17,8 @@
 
 enum {
     WISHES_MAX = 64,
-    KNOWN_MAX = 2 * SETTINGS_MODELS_MAX, /* those of the list, and those that are gone from it */
+    /* Those of the list, and those that are served and gone from it. */
+    KNOWN_MAX = SETTINGS_FILES_MAX + SETTINGS_MODELS_MAX,
     RETIRED_MAX = 2 * KNOWN_MAX,
 };
 
@@ -78,6 +79,16 @@ int models_count(const struct models *m)
     for (int i = 0; i < m->n_known; i++)
         n += m->known[i].served != NULL;
     return n;
+}
+
+/* Of those that stay, whether there are as many as may be. */
+static bool is_full(const struct models *m)
+{
+    int n = 0;
+
+    for (int i = 0; i < m->n_known; i++)
+        n += m->known[i].served && !m->known[i].gone;
+    return n >= SETTINGS_MODELS_MAX;
 }
 
 struct engine_model *models_at(const struct models *m, int i)
@@ -240,6 +251,12 @@ static void on_read(uv_work_t *work, int status)
         go_on(m);
         return;
     }
+    if (!k->served && is_full(m)) {
+        checkpoint_destroy(m->checkpoint);
+        error_set(&m->error, -EINVAL, ENGINE_MODEL_MANY, SETTINGS_MODELS_MAX, m->setting.path);
+        fail(m, -EINVAL, &m->error);
+        return;
+    }
     rc = engine_model_create(m->setting.name, m->checkpoint, &m->changing, &m->error);
     if (rc < 0) {
         fail(m, rc, &m->error);
@@ -296,7 +313,7 @@ void models_collect(struct models *m)
 /* What is known anew: the list, and behind it what is served and no longer there. */
 static int look_again(struct models *m, struct error *err)
 {
-    struct settings_model list[SETTINGS_MODELS_MAX];
+    struct settings_model list[SETTINGS_FILES_MAX];
     struct known known[KNOWN_MAX] = {{.served = NULL}};
     struct known *k;
     int n, rc;

@@ -124,7 +124,7 @@ def test_what_draws_nothing_is_passed_over(program, begin, folder, make):
         (lambda folder: shutil.rmtree(folder), "could not read the models"),
         (lambda folder: [file.unlink() for file in folder.iterdir()], "no model to serve"),
         (lambda folder: (folder / "b.safetensors").rename(folder / "b c.safetensors"), "named like a model"),
-        (lambda folder: [shutil.copy(folder / "a.safetensors", folder / f"{i}.safetensors") for i in range(15)], "more than 16"),
+        (lambda folder: [(folder / f"{i}.safetensors").touch() for i in range(127)], "more than 128 models and files"),
     ],
 )  # fmt: skip
 def test_folders_that_are_wrong(program, folder, spoil, words):
@@ -133,6 +133,33 @@ def test_folders_that_are_wrong(program, folder, spoil, words):
         command = [program("softdiffd"), "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]
         done = subprocess.run([*command, "--model-dir", folder, *flags], capture_output=True, text=True, timeout=60)
         assert done.returncode == 2 and words in done.stderr
+
+
+def test_only_what_is_served_is_counted(program, begin, folder, make):
+    """16 models and any other networks; a 17th is refused with its name, and leaves those that there are."""
+    others = pathlib.Path(__file__).resolve().parents[2] / "model/zoo/squeezenet11.safetensors"
+    for i in range(14):
+        make(folder / f"m{i:02}.safetensors", 10 + i)
+        (folder / f"a{i:02}.safetensors").symlink_to(others)
+    daemon = begin()
+    names = served(daemon)
+    assert len(names) == 16
+    make(folder / "z.safetensors", 99)
+    answer = admin(daemon, "POST", "/-/reload")
+    assert answer.status_code == 422 and "at most 16 models are served" in answer.json()["errors"][0]["detail"]
+    assert answer.json()["errors"][0]["field"] == "z" and served(daemon) == names
+    # One that goes makes room for it, by its file or by being unloaded.
+    (folder / "a.safetensors").unlink()
+    assert outcomes(admin(daemon, "POST", "/-/reload"))["z"] == "loaded" and len(served(daemon)) == 16
+    make(folder / "y.safetensors", 98)
+    assert admin(daemon, "POST", "/-/reload").status_code == 422
+    assert admin(daemon, "POST", "/v1/models/z/unload").status_code == 200
+    assert admin(daemon, "POST", "/v1/models/y/load").status_code == 200
+    daemon.stop()
+    command = [program("softdiffd"), "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--model-dir", folder]
+    for flags in (["--check"], []):
+        done = subprocess.run([*command, *flags], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 1 and "at most 16 models are served" in done.stderr and "z.safetensors" in done.stderr
 
 
 def test_reload_under_load(begin, folder, make):
