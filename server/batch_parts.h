@@ -57,7 +57,7 @@ struct batches {
         struct job_record *records; /* owned */
         int n, i;                   /* those from i on are to be taken up */
     } claimed;
-    bool sweeps, holds;       /* are under way */
+    bool sweeps, holds; /* are under way */
     int looks;
     struct webhooks *webhooks; /* NULL: none are sent */
     uv_timer_t *timer;         /* closes by itself */
