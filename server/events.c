@@ -44,6 +44,7 @@ struct stream {
     uv_work_t work;
     char *previews;             /* events that the pool has made; owned */
     char *answer;               /* owned */
+    int step;                   /* it has been told of last */
     bool queued;                /* it has been told that others come first */
     struct kept_pictures *kept; /* owned; NULL: none */
     uv_timer_t ping;
@@ -194,8 +195,10 @@ static void on_progress(void *owner)
 
     if (!s->exchange || exchange_stream_pending(s->exchange) > 0 || tell_place(s) || step == 0)
         return;
-    if (s->form->progress)
+    /* The engine goes on while this is called: the step that calls next may have been told by now. */
+    if (s->form->progress && step != s->step)
         write_event(s, s->form->progress(step, steps, drawing_left_ms(s->drawing)));
+    s->step = step;
     if (s->previewed && !s->with_pool)
         begin_previews(s);
 }
