@@ -10,6 +10,7 @@
 
 #include "engine/base/bf16.h"
 #include "engine/base/error.h"
+#include "engine/base/f16.h"
 #include "engine/device.h"
 #include "engine/program.h"
 #include "model/digest.h"
@@ -69,14 +70,15 @@ struct entry {
     size_t dims[SHAPE_DIMS_MAX];
     size_t count;  /* product of dims */
     float **table; /* a table of the formulation, or NULL: */
+    bool halves;   /* the table may be F16; one at most is such */
     size_t offset; /* a parameter, this far into the weights */
 };
 
 /* All tensors of a checkpoint: the network's parameters in order, then the tables. */
 struct layout {
     int n;
-    struct entry *entries; /* owned */
-    size_t n_weights;
+    struct entry *entries;      /* owned */
+    size_t n_weights, n_halves; /* n_halves: numbers of the table that may be F16 */
 };
 
 static void layout_fini(struct layout *l)
@@ -133,6 +135,8 @@ static void add_tables(struct layout *l, struct formulation *f, enum prior_tenso
         add_table(l, "wiener.colors", &f->wiener.colors, 2, (size_t[]){channels, channels});
         add_table(l, "wiener.gain", &f->wiener.gain, 4,
                   (size_t[]){WIENER_TIMES, side, side, channels});
+        l->entries[l->n - 1].halves = true;
+        l->n_halves = l->entries[l->n - 1].count;
         add_table(l, "wiener.scale", &f->wiener.scale, 2, (size_t[]){WIENER_TIMES, 2});
     }
     if (f->output == OUTPUT_SCALED)
@@ -165,11 +169,13 @@ static int find_tensor(const struct safetensors *file, const struct entry *e,
                        const struct safetensors_tensor **out, struct error *err)
 {
     const struct safetensors_tensor *tensor;
+    enum safetensors_dtype other;
     int rc = weights_find(file, e->name, e->n_dims, e->dims, &tensor, err);
 
     if (rc < 0)
         return rc;
-    if (tensor->dtype != SAFETENSORS_F32 && (e->table || tensor->dtype != SAFETENSORS_BF16))
+    other = !e->table ? SAFETENSORS_BF16 : e->halves ? SAFETENSORS_F16 : SAFETENSORS_F32;
+    if (tensor->dtype != SAFETENSORS_F32 && tensor->dtype != other)
         return error_set(err, -EINVAL, "tensor \"%s\" is of type %s", e->name,
                          safetensors_dtype_name(tensor->dtype));
     *out = tensor;
@@ -322,9 +328,21 @@ static int check_finite(const struct entry *e, const float *values, struct error
     return 0;
 }
 
-/* The tensors to be written; rounded: room for the weights as bf16, or NULL. */
+/* Whether they are all numbers of half precision; then out holds them. */
+static bool as_halves(size_t n, const float *values, uint16_t *out)
+{
+    for (size_t i = 0; i < n; i++) {
+        out[i] = f16_from_float(values[i]);
+        if (f16_to_float(out[i]) != values[i])
+            return false;
+    }
+    return true;
+}
+
+/* The tensors to be written; rounded, halves: room for the weights as bf16, and for the table that may
+ * be F16, or NULL. */
 static int list_tensors(const struct layout *l, const float *weights, uint16_t *rounded,
-                        struct safetensors_tensor *tensors, struct error *err)
+                        uint16_t *halves, struct safetensors_tensor *tensors, struct error *err)
 {
     for (int i = 0; i < l->n; i++) {
         const struct entry *e = &l->entries[i];
@@ -338,6 +356,10 @@ static int list_tensors(const struct layout *l, const float *weights, uint16_t *
                                                  .n_dims = e->n_dims,
                                                  .data = values};
         memcpy(tensors[i].dims, e->dims, sizeof(e->dims));
+        if (e->halves && halves && as_halves(e->count, values, halves)) {
+            tensors[i].dtype = SAFETENSORS_F16;
+            tensors[i].data = halves;
+        }
         if (e->table || !rounded)
             continue;
         for (size_t j = 0; j < e->count; j++)
@@ -357,7 +379,7 @@ int checkpoint_save(const char *path, const struct checkpoint *c, int bf16, stru
 {
     struct formulation formulation = c->formulation; /* the layout points into it, read only */
     struct safetensors_tensor *tensors = NULL;
-    uint16_t *rounded = NULL;
+    uint16_t *rounded = NULL, *halves = NULL;
     struct layout layout = {0};
     char *document = NULL;
     int rc = document_write(c, &document, err);
@@ -371,10 +393,11 @@ int checkpoint_save(const char *path, const struct checkpoint *c, int bf16, stru
         goto done;
     tensors = calloc((size_t)layout.n, sizeof(*tensors));
     rounded = bf16 ? malloc(c->n_weights * sizeof(*rounded)) : NULL;
-    if (!tensors || (bf16 && !rounded))
+    halves = layout.n_halves > 0 ? malloc(layout.n_halves * sizeof(*halves)) : NULL;
+    if (!tensors || (bf16 && !rounded) || (layout.n_halves > 0 && !halves))
         rc = error_set(err, -ENOMEM, "out of memory");
     else
-        rc = list_tensors(&layout, c->weights, rounded, tensors, err);
+        rc = list_tensors(&layout, c->weights, rounded, halves, tensors, err);
 
 done:
     if (rc < 0)
@@ -385,6 +408,7 @@ done:
     layout_fini(&layout);
     free(tensors);
     free(rounded);
+    free(halves);
     free(document);
     return rc;
 }
@@ -422,7 +446,7 @@ int checkpoint_rewrite(const char *from, const char *to, const struct checkpoint
     if (!tensors)
         rc = error_set(err, -ENOMEM, "out of memory");
     else
-        rc = list_tensors(&layout, c->weights, NULL, tensors, err);
+        rc = list_tensors(&layout, c->weights, NULL, NULL, tensors, err);
     for (int i = 0; rc == 0 && i < layout.n; i++) {
         const struct safetensors_tensor *old = safetensors_find(file, layout.entries[i].name);
 

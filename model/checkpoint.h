@@ -11,7 +11,8 @@
  * Tensors: "net.<reference name>" (the EMA weights that serve; F32 or BF16), "prior.basis",
  * "prior.mean", "prior.chol" where the prior has modes, "prior.start" where it has none and does
  * not start at 0, and with output wiener "wiener.mean", "wiener.colors", "wiener.gain",
- * "wiener.scale", with output scaled "scaling.moments". Tables are F32.
+ * "wiener.scale", with output scaled "scaling.moments". Tables are F32, and
+ * wiener.gain, by far the largest, is F16 where this loses nothing (model/fit/wiener_fit.h rounds it).
  *
  * Format 1 has neither the last four members nor prior.start, and the step grids that
  * formulation.sampling.refining_grid turns off. What a file draws depends on its format, so a

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "engine/base/error.h"
+#include "engine/base/f16.h"
 #include "engine/base/watch.h"
 #include "model/corruption.h"
 #include "model/fit/lapack.h"
@@ -360,6 +361,14 @@ static int fit_images(struct fit *f, const float *images, const float *colors)
  * 8 bits: nobody knows them better than this, in the unit of x. */
 static const double sigma_least = 1e-3;
 
+/* To half precision, as checkpoints store gains: the network learns beside what it will be served with. */
+static float rounded(double gain)
+{
+    float half = f16_to_float(f16_from_float((float)gain));
+
+    return isfinite(half) ? half + 0.0f : (float)gain; /* never -0 */
+}
+
 /* One row of the tables. */
 static void write_time(const struct fit *f, double sigma, float *gain, float *scale)
 {
@@ -370,7 +379,7 @@ static void write_time(const struct fit *f, double sigma, float *gain, float *sc
         double total = f->square[i] + sigma * sigma;
         size_t y = i / (channels * side), direction = i / side % channels, x = i % side;
 
-        gain[(y * side + x) * channels + direction] = (float)(f->cross[i] / total);
+        gain[(y * side + x) * channels + direction] = rounded(f->cross[i] / total);
         power += total / count;
         error += fmax(f->energy[i] - f->cross[i] * f->cross[i] / total, 0) / count;
     }

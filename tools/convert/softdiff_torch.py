@@ -16,7 +16,7 @@ import struct
 import torch
 from torch.nn import functional as F
 
-TYPES = {"F32": torch.float32, "BF16": torch.bfloat16}
+TYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 KNOWN = {"corruption": "noise vp subvp fade mask blur blur-dct pixelate matrices product".split(),
          "order of a mask": "spiral rows list".split(),
          "network": "ncsnpp ddpmpp ddpm ddpm_original".split(),

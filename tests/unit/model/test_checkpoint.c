@@ -199,6 +199,28 @@ static void a_round_trip_changes_nothing(void **state)
     }
 }
 
+/* The largest table is F16, the others never; a number that F16 has not makes it F32 again. */
+static void a_table_of_halves_loses_nothing(void **state)
+{
+    struct checkpoint *a = make(OUTPUT_WIENER, blur), *b;
+    struct safetensors *file;
+
+    for (int exact = 1; exact >= 0; exact--) {
+        if (!exact)
+            a->formulation.wiener.gain[5] = 1.0001f;
+        save(a, "halves", 0);
+        assert_int_equal(safetensors_open(files_path("halves"), &file, NULL), 0);
+        assert_int_equal(safetensors_find(file, "wiener.gain")->dtype,
+                         exact ? SAFETENSORS_F16 : SAFETENSORS_F32);
+        assert_int_equal(safetensors_find(file, "wiener.mean")->dtype, SAFETENSORS_F32);
+        safetensors_close(file);
+        b = load("halves");
+        same_formulations(&a->formulation, &b->formulation);
+        checkpoint_destroy(b);
+    }
+    checkpoint_destroy(a);
+}
+
 static json_t *document_of(const char *name)
 {
     struct safetensors *file;
@@ -708,6 +730,7 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_round_trip_changes_nothing),
+        cmocka_unit_test(a_table_of_halves_loses_nothing),
         cmocka_unit_test(what_format_2_adds_comes_back),
         cmocka_unit_test(a_checkpoint_stays_in_its_format),
         cmocka_unit_test(format_1_cannot_say_what_is_new),
