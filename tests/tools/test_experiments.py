@@ -177,6 +177,10 @@ def test_a_queue_goes_on_after_anything(place):
     assert "all                3 of 3 cells" in status.stdout and "left" not in status.stdout
     repeat_by_hand(place, rows[2])
 
+    place.definition["orderings"][0]["rows"].insert(0, {"arm": "plain", "sampler": "momentum", "nfe": 3})
+    done = place("run", name="parts")
+    assert "plain momentum 3 (seed 1): done, 4 of 4" in done.stdout + done.stderr
+
 
 def repeat_by_hand(place, row):
     """The commands of a row, typed elsewhere, give its figures; their recipe is printed."""
