@@ -218,6 +218,7 @@ static void count_evaluations(struct engine_thread *e, const struct shelf_model 
     for (struct job *job = e->active; job; job = job->next)
         if (job->on == m) {
             job->n_evaluations += job->n_lanes;
+            atomic_fetch_add(&job->whole->n_evaluated, job->n_lanes);
             e->stats.evaluations += (uint64_t)job->n_lanes;
             e->stats.evaluations_open[job->priority] += (uint64_t)job->n_lanes;
         }

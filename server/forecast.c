@@ -2,52 +2,23 @@
 
 #include "server/drawing_parts.h"
 #include "server/engine_model.h"
+#include "server/lookahead.h"
 #include "server/pace.h"
 
 #include <math.h>
 #include <stdatomic.h>
 #include <stdbool.h>
-
-/* Those of its model for which somebody waits. */
-struct company {
-    int begun, waiting;
-    double shared;   /* evaluations of theirs that come before the last of the order's own */
-    double to_begin; /* evaluations of one image of each that waits */
-};
-
-static bool counts(const struct painting *p)
-{
-    return p->with_engine && painting_count_waiting(p) > 0 &&
-           p->job.priority == PRIORITY_INTERACTIVE;
-}
-
-static void look_around(const struct drawings *all, const struct drawing_order *order,
-                        struct company *out)
-{
-    double own = (double)order->n * drawing_order_evaluations(order), theirs;
-
-    *out = (struct company){.begun = 0};
-    for (const struct painting *p = all->first; p; p = p->next) {
-        if (p->model != order->model || !counts(p))
-            continue;
-        theirs = (double)p->job.n * p->job.evaluations;
-        if (order->priority == PRIORITY_INTERACTIVE && theirs > own)
-            theirs = own;
-        if (atomic_load(&p->job.begun)) {
-            out->begun++;
-            out->shared += theirs / 2;
-        } else {
-            out->waiting++;
-            out->shared += theirs;
-            out->to_begin += p->job.evaluations;
-        }
-    }
-}
+#include <stdlib.h>
 
 /* Lanes of one device, of which there are several. */
 struct room {
     int lanes, devices;
 };
+
+static bool is_awaited(const struct painting *p)
+{
+    return p->with_engine && painting_count_waiting(p) > 0;
+}
 
 static double tick_s(const struct engine_model *m, int images, struct room room)
 {
@@ -62,9 +33,44 @@ static double between_s(const struct drawings *all, const struct engine_model *m
     double longest = 0;
 
     for (const struct painting *p = all->first; p; p = p->next)
-        if (p->model != model && counts(p))
+        if (p->model != model && is_awaited(p) && p->job.priority == PRIORITY_INTERACTIVE)
             longest = fmax(longest, tick_s(p->model, p->model->n_images, room));
     return longest;
+}
+
+/* Evaluations of an image, of which the sampler has nfe. */
+static int until_end(int evaluations, int nfe, int stop_after)
+{
+    return stop_after > 0 ? stop_after * (evaluations / nfe) : evaluations;
+}
+
+static struct lookahead_job describe(const struct job *job)
+{
+    return (struct lookahead_job){
+        .n = job->n,
+        .evaluations = until_end(job->evaluations, job->nfe, job->stop_after),
+        .done = atomic_load(&job->n_evaluated),
+        .priority = job->priority,
+    };
+}
+
+/* The order, and before it what it shares lanes with or waits for, oldest first: [*n], NULL without memory. */
+static struct lookahead_job *look_around(const struct drawings *all,
+                                         const struct drawing_order *order, int nfe, int *n)
+{
+    struct lookahead_job *jobs = calloc((size_t)all->n + 1, sizeof(*jobs));
+    int first = all->n;
+
+    if (!jobs)
+        return NULL;
+    jobs[first] = (struct lookahead_job){order->n, nfe, 0, order->priority};
+    for (const struct painting *p = all->first; p; p = p->next)
+        if (p->model == order->model && is_awaited(p) && p->job.priority <= order->priority)
+            jobs[--first] = describe(&p->job);
+    *n = all->n + 1 - first;
+    for (int i = 0; first > 0 && i < *n; i++)
+        jobs[i] = jobs[first + i];
+    return jobs;
 }
 
 void forecast_make(const struct drawings *all, const struct drawing_order *order, int lanes,
@@ -73,17 +79,18 @@ void forecast_make(const struct drawings *all, const struct drawing_order *order
     const struct engine_model *m = order->model;
     struct room room = {lanes, devices > 0 ? devices : 1};
     struct room own = {lanes, order->restoration ? 1 : room.devices};
-    int nfe = order->stop_after > 0 ? order->stop_after : drawing_order_evaluations(order);
-    double n_lanes = (double)room.lanes * room.devices, n_own = (double)own.lanes * own.devices;
-    double alone = ceil(order->n / n_own) * nfe, ticks, wait = 0, round_s;
-    struct company company;
+    int nfe = until_end(drawing_order_evaluations(order), order->sampling.nfe, order->stop_after);
+    int n = 0;
+    double alone = ceil(order->n / ((double)own.lanes * own.devices)) * nfe, first_s, done_s;
+    const struct lookahead lookahead = {&m->pace, room.lanes, room.devices,
+                                        between_s(all, m, room)};
+    struct lookahead_job *jobs = look_around(all, order, nfe, &n);
 
-    look_around(all, order, &company);
-    round_s = tick_s(m, m->n_images + order->n, room) + between_s(all, m, room);
-    ticks = fmax(alone, ((double)order->n * nfe + company.shared) / n_lanes);
-    if (company.begun + company.waiting >= n_lanes)
-        wait = company.to_begin / n_lanes;
-    out->alone_ms = 1e3 * alone * tick_s(m, order->n, own);
-    out->first_ms = 1e3 * (wait + 1) * round_s;
-    out->done_ms = 1e3 * ticks * round_s;
+    *out = (struct forecast){.alone_ms = 0};
+    if (jobs && lookahead_run(&lookahead, jobs, n, &first_s, &done_s) == 0) {
+        out->alone_ms = 1e3 * alone * tick_s(m, order->n, own);
+        out->first_ms = 1e3 * first_s;
+        out->done_ms = fmax(out->alone_ms, 1e3 * done_s);
+    }
+    free(jobs);
 }

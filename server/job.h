@@ -62,6 +62,7 @@ struct job {
     atomic_bool enough; /* it comes back with status 0 and what is done by then */
     /* By the engines' threads, at any time: its first image has got a lane. */
     atomic_bool begun;
+    atomic_int n_evaluated; /* evaluations of all its images */
 
     /* By the engine's thread; readable by the loop once the job is done. */
     int n_started, n_finished;

@@ -152,6 +152,7 @@ static bool goes_elsewhere(struct engines *e, struct job *job)
         return false;
     log_write(LOG_WARN, "event=drawn_elsewhere from=%s to=%s images=%d error=%s",
               engines_name(e, from), engines_name(e, to), job->n, LOG_TEXT(job->error.text));
+    atomic_fetch_sub(&job->whole->n_evaluated, job->n_evaluations);
     job->n_started = job->n_finished = job->n_lanes = job->n_parked = job->n_evaluations = 0;
     job->started_ns = 0;
     job->status = 0;

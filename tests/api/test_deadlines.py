@@ -96,16 +96,16 @@ def test_what_cannot_be_in_time_is_refused_at_once(small):
 
 
 def ask_in_half(daemon):
-    """Behind eight others, in half of the time that is told, which is four times of what it takes alone."""
+    """Behind eight others, in half of the time that is told, which is more than twice of what it takes alone."""
     daemon.png(seed=1, nfe=1000)  # the pace of one who is alone
     with contextlib.ExitStack() as held:
         for _ in range(8):
-            held.enter_context(daemon.connect_and_send({"nfe": 10000, "n": 5}))
+            held.enter_context(daemon.connect_and_send({"nfe": 1000, "n": 30}))
         daemon.wait_for_queue(lambda q: len(q["requests"]) == 8, "eight before it")
-        late = daemon.post({"nfe": 5000, "deadline_ms": 1})
+        late = daemon.post({"nfe": 1000, "deadline_ms": 1})
         assert late.status_code == 504
         half_ms = late.json()["expected_ms"] // 2
-        late = daemon.post({"nfe": 5000, "deadline_ms": half_ms})
+        late = daemon.post({"nfe": 1000, "deadline_ms": half_ms})
         best = daemon.post({"nfe": 10000, "deadline_ms": 1, "on_deadline": "best"})
         assert best.status_code == 503 and int(best.headers["Retry-After"]) >= 1
         assert len(daemon.queue()["requests"]) == 8
@@ -122,6 +122,21 @@ def test_what_others_make_late_may_come_back(small):
     assert late.status_code == 503 and late.json()["expected_ms"] > half_ms
     assert 1 <= int(late.headers["Retry-After"]) <= 60
     assert small.post({"nfe": 50, "deadline_ms": 60000}).status_code == 200
+
+
+def test_no_image_is_there_before_its_first_evaluation(start):
+    """Behind five that wait for the one lane, each with an image to its end, its own ten evaluations are nothing."""
+    daemon = start("--slots", "1", *FLAGS[2:], models=("slow",))
+    daemon.png(seed=1, nfe=10)
+    with contextlib.ExitStack() as held:
+        for _ in range(6):
+            held.enter_context(daemon.connect_and_send({"nfe": 10000, "n": 2}))
+        daemon.wait_for_queue(lambda q: len(q["requests"]) == 6 and q["slots_busy"] == 1, "six before it")
+        first = daemon.post({"nfe": 10, "deadline_ms": 1, "on_deadline": "best"})
+        done = daemon.post({"nfe": 10, "deadline_ms": 1})
+    assert "the first evaluation" in first.json()["detail"] and first.status_code == 503
+    assert done.status_code in (503, 504)
+    assert done.json()["expected_ms"] > 0.1 * first.json()["expected_ms"]  # the pace changes from one to the next
 
 
 def test_jobs_make_nobody_late(small):
