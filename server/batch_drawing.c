@@ -9,7 +9,6 @@
 #include "server/drawing.h"
 #include "server/engine_model.h"
 #include "server/picture_cache.h"
-#include "server/progress.h"
 #include "server/shared_bytes.h"
 
 #include <stdlib.h>
@@ -26,7 +25,7 @@ struct piece {
     struct batch *batch; /* NULL: it has ended */
     struct batches *all;
     struct drawing *drawing;
-    int n;
+    int n, steps; /* images, and evaluations of theirs that are told */
     struct {
         uint8_t key[PERMALINK_KEY_BYTES];
         uint8_t *png; /* owned until it is shared */
@@ -46,12 +45,13 @@ static int encode(void *owner, const struct samples_response *images, struct err
     return rc;
 }
 
-static void on_progress(void *owner)
+/* Of its place in the queue nobody is told. */
+static void on_progress(void *owner, int evaluations, int place)
 {
     struct piece *p = owner;
 
-    /* Of its place in the queue nobody is told. */
-    if (p->batch && progress_evaluations(drawing_progress(p->drawing)) > 0)
+    p->steps = evaluations;
+    if (p->batch && evaluations > 0)
         batch_tell_progress(p->batch);
 }
 
@@ -197,7 +197,7 @@ void batch_go_on(struct batch *b)
 
 int batch_piece_steps(const struct batch *b)
 {
-    return b->piece ? progress_evaluations(drawing_progress(b->piece->drawing)) : 0;
+    return b->piece ? b->piece->steps : 0;
 }
 
 void batch_piece_describe(const struct batch *b, struct batch_previews_piece *out)

@@ -17,6 +17,7 @@ struct waiter {
     struct waiter *next;
     struct exchange *exchange;
     struct batch_previews *previews; /* of one that watches and wants them; owned */
+    int step;                        /* that it knows of; a piece that is drawn again tells less */
 };
 
 static void destroy(struct waiter *w)
@@ -123,6 +124,14 @@ static bool write_event(struct exchange *x, const char *event, const struct job_
     return written;
 }
 
+static void tell_step(struct waiter *w, const struct job_status *status)
+{
+    if (status->step <= w->step)
+        return;
+    w->step = status->step;
+    write_event(w->exchange, "progress", status);
+}
+
 void batch_tell_progress(struct batch *b)
 {
     struct batch_previews_piece piece;
@@ -135,7 +144,7 @@ void batch_tell_progress(struct batch *b)
     for (struct waiter *w = b->waiters; w; w = w->next) {
         if (w->kind != WATCHES || exchange_stream_pending(w->exchange) > 0)
             continue;
-        write_event(w->exchange, "progress", &status);
+        tell_step(w, &status);
         if (w->previews && piece.n > 0)
             batch_previews_look(w->previews, &piece);
     }
@@ -212,15 +221,18 @@ void batch_watch(struct batch *b, struct exchange *x, const char *last_event_id,
 {
     struct daemon *d = b->all->daemon;
     struct job_status status;
+    struct waiter *w;
 
     exchange_add_header(x, "X-Accel-Buffering", "no");
     if (!batch_wait(b, x, WATCHES))
         return;
+    w = b->waiters;
+    w->step = events_resume(last_event_id);
     if (preview_every > 0)
-        b->waiters->previews = batch_previews_create(&d->loop, &d->n_preparing, x, preview_every);
+        w->previews = batch_previews_create(&d->loop, &d->n_preparing, x, preview_every);
     batch_describe(b, &status);
     if (b->state >= JOB_COMPLETED)
         batch_tell_end(b);
-    else if (events_resume(last_event_id) < status.step)
-        write_event(x, "progress", &status);
+    else
+        tell_step(w, &status);
 }

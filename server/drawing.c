@@ -108,7 +108,7 @@ static void look_at(struct drawing *d)
         return;
     d->seen = evaluations;
     d->place = place;
-    d->client->progress(d->owner);
+    d->client->progress(d->owner, evaluations, place);
 }
 
 void drawings_collect(struct drawings *all)

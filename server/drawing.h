@@ -37,8 +37,9 @@ struct samples_response;
 struct drawing_client {
     /* On the pool: makes what is sent, and keeps it. 0, or -errno, which is a 500. */
     int (*encode)(void *owner, const struct samples_response *images, struct error *err);
-    /* Every now and then, as its place changes or evaluations are done; NULL: nobody looks. */
-    void (*progress)(void *owner);
+    /* Every now and then, as its place changes or evaluations are done; NULL: nobody looks. Both are what was
+     * looked at, which the engine has left behind by now: who looks again would be told twice. */
+    void (*progress)(void *owner, int evaluations, int place);
     /* At most once, and not after drawing_cancel(): encode() has succeeded, problem NULL; or why there
      * are no images. */
     void (*done)(void *owner, const struct problem *problem);
@@ -113,7 +114,7 @@ void drawing_cancel(struct drawing *d);
 /* Of a drawing with a progress(), until it is done. */
 struct progress *drawing_progress(const struct drawing *d);
 
-/* The ms that the rest will take at the pace so far; -1: nothing is done yet. */
+/* The ms that the rest will take at the pace so far, from what progress() knows; -1: nothing is done yet. */
 double drawing_left_ms(const struct drawing *d);
 
 /* Which of those of its model it is that wait for their first lane, 1: the next; 0: it has begun. Those in

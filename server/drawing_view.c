@@ -111,7 +111,7 @@ int drawing_place(const struct drawing *d)
 double drawing_left_ms(const struct drawing *d)
 {
     const struct painting *p = d->painting;
-    int done = progress_evaluations(p->job.progress);
+    int done = d->seen;
 
     if (done == 0)
         return -1;

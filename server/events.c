@@ -44,8 +44,7 @@ struct stream {
     uv_work_t work;
     char *previews;             /* events that the pool has made; owned */
     char *answer;               /* owned */
-    int step;                   /* it has been told of last */
-    bool queued;                /* it has been told that others come first */
+    int place;                  /* that it was told; 0: none */
     struct kept_pictures *kept; /* owned; NULL: none */
     uv_timer_t ping;
     bool with_drawing, with_pool, with_timer;
@@ -176,29 +175,26 @@ static int encode(void *owner, const struct samples_response *images, struct err
 }
 
 /* Whether it still waits. Who is the next from the start is about to begin, and told nothing. */
-static bool tell_place(struct stream *s)
+static bool tell_place(struct stream *s, int place)
 {
-    int place = drawing_place(s->drawing);
-
-    if (place > 1 || (place == 1 && s->queued)) {
-        s->queued = true;
+    if (place != s->place && (place > 1 || (place == 1 && s->place > 0))) {
+        s->place = place;
         if (s->form->place)
             write_event(s, s->form->place(place));
     }
     return place > 0;
 }
 
-static void on_progress(void *owner)
+static void on_progress(void *owner, int step, int place)
 {
     struct stream *s = owner;
-    int steps = s->images.n * s->images.nfe, step = progress_evaluations(s->progress);
+    int steps = s->images.n * s->images.nfe;
 
-    if (!s->exchange || exchange_stream_pending(s->exchange) > 0 || tell_place(s) || step == 0)
+    if (!s->exchange || exchange_stream_pending(s->exchange) > 0 || tell_place(s, place) ||
+        step == 0)
         return;
-    /* The engine goes on while this is called: the step that calls next may have been told by now. */
-    if (s->form->progress && step != s->step)
+    if (s->form->progress)
         write_event(s, s->form->progress(step, steps, drawing_left_ms(s->drawing)));
-    s->step = step;
     if (s->previewed && !s->with_pool)
         begin_previews(s);
 }
@@ -304,6 +300,6 @@ int events_start(struct daemon *d, struct exchange *x, const struct selection *c
     }
     if (form->accepted)
         write_event(s, form->accepted(&s->images));
-    tell_place(s);
+    tell_place(s, drawing_place(s->drawing));
     return 0;
 }

@@ -47,10 +47,13 @@ void progress_update(struct progress *p, int i, int n_done, const struct generat
     uint8_t *to = p->pixels + (size_t)i * 2 * p->image_bytes;
 
     pthread_mutex_lock(&p->mutex);
-    p->evaluations += n_done - p->done[i];
-    p->done[i] = n_done;
-    memcpy(to, image->pixels, p->image_bytes);
-    memcpy(to + p->image_bytes, image->finished ? image->pixels : image->predicted, p->image_bytes);
+    if (n_done > p->done[i]) {
+        p->evaluations += n_done - p->done[i];
+        p->done[i] = n_done;
+        memcpy(to, image->pixels, p->image_bytes);
+        memcpy(to + p->image_bytes, image->finished ? image->pixels : image->predicted,
+               p->image_bytes);
+    }
     pthread_mutex_unlock(&p->mutex);
 }
 

@@ -18,7 +18,7 @@ struct progress *progress_create(int n, size_t image_bytes);
 void progress_destroy(struct progress *p); /* NULL is fine */
 
 /* n_done evaluations of image i are done; of a guided one, which has two for each of the sampler's, so many
- * of these. */
+ * of these. An image that is drawn again, as a device failed, says nothing until it is further than it was. */
 void progress_update(struct progress *p, int i, int n_done, const struct generator_image *image);
 
 /* Of all images: evaluations that are done. */
