@@ -223,7 +223,6 @@ void batch_watch(struct batch *b, struct exchange *x, const char *last_event_id,
     struct job_status status;
     struct waiter *w;
 
-    exchange_add_header(x, "X-Accel-Buffering", "no");
     if (!batch_wait(b, x, WATCHES))
         return;
     w = b->waiters;

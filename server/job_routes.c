@@ -103,6 +103,7 @@ static void watch(struct batch *b, struct exchange *x)
     int preview_every;
 
     read_watching(exchange_query(x), &preview_every, &problem);
+    exchange_add_header(x, "X-Accel-Buffering", "no"); /* of proxies */
     if (strcmp(exchange_method(x), "HEAD") == 0)
         exchange_respond_head(x, 200, "text/event-stream");
     else

@@ -7,6 +7,8 @@ import subprocess
 import sys
 
 import pytest
+import requests
+from softdiffd import PATIENCE_S, wait_until
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 CHECKS = ("not_a_server_error", "status_code_conformance", "content_type_conformance",
@@ -64,6 +66,34 @@ def test_the_documents_are_openapi(_, name):
     validator.validate(document(name))
     ids = [operation["operationId"] for operation in operations(name).values()]
     assert len(ids) == len(set(ids))
+
+
+OWN = {"date", "x-request-id", "content-length"}  # another one for each answer, or of what it says now
+
+
+def headers(method, url):
+    """Of an answer, but for how long making it took; of its own ones only that they are there."""
+    answer = requests.request(method, url, timeout=PATIENCE_S)
+    assert answer.status_code == 200, f"{method} {url}: {answer.status_code} {answer.text[:200]}"
+    return {name.lower(): None if name.lower() in OWN else value for name, value in answer.headers.items()
+            if name != "Server-Timing"}  # fmt: skip
+
+
+def test_what_head_says_is_what_get_says(start):
+    """Of every address that answers GET."""
+    daemon = start(*FLAGS)
+    job = requests.post(daemon.url + "/v1/jobs", json={"n": 1, "nfe": 2}, timeout=PATIENCE_S).json()["id"]
+    wait_until(lambda: daemon.get(f"/v1/jobs/{job}").json()["status"] == "completed", "the job")
+    version = daemon.get("/v2/models/faces").json()["versions"][0]
+    names = {"model": "faces", "job": job, "seed": "5", "index": "0", "version": version}
+    n = 0
+    for listener, url in (("public", daemon.url), ("admin", daemon.admin)):
+        for path in (path for path, method in table(listener) if method == "get"):
+            address = url + path.format(**names)
+            get = headers("GET", address)
+            assert headers("HEAD", address) == get, path
+            n += 1
+    assert n >= 30
 
 
 def explore(url, n, tmp_path, phases="examples,fuzzing"):
