@@ -11,8 +11,10 @@
 #include "server/exchange_parts.h"
 #include "server/guard.h"
 #include "server/keys.h"
+#include "server/refusal.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,7 +22,7 @@
 #include <strings.h>
 #include <uv.h>
 
-enum { FIELDS_MAX = 128 };
+enum { FIELDS_MAX = 128, ARGUMENTS_MAX = 128, TARGET_MAX = 16384 };
 
 void exchange_wake(struct exchange *x)
 {
@@ -68,15 +70,47 @@ void exchange_sleep(struct exchange *x)
         connection_watch(x->connection, on_gone, x);
 }
 
+/* The library keeps an address and a record of each of its arguments in a connection's memory. Where that ends it
+ * has none left for an answer either (0.9.75), closes, and does not tell of an end: so this is refused before, and
+ * with room for the fields of a head. */
+static bool is_too_long(const char *target)
+{
+    size_t arguments = 0;
+
+    for (const char *p = strchr(target, '?'); p; p = strchr(p + 1, '&'))
+        arguments++;
+    return arguments > ARGUMENTS_MAX || strlen(target) > TARGET_MAX;
+}
+
+/* Nothing can be answered by the library yet: on the connection's socket. */
+static void refuse_target(struct exchanges *all, struct MHD_Connection *mhd, int socket)
+{
+    const union MHD_ConnectionInfo *tls = NULL;
+    struct problem problem = {0};
+
+    problem_set(&problem, 414, "the address has more than %d bytes or %d arguments", TARGET_MAX,
+                ARGUMENTS_MAX);
+    if (all->options.secure)
+        tls = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+    refusals_answer(all->refusals, fcntl(socket, F_DUPFD_CLOEXEC, 0), tls ? tls->tls_session : NULL,
+                    &problem);
+}
+
 void *exchange_on_target(void *cls, const char *target, struct MHD_Connection *mhd)
 {
     const union MHD_ConnectionInfo *info;
     struct exchanges *all = cls;
+    struct connection *connection;
     struct exchange *x;
 
     info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
     if (!info || !info->socket_context)
         return NULL;
+    connection = info->socket_context;
+    if (is_too_long(target)) {
+        refuse_target(all, mhd, connection->socket);
+        return NULL;
+    }
     x = calloc(1, sizeof(*x));
     if (!x)
         return NULL;
@@ -92,7 +126,7 @@ void *exchange_on_target(void *cls, const char *target, struct MHD_Connection *m
         free(x);
         return NULL;
     }
-    x->connection = info->socket_context;
+    x->connection = connection;
     return x;
 }
 

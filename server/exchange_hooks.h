@@ -10,15 +10,18 @@
 
 #include <microhttpd.h>
 
+struct refusals;
+
 /* The exchanges of one listener: the first argument of each of these functions. */
 struct exchanges {
     struct exchange_options options;
     int n; /* requests with a whole head, not yet answered in full */
     struct request_counts counts;
     bool dirty; /* the library has something to do: run it before the loop sleeps */
+    struct refusals *refusals;
 };
 
-/* MHD_OPTION_URI_LOG_CALLBACK. The socket's context must be its connection, or NULL. */
+/* MHD_OPTION_URI_LOG_CALLBACK. The socket's context must be its connection, or NULL. NULL: it is refused. */
 void *exchange_on_target(void *cls, const char *target, struct MHD_Connection *mhd);
 
 /* The access handler. */

@@ -96,7 +96,7 @@ static void refuse(struct listener *l, int fd, int status, const char *detail)
     if (l->options.tls)
         refusals_end_tls(&l->refusals, fd);
     else
-        refusals_answer(&l->refusals, fd, &problem);
+        refusals_answer(&l->refusals, fd, NULL, &problem);
 }
 
 /* Takes the socket. */
@@ -331,6 +331,7 @@ int listener_create(uv_loop_t *loop, const struct listener_options *options, str
     l->accepting = true;
     l->clients = clients_create();
     refusals_init(&l->refusals, loop);
+    l->exchanges.refusals = &l->refusals;
     l->daemon = l->clients ? start_library(l) : NULL;
     info = l->daemon ? MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
     if (!info || uv_poll_init(loop, &l->poll, info->epoll_fd) < 0)

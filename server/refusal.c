@@ -2,6 +2,7 @@
 
 #include "api/problem.h"
 #include "server/request_id.h"
+#include "server/tls.h"
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -88,17 +89,19 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 /* The head and the body of an answer, malloc'ed; NULL without memory. */
 static char *answer_text(const struct problem *problem)
 {
-    char id[REQUEST_ID_MADE_BYTES], *body, *text = NULL;
+    char id[REQUEST_ID_MADE_BYTES], retry_after[40] = "", *body, *text = NULL;
 
     request_id_make(id);
     body = problem_to_json(problem, id);
+    if (problem->retry_after_s > 0)
+        snprintf(retry_after, sizeof(retry_after), "Retry-After: %d\r\n", problem->retry_after_s);
     if (body && asprintf(&text,
                          "HTTP/1.1 %d %s\r\nContent-Type: " PROBLEM_CONTENT_TYPE
-                         "\r\nContent-Length: %zu\r\nRetry-After: %d\r\nX-Request-ID: %s\r\n"
+                         "\r\nContent-Length: %zu\r\n%sX-Request-ID: %s\r\n"
                          "X-Content-Type-Options: nosniff\r\nCache-Control: no-store\r\n"
                          "Connection: close\r\n\r\n%s",
-                         problem->status, problem_title(problem->status), strlen(body),
-                         problem->retry_after_s, id, body) < 0)
+                         problem->status, problem_title(problem->status), strlen(body), retry_after,
+                         id, body) < 0)
         text = NULL;
     free(body);
     return text;
@@ -129,21 +132,23 @@ static void linger(struct refusals *r, int socket)
     uv_timer_start(&refusal->timer, on_timer, LINGER_MS, 0);
 }
 
-/* The buffer of a new socket is larger than any answer: this does not block and sends all. */
-static void end_with(struct refusals *r, int socket, const void *bytes, size_t size)
+/* The buffer of a socket on which little was sent is larger than any answer: this does not block and sends all. */
+static void end_with(struct refusals *r, int socket, void *session, const void *bytes, size_t size)
 {
-    if (bytes && send(socket, bytes, size, MSG_NOSIGNAL | MSG_DONTWAIT) > 0 &&
-        shutdown(socket, SHUT_WR) == 0)
+    bool sent = bytes && (session ? tls_send(session, bytes, size)
+                                  : send(socket, bytes, size, MSG_NOSIGNAL | MSG_DONTWAIT) > 0);
+
+    if (sent && shutdown(socket, SHUT_WR) == 0)
         linger(r, socket);
     else
         close(socket);
 }
 
-void refusals_answer(struct refusals *r, int socket, const struct problem *problem)
+void refusals_answer(struct refusals *r, int socket, void *session, const struct problem *problem)
 {
     char *text = answer_text(problem);
 
-    end_with(r, socket, text, text ? strlen(text) : 0);
+    end_with(r, socket, session, text, text ? strlen(text) : 0);
     free(text);
 }
 
@@ -152,5 +157,5 @@ void refusals_end_tls(struct refusals *r, int socket)
     /* A record of type alert, in the version that all begin with, of two bytes: fatal, internal_error. */
     static const unsigned char alert[] = {21, 3, 1, 0, 2, 2, 80};
 
-    end_with(r, socket, alert, sizeof(alert));
+    end_with(r, socket, NULL, alert, sizeof(alert));
 }

@@ -300,3 +300,8 @@ int tls_retrieve(gnutls_session_t session, const gnutls_datum_t *authorities, in
     *key = shown->pair->key;
     return 0;
 }
+
+bool tls_send(void *session, const void *bytes, size_t size)
+{
+    return gnutls_record_send(session, bytes, size) == (ssize_t)size;
+}

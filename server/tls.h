@@ -11,6 +11,8 @@
 #define SERVER_TLS_H
 
 #include <gnutls/abstract.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct error;
@@ -34,6 +36,9 @@ int64_t tls_expires_s(const struct tls *t);
 
 /* Its name and its end, for people. */
 void tls_describe(const struct tls *t, char *out, size_t size);
+
+/* Sends all of it in a session of libmicrohttpd's, as it gives it, or says no. Does not block. */
+bool tls_send(void *session, const void *bytes, size_t size);
 
 /* For MHD_OPTION_HTTPS_CERT_CALLBACK. */
 gnutls_certificate_retrieve_function2 tls_retrieve;

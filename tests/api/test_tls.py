@@ -2,6 +2,7 @@
 import contextlib
 import datetime
 import http.client
+import json
 import os
 import signal
 import socket
@@ -115,6 +116,19 @@ def test_what_is_refused(secure, authority, start, files):
             return ask(connect(slow, authority)[0]) == 200
 
     wait_until(answers, "an answer")
+
+
+def test_an_address_that_is_too_long(secure, authority):
+    """Is refused where libmicrohttpd cannot answer yet: in the session, whose others go on."""
+    other, _ = connect(secure, authority)
+    for _ in range(20):
+        connection, _ = connect(secure, authority)
+        connection.request("GET", "/v1/jobs?" + "&" * 2000)
+        answer = connection.getresponse()
+        assert answer.status == 414 and "arguments" in json.loads(answer.read())["detail"]
+        connection.close()
+    assert ask(other) == 200
+    other.close()
 
 
 def test_who_goes_frees_the_device(secure, authority):
