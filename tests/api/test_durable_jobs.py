@@ -221,6 +221,37 @@ def test_kept_images(run, state):
         assert db.execute("SELECT coalesce(sum(length(png)), 0) FROM pictures").fetchone()[0] <= room
 
 
+@pytest.mark.sanitizers
+@pytest.mark.parametrize("lost", [0, 2])
+def test_an_archive_without_one_of_its_images(run, state, lost):
+    """The store lost it and nobody can draw it again: the file is cut, so that none takes it for whole."""
+    flags = ("--response-cache", "0", "--keep-results", "1MiB")
+    daemon = run(*flags)
+    body = {"seed": 1, "n": 4, "nfe": 3}
+    job, want = wait_for(daemon, begin(daemon, body), "completed"), daemon.pngs(**body)
+    daemon.stop()
+    with contextlib.closing(sqlite3.connect(state / "jobs.sqlite")) as db:
+        assert db.execute("DELETE FROM pictures WHERE job = ? AND i = ?", (job["id"], lost)).rowcount == 1
+        db.commit()
+    daemon = run(*flags, models=("blurred",))
+    for _ in range(2):
+        with requests.get(daemon.url + job["archive"], stream=True, timeout=60) as answer:
+            assert answer.status_code == 200
+            got = b""
+            with pytest.raises(requests.exceptions.ChunkedEncodingError):
+                for piece in answer.iter_content(None):
+                    got += piece
+        assert [png in got for png in want] == [i < lost for i in range(4)]
+        with pytest.raises(zipfile.BadZipFile):
+            zipfile.ZipFile(io.BytesIO(got))
+    assert [image(daemon, job, i).status_code for i in range(4)] == [404 if i == lost else 200 for i in range(4)]
+    daemon.wait_for_queue(lambda q: not q["requests"], "nothing is drawn")
+    daemon.stop()
+    daemon = run(*flags)  # whose model draws it
+    with zipfile.ZipFile(io.BytesIO(daemon.get(job["archive"]).content)) as file:
+        assert [file.read(name) for name in file.namelist()] == want
+
+
 def test_folders_that_cannot_be(run, start, state, tmp_path):
     """Another daemon's, one that is not there, and one with something else in it: said at the start."""
     first = run()
