@@ -28,7 +28,7 @@ static const struct setting table[] = {
     {"model-dir", SETTING_FILE, FIELD(model_dir), "", 0, 0, NULL,
      "folder whose every NAME.safetensors is a model, behind those of --model"},
     {"device", SETTING_DEVICES, FIELD(devices), "auto", 0, 0, NULL,
-     "auto, cuda:N, cpu or reference; several side by side: cuda:0,cuda:1"},
+     "auto, cuda:0 to cuda:63, cpu or reference; several, too: cuda:0,cuda:1"},
     {"precision", SETTING_CHOICE, FIELD(precision), "auto", 0, 0, "auto|fp32|bf16|fp16",
      "arithmetic; auto: the device's fastest"},
     {"choices", SETTING_FILE, FIELD(choices), "", 0, 0, NULL,

@@ -3,7 +3,7 @@
  * A device is a const table of functions, chosen at run time by name:
  *     reference   plain loops, double accumulators, float32 only; the definition
  *     cpu         oneDNN and own vector loops; float32, bfloat16
- *     cuda:N      GPU N, in a module (engine/module.h); float16, bfloat16, float32
+ *     cuda:N      GPU N, in a module (engine/module.h); float16, bfloat16, float32; cuda: the first
  *     auto        the fastest this machine has
  * engine/device_list.c lists the tables; nothing else knows which exist.
  *

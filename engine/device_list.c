@@ -99,7 +99,8 @@ int device_passed_over(const struct device *device, struct error *err)
     return rc;
 }
 
-/* What follows the name of a kind: nothing, or ":" and which of several; -1: something else. */
+/* What follows the name of a kind: nothing, or ":" and which of several, as one writes it; -1: something
+ * else. */
 static int parse_ordinal(const char *text)
 {
     char *end;
@@ -107,7 +108,7 @@ static int parse_ordinal(const char *text)
 
     if (*text == '\0')
         return 0;
-    if (text[0] != ':' || text[1] < '0' || text[1] > '9')
+    if (text[0] != ':' || text[1] < '0' || text[1] > '9' || (text[1] == '0' && text[2]))
         return -1;
     ordinal = strtol(text + 1, &end, 10);
     return *end == '\0' && ordinal < DEVICES_MAX ? (int)ordinal : -1;
@@ -124,13 +125,16 @@ static int find_kind(const char *name, const struct device_kind **kind, int *ord
     for (int i = 0; i < N_KINDS; i++) {
         size_t length = strlen(kinds[i].name);
 
-        *ordinal = strncmp(name, kinds[i].name, length) == 0 ? parse_ordinal(name + length) : -1;
         *kind = &kinds[i];
-        if (*ordinal == 0 || (*ordinal > 0 && !kinds[i].ops))
+        if (strncmp(name, kinds[i].name, length) != 0 || (kinds[i].ops && name[length]))
+            continue; /* there is one processor, which has no number */
+        *ordinal = parse_ordinal(name + length);
+        if (*ordinal >= 0)
             return 0;
     }
-    return error_set(err, -EINVAL, "unknown device \"%s\": known are auto, cuda:N, cpu, reference",
-                     name);
+    return error_set(err, -EINVAL,
+                     "unknown device \"%s\": known are auto, cuda:0 to cuda:%d, cpu, reference",
+                     name, DEVICES_MAX - 1);
 }
 
 int device_name_check(const char *name, struct error *err)

@@ -99,7 +99,8 @@ def test_devices_that_do_not_go_together(program, checkpoints):
     for devices, more, code, words in [
         ("cpu,auto", [], 2, '"auto" chooses one'),
         ("cuda:1,cuda:1", [], 2, '"cuda:1" is given twice'),
-        ("cpu,gpu", [], 2, 'unknown device "gpu"'),
+        ("cpu,gpu", [], 2, 'unknown device "gpu": known are auto, cuda:0 to cuda:63, cpu, reference'),
+        ("cpu:0", [], 2, 'unknown device "cpu:0"'),
         ("cpu,reference", ["--precision", "fp32"], 1, "draw different bytes from one seed"),
         ("cpu,reference", ["--precision", "fp32", "--check"], 1, "draw different bytes from one seed"),
     ]:

@@ -66,10 +66,11 @@ static void a_module_is_told_which_of_several(void **state)
 
 static void names_are_read_strictly(void **state)
 {
-    static const char *const names[] = {"gpu",        "",           "cudasim:", "cudasim:x",
-                                        "cudasim:1x", "cuda:-1",    "cuda: 1",  "cuda:64",
-                                        "cpu:1",      "cpu:",       "auto:0",   "Cuda",
-                                        "cudasim2",   "reference:3"};
+    static const char *const names[] =
+        {"gpu",         "",        "cudasim:", "cudasim:x",   "cudasim:1x",
+         "cuda:-1",     "cuda: 1", "cuda:64",  "cpu:1",       "cpu:",
+         "auto:0",      "Cuda",    "cudasim2", "reference:3", "cpu:0",
+         "reference:0", "cuda:01", "cuda:00"};
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
         assert_non_null(strstr(refusal(MODULES "/same", names[i], -EINVAL), "unknown device \""));
