@@ -28,8 +28,8 @@ enum {
     LEASE_MS = 3 * WEBHOOK_TRY_MS,
     POLL_LOOKS = 4, /* what others have left, or is due again */
     AGAIN_MS = 1000,
-    AGAIN_MS_MAX = 3600000,
-    GONE = 410, /* of a receiver that wants no more */
+    AGAIN_MS_MAX = 3600000, /* SQL_IS_DUE takes more than twice this for a clock that was set */
+    GONE = 410,             /* of a receiver that wants no more */
 };
 
 struct webhooks {

@@ -96,6 +96,9 @@ enum sql_statement {
 /* When the webhook of a job that ends is due. */
 #define SQL_DUE(NOW) "CASE WHEN webhook <> '' THEN " NOW " ELSE 0 END"
 
+/* Or the clock was set back: none is due as late as in two hours. */
+#define SQL_IS_DUE(NOW) "(webhook_ms <= " NOW " OR webhook_ms > " NOW " + 7200000)"
+
 /* Jobs whose pictures are more, with those of all that are younger, than $1. */
 #define SQL_BEYOND(NR)                                                                    \
     "(SELECT id FROM (SELECT id, sum(picture_bytes) OVER (ORDER BY " NR " DESC) AS upto " \
@@ -175,11 +178,12 @@ enum sql_statement {
                       "0), count(CASE WHEN webhook_ms > 0 THEN 1 END) "                            \
                       "FROM jobs",                                                                 \
         [SQL_WEBHOOK_AGAIN] = "UPDATE jobs SET webhook_ms = " NOW " WHERE webhook_ms > " NOW,      \
-        [SQL_WEBHOOK_CLAIM] = "WITH due AS (SELECT id AS due_id FROM jobs WHERE webhook_ms > 0 "   \
-                              "AND webhook_ms <= " NOW " ORDER BY webhook_ms LIMIT $2" LOCK        \
-                              ") UPDATE jobs SET webhook_ms = " NOW " + $1, "                      \
-                              "webhook_tries = webhook_tries + 1 FROM due WHERE id = due_id "      \
-                              "RETURNING " JOB_COLUMN_LIST,                                        \
+        [SQL_WEBHOOK_CLAIM] =                                                                      \
+            "WITH due AS (SELECT id AS due_id FROM jobs WHERE webhook_ms > 0 "                     \
+            "AND " SQL_IS_DUE(NOW) " ORDER BY webhook_ms LIMIT $2" LOCK                            \
+                                   ") UPDATE jobs SET webhook_ms = " NOW " + $1, "                 \
+                                   "webhook_tries = webhook_tries + 1 FROM due WHERE id = due_id " \
+                                   "RETURNING " JOB_COLUMN_LIST,                                   \
         [SQL_WEBHOOK_DONE] = "UPDATE jobs SET webhook_status = $3, webhook_ms = CASE WHEN $4 < 0 " \
                              "THEN $4 ELSE " NOW " + $4 END WHERE id = $1 AND ($4 = -1 OR "        \
                              "(webhook_tries = $2 AND webhook_ms > 0))",                           \
