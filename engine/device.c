@@ -87,6 +87,21 @@ void kernel_init(struct kernel *kernel, const struct kernel_ops *ops)
     kernel->n_parts[0] = 1;
 }
 
+void device_stop_by(struct device *device, const atomic_bool *stop)
+{
+    ((struct device_base *)device)->stop = stop;
+}
+
+int device_check_stop(const struct device *device, struct error *err)
+{
+    const atomic_bool *stop = device_base(device)->stop;
+
+    /* It orders nothing: a kernel more or less does not matter. */
+    if (stop && atomic_load_explicit(stop, memory_order_relaxed))
+        return error_set(err, -ECANCELED, "told to stop");
+    return 0;
+}
+
 int kernel_create(struct device *device, const struct kernel_spec *spec, struct kernel **out,
                   struct error *err)
 {

@@ -11,14 +11,15 @@
  * weight formats. Running it allocates nothing. Kernels of one device may run in several threads
  * at a time as long as their memory is disjoint; a kernel itself is read-only while it runs.
  *
- * Wherever a function here or of executors may return -EIO, it returns -ENODEV where the device is lost:
- * whatever this process asks of it from then on fails, too.
+ * Wherever a function here or of executors may return -EIO, it returns -ENODEV where the device is lost, and
+ * -ECANCELED where it was told to stop (device_stop_by()): whatever is asked of it from then on fails, too.
  */
 #ifndef ENGINE_DEVICE_H
 #define ENGINE_DEVICE_H
 
 #include "engine/op.h"
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -175,6 +176,7 @@ struct device_ops {
 struct device_base {
     const struct device_ops *ops;
     struct choices *choices; /* owned by device_list.c */
+    const atomic_bool *stop; /* borrowed; NULL: nobody stops it */
 };
 
 /* Opens a device by name. n_threads 0: as many as this process may use. choices: a file that says
@@ -184,6 +186,15 @@ struct device_base {
 int device_open(const char *name, int n_threads, const char *choices, struct device **out,
                 struct error *err);
 void device_close(struct device *device);
+
+/* From when *stop is true on, which another thread may say at any time, plans are not made and runs fail with
+ * -ECANCELED: one that is under way between two kernels where the device is this processor, else at its end, and
+ * what it computes is undefined. For who gives up all that he has there. stop is borrowed. Called once, before the
+ * device computes. */
+void device_stop_by(struct device *device, const atomic_bool *stop);
+/* 0 or -ECANCELED. */
+int device_check_stop(const struct device *device, struct error *err);
+
 /* 0 for a name that may be a device's on some machine, else -EINVAL; the text lists the known. */
 int device_name_check(const char *name, struct error *err);
 

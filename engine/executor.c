@@ -85,7 +85,9 @@ int executor_start(struct executor *e, int n, int n_fetches, const struct fetch 
     if (n < 0 || n > plan->batch_max || (plan->n_ordered && n % plan->cuts[0].size))
         return error_set(err, -EINVAL, "a plan for %d images in cuts of %d cannot run %d",
                          plan->batch_max, plan->cuts[0].size, n);
-    rc = e->ops->start(e, n, n_fetches, fetches, err);
+    rc = device_check_stop(plan->device, err);
+    if (rc == 0)
+        rc = e->ops->start(e, n, n_fetches, fetches, err);
     e->running = rc == 0;
     return rc;
 }

@@ -70,10 +70,10 @@ void *executor_row(struct executor *e, int value, int i);
 size_t executor_row_size(const struct executor *e, int value);
 
 /* Runs images [0, n) and returns, maybe before they are done. Of the outputs, fetches say what will
- * be read. 0, -EINVAL (n is not within 0 .. batch_max), -EIO. */
+ * be read. 0, -EINVAL (n is not within 0 .. batch_max), -ECANCELED (device_stop_by()), -EIO. */
 int executor_start(struct executor *e, int n, int n_fetches, const struct fetch *fetches,
                    struct error *err);
-/* Waits until the run is done; without one there is nothing to wait for. 0 or -EIO. */
+/* Waits until the run is done; without one there is nothing to wait for. 0, -ECANCELED or -EIO. */
 int executor_wait(struct executor *e, struct error *err);
 
 /* Image i of a fetched output, as it lies there (float32, bfloat16, float16, uint8); image 0 of a sum. Until

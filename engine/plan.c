@@ -111,7 +111,10 @@ static int make_kernel(struct plan *plan, int size, const struct op *op, struct 
                        struct error *err)
 {
     struct kernel_spec spec;
+    int rc = device_check_stop(plan->device, err);
 
+    if (rc < 0)
+        return rc;
     program_describe(plan->program, op, size, plan_dtype(plan, VALUE_COMPUTE), &spec);
     return plan->ops->kernel_create(plan->device, &spec, out, err);
 }

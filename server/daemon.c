@@ -35,7 +35,7 @@ enum {
     FAILED_MS = 2000,         /* for probes to see that the device failed, before the end */
     ANSWER_SENDING_MS = 2000, /* for the last answers to reach their clients */
     CANCELLING_MS = 10000,    /* for the engine to let go of cancelled jobs */
-    LOADING_MS = 1000,        /* for the engine to notice that it need not load any more */
+    LOADING_MS = 10000,       /* for the engine to notice that it need not load any more */
     POOL_BYTES = 64 << 20,    /* more than four stacks */
 };
 
@@ -145,8 +145,10 @@ static void end_loading(struct daemon *d)
         d->hurried_ns = uv_hrtime();
         engines_hurry(d->engines);
     }
-    if (ms_since(d->hurried_ns) > LOADING_MS)
+    if (ms_since(d->hurried_ns) > LOADING_MS) {
+        log_write(LOG_WARN, "event=loading_left");
         leave_engine(d);
+    }
 }
 
 static void on_drain_look(uv_timer_t *timer)

@@ -98,7 +98,7 @@ int engine_copy_test(struct engine_copy *copy, struct error *err)
     int rc = generator_self_test(copy->generator, &copy->self_test);
 
     copy->batch_invariant = rc == 0;
-    if (rc == -EDOM)
+    if (rc == -EDOM || rc == -ECANCELED)
         return error_set(err, rc, "model \"%s\": %s", copy->model->name, copy->self_test.text);
     return 0;
 }

@@ -109,8 +109,8 @@ int engine_copy_load(struct device *device, struct engine_model *m,
                      struct error *err);
 void engine_copy_unload(struct engine_copy *copy);
 
-/* Generates a few images: fills in batch_invariant and self_test. 0, or -EDOM when they have numbers
- * that are not finite: the model is of no use. The text names the model. */
+/* Generates a few images: fills in batch_invariant and self_test. 0, -EDOM when they have numbers that are
+ * not finite: the model is of no use; or -ECANCELED (device_stop_by()). The text names the model. */
 int engine_copy_test(struct engine_copy *copy, struct error *err);
 
 #endif

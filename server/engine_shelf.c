@@ -34,7 +34,8 @@ static void tell_passed_over(const struct engine_shelf *s)
 }
 
 int engine_shelf_open(struct engine_shelf *s, const struct settings *settings,
-                      const struct engine_device *device, struct error *err)
+                      const struct engine_device *device, const atomic_bool *stop,
+                      struct error *err)
 {
     struct generator_options options;
     int rc;
@@ -44,6 +45,8 @@ int engine_shelf_open(struct engine_shelf *s, const struct settings *settings,
     rc = options_of(settings, settings->max_nfe, &options, err);
     if (rc == 0)
         rc = device_open(device->name, device->threads, settings->choices, &s->device, err);
+    if (rc == 0)
+        device_stop_by(s->device, stop);
     if (rc == 0)
         rc = identity_of(s->device, options.precision, s->identity, err);
     if (rc == 0 && *device->trace)
@@ -62,8 +65,8 @@ static void destroy(struct shelf_model *m)
 }
 
 /* Loads, tries and watches a copy that is not yet on the shelf. */
-static int prepare(struct engine_shelf *s, struct engine_model *model, bool (*stop)(void *arg),
-                   void *arg, struct shelf_model *m, struct error *err)
+static int prepare(struct engine_shelf *s, struct engine_model *model, struct shelf_model *m,
+                   struct error *err)
 {
     struct generator_options options;
     int rc;
@@ -73,19 +76,15 @@ static int prepare(struct engine_shelf *s, struct engine_model *model, bool (*st
         return rc;
     m->queue.parked_max = options.lanes;
     rc = engine_copy_load(s->device, model, &options, &m->loaded, err);
-    if (rc < 0)
-        return rc;
-    /* Loading takes a while, and a daemon that is told to end should not see it through. */
-    if (stop(arg))
-        return error_set(err, -ECANCELED, "told to stop");
-    rc = engine_copy_test(&m->loaded, err);
+    if (rc == 0)
+        rc = engine_copy_test(&m->loaded, err);
     if (rc == 0 && s->trace)
         rc = generator_trace(m->loaded.generator, s->trace, model->name, err);
     return rc;
 }
 
-int engine_shelf_add(struct engine_shelf *s, struct engine_model *model, bool (*stop)(void *arg),
-                     void *arg, struct shelf_model **out, struct error *err)
+int engine_shelf_add(struct engine_shelf *s, struct engine_model *model, struct shelf_model **out,
+                     struct error *err)
 {
     struct shelf_model *m = calloc(1, sizeof(*m)), **link = &s->models;
     uint64_t start_ns = uv_hrtime();
@@ -93,7 +92,7 @@ int engine_shelf_add(struct engine_shelf *s, struct engine_model *model, bool (*
 
     if (!m)
         return error_set(err, -ENOMEM, "out of memory for model \"%s\"", model->name);
-    rc = prepare(s, model, stop, arg, m, err);
+    rc = prepare(s, model, m, err);
     if (rc < 0) {
         destroy(m);
         return rc;

@@ -9,6 +9,8 @@
 #include "server/engine_model.h"
 #include "server/queue.h"
 
+#include <stdatomic.h>
+
 struct device;
 struct engine_device;
 struct error;
@@ -33,18 +35,19 @@ struct engine_shelf {
     int n_models;
 };
 
-/* Opens a device; settings and options are borrowed. 0 or a negative errno code; to be closed in any
- * case. */
+/* Opens a device; settings, options and stop are borrowed. *stop, which another thread may set: from then on
+ * nothing is computed to its end (engine/device.h). 0 or a negative errno code; to be closed in any case. */
 int engine_shelf_open(struct engine_shelf *s, const struct settings *settings,
-                      const struct engine_device *options, struct error *err);
+                      const struct engine_device *options, const atomic_bool *stop,
+                      struct error *err);
 
 /* Writes the trace, too. */
 void engine_shelf_close(struct engine_shelf *s);
 
-/* Makes a copy of a model and tries it; only between ticks. stop: asked now and then, true: the daemon is
- * told to end. 0, -ECANCELED, or the code of what failed. */
-int engine_shelf_add(struct engine_shelf *s, struct engine_model *model, bool (*stop)(void *arg),
-                     void *arg, struct shelf_model **out, struct error *err);
+/* Makes a copy of a model and tries it; only between ticks. 0, -ECANCELED where it is stopped, or the code
+ * of what failed. */
+int engine_shelf_add(struct engine_shelf *s, struct engine_model *model, struct shelf_model **out,
+                     struct error *err);
 
 /* Drops a copy of which no image is in a lane, parked or queued. */
 void engine_shelf_remove(struct engine_shelf *s, struct shelf_model *copy);

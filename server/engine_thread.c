@@ -22,7 +22,7 @@ static void publish_state(struct engine_thread *e, enum engine_state state,
 
 static int open_device(struct engine_thread *e, struct error *err)
 {
-    int rc = engine_shelf_open(&e->shelf, e->settings, &e->options, err);
+    int rc = engine_shelf_open(&e->shelf, e->settings, &e->options, &e->hurried, err);
 
     if (rc < 0)
         return rc;
@@ -34,21 +34,11 @@ static int open_device(struct engine_thread *e, struct error *err)
 
 /* Changes of the models */
 
-static bool is_stopped(void *arg)
-{
-    struct engine_thread *e = arg;
-
-    return mailbox_is_stopped(&e->mailbox);
-}
-
 /* Between two ticks. */
 static void make_change(struct engine_thread *e, struct engine_change *change)
 {
-    if (change->model && is_stopped(e))
-        change->status = error_set(&change->error, -ECANCELED, "told to stop");
-    else if (change->model)
-        change->status = engine_shelf_add(&e->shelf, change->model, is_stopped, e, &change->copy,
-                                          &change->error);
+    if (change->model)
+        change->status = engine_shelf_add(&e->shelf, change->model, &change->copy, &change->error);
     else
         engine_shelf_remove(&e->shelf, change->copy);
     if (change->status == -ENODEV)
@@ -151,6 +141,7 @@ int engine_thread_start(const struct settings *settings, const struct engine_dev
 
 void engine_thread_hurry(struct engine_thread *e)
 {
+    atomic_store(&e->hurried, true);
     mailbox_stop(&e->mailbox);
 }
 
@@ -158,7 +149,7 @@ void engine_thread_stop(struct engine_thread *e)
 {
     if (!e)
         return;
-    mailbox_stop(&e->mailbox);
+    engine_thread_hurry(e);
     pthread_join(e->thread, NULL);
     engine_shelf_close(&e->shelf);
     free(e->images);
@@ -185,14 +176,25 @@ const char *engine_thread_identity(const struct engine_thread *e)
     return e->shelf.identity;
 }
 
+/* One that was hurried may have ended. */
 void engine_thread_change(struct engine_thread *e, struct engine_change *change)
 {
-    mailbox_want(&e->mailbox, change);
+    if (!atomic_load(&e->hurried)) {
+        mailbox_want(&e->mailbox, change);
+        return;
+    }
+    if (change->model)
+        change->status = error_set(&change->error, -ECANCELED, "told to stop");
+    e->refused = change;
+    e->wake(e->wake_arg);
 }
 
 struct engine_change *engine_thread_take_changed(struct engine_thread *e)
 {
-    return mailbox_take_changed(&e->mailbox);
+    struct engine_change *refused = e->refused;
+
+    e->refused = NULL;
+    return refused ? refused : mailbox_take_changed(&e->mailbox);
 }
 
 void engine_thread_submit(struct engine_thread *e, struct job *job)

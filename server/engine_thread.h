@@ -79,7 +79,8 @@ struct engine_change {
     struct error error;
 };
 
-/* One at a time; only while ready or failed. It belongs to the engine until it comes back. */
+/* One at a time; only while ready or failed. It belongs to the engine until it comes back: at once where it
+ * was told to hurry; it then makes no copy, and what is to be dropped goes when it is stopped. */
 void engine_thread_change(struct engine_thread *e, struct engine_change *change);
 struct engine_change *engine_thread_take_changed(struct engine_thread *e); /* NULL: not yet */
 

@@ -235,6 +235,8 @@ static void tick(struct engine_thread *e, struct shelf_model *m)
     atomic_store(&e->tick_started_ns, start_ns);
     rc = generator_tick(m->loaded.generator, e->images, &n, &error);
     atomic_store(&e->tick_started_ns, 0);
+    if (rc == -ECANCELED) /* all is given up */
+        return;
     if (rc < 0) {
         e->n_failures = rc == -ENODEV ? ENGINE_FAILURES_MAX : e->n_failures + 1;
         fail_model(e, m, rc, &error);

@@ -120,13 +120,3 @@ void mailbox_publish(struct mailbox *m, const struct engine_stats *stats)
     m->stats = *stats;
     pthread_mutex_unlock(&m->mutex);
 }
-
-bool mailbox_is_stopped(struct mailbox *m)
-{
-    bool stop;
-
-    pthread_mutex_lock(&m->mutex);
-    stop = m->stop;
-    pthread_mutex_unlock(&m->mutex);
-    return stop;
-}

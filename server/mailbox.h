@@ -45,6 +45,5 @@ void mailbox_changed(struct mailbox *m, struct engine_change *change,
 /* Whoever takes the job also sees the statistics. */
 void mailbox_finish(struct mailbox *m, struct job *job, const struct engine_stats *stats);
 void mailbox_publish(struct mailbox *m, const struct engine_stats *stats);
-bool mailbox_is_stopped(struct mailbox *m);
 
 #endif

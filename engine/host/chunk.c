@@ -102,8 +102,10 @@ int chunk_run_part(const struct chunk_memory *memory, const struct chunk *chunk,
         .shared = (char *)owner->arena + step->shared_offset,
         .scratch = (char *)worker->arena + chunk->cut->scratch_offset,
     };
-    int rc;
+    int rc = device_check_stop(memory->device, &worker->error);
 
+    if (rc < 0)
+        return rc;
     find_operands(step, memory, owner->arena, chunk->first, &o);
     rc = step->kernel->ops->run(step->kernel, stage, part, &args, &worker->error);
     if (memory->labels)
@@ -122,8 +124,10 @@ int chunk_run_step(const struct chunk_memory *memory, const struct chunk *chunk,
         .shared = (char *)worker->arena + step->shared_offset,
         .scratch = (char *)worker->arena + chunk->cut->scratch_offset,
     };
-    int rc;
+    int rc = device_check_stop(memory->device, &worker->error);
 
+    if (rc < 0)
+        return rc;
     find_operands(step, memory, worker->arena, chunk->first, &o);
     if (step->cleared_bytes && chunk->first == 0)
         memset(o.out[0], 0, step->cleared_bytes);

@@ -5,6 +5,7 @@
 #include "engine/base/error.h"
 #include "engine/plan_steps.h"
 
+struct device;
 struct order;
 struct trace_label;
 struct trace_track;
@@ -15,6 +16,7 @@ struct chunk_memory {
     char *outbox;
     void *const *states; /* [n_values of the plan] where it is state: all its slots */
     const struct trace_label *const *labels; /* [n_ops of the plan]; NULL without a trace */
+    const struct device *device;
 };
 
 struct chunk {
@@ -30,12 +32,12 @@ struct worker {
     struct error error;
 };
 
-/* Runs a part of a stage: values in the arena of owner, scratch in that of worker. 0 or -EIO. */
+/* Runs a part of a stage: values in the arena of owner, scratch in that of worker. 0, -ECANCELED or -EIO. */
 int chunk_run_part(const struct chunk_memory *memory, const struct chunk *chunk,
                    const struct step *step, int stage, int part, const struct worker *owner,
                    struct worker *worker);
 
-/* Runs a step whole. 0 or -EIO. */
+/* Runs a step whole. 0, -ECANCELED or -EIO. */
 int chunk_run_step(const struct chunk_memory *memory, const struct chunk *chunk,
                    const struct step *step, struct worker *worker);
 

@@ -130,6 +130,7 @@ static int host_create(const struct plan *plan, struct state *state, struct exec
         return error_set(err, -ENOMEM, "out of memory for an executor");
     e->plan = plan;
     e->host = (struct host_device *)plan->device;
+    e->memory.device = plan->device;
     e->n_threads = host_device_threads(e->host);
     rc = allocate_boxes(e, err);
     if (rc == 0)

@@ -162,7 +162,7 @@ def test_the_end_does_not_wait_for_loading(start, number):
     daemon.signal(number)
     assert daemon.wait_for_exit() == 0
     assert any("event=stop status=0" in line for line in daemon.log)
-    assert not any("event=model " in line for line in daemon.log)
+    assert not any("event=model " in line or "event=loading_left" in line for line in daemon.log)
 
 
 def test_the_end_does_not_wait_for_a_model_that_is_added(start, checkpoints, tmp_path):
@@ -177,7 +177,7 @@ def test_the_end_does_not_wait_for_a_model_that_is_added(start, checkpoints, tmp
         daemon.signal()
         assert daemon.wait_for_exit() == 0
     assert any("event=stop status=0" in line for line in daemon.log)
-    assert not any("event=model name=minutes" in line for line in daemon.log)
+    assert not any("event=model name=minutes" in line or "event=loading_left" in line for line in daemon.log)
 
 
 @pytest.mark.slow
@@ -224,7 +224,7 @@ def test_signal_while_loading(start):
     daemon = start(*ENDLESS, models=("minutes",), wait=False)
     daemon.signal()
     assert daemon.wait_for_exit() == 0
-    assert not any("event=ready" in line for line in daemon.log)
+    assert not any("event=ready" in line or "event=loading_left" in line for line in daemon.log)
 
 
 def test_idle_connections_do_not_delay_the_end(start):

@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -588,14 +589,61 @@ static void test_refusals(void **state)
     rig_close(&rig);
 }
 
+/* What a device is told to stop ends between two kernels, also in a run that has begun: with two threads that
+ * share an image, which they take up in executor_wait(). Nothing is begun any more. */
+static void test_stop(void **state)
+{
+    static const char *const devices[] = {"reference", "cpu"};
+
+    for (size_t i = 0; i < sizeof(devices) / sizeof(devices[0]); i++) {
+        struct program *other;
+        struct plan *plan = NULL;
+        atomic_bool stop = false;
+        struct rig rig;
+        int in, out;
+
+        rig_open(&rig, devices[i], 2);
+        device_stop_by(rig.device, &stop);
+        in = program_input(rig.p, "x", shape_vectors(C), VALUE_EXACT);
+        out = program_add(rig.p, in, in, 1.0f);
+        rig_plan(&rig, 1, 1, &out, NULL);
+        run(&rig, 1);
+        assert_int_equal(executor_start(rig.plan->executor, 1, FETCH_ALL, NULL, NULL), 0);
+        atomic_store(&stop, true);
+        assert_int_equal(executor_wait(rig.plan->executor, NULL), -ECANCELED);
+        assert_int_equal(executor_start(rig.plan->executor, 1, FETCH_ALL, NULL, NULL), -ECANCELED);
+        assert_int_equal(program_create(&other, NULL), 0);
+        in = program_input(other, "x", shape_vectors(C), VALUE_EXACT);
+        out = program_add(other, in, in, 1.0f);
+        assert_int_equal(program_check(other, NULL), 0);
+        assert_int_equal(plan_create(rig.device, other, rig.parameters,
+                                     &(struct plan_options){.precision = PRECISION_FP32,
+                                                            .batch_max = 1,
+                                                            .n_outputs = 1,
+                                                            .outputs = &out},
+                                     &plan, NULL),
+                         -ECANCELED);
+        program_destroy(other);
+        atomic_store(&stop, false);
+        run(&rig, 1);
+        rig_close(&rig);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_state_by_slot),    cmocka_unit_test(test_shared_state),
-        cmocka_unit_test(test_two_inboxes),      cmocka_unit_test(test_sums_over_images),
-        cmocka_unit_test(test_rounds_and_state), cmocka_unit_test(test_rounds_by_state_alone),
-        cmocka_unit_test(test_profile),          cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_many_images),      cmocka_unit_test(test_trace),
+        cmocka_unit_test(test_state_by_slot),
+        cmocka_unit_test(test_shared_state),
+        cmocka_unit_test(test_two_inboxes),
+        cmocka_unit_test(test_sums_over_images),
+        cmocka_unit_test(test_rounds_and_state),
+        cmocka_unit_test(test_rounds_by_state_alone),
+        cmocka_unit_test(test_profile),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_many_images),
+        cmocka_unit_test(test_trace),
+        cmocka_unit_test(test_stop),
     };
 
     return cmocka_run_group_tests_name("executor", tests, NULL, NULL);

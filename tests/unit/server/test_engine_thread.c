@@ -441,6 +441,13 @@ static void test_a_change_at_the_end(void **state)
     while (!engine_thread_take_changed(f->engine))
         wait_for_wake();
     assert_int_equal(late.status, -ECANCELED);
+    /* Also what comes when the thread has ended. */
+    late = (struct engine_change){.model = f->model};
+    change(f, &late);
+    assert_int_equal(late.status, -ECANCELED);
+    late = (struct engine_change){.copy = f->copy};
+    change(f, &late);
+    assert_int_equal(late.status, 0);
 }
 
 static void test_a_device_that_is_not_there(void **state)
