@@ -203,33 +203,6 @@ static void on_delay_over(uv_timer_t *timer)
     drain(timer->data);
 }
 
-int daemon_reload_access(struct daemon *d, struct problem *problem)
-{
-    struct error error = {""};
-    int rc = d->tls ? tls_reload(d->tls, &error) : 0;
-
-    if (rc < 0) {
-        log_write(LOG_ERROR, "event=certificate_change ok=0 error=%s", LOG_TEXT(error.text));
-        problem_set(problem, rc == -ENOMEM ? 503 : 422, "%s; the certificate stays as it was",
-                    error.text);
-    }
-    if (d->batches)
-        batches_reload_webhooks(d->batches, problem);
-    rc = keys_reload(d->keys, &error);
-    if (rc < 0) {
-        log_write(LOG_ERROR, "event=access_change ok=0 error=%s", LOG_TEXT(error.text));
-        problem_set(problem, rc == -ENOMEM ? 503 : 422, "%s; the keys stay as they were",
-                    error.text);
-    }
-    return problem->status ? -EINVAL : 0;
-}
-
-/* What happened is in the log. */
-static void on_reloaded(void *arg, const struct problem *problem, const struct json_t *result)
-{
-    log_write(problem ? LOG_ERROR : LOG_INFO, "event=reloaded ok=%d", !problem);
-}
-
 static void on_signal(uv_signal_t *handle, int number)
 {
     struct daemon *d = handle->data;
@@ -238,8 +211,7 @@ static void on_signal(uv_signal_t *handle, int number)
     if (number == SIGHUP) { /* by default it would end the daemon without a drain */
         log_write(LOG_INFO, "event=sighup");
         daemon_reload_access(d, &problem);
-        if (daemon_serves(d))
-            models_reload(d->models, on_reloaded, d);
+        daemon_reload_models(d);
         return;
     }
     if (d->phase < DAEMON_LEAVING) {

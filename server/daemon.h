@@ -45,7 +45,8 @@ enum { DAEMON_ADMIN_CONNECTIONS = 64 };
 struct daemon {
     const struct settings *settings;
     enum daemon_phase phase;
-    bool loads; /* the devices are open, and the models are being loaded */
+    bool loads;                  /* the devices are open, and the models are being loaded */
+    bool reloads, reloads_again; /* for a SIGHUP; another one came since */
     int exit_status;
     bool engine_runs; /* it was left behind */
     uv_loop_t loop;
@@ -89,6 +90,10 @@ struct daemon_sockets {
 /* Reads again who may use the daemon, and what it shows them. 0, or -EINVAL with a 422, or a 503 where
  * memory lacks: what of them is bad stays as it was, and what happened is in the log. */
 int daemon_reload_access(struct daemon *d, struct problem *problem);
+
+/* Reads the models again, for a signal: one after the other, however many signals come meanwhile there is one more.
+ * What happened is in the log. */
+void daemon_reload_models(struct daemon *d);
 
 /* How many connections of clients there can be, at most max_connections. 0, or -EMFILE. */
 int daemon_connections(const struct settings *s, int *out, struct error *err);

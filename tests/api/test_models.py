@@ -9,7 +9,7 @@ import threading
 
 import pytest
 import requests
-from softdiffd import Daemon, wait_until
+from softdiffd import Daemon, read_all, wait_until
 
 pytestmark = pytest.mark.sanitizers
 
@@ -282,6 +282,31 @@ def test_hangup(begin, folder, make):
     shutil.rmtree(folder)
     assert admin(daemon, "POST", "/-/reload").status_code == 422
     assert served(daemon) == ["c"]
+
+
+def test_a_storm_of_hangups(begin, folder, make):
+    """While files change and somebody draws, and in a drain: nobody notices, and the last file is served."""
+    daemon, done = begin(), threading.Event()
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        drawing = [pool.submit(lambda: [daemon.post({"model": "a", "nfe": 5}).status_code for _ in iter(done.is_set, True)])
+                   for _ in range(2)]  # fmt: skip
+        for i in range(100):
+            if i % 20 == 0:
+                make(folder / "b.safetensors", 20 + i)
+            daemon.signal(signal.SIGHUP)
+        assert set(outcomes(admin(daemon, "POST", "/-/reload"))) == {"a", "b"}  # behind all of them
+        assert set(outcomes(admin(daemon, "POST", "/-/reload")).values()) == {"unchanged"}
+        done.set()
+        statuses = [status for one in drawing for status in one.result()]
+    assert set(statuses) == {200} and not any("level=error" in line for line in daemon.log)
+    before = daemon.queue()["evaluations"]
+    answer = daemon.connect_and_send({"model": "b", "nfe": 200, "n": 4})
+    daemon.wait_for_queue(lambda q: q["requests"] or q["evaluations"] >= before + 800, "work")
+    daemon.signal()
+    for _ in range(20):
+        daemon.signal(signal.SIGHUP)
+    assert read_all(answer).startswith(b"HTTP/1.1 200 ")
+    assert daemon.wait_for_exit() == 0
 
 
 def test_many_changes_at_once(begin, folder, make):
