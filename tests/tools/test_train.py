@@ -465,6 +465,7 @@ def test_a_full_disk_loses_nothing(trainer):
     done = trainer("run", "--steps", 6, preexec_fn=limit_files)
     assert done.returncode == 1
     assert "File too large" in done.stderr
+    assert "reason=not_saved step=6" in done.stderr and "reason=done" not in done.stderr
     after = files(trainer.folder / "run")
     assert sorted(after) == sorted(before)
     assert after["state.safetensors"] == before["state.safetensors"]

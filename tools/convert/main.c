@@ -77,6 +77,9 @@ static int change_members(const struct sampling *old, const struct statement *s,
     *defaults = sampling_defaults_to_json(old);
     if (rc < 0 || !(s->sampler || s->nfe || s->excess >= 0))
         return rc;
+    if (!*defaults && !(s->sampler && s->nfe))
+        return error_set(err, -EINVAL,
+                         "the model has no defaults yet: both --sampler and --nfe are needed");
     if (!*defaults)
         *defaults = json_object();
     if (s->sampler) { /* another sampler's excess is not this one's */

@@ -39,8 +39,8 @@ static void note_failure(struct training *t, int rc, const struct error *err)
     }
 }
 
-/* The state first: with it alone the training can go on. */
-static void save(struct training *t, uint64_t step)
+/* The state first: with it alone the training can go on. Whether both are written. */
+static bool save(struct training *t, uint64_t step)
 {
     char *path = session_path(t, "state.safetensors");
     double start = clock_seconds();
@@ -65,11 +65,12 @@ static void save(struct training *t, uint64_t step)
     t->saved = clock_seconds();
     if (rc < 0) {
         note_failure(t, rc, &err);
-        return;
+        return false;
     }
     progress_break(t->progress);
     log_write(LOG_INFO, "event=saved step=%llu seconds=%.2f", (unsigned long long)step,
               t->saved - start);
+    return true;
 }
 
 /* The averages as they are, for softdiff-convert. */
@@ -282,6 +283,7 @@ int steps_run(struct training *t, struct error *err)
     const struct recipe *r = &t->recipe;
     uint64_t step = t->counters.step;
     int want = GO_ON, rc = 0;
+    bool saved;
 
     t->saved = clock_seconds();
     t->begun_step = step;
@@ -305,10 +307,11 @@ int steps_run(struct training *t, struct error *err)
     if (!session_is_first(t))
         return 0;
     progress_break(t->progress);
-    save(t, step);
+    saved = save(t, step);
     last_grid(t, step);
-    log_write(LOG_INFO, "event=stopped reason=%s step=%llu of=%llu", reasons[want],
-              (unsigned long long)step, (unsigned long long)r->optimizer.steps);
+    log_write(saved ? LOG_INFO : LOG_ERROR, "event=stopped reason=%s step=%llu of=%llu",
+              saved ? reasons[want] : "not_saved", (unsigned long long)step,
+              (unsigned long long)r->optimizer.steps);
     if (t->failed < 0)
         return error_set(err, t->failed, "%s", t->failure.text);
     return 0;
