@@ -10,21 +10,21 @@ SIDE = 16
 TIMES = [0, 0.3, 0.55, 1]  # of the levels below
 
 
-def low_pass(kept):
+def low_pass(kept, side=SIDE):
     """Means of pairs of neighbours, so many times over."""
-    identity = [[float(i == j) for j in range(SIDE)] for i in range(SIDE)]
+    identity = [[float(i == j) for j in range(side)] for i in range(side)]
     matrices, matrix = [identity], identity
     for _ in range(kept):
         half = [
             [
-                0.5 * matrix[i][j] + 0.25 * (matrix[max(i - 1, 0)][j] + matrix[min(i + 1, SIDE - 1)][j])
-                for j in range(SIDE)
+                0.5 * matrix[i][j] + 0.25 * (matrix[max(i - 1, 0)][j] + matrix[min(i + 1, side - 1)][j])
+                for j in range(side)
             ]
-            for i in range(SIDE)
+            for i in range(side)
         ]
-        matrix = [[0.5 * (half[i][j] + half[j][i]) for j in range(SIDE)] for i in range(SIDE)]
+        matrix = [[0.5 * (half[i][j] + half[j][i]) for j in range(side)] for i in range(side)]
         matrices.append(matrix)
-    mean = [[1 / SIDE] * SIDE for _ in range(SIDE)]
+    mean = [[1 / side] * side for _ in range(side)]
     return [*matrices, mean]
 
 

@@ -4,6 +4,7 @@ import copy
 import json
 import os
 import pathlib
+import statistics
 import subprocess
 
 import pytest
@@ -16,10 +17,10 @@ RECIPES = sorted(path.stem for path in (ROOT / "config" / "recipes").glob("*.jso
 RECIPES.remove("low-pass32")  # matrices, for another
 
 
-def shrink(recipe):
+def shrink(recipe, side=SIDE):
     """Another size and budget; what makes the recipe stays."""
     recipe["architecture"] |= {
-        "image_size": SIDE, "nf": 16, "ch_mult": [1, 2], "num_res_blocks": 1, "attn_resolutions": [8],
+        "image_size": side, "nf": 16, "ch_mult": [1, 2], "num_res_blocks": 1, "attn_resolutions": [side // 2],
     }  # fmt: skip
     recipe["training"] |= {"batch": 4, "warmup": 2, "lr": 1e-3}
     recipe["progress"] = {"log_every": 1, "grid_every": 0, "checkpoint_minutes": 1000}
@@ -27,21 +28,21 @@ def shrink(recipe):
     if schedule.get("levels") == "fit":
         schedule |= {"n_levels": 5, "candidates": 40, "images": 12}
     if "level_max" in schedule:
-        schedule["level_max"] = {"pixelate": 4, "matrices": 7}.get(recipe["corruption"]["name"], 12)
+        schedule["level_max"] = {"pixelate": side.bit_length() - 1, "matrices": 7}.get(recipe["corruption"]["name"], 12)
     if recipe["corruption"]["name"] == "product":
-        recipe["corruption"]["second"]["levels"] = [SIDE**2, 0]
+        recipe["corruption"]["second"]["levels"] = [side**2, 0]
     if recipe["corruption"]["name"] == "matrices":
-        recipe["corruption"]["matrices"] = small_models.low_pass(6)
+        recipe["corruption"]["matrices"] = small_models.low_pass(6, side)
     return recipe
 
 
 @pytest.fixture
 def run(trainer, program):
-    """Trains with a recipe in two parts and draws with what comes out; the log."""
+    """Trains with a recipe at 8 px, in two parts, and draws with what comes out; the losses."""
 
     def run(name, steps):
         path = ROOT / "config" / "recipes" / f"{name}.json"
-        trainer.recipe = shrink(json.loads(path.read_text()))
+        trainer.recipe = shrink(json.loads(path.read_text()), 8)
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
         for until in (steps // 2, steps):
             done = trainer("run", "--steps", until, env=environment)
@@ -66,17 +67,11 @@ def run(trainer, program):
     return run
 
 
-@pytest.mark.parametrize("name", ["faces32-product", "faces32-matrices", "cifar10-ihdm", "cifar10-ddpm-ho", "cifar10-ddpm-song", "cifar10-ddpmpp"])
-def test_a_recipe_trains(run, name):
-    losses = run(name, 4)
-    assert all(0 < loss < 1e6 for loss in losses)
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_trains_fifty_steps(run, name):
     losses = run(name, 50)
-    assert sum(losses[-10:]) < 2 * sum(losses[:10]), losses  # few images: noisy, but not away
+    first, last = (statistics.geometric_mean(part) for part in (losses[:20], losses[-20:]))
+    assert last < 2 * first, losses  # few images, some of them at times that count a lot: noisy, but not away
 
 
 def test_products_and_matrices_are_served(trainer, program):
