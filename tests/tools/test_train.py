@@ -484,6 +484,23 @@ def test_a_folder_that_cannot_be_made(trainer):
     assert "could not open folder" in done.stderr
 
 
+@pytest.mark.parametrize(
+    "corruption, output, text",
+    [
+        ({"name": "fog"}, "residual", 'corruption: unknown name "fog"'),
+        ({"name": "blur", "half_size": "all"}, "residual", '"half_size" is not an integer'),
+        ({"name": "fade"}, "residual", '"schedule.levels" must fall'),
+        ({"name": "blur", "half_size": 16}, "noise", 'output "noise" goes with'),
+    ],
+)
+def test_a_recipe_s_mistakes_are_told_before_pictures_are_read(trainer, corruption, output, text):
+    trainer.data = trainer.folder / "none"
+    trainer.recipe |= {"corruption": corruption, "output": output, "schedule": {"levels": [0, 1]}}
+    done = trainer("run")
+    assert done.returncode == 1 and "recipe.json" in done.stderr and text in done.stderr, done.stderr
+    assert not (trainer.folder / "run").exists()
+
+
 def test_a_bad_picture_is_named(trainer):
     good = (trainer.data / "0.png").read_bytes()
     (trainer.data / "bad.png").write_bytes(good[: len(good) // 2])

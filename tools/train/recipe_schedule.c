@@ -51,6 +51,10 @@ static int read_levels(const json_t *levels, bool fall, struct recipe_schedule *
         if (!json_is_number(level))
             return wrong(err, "levels", "must hold numbers");
         s->levels[i] = json_number_value(level);
+        if (i > 0 && (fall ? s->levels[i] > s->levels[i - 1] : s->levels[i] < s->levels[i - 1]))
+            return wrong(err, "levels",
+                         fall ? "must fall: what is left of a picture gets less"
+                              : "must rise: a picture gets more corrupted");
     }
     s->kind = RECIPE_SCHEDULE_LEVELS;
     s->n_levels = (int)n;

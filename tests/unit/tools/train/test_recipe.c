@@ -110,6 +110,36 @@ static void test_noise(void **state)
     recipe_fini(&r);
 }
 
+/* Keys that have no effect elsewhere. */
+static void test_useless(void **state)
+{
+    static const char *const useless[] = {"architecture.attn_resolutions", "training.decay_from",
+                                          "progress.averages_every"};
+    static const char text[] =
+        "{\"name\": \"x\", \"architecture\": {\"image_size\": 16, \"nf\": 16, \"ch_mult\": [1, 2], "
+        "\"num_res_blocks\": 1, \"attn_resolutions\": [16, 4]}, \"corruption\": {\"name\": "
+        "\"fade\"}, \"schedule\": {\"levels\": [1, 0]}, \"output\": \"residual\", "
+        "\"time_embed\": \"fourier_t\", \"training\": {\"batch\": 4, \"steps\": 10, \"lr\": 1e-3, "
+        "\"decay_from\": 0.5}, \"progress\": {\"averages_every\": 5}}";
+    const char *key, *reason;
+    struct recipe r;
+    struct error err;
+    int i = 0;
+
+    if (recipe_parse(text, &r, &err) < 0)
+        fail_msg("%s", err.text);
+    for (; (key = recipe_useless(&r, i, &reason)); i++)
+        assert_string_equal(key, useless[i]);
+    assert_int_equal(i, 3);
+    recipe_fini(&r);
+    assert_int_equal(parse(", \"progress\": {\"averages_every\": 5}", "",
+                           ", \"averages\": [0.1], \"decay\": \"linear\", \"decay_from\": 0.5", &r,
+                           NULL),
+                     0);
+    assert_null(recipe_useless(&r, 0, &reason));
+    recipe_fini(&r);
+}
+
 static void test_rules(void **state)
 {
     struct recipe r;
@@ -181,6 +211,7 @@ static void test_mistakes(void **state)
         {"", "\"levels\": \"find\"", "", "levels"},
         {"", "\"levels\": [1]", "", "levels"},
         {"", "\"levels\": [1, \"2\"]", "", "levels"},
+        {"", "\"levels\": [0, 5, 4]", "", "must rise"},
         {"", "\"levels\": \"fit\", \"candidates\": 8", "", "candidates"},
         {"", "\"levels\": \"fit\", \"level_max\": 0.01", "", "level_max"},
         {"", "\"levels\": \"mse\", \"ve_sigma_max\": 0.01", "", "ve_sigma_max"},
@@ -413,6 +444,7 @@ int main(void)
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_levels),
         cmocka_unit_test(test_noise),
+        cmocka_unit_test(test_useless),
         cmocka_unit_test(test_rules),
         cmocka_unit_test(test_knots),
         cmocka_unit_test(test_mistakes),
