@@ -100,6 +100,7 @@ def test_a_second_network_can_be_asked(choose, tmp_path):
         (["--nfe", "0"], 2, "0"),
         (["-n", "1"], 2, "number"),
         (["--reference", "none"], 1, "none"),
+        (["--keep", "none/kept", "--reference", "nothing"], 1, "none/kept"),
         (["--nfe", "2", "--number", "2", "--network", "none"], 1, "none"),
     ],
 )

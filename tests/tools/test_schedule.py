@@ -148,6 +148,12 @@ def test_a_recipe_takes_the_schedule_that_it_would_have_fitted(fit, trainer):
     assert done.returncode == 1 and "--force replaces it" in done.stderr
 
 
+def test_a_picture_that_cannot_be_written_is_told_before_the_work(fit, trainer):
+    done, _ = fit("schedule.json", "--plot", trainer.folder / "none" / "plot.svg")
+    assert done.returncode == 1 and "plot.svg" in done.stderr and "event=" not in done.stderr
+    assert not (trainer.folder / "schedule.json").exists()
+
+
 def test_transport_needs_no_coupling(fit, trainer):
     """Pictures compared with all others come to what the identity says of a blur."""
     trainer.recipe["schedule"] |= {"candidates": 16, "n_levels": 4}

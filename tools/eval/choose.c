@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "engine/base/error.h"
+#include "engine/base/whole_file.h"
 #include "model/checkpoint.h"
 #include "model/document.h"
 #include "model/generator.h"
@@ -240,6 +241,8 @@ static int prepare(struct run *r, struct sets_options *sets, struct error *err)
     size_t count = (size_t)a->image_size * (size_t)a->image_size * 3;
     int rc = list_rows(r, err);
 
+    if (rc == 0 && r->o->keep)
+        rc = whole_file_try(r->o->keep, err);
     if (rc < 0)
         return rc;
     if (a->num_channels != 3 || a->image_size < GIST_SIDE_MIN)

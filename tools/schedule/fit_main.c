@@ -1,6 +1,7 @@
 #include "tools/schedule/fit_main.h"
 #include "engine/base/error.h"
 #include "engine/base/pool.h"
+#include "engine/base/whole_file.h"
 #include "model/corruption.h"
 #include "model/schedule.h"
 #include "tools/activity.h"
@@ -172,6 +173,8 @@ static int run(const struct options *o, struct error *err)
     int rc, side;
 
     rc = output_try(o->paths[1], o->force, err);
+    if (rc == 0 && o->plot)
+        rc = whole_file_try(o->plot, err);
     if (rc == 0)
         rc = recipe_read(o->paths[0], &f.recipe, err);
     if (rc < 0)
