@@ -2,7 +2,7 @@
  *
  * Metadata key "softdiff" holds one JSON document:
  *   {"format": 2, "architecture": {..}, "corruption": {..}, "schedule": {..},
- *    "output": "residual" | "wiener" | "scaled" | "sigma" | "noise",
+ *    "output": "residual" | "wiener" | "scaled" | "sigma" | "noise" | "velocity" | "clean",
  *    "time_embed": "fourier_t" | "positional_999t" | "positional_reversed" |
  *    "fourier_log_sigma", "provenance": {..}, "licence": "...",
  *    "defaults": {..}, "solvers": [..], "labels": ["..", ..], "evidence": {..}}

@@ -13,8 +13,8 @@
 enum { SCALE_IN, SCALE_MEAN, SCALE_LINEAR, SCALE_OUT, SCALES };
 /* ... of append_scaled() ... */
 enum { SCALED_IN, SCALED_X, SCALED_OUT, SCALED };
-/* ... and of append_noise(). */
-enum { NOISE_IN, NOISE_IN_UNIT, NOISE_X, NOISE_OUT, NOISES };
+/* ... and of append_diffusion(). */
+enum { DIFFUSION_IN, DIFFUSION_IN_UNIT, DIFFUSION_X, DIFFUSION_OUT, DIFFUSION_ONE, DIFFUSIONS };
 
 static int table(struct program *p, const char *name, int n_dims, const int *dims)
 {
@@ -71,25 +71,33 @@ static int append_scaled(struct program *p, const struct formulation *f, int x, 
     return program_check(p, err);
 }
 
-/* h = (x - sigma F(u)) / a with u = x, or 2 x - a = (2 - 2 a) x + a (2 x - 1). */
-static int append_noise(struct program *p, const struct formulation *f, int x, int label,
-                        int augment, int key, struct denoiser *d, struct error *err)
+/* h is a mix of x, F(u) and 1, with u = x, or 2 x - a = (2 - 2 a) x + a (2 x - 1). */
+static int append_diffusion(struct program *p, const struct formulation *f, int x, int label,
+                            int augment, int key, struct denoiser *d, struct error *err)
 {
     struct architecture inner = f->architecture;
-    int in = x, rc;
+    int parts[3] = {x}, n_parts = 2, in = x, rc;
 
-    d->scales = program_input(p, "scales", shape_vectors(NOISES), VALUE_EXACT);
+    d->scales = program_input(p, "scales", shape_vectors(DIFFUSIONS), VALUE_EXACT);
     if (!inner.centered) {
         int unit = program_affine(p, x, 2.0f, -1.0f, VALUE_EXACT);
 
-        in = program_mix(p, d->scales, NOISE_IN, 2, (const int[]){x, unit}, VALUE_EXACT);
+        in = program_mix(p, d->scales, DIFFUSION_IN, 2, (const int[]){x, unit}, VALUE_EXACT);
     }
     inner.centered = true;
     rc = ncsnpp_append(p, &inner, in, d->time_cond, label, augment, key, NULL, &d->phi, err);
     if (rc < 0)
         return rc;
-    d->h = program_mix(p, d->scales, NOISE_X, 2, (const int[]){x, d->phi}, VALUE_EXACT);
+    parts[1] = d->phi;
+    if (f->output != OUTPUT_NOISE)
+        parts[n_parts++] = program_affine(p, x, 0.0f, 1.0f, VALUE_EXACT);
+    d->h = program_mix(p, d->scales, DIFFUSION_X, n_parts, parts, VALUE_EXACT);
     return program_check(p, err);
+}
+
+static bool is_diffusion(enum output o)
+{
+    return o == OUTPUT_NOISE || o == OUTPUT_VELOCITY || o == OUTPUT_CLEAN;
 }
 
 int denoiser_append(struct program *p, const struct formulation *f, int x,
@@ -104,8 +112,8 @@ int denoiser_append(struct program *p, const struct formulation *f, int x,
         rc = append_wiener(p, f, x, label, augment, key, &d, err);
     } else if (f->output == OUTPUT_SCALED || f->output == OUTPUT_SIGMA) {
         rc = append_scaled(p, f, x, label, augment, key, &d, err);
-    } else if (f->output == OUTPUT_NOISE) {
-        rc = append_noise(p, f, x, label, augment, key, &d, err);
+    } else if (is_diffusion(f->output)) {
+        rc = append_diffusion(p, f, x, label, augment, key, &d, err);
     } else {
         rc = ncsnpp_append(p, &f->architecture, x, d.time_cond, label, augment, key, NULL, &d.phi,
                            err);
@@ -149,6 +157,28 @@ int denoiser_write_tables(const struct formulation *f, struct parameters *parame
     return rc;
 }
 
+static void write_diffusion(const struct formulation *f, double t, float scales[DIFFUSIONS])
+{
+    double a = schedule_level(&f->schedule, t), sigma = schedule_sigma(&f->schedule, t);
+    bool centered = f->architecture.centered;
+
+    scales[DIFFUSION_IN] = (float)(2 - 2 * a);
+    scales[DIFFUSION_IN_UNIT] = (float)a;
+    if (f->output == OUTPUT_NOISE) {
+        scales[DIFFUSION_X] = (float)(1 / a);
+        scales[DIFFUSION_OUT] = (float)(-sigma / a);
+        scales[DIFFUSION_ONE] = 0;
+    } else if (f->output == OUTPUT_VELOCITY) {
+        scales[DIFFUSION_X] = (float)a;
+        scales[DIFFUSION_OUT] = (float)-sigma;
+        scales[DIFFUSION_ONE] = centered ? 0 : (float)(0.5 * (1 - a * a));
+    } else {
+        scales[DIFFUSION_X] = 0;
+        scales[DIFFUSION_OUT] = centered ? 1 : 0.5f;
+        scales[DIFFUSION_ONE] = centered ? 0 : 0.5f;
+    }
+}
+
 void denoiser_write_time(const struct denoiser *d, const struct formulation *f,
                          struct executor *executor, int i, double t)
 {
@@ -175,15 +205,8 @@ void denoiser_write_time(const struct denoiser *d, const struct formulation *f,
         scales[SCALED_IN] = scales[SCALED_X] = 1;
         scales[SCALED_OUT] = (float)schedule_sigma(&f->schedule, t);
     }
-    if (f->output == OUTPUT_NOISE) {
-        float *scales = executor_row(executor, d->scales, i);
-        double a = schedule_level(&f->schedule, t);
-
-        scales[NOISE_IN] = (float)(2 - 2 * a);
-        scales[NOISE_IN_UNIT] = (float)a;
-        scales[NOISE_X] = (float)(1 / a);
-        scales[NOISE_OUT] = (float)(-schedule_sigma(&f->schedule, t) / a);
-    }
+    if (is_diffusion(f->output))
+        write_diffusion(f, t, executor_row(executor, d->scales, i));
 }
 
 void operator_write(const struct corruption *c, double level, const struct operator_values *op,

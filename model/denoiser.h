@@ -15,8 +15,7 @@ struct program;
 struct denoiser {
     int time_cond;              /* in [n,1] */
     struct operator_values c_t; /* in: C_t, as given */
-    int scales;                 /* in, [n,4], of OUTPUT_SCALED and OUTPUT_SIGMA [n,3], of
-                                   OUTPUT_RESIDUAL -1 */
+    int scales;                 /* in, coefficients of every image; of OUTPUT_RESIDUAL -1 */
     int place;                  /* in, OUTPUT_WIENER [n,2]; else -1 */
     int phi;                    /* network output F, exact [n,h,w,c] */
     int h;                      /* predicted clean image, exact [n,h,w,c] */

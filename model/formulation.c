@@ -10,11 +10,12 @@
 #include "model/corruption.h"
 #include "model/json_fields.h"
 
-enum { OUTPUTS = 5, TIME_EMBEDS = 4 };
+enum { OUTPUTS = 7, TIME_EMBEDS = 4 };
 
 static const char *const output_names[OUTPUTS] = {
     [OUTPUT_RESIDUAL] = "residual", [OUTPUT_WIENER] = "wiener", [OUTPUT_SCALED] = "scaled",
-    [OUTPUT_SIGMA] = "sigma",       [OUTPUT_NOISE] = "noise",
+    [OUTPUT_SIGMA] = "sigma",       [OUTPUT_NOISE] = "noise",   [OUTPUT_VELOCITY] = "velocity",
+    [OUTPUT_CLEAN] = "clean",
 };
 
 static const char *const time_embed_names[TIME_EMBEDS] = {
@@ -54,12 +55,17 @@ int output_parse(const char *name, enum output *out, struct error *err)
 int output_check(enum output o, const struct corruption *c, struct error *err)
 {
     const char *name = corruption_name(c);
+    bool vp = strcmp(name, "vp") == 0;
 
-    if (o == OUTPUT_NOISE && strcmp(name, "vp") != 0 && strcmp(name, "subvp") != 0)
+    if (o == OUTPUT_VELOCITY && !vp)
         return error_set(err, -EINVAL,
-                         "output \"noise\" goes with the corruptions \"vp\" and \"subvp\", not "
-                         "with \"%s\"",
+                         "output \"velocity\" goes with the corruption \"vp\", not with \"%s\"",
                          name);
+    if ((o == OUTPUT_NOISE || o == OUTPUT_CLEAN) && !vp && strcmp(name, "subvp") != 0)
+        return error_set(err, -EINVAL,
+                         "output \"%s\" goes with the corruptions \"vp\" and \"subvp\", not "
+                         "with \"%s\"",
+                         output_names[o], name);
     return 0;
 }
 
@@ -99,8 +105,7 @@ float formulation_time_cond(const struct formulation *f, double t)
     return NAN;
 }
 
-/* What only noise makes possible, and what the noise is divided by. */
-static int check_noise(const struct formulation *f, struct error *err)
+int formulation_check_noise(const struct formulation *f, struct error *err)
 {
     const struct schedule_knots *level = &f->schedule.level;
 
@@ -147,7 +152,7 @@ int formulation_from_fields(struct json_fields *fields, struct formulation *out,
     if (rc == 0)
         rc = schedule_from_json(schedule, &f.schedule, err);
     if (rc == 0)
-        rc = check_noise(&f, err);
+        rc = formulation_check_noise(&f, err);
     if (rc < 0) {
         formulation_fini(&f);
         return rc;

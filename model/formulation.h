@@ -24,6 +24,11 @@ enum output {
                      the noise, as in Ho et al. 2020 (2006.11239). u is in the unit that the
                      architecture gives its network: x_t where it is centered, else 2 x_t - a_t, the
                      same path for pictures of [-1,1] with noise 2 sigma_t */
+    OUTPUT_VELOCITY, /* h = a_t x_t - sigma_t F(u, t), of vp: F is a_t eta - sigma_t x_0, Salimans and
+                        Ho 2022 (2202.00512). Where the architecture is not centered that is of
+                        pictures of [-1,1], and h has (1 - a_t^2)/2 more */
+    OUTPUT_CLEAN,    /* h = F(u, t), of vp and subvp; where the architecture is not centered F is of
+                        [-1,1], and h = (1 + F)/2 */
 };
 
 /* What the network is told about time. */
@@ -61,6 +66,10 @@ struct json_t *formulation_to_json(const struct formulation *f);
 
 /* Whether the output goes with this corruption; -EINVAL says why not. */
 int output_check(enum output o, const struct corruption *c, struct error *err);
+
+/* What only noise makes possible, and what the noise is divided by: -EINVAL says which output or
+ * time_embed does not go with the schedule. */
+int formulation_check_noise(const struct formulation *f, struct error *err);
 
 /* Whether it is for networks with this embedding. */
 bool time_embed_fits(enum time_embed t, enum embedding_type embedding);

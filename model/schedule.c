@@ -331,7 +331,7 @@ int schedule_vp_steps(int n, const double *betas, double noise_scale, struct sch
     if (!(noise_scale > 0 && isfinite(noise_scale)))
         return error_set(err, -EINVAL, "schedule: noise times %g", noise_scale);
     for (int i = 0; i < n; i++) {
-        if (!(betas[i] > 0 && betas[i] < 1))
+        if (!(betas[i] > 0 && (betas[i] < 1 || (betas[i] == 1 && i == n - 1))))
             return error_set(err, -EINVAL, "schedule: beta %d is %g, not within 0 and 1", i,
                              betas[i]);
     }

@@ -55,7 +55,7 @@ int schedule_noise_beside_levels(double sigma_min, double sigma_max, double t_no
 int schedule_vp(double beta_min, double beta_max, double noise_scale, int sub, struct schedule *out,
                 struct error *err);
 
-/* VP in n >= 2 steps of variance betas[i], in (0, 1), as in Ho et al. 2020 (arXiv:2006.11239): step i at
+/* VP in n >= 2 steps of variance betas[i], in (0, 1), the last also 1, as in Ho et al. 2020 (arXiv:2006.11239): step i at
  * t = i / (n - 1) has a = the root of the product of 1 - beta up to it, and sigma as above. */
 int schedule_vp_steps(int n, const double *betas, double noise_scale, struct schedule *out,
                       struct error *err);

@@ -53,7 +53,7 @@ CORRUPTIONS = {
         [1, 0.8, 0.3, 0],
     ),
 }
-OUTPUTS = ("residual", "scaled", "sigma", "noise")
+OUTPUTS = ("residual", "scaled", "sigma", "noise", "velocity", "clean")
 LABELS = ["one", "two", "three"]
 
 

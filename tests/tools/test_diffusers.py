@@ -118,6 +118,29 @@ def test_a_unet_of_diffusers_predicts_what_it_did_there(pipeline, program, build
     assert safetensors_file.raw(model)[1]["provenance"]["imported_from"].startswith("UNet2DModel")
 
 
+@pytest.mark.parametrize("kind", ["epsilon", "v_prediction", "sample", "v_prediction.zero_snr"])
+def test_clean_pictures_are_those_of_its_scheduler(pipeline, program, build_dir, tmp_path, kind):
+    """Whether its network finds the noise, the velocity or the picture, to the step that is nothing but noise."""
+    change = {"prediction_type": kind.split(".")[0], "rescale_betas_zero_snr": kind.endswith("zero_snr")}
+    assert read(pipeline(scheduler=change)) is None
+    model = tmp_path / "model.safetensors"
+    subprocess.run([program("softdiff-convert"), "import", tmp_path / "weights.safetensors", model], check=True)
+    schedule = safetensors_file.raw(model)[1]["schedule"]["level"]["value"]
+    z = 2 * vectors.golden("ddpm_original.io")["x"].astype(float) - 1
+    pictures = vectors.golden("ddpm_pictures")
+    for t in (437, 999):
+        x_t = ((z + schedule[t]) / 2).transpose(0, 2, 3, 1).astype("<f4")
+        done = subprocess.run([build_dir / "tests/tools/denoise_numbers", model, repr(t / 999)], input=x_t.tobytes(),
+                              capture_output=True, check=True)  # fmt: skip
+        h = numpy.frombuffer(done.stdout, "<f4").reshape(x_t.shape).transpose(0, 3, 1, 2).astype(float)
+        want = pictures[f"{kind}.{t}"]
+        assert numpy.abs(2 * h - 1 - want).max() < 1e-4 * max(1, numpy.abs(want).max()), t
+    assert (schedule[999] == 0) == kind.endswith("zero_snr")
+    done = subprocess.run([program("softdiff-sample"), model, "--grid", tmp_path / "grid.png", "--nfe", "3"],
+                          capture_output=True, check=False)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize(
     "change, scheduler, text",
     [
@@ -128,10 +151,10 @@ def test_a_unet_of_diffusers_predicts_what_it_did_there(pipeline, program, build
         ({"layers_per_block": 2}, {}, "there is no down_blocks.0.resnets.1"),
         ({"downsample_padding": 1}, {}, '"downsample_padding" is 1'),
         ({"norm_num_groups": 16}, {}, '"norm_num_groups" is 16'),
-        ({}, {"prediction_type": "v_prediction"}, "v_prediction"),
+        ({}, {"prediction_type": "flow"}, 'it predicts "flow", not epsilon, v_prediction, sample'),
+        ({}, {"rescale_betas_zero_snr": True}, "its last step is nothing but noise"),
         ({}, {"beta_schedule": "sigmoid"}, "sigmoid"),
         ({}, {"_class_name": "ScoreSdeVeScheduler"}, "ScoreSdeVeScheduler"),
-        ({}, {"prediction_type": "sample"}, '"sample", not the noise'),
         ({}, {"num_train_timesteps": 500}, "500 steps, not 1000"),
         ({}, {"trained_betas": [0.1] * 50}, "50 steps, not 1000"),
         ({}, {"beta_start": None}, "its configuration has no, or no such"),

@@ -74,7 +74,7 @@ SAMPLERS = {
     "mask-rows": "tuned", "mask-list": "naive", "mask-random": "tuned", "matrices": "ancestral",
     "product": "sde-2m",
 }  # fmt: skip
-OUTPUTS = {"vp": "noise", "subvp": "scaled", "noise": "sigma"}
+OUTPUTS = {"vp": "velocity", "subvp": "clean", "noise": "sigma", "fade": "scaled"}
 SOLVER = {"nfe": 4, "t": [1, 0.6, 0.4, 0.1, 0], "trend": [0, 0.2, 0.3, 0.1], "noise": [0.5, 0.2, 0.9, 0]}
 
 

@@ -10,8 +10,8 @@ they are Ho et al.'s. Weights are diffusion_pytorch_model as .safetensors or .bi
 float32 afterwards; of a variant (diffusion_pytorch_model.fp16.safetensors) where it is named or all there is.
 Nothing in it is executed, and neither diffusers nor torch is needed.
 
-Read are networks of Ho et al. 2020 (2006.11239), which find the noise in a thousand steps: whatever a
-configuration has else is refused by its name. How its scheduler draws is not read: softdiff has samplers of
+Read are networks of Ho et al. 2020 (2006.11239), which find the noise in a thousand steps, or the velocity or
+the clean picture (prediction_type): whatever a configuration has else is refused by its name. How its scheduler draws is not read: softdiff has samplers of
 its own. Needs NumPy.
 """
 
@@ -47,6 +47,8 @@ FIXED = {
 SCHEDULERS = ("DDPMScheduler", "DDIMScheduler", "PNDMScheduler", "DPMSolverMultistepScheduler",
               "DPMSolverSinglestepScheduler", "UniPCMultistepScheduler", "DEISMultistepScheduler",
               "EulerDiscreteScheduler", "EulerAncestralDiscreteScheduler", "LMSDiscreteScheduler")  # fmt: skip
+
+PREDICTED = {"epsilon": "noise", "v_prediction": "velocity", "sample": "clean"}
 
 
 def refuse(what):
@@ -181,15 +183,30 @@ def rename(tensors, config):
     return renamed
 
 
+def of_nothing_but_noise(steps):
+    """The same steps, with nothing left of a picture after the last: Lin et al. 2023 (2305.08891), algorithm 1."""
+    kept = np.sqrt(np.cumprod(1 - np.array(steps, np.float64)))
+    kept = ((kept - kept[-1]) * (kept[0] / (kept[0] - kept[-1]))) ** 2
+    return list(1 - np.concatenate([kept[:1], kept[1:] / kept[:-1]]))
+
+
+def process(config):
+    """How images become noise there, and what of it the network finds."""
+    kind, steps = config.get("prediction_type", "epsilon"), betas(config)
+    if kind not in PREDICTED:
+        refuse(f'it predicts "{kind}", not {", ".join(PREDICTED)}')
+    if config.get("rescale_betas_zero_snr"):
+        if kind == "epsilon":
+            refuse("its last step is nothing but noise, of which no picture is found")
+        steps = of_nothing_but_noise(steps)
+    return {"name": "vp", "betas": steps, "predicts": PREDICTED[kind]}
+
+
 def betas(config):
     """Of the noise of every step."""
     name, kind = config.get("_class_name", SCHEDULERS[0]), config.get("beta_schedule", "linear")
     if name not in SCHEDULERS:
         refuse(f'its scheduler is "{name}"')
-    if config.get("prediction_type", "epsilon") != "epsilon":
-        refuse(f'it predicts "{config["prediction_type"]}", not the noise')
-    if config.get("rescale_betas_zero_snr"):
-        refuse("its last step is nothing but noise")
     trained = config.get("trained_betas")
     n = config.get("num_train_timesteps", STEPS) if trained is None else len(trained)
     if n != STEPS:
@@ -223,11 +240,11 @@ def main():
     else:
         print("there is no scheduler_config.json: the betas are those of Ho et al. 2020")
     try:
-        found, process = architecture(config), {"name": "vp", "betas": betas(steps)}
+        found, diffusion = architecture(config), process(steps)
     except (KeyError, TypeError, ValueError) as error:
         refuse(f"its configuration has no, or no such, {error}")
     tensors = rename(read(unet, options.variant), config)
-    metadata = {"architecture": json.dumps(found), "process": json.dumps(process)}
+    metadata = {"architecture": json.dumps(found), "process": json.dumps(diffusion)}
     tensor_files.write(options.out, tensors, metadata | {"source": "UNet2DModel of diffusers"})
     print(f"{options.out}: {json.dumps(found)}")
 

@@ -5,7 +5,8 @@
  * Source: yang-song/score_sde_pytorch (cb1f359), sde_lib.py and models/utils.py. VE: x_t = x_0 + sigma_t eta
  * with sigma_t geometric in t; the score is the network's output over sigma_t, hence h = x_t + sigma_t F.
  * VP and subVP: the score is minus the output over the noise, hence the output is eta; the network is
- * told 999 t, and pictures are of [-1,1], so that their noise is half as strong in ours.
+ * told 999 t, and pictures are of [-1,1], so that their noise is half as strong in ours. Of diffusers
+ * also networks that find the velocity, or the clean picture.
  */
 #include "tools/convert/import.h"
 #include "engine/base/error.h"
@@ -85,18 +86,22 @@ static int read_steps(const json_t *betas, struct schedule *out, struct error *e
     return schedule_vp_steps(STEPS, values, halved, out, err);
 }
 
-/* {"name": "vp", "betas": [..]}, or {"name": "vp" or "subvp", "beta_min": .., "beta_max": ..} */
+/* {"name": "vp", "betas": [..]}, or {"name": "vp" or "subvp", "beta_min": .., "beta_max": ..}, and
+ * "predicts": "noise" =, "velocity" or "clean". */
 static int read_process(const json_t *json, struct formulation *f, struct error *err)
 {
     static const char *const names[] = {"vp", "subvp"};
+    static const char *const predicted[] = {"noise", "velocity", "clean"};
+    static const enum output outputs[] = {OUTPUT_NOISE, OUTPUT_VELOCITY, OUTPUT_CLEAN};
     double beta_min = 0, beta_max = 0;
     const json_t *betas = NULL;
     struct json_fields fields;
-    int name = 0, side = f->architecture.image_size, rc;
+    int name = 0, predicts = 0, side = f->architecture.image_size, rc;
     json_t *corruption;
 
     json_fields_begin(&fields, json, "process", err);
     json_fields_choice(&fields, "name", JSON_REQUIRED, 2, names, &name);
+    json_fields_choice(&fields, "predicts", JSON_OPTIONAL, 3, predicted, &predicts);
     json_fields_value(&fields, "betas", JSON_OPTIONAL, &betas);
     if (!betas) {
         json_fields_number(&fields, "beta_min", JSON_REQUIRED, 1e-6, 1e6, &beta_min);
@@ -109,6 +114,9 @@ static int read_process(const json_t *json, struct formulation *f, struct error 
     rc = corruption ? corruption_create(corruption, side, side, &f->corruption, err)
                     : error_set(err, -ENOMEM, "out of memory for a model");
     json_decref(corruption);
+    f->output = outputs[predicts];
+    if (rc == 0)
+        rc = output_check(f->output, f->corruption, err);
     if (rc < 0)
         return rc;
     return betas ? read_steps(betas, &f->schedule, err)
@@ -139,8 +147,9 @@ static int formulate_diffusion(const char *text, struct formulation *f, struct e
     int rc = json ? read_process(json, f, err) : json_refuse(&where, "process", err);
 
     json_decref(json);
-    f->output = OUTPUT_NOISE;
     f->time_embed = TIME_POSITIONAL_999T;
+    if (rc == 0)
+        rc = formulation_check_noise(f, err);
     if (rc == 0 && !time_embed_fits(f->time_embed, f->architecture.embedding_type))
         rc = error_set(err, -EINVAL, "a process \"%s\" needs a positional embedding",
                        corruption_name(f->corruption));

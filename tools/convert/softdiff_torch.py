@@ -20,7 +20,7 @@ TYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 KNOWN = {"corruption": "noise vp subvp fade mask blur blur-dct pixelate matrices product".split(),
          "order of a mask": "spiral rows list".split(),
          "network": "ncsnpp ddpmpp ddpm ddpm_original".split(),
-         "output": "residual wiener scaled sigma noise".split(),
+         "output": "residual wiener scaled sigma noise velocity clean".split(),
          "time_embed": "fourier_t fourier_log_sigma positional_999t positional_reversed".split()}  # fmt: skip
 
 
@@ -283,7 +283,7 @@ class Softdiff(torch.nn.Module):
         sigma, centered = self.sigma(t), self.a["centered"]
         time_cond = {"fourier_t": t.exp(), "positional_999t": 999 * t, "fourier_log_sigma": sigma,
                      "positional_reversed": 999 * (1 - t)}[self.document["time_embed"]].float()  # fmt: skip
-        a = wide(self.level(t)) if output == "noise" else 1
+        a = wide(self.level(t)) if output in ("noise", "velocity", "clean") else 1
         inner = x if centered else 2 * x - a
         if output == "wiener":
             return self.wiener(x, t, time_cond, label)
@@ -294,6 +294,10 @@ class Softdiff(torch.nn.Module):
         phi = self.network(inner, time_cond, label)
         if output == "noise":
             return (x - wide(sigma) * phi) / a
+        if output == "velocity":
+            return a * x - wide(sigma) * phi + (0 if centered else (1 - a**2) / 2)
+        if output == "clean":
+            return phi if centered else (1 + phi) / 2
         return x + (wide(sigma) * phi if output == "sigma" else phi)
 
     def wiener(self, x, t, time_cond, label):

@@ -85,6 +85,25 @@ def full(name, config, k, biased=True):
     return {"x": x, "phi": (phi, PHI), "phi_f64": (phi, 1e-5), "module_stats": (stats, 1e-3)}
 
 
+def pictures():
+    """What schedulers of diffusers take from the outputs of ddpm_original, whatever these are said to be."""
+    file, made = golden("ddpm_original.io"), {}
+    rows = json.loads((DATA / "ddpm_original.manifest.json").read_text())["tensors"]
+    p = {row["name"]: jnp.asarray(recipe(row["name"], row["shape"], row["k"]), jnp.float64) for row in rows}
+    z = 2 * jnp.asarray(file["x"], jnp.float64) - 1
+    run = jax.jit(functools.partial(net.ncsnpp, config=net.DDPM_ORIGINAL))
+    kept = np.sqrt(np.cumprod(1 - np.linspace(1e-4, 0.02, 1000)))
+    rescaled = (kept - kept[-1]) * kept[0] / (kept[0] - kept[-1])
+    for t in (437, 999):
+        phi = run(p, x=(z + 1) / 2, time_cond=jnp.array([float(t)]))[0]
+        a, sigma = kept[t], np.sqrt(1 - kept[t] ** 2)
+        made |= {f"epsilon.{t}": (z - sigma * phi) / a, f"v_prediction.{t}": a * z - sigma * phi,
+                 f"sample.{t}": phi,
+                 f"v_prediction.zero_snr.{t}": rescaled[t] * z - np.sqrt(1 - rescaled[t] ** 2) * phi}  # fmt: skip
+    # A thousand betas in float32 there, and what is divided by a; the outputs are up to 3.
+    return {key: (value, 1e-2 if key == "epsilon.999" else 1e-4) for key, value in made.items()}
+
+
 def squeezenet():
     """The mean of what the last fire module gives; from RGB bytes."""
     p = doubles(read(DATA.parent.parent.parent / "model/zoo/squeezenet11.safetensors"))

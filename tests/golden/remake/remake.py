@@ -67,6 +67,7 @@ FILES = {
     "ddpm_original.io": lambda: one(
         "ddpm_original.io", networks.full("ddpm_original", network.DDPM_ORIGINAL, 9009),
         ("time_cond",)),
+    "ddpm_pictures": lambda: one("ddpm_pictures", networks.pictures()),
     "efficientnet-lite0": lambda: one("efficientnet-lite0", networks.efficientnet(), ("input",)),
     "face-dlib": lambda: one("face-dlib", networks.face_network(), ("input",)),
     "squeezenet11": lambda: one("squeezenet11", networks.squeezenet(), ("input",)),

@@ -11,7 +11,7 @@ import pathlib
 import sys
 
 import torch
-from diffusers import UNet2DModel
+from diffusers import DDIMScheduler, UNet2DModel
 from reference import describe, in_order, statistics, write
 from vectors import DATA, recipe, uniforms
 
@@ -41,6 +41,21 @@ def weights(net):
     return in_order(here.items()), values
 
 
+def pictures(net, x):
+    """What its schedulers take from the network's output, at two of the times and for all kinds of outputs."""
+    found = {}
+    for t in (437, 999):
+        with torch.no_grad():
+            phi = net(2 * x - 1, torch.tensor([t])).sample
+        for kind, whole in (("epsilon", False), ("v_prediction", False), ("sample", False), ("v_prediction", True)):
+            scheduler = DDIMScheduler(prediction_type=kind, rescale_betas_zero_snr=whole, clip_sample=False,
+                                      beta_schedule="linear", beta_start=1e-4, beta_end=0.02)  # fmt: skip
+            scheduler.set_timesteps(1000)
+            clean = scheduler.step(phi, t, 2 * x - 1).pred_original_sample
+            found[f"{kind}{'.zero_snr' if whole else ''}.{t}"] = clean
+    return found
+
+
 def main():
     folder = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else DATA
     net = UNet2DModel(**CONFIG).eval()
@@ -53,6 +68,7 @@ def main():
     def run(x, t):
         return net(2 * x - 1, t).sample
 
+    write(folder / "ddpm_pictures.safetensors", pictures(net, x))
     phi, rows = statistics(run, modules, x, time_cond)
     exact = statistics(lambda x, t: net.double()(2 * x - 1, t).sample, modules, x.double(), time_cond)[0]
     describe(folder, NAME, here)

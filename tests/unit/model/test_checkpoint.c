@@ -175,6 +175,8 @@ static void a_round_trip_changes_nothing(void **state)
         {OUTPUT_SCALED, blur},
         {OUTPUT_SIGMA, noise},
         {OUTPUT_NOISE, vp},
+        {OUTPUT_VELOCITY, vp},
+        {OUTPUT_CLEAN, vp},
         {OUTPUT_WIENER, "{\"name\": \"mask\", \"order\": \"random\", \"seed\": 3}"},
     };
 

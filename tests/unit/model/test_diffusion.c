@@ -1,5 +1,6 @@
 /* What diffusion models of plain noise are called elsewhere, against their own formulas for pictures of
- * [-1,1]: DDIM is pf-sigma, DDPM's steps are ancestral, and its loss is ours of `output: noise`.
+ * [-1,1]: DDIM is pf-sigma, DDPM's steps are ancestral, and its loss is ours of `output: noise`; the loss of
+ * the other outputs is how far they are from what they stand for.
  */
 #include "engine/base/error.h"
 #include "engine/base/philox.h"
@@ -203,8 +204,31 @@ static void run_objective(const struct formulation *f, const float *x0, const fl
     device_close(device);
 }
 
-/* Ho et al., Eq. 14: how far the network is from the noise, at every time alike; half of it. */
-static void the_loss_is_ddpm_s(void **state)
+/* What a network should find, for a pixel x0 of [0,1] and its noise, where it is of pictures of [-1,1]
+ * or, centered, of [0,1] as it stands. */
+static double wanted(const struct formulation *f, double a, double sigma, double x0, double eta)
+{
+    bool centered = f->architecture.centered;
+    double z = centered ? x0 : 2 * x0 - 1, s = centered ? sigma : 2 * sigma;
+
+    if (f->output == OUTPUT_NOISE)
+        return eta;
+    return f->output == OUTPUT_VELOCITY ? a * eta - s * z : z;
+}
+
+/* How far the predicted clean picture is off for every unit that the output is. */
+static double counts(const struct formulation *f, double a, double sigma)
+{
+    if (f->output == OUTPUT_NOISE)
+        return sigma / a;
+    if (f->output == OUTPUT_VELOCITY)
+        return sigma;
+    return f->architecture.centered ? 1 : 0.5;
+}
+
+/* Of noise: Ho et al., Eq. 14, how far the network is from it, at every time alike; half of it. Of others
+ * with the weight of Soft Score Matching. */
+static void the_loss_is_of(enum output output, bool centered)
 {
     static const float bias[CHANNELS] = {0.3f, -0.2f, 0.1f};
     static float eta[BATCH * SIZE];
@@ -214,17 +238,37 @@ static void the_loss_is_ddpm_s(void **state)
 
     philox_normals(&key, 0, BATCH * SIZE, eta);
     make_formulation(&f);
+    f.output = output;
+    f.architecture.centered = centered;
+    for (int i = 0; centered && i < f.schedule.sigma.n; i++)
+        f.schedule.sigma.value[i] *= 2; /* a^2 + sigma^2 = 1 in the unit that the network sees */
     run_objective(&f, x0, eta, bias, losses);
     for (int i = 0; i < BATCH; i++) {
-        double expected = 0;
+        double a = schedule_level(&f.schedule, 0.5 * i);
+        double sigma = schedule_sigma(&f.schedule, 0.5 * i), expected = 0;
+        double scale = a / sigma * counts(&f, a, sigma);
 
-        for (int e = 0; e < SIZE; e++)
-            expected += 0.5 * pow((double)(eta[i * SIZE + e] - bias[e % CHANNELS]), 2);
+        for (int e = 0; e < SIZE; e++) {
+            int k = i * SIZE + e;
+            double off =
+                wanted(&f, a, sigma, (double)x0[k], (double)eta[k]) - (double)bias[e % CHANNELS];
+
+            expected += 0.5 * pow(scale * off, 2);
+        }
         if (!(fabs((double)losses[i] - expected) <= 1e-4 * expected))
-            fail_msg("image %d: %.9g, not %.9g", i, (double)losses[i], expected);
+            fail_msg("%s, image %d: %.9g, not %.9g", output_name(output), i, (double)losses[i],
+                     expected);
     }
     formulation_fini(&f);
     free(x0);
+}
+
+static void losses_are_how_far_outputs_are_off(void **state)
+{
+    static const enum output outputs[] = {OUTPUT_NOISE, OUTPUT_VELOCITY, OUTPUT_CLEAN};
+
+    for (int i = 0; i < 6; i++)
+        the_loss_is_of(outputs[i / 2], i % 2);
 }
 
 static void what_does_not_go_together_is_refused(void **state)
@@ -234,13 +278,18 @@ static void what_does_not_go_together_is_refused(void **state)
     struct corruption *c = pictures_corruption("{\"name\": \"subvp\"}", SIDE);
 
     assert_int_equal(output_check(OUTPUT_NOISE, c, NULL), 0);
+    assert_int_equal(output_check(OUTPUT_CLEAN, c, NULL), 0);
+    assert_int_equal(output_check(OUTPUT_VELOCITY, c, NULL), -EINVAL);
     corruption_destroy(c);
     for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
         struct error err;
 
         c = pictures_corruption(others[i], SIDE);
-        assert_int_equal(output_check(OUTPUT_NOISE, c, &err), -EINVAL);
-        assert_non_null(strstr(err.text, corruption_name(c)));
+        for (enum output o = OUTPUT_NOISE; o <= OUTPUT_CLEAN; o++) {
+            assert_int_equal(output_check(o, c, &err), -EINVAL);
+            assert_non_null(strstr(err.text, corruption_name(c)));
+            assert_non_null(strstr(err.text, output_name(o)));
+        }
         assert_int_equal(output_check(OUTPUT_RESIDUAL, c, NULL), 0);
         corruption_destroy(c);
     }
@@ -252,7 +301,7 @@ int main(void)
         cmocka_unit_test(pf_sigma_is_ddim),
         cmocka_unit_test(ancestral_is_ddpm),
         cmocka_unit_test(ancestral_of_format_1_is_not),
-        cmocka_unit_test(the_loss_is_ddpm_s),
+        cmocka_unit_test(losses_are_how_far_outputs_are_off),
         cmocka_unit_test(what_does_not_go_together_is_refused),
     };
 
