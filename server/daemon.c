@@ -21,6 +21,7 @@
 #include "server/short_turns.h"
 #include "server/supervisor.h"
 #include "server/tls.h"
+#include "server/waker.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -113,7 +114,7 @@ static void finish(struct daemon *d)
     drawings_destroy(d->drawings);
     models_destroy(d->models);
     admission_destroy(d->admission);
-    uv_close((uv_handle_t *)&d->wake, NULL);
+    waker_destroy(d->waker);
     uv_close((uv_handle_t *)&d->sigterm, NULL);
     uv_close((uv_handle_t *)&d->sigint, NULL);
     uv_close((uv_handle_t *)&d->sighup, NULL);
@@ -293,9 +294,9 @@ static void load_when_open(struct daemon *d)
     }
 }
 
-static void on_wake(uv_async_t *handle)
+static void on_wake(void *arg)
 {
-    struct daemon *d = handle->data;
+    struct daemon *d = arg;
 
     if (d->phase == DAEMON_LOADING)
         load_when_open(d);
@@ -309,7 +310,7 @@ static void wake(void *arg)
 {
     struct daemon *d = arg;
 
-    uv_async_send(&d->wake);
+    waker_wake(d->waker);
 }
 
 /* The beginning */
@@ -404,9 +405,7 @@ static int start(struct daemon *d, struct error *err)
 {
     int rc;
 
-    uv_async_init(&d->loop, &d->wake, on_wake);
     uv_timer_init(&d->loop, &d->drain);
-    d->wake.data = d;
     d->drain.data = d;
     uv_timer_init(&d->loop, &d->alive);
     d->alive.data = d;
@@ -415,7 +414,9 @@ static int start(struct daemon *d, struct error *err)
     watch_signal(d, &d->sigterm, SIGTERM);
     watch_signal(d, &d->sigint, SIGINT);
     watch_signal(d, &d->sighup, SIGHUP);
-    rc = start_pool(d, err);
+    rc = waker_create(&d->loop, on_wake, d, &d->waker, err);
+    if (rc == 0)
+        rc = start_pool(d, err);
     if (rc == 0)
         rc = keys_create(d->settings->api_key_file, &d->keys, err);
     if (rc == 0)

@@ -32,6 +32,7 @@ struct engines;
 struct problem;
 struct settings;
 struct tls;
+struct waker;
 
 enum daemon_phase { DAEMON_LOADING, DAEMON_READY, DAEMON_LEAVING, DAEMON_DRAINING };
 
@@ -51,7 +52,7 @@ struct daemon {
     bool engine_runs; /* it was left behind */
     uv_loop_t loop;
     uv_work_t first_work; /* that makes the pool's threads */
-    uv_async_t wake;      /* an engine's thread has something */
+    struct waker *waker;  /* an engine's thread has something */
     uv_signal_t sigterm, sigint, sighup;
     uv_timer_t drain; /* ends the delay, then looks whether all is finished */
     uv_timer_t alive; /* tells the supervisor */

@@ -4,6 +4,7 @@
 #include "engine/base/log.h"
 #include "server/job_work.h"
 #include "server/shared_bytes.h"
+#include "server/waker.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -27,8 +28,8 @@ struct job_store {
     bool shared;
     int wake; /* of the thread */
     pthread_t thread;
-    bool runs;         /* the thread */
-    uv_async_t *async; /* of the loop; closes by itself */
+    bool runs;           /* the thread */
+    struct waker *waker; /* of the loop */
     void (*news)(void *arg, const char *id);
     void *arg;
     int n_handed_over; /* the loop's: things that have not come back */
@@ -159,7 +160,7 @@ static void on_told(void *arg, const char *text)
         snprintf(s->told[s->n_told], JOB_ID_BYTES, "%s", text);
     s->n_told += s->n_told <= NEWS_MAX;
     pthread_mutex_unlock(&s->mutex);
-    uv_async_send(s->async);
+    waker_wake(s->waker);
 }
 
 /* Waits for something to do. False: for nothing any more. */
@@ -197,7 +198,7 @@ static void *run(void *arg)
         if (!list)
             continue;
         list = do_all(s, list);
-        uv_async_send(s->async);
+        waker_wake(s->waker);
     }
     destroy_list(list);
     return NULL;
@@ -241,13 +242,11 @@ static void hear(struct job_store *s)
         s->news(s->arg, "");
 }
 
-static void on_async(uv_async_t *async)
+static void on_wake(void *arg)
 {
-    struct job_store *s = async->data;
+    struct job_store *s = arg;
     struct job_op *list, *next;
 
-    if (!s)
-        return; /* it is closed */
     pthread_mutex_lock(&s->mutex);
     list = s->done;
     s->done = NULL;
@@ -289,11 +288,6 @@ bool job_store_idle(struct job_store *s)
 
 /* Opening and closing */
 
-static void on_async_closed(uv_handle_t *handle)
-{
-    free(handle);
-}
-
 void job_store_close(struct job_store *s)
 {
     if (!s)
@@ -311,10 +305,7 @@ void job_store_close(struct job_store *s)
         s->work.db->ops->close(s->work.db);
     if (s->wake >= 0)
         close(s->wake);
-    if (s->async) {
-        s->async->data = NULL;
-        uv_close((uv_handle_t *)s->async, on_async_closed);
-    }
+    waker_destroy(s->waker);
     pthread_mutex_destroy(&s->mutex);
     free(s);
 }
@@ -363,13 +354,6 @@ static struct job_store *create(const struct job_store_options *o)
     s->work.picture_bytes_max = o->picture_bytes_max;
     s->work.source_bytes_max = o->source_bytes_max;
     make_holder(s->work.holder);
-    s->async = malloc(sizeof(*s->async));
-    if (!s->async) {
-        job_store_close(s);
-        return NULL;
-    }
-    uv_async_init(o->loop, s->async, on_async);
-    s->async->data = s;
     return s;
 }
 
@@ -377,12 +361,12 @@ int job_store_open(const struct job_store_options *options, struct job_store **o
                    struct error *err)
 {
     struct job_store *s = create(options);
-    int rc = 0;
+    int rc;
 
     if (!s)
         return error_set(err, -ENOMEM, "out of memory for the jobs");
-    s->wake = eventfd(0, EFD_CLOEXEC);
-    if (s->wake < 0)
+    rc = waker_create(options->loop, on_wake, s, &s->waker, err);
+    if (rc == 0 && (s->wake = eventfd(0, EFD_CLOEXEC)) < 0)
         rc = error_set(err, -errno, "could not make an event for the jobs: %s", strerror(errno));
     if (rc == 0)
         rc = *options->url ? job_postgres_open(options->url, &s->work.db, err)

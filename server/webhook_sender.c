@@ -1,6 +1,7 @@
 #include "server/webhook_sender.h"
 
 #include "engine/base/error.h"
+#include "server/waker.h"
 
 #include <curl/curl.h>
 #include <errno.h>
@@ -28,7 +29,7 @@ struct webhook_sender {
     pthread_t thread;
     bool runs;
     struct transfer *transfers; /* the thread's */
-    uv_async_t *async;          /* of the loop; closes by itself */
+    struct waker *waker;        /* of the loop */
 
     pthread_mutex_t mutex; /* of all below */
     bool stop;
@@ -61,7 +62,7 @@ static void give_back(struct webhook_sender *s, struct webhook_post *p)
     *s->done_end = p;
     s->done_end = &p->next;
     pthread_mutex_unlock(&s->mutex);
-    uv_async_send(s->async);
+    waker_wake(s->waker);
 }
 
 /* What comes back is of no use beyond its status. */
@@ -251,13 +252,11 @@ void webhook_sender_submit(struct webhook_sender *s, struct webhook_post *p)
     curl_multi_wakeup(s->multi);
 }
 
-static void on_async(uv_async_t *async)
+static void on_wake(void *arg)
 {
-    struct webhook_sender *s = async->data;
+    struct webhook_sender *s = arg;
     struct webhook_post *list, *next;
 
-    if (!s)
-        return; /* it is closed */
     pthread_mutex_lock(&s->mutex);
     list = s->done;
     s->done = NULL;
@@ -268,11 +267,6 @@ static void on_async(uv_async_t *async)
         list->done(list);
         destroy_post(list);
     }
-}
-
-static void on_async_closed(uv_handle_t *handle)
-{
-    free(handle);
 }
 
 void webhook_sender_destroy(struct webhook_sender *s)
@@ -290,10 +284,7 @@ void webhook_sender_destroy(struct webhook_sender *s)
     destroy_posts(s->done);
     if (s->multi)
         curl_multi_cleanup(s->multi);
-    if (s->async) {
-        s->async->data = NULL;
-        uv_close((uv_handle_t *)s->async, on_async_closed);
-    }
+    waker_destroy(s->waker);
     pthread_mutex_destroy(&s->mutex);
     curl_global_cleanup();
     free(s);
@@ -317,7 +308,7 @@ static int start_thread(struct webhook_sender *s, struct error *err)
 int webhook_sender_create(uv_loop_t *loop, struct webhook_sender **out, struct error *err)
 {
     struct webhook_sender *s;
-    int rc = 0;
+    int rc;
 
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
         return error_set(err, -EIO, "libcurl does not start");
@@ -330,13 +321,8 @@ int webhook_sender_create(uv_loop_t *loop, struct webhook_sender **out, struct e
     s->waiting_end = &s->waiting;
     s->done_end = &s->done;
     s->multi = curl_multi_init();
-    s->async = malloc(sizeof(*s->async));
-    if (s->async) {
-        uv_async_init(loop, s->async, on_async);
-        s->async->data = s;
-    }
-    if (!s->multi || !s->async)
-        rc = error_set(err, -ENOMEM, "out of memory");
+    rc = s->multi ? waker_create(loop, on_wake, s, &s->waker, err)
+                  : error_set(err, -ENOMEM, "out of memory");
     if (rc == 0)
         rc = start_thread(s, err);
     if (rc < 0) {
