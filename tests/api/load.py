@@ -8,13 +8,16 @@ The first asks for the same again and again, with some requests on their way on 
 and prints how many were answered in a second. The second sends requests for samples, RATE a second whether
 the earlier ones are answered or not, or, where that is 0, the next of a few dozen whenever one is, and
 prints what came back and when, as JSON. The third asks for /livez, a hundred times a second at most, and prints how
-long each answer took.
+long each answer took; it takes short turns on the processor, so that it waits for the daemon and not for other clients.
 """
 import asyncio
 import collections
+import ctypes
 import json
+import os
 import selectors
 import socket
+import struct
 import sys
 import time
 
@@ -77,7 +80,19 @@ class Client:
         self.idle.append((reader, writer))
 
 
+SYS_SCHED_SETATTR = {"x86_64": 314, "aarch64": 274}
+
+
+def take_short_turns():
+    """As the daemon's loop does. Linux before 6.12 pays no heed."""
+    if os.uname().machine in SYS_SCHED_SETATTR:
+        nice = os.getpriority(os.PRIO_PROCESS, 0)
+        attributes = struct.pack("IIQiIQQQ", 48, os.SCHED_OTHER, 0, nice, 0, 100000, 0, 0)
+        ctypes.CDLL(None).syscall(SYS_SCHED_SETATTR[os.uname().machine], 0, attributes, 0)
+
+
 def look(address, seconds):
+    take_short_turns()
     times, end = [], time.monotonic() + seconds
     with connect(address) as connection:
         while (begun := time.monotonic()) < end:
