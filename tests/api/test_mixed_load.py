@@ -5,7 +5,8 @@ import json
 import random
 
 import pytest
-from softdiffd import PATIENCE_S
+from softdiffd import PATIENCE_S, Daemon
+from test_proxies import proxy  # noqa: F401: a fixture
 
 SAMPLERS = ["sde-2m", "pf-2m", "momentum", "ancestral", "pf-heun"]
 N_KINDS = 30
@@ -93,3 +94,27 @@ def test_forty_requests_on_two_devices(busy, start):
 @pytest.mark.slow
 def test_five_hundred_requests(busy):
     assert run(busy, 500).count(True) > 300
+
+
+class Together(Daemon):
+    """Several, behind the one address of a proxy."""
+
+    def __init__(self, url, daemons):
+        self.url, self.daemons = url, daemons
+
+    def wait_for_queue(self, condition, what):
+        for daemon in self.daemons:
+            daemon.wait_for_queue(condition, what)
+
+
+@pytest.fixture
+def replicas(start):
+    flags = ("--max-connections-per-ip", "0", "--slots", "3", "--response-cache", "0")
+    return [start(*flags, models=("faces", "blurred")) for _ in range(3)]
+
+
+@pytest.mark.slow
+def test_five_hundred_requests_through_three_replicas(busy, replicas, proxy):  # noqa: F811
+    """Whichever draws an image, its bytes are those of one that draws it alone."""
+    assert run(Together(proxy, replicas), 500, kinds(busy)).count(True) > 300
+    assert all(daemon.queue()["evaluations"] > 1000 for daemon in replicas)
