@@ -39,10 +39,14 @@ class Daemon:
         self.news = threading.Condition()
         self.reader = threading.Thread(target=self._read)
         self.reader.start()
-        self.url = "http://" + self.wait_for_log(r"listener=public address=(\S+)")[1]
-        self.admin = "http://" + self.wait_for_log(r"listener=admin address=(\S+)")[1]
-        if wait:
-            self.wait_for_log("event=ready")
+        try:
+            self.url = "http://" + self.wait_for_log(r"listener=public address=(\S+)")[1]
+            self.admin = "http://" + self.wait_for_log(r"listener=admin address=(\S+)")[1]
+            if wait:
+                self.wait_for_log("event=ready")
+        except BaseException:  # nobody else knows of it, and who reads its log would do so for ever
+            self.process.kill()
+            raise
 
     def _read(self):
         for line in self.process.stderr:

@@ -85,7 +85,7 @@ def test_kill(run, state, times):
         return [id for id in jobs if id not in ends]
 
     for i in range(times):
-        daemon = run("--keep-jobs", "60m")
+        daemon = run("--keep-jobs", "60m", "--max-jobs", "1000")  # room for all, if it draws none
         check(daemon, chance.sample(list(jobs), min(len(jobs), 8)) + open_ones()[:8])
         for _ in range(2):
             job = begin(daemon, {"seed": len(jobs), "n": chance.randint(1, 40), "nfe": 10})

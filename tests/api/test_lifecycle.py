@@ -1,6 +1,7 @@
 """From the command line to the end: loading, draining, signals, probes, settings."""
 import concurrent.futures
 import json
+import math
 import os
 import pathlib
 import shutil
@@ -8,6 +9,7 @@ import signal
 import socket
 import subprocess
 import time
+import timeit
 
 import pytest
 import requests
@@ -182,14 +184,17 @@ def test_the_end_does_not_wait_for_a_model_that_is_added(start, checkpoints, tmp
 
 @pytest.mark.slow
 def test_an_engine_that_hangs(start):
-    """One evaluation takes minutes: the daemon gives up after ten seconds and says so."""
-    flags = ("--device", "reference", "--threads", "1", "--max-nfe", "1", "--drain-timeout", "100ms")
-    daemon = start(*flags, models=("minutes",))
-    work = daemon.connect_and_send({"nfe": 1, "n": 16})
-    daemon.wait_for_queue(lambda q: q["slots_busy"] == 16, "work")
+    """One evaluation, of very many images, takes a minute: the daemon gives up after ten seconds and says so."""
+    daemon = start("--device", "reference", "--threads", "1", "--slots", "4096", "--max-nfe", "1",
+                   "--drain-timeout", "100ms", models=("slow",))  # fmt: skip
+    one_s = min(timeit.repeat(lambda: daemon.png(nfe=1), number=1, repeat=3))
+    n = min(60, math.ceil(60 / (64 * one_s)))
+    work = [daemon.connect_and_send({"nfe": 1, "n": 64}) for _ in range(n)]
+    daemon.wait_for_queue(lambda q: q["slots_busy"] == 64 * n, "work")
     daemon.signal()
-    assert read_all(work).startswith(b"HTTP/1.1 503 ")
-    work.close()
+    for connection in work:
+        assert read_all(connection).startswith(b"HTTP/1.1 503 ")
+        connection.close()
     assert daemon.wait_for_exit() == 75
     assert any("event=stuck" in line for line in daemon.log)
 
