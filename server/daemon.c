@@ -220,6 +220,7 @@ static void on_signal(uv_signal_t *handle, int number)
                   drawings_in_progress(d->drawings));
         if (d->phase == DAEMON_READY && d->settings->drain_delay_ms > 0) {
             d->phase = DAEMON_LEAVING;
+            listener_leave(d->public);
             uv_timer_start(&d->drain, on_delay_over, (uint64_t)d->settings->drain_delay_ms, 0);
         } else {
             drain(d);
@@ -272,6 +273,7 @@ static void on_loaded(void *arg, const struct problem *problem, const struct jso
     }
     batches_begin(d->batches);
     d->phase = DAEMON_READY;
+    listener_begin(d->public);
     for (int i = 0; i < engines_count(d->engines) && n < sizeof(devices); i++)
         n += (size_t)snprintf(devices + n, sizeof(devices) - n, "%s%s", i > 0 ? "; " : "",
                               engines_device(d->engines, i));
@@ -352,14 +354,14 @@ static int open_listeners(struct daemon *d, struct error *err)
         .exchange.begin = routes_admin_begin,
     };
     struct daemon_sockets sockets;
-    int rc;
+    int rc = daemon_connections(d->settings, &public.connections_max, err);
 
-    rc = daemon_connections(d->settings, &public.connections_max, err);
     if (rc == 0)
         rc = daemon_bind(d->settings, &sockets, err);
     if (rc < 0)
         return rc;
     public.listening = sockets.public;
+    public.waits = sockets.public.adopted; /* clients wait there as before the start */
     admin.listening = sockets.admin;
     rc = open_listener(d, "public", &public, &d->public, err);
     if (rc < 0) {

@@ -347,11 +347,18 @@ int listener_create(uv_loop_t *loop, const struct listener_options *options, str
     l->prepare.data = l;
     l->timer.data = l;
     l->pause.data = l;
-    uv_poll_start(&l->acceptable, UV_READABLE, on_acceptable);
+    if (!options->waits)
+        uv_poll_start(&l->acceptable, UV_READABLE, on_acceptable);
     uv_poll_start(&l->poll, UV_READABLE, on_poll);
     uv_prepare_start(&l->prepare, on_prepare);
     *out = l;
     return 0;
+}
+
+void listener_begin(struct listener *l)
+{
+    if (l->options.waits)
+        uv_poll_start(&l->acceptable, UV_READABLE, on_acceptable);
 }
 
 static void stop_accepting(struct listener *l)
@@ -365,8 +372,16 @@ static void stop_accepting(struct listener *l)
     l->accepting = false;
 }
 
+void listener_leave(struct listener *l)
+{
+    if (l->options.listening.adopted)
+        stop_accepting(l);
+}
+
 void listener_quiesce(struct listener *l)
 {
+    listener_leave(l);
+    /* The end of our socket would cut them off. */
     for (int i = 0; i < WAITING_MAX && l->accepting && accept_one(l) == 0; i++)
         ;
     stop_accepting(l);

@@ -11,6 +11,7 @@
 #include "server/exchange.h"
 #include "server/listening.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <uv.h>
 
@@ -21,6 +22,7 @@ struct request_counts;
 struct listener_options {
     struct listening listening; /* taken, also on failure */
     struct tls *tls;            /* server/tls.h; NULL: none */
+    bool waits;                 /* accepts nobody before listener_begin() */
     int connections_max;
     int connections_per_client_max; /* 0: no limit, as where clients have no address */
     struct exchange_options exchange;
@@ -32,11 +34,18 @@ struct listener_stats {
     const struct request_counts *requests;     /* owned by the listener */
 };
 
-/* Starts to accept. Strings of options are borrowed. 0, -ENOMEM or -EIO. */
+/* Starts to accept, unless it waits. Strings of options are borrowed. 0, -ENOMEM or -EIO. */
 int listener_create(uv_loop_t *loop, const struct listener_options *options, struct listener **out,
                     struct error *err);
 
-/* Accepts what is waiting and then no more; open connections go on. */
+/* Of one that waits: accepts from now on. Not after listener_quiesce(). */
+void listener_begin(struct listener *l);
+
+/* Accepts nobody any more on a socket that was handed over: who comes waits for the next one. On others nothing
+ * changes. */
+void listener_leave(struct listener *l);
+
+/* Accepts nobody any more, but on a socket of its own those who are waiting; open connections go on. */
 void listener_quiesce(struct listener *l);
 
 /* Requests whose head is there and which are not yet answered in full. */

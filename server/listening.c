@@ -122,7 +122,7 @@ int listening_adopt(int fd, struct listening *out, struct error *err)
         (a.socket.any.sa_family != AF_INET && a.socket.any.sa_family != AF_INET6))
         return error_set(err, -EINVAL,
                          "descriptor %d, which was handed over, is no TCP socket that listens", fd);
-    *out = (struct listening){.socket = fd};
+    *out = (struct listening){.socket = fd, .adopted = true};
     address_format(&a, out->text);
     return 0;
 }

@@ -20,6 +20,7 @@ struct listening {
     int socket;
     char text
         [ADDRESS_TEXT_BYTES]; /* the address, with the port that the system chose where it was 0 */
+    bool adopted;             /* whoever waits there when we go is let in by the next one */
     bool local;               /* it has a file: */
     dev_t device;
     ino_t inode;

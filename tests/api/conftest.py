@@ -24,12 +24,12 @@ def checkpoints(build_dir, tmp_path_factory):
 
 @pytest.fixture
 def start(program, checkpoints):
-    """Starts daemons that end with the test. Default: faces alone."""
+    """Starts daemons that end with the test. Default: faces alone. script: what starts the daemon itself."""
     daemons = []
 
-    def start_daemon(*flags, models=("faces",), wait=True, **options):
+    def start_daemon(*flags, models=("faces",), wait=True, script=None, **options):
         named = [word for name in models for word in ("--model", f"{name}={checkpoints[name]}")]
-        daemons.append(Daemon(program("softdiffd"), *named, *flags, wait=wait, **options))
+        daemons.append(Daemon(script or program("softdiffd"), *named, *flags, wait=wait, **options))
         return daemons[-1]
 
     yield start_daemon

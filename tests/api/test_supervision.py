@@ -8,7 +8,7 @@ import time
 
 import pytest
 import requests
-from softdiffd import Daemon, wait_until
+from softdiffd import PATIENCE_S, wait_until
 
 pytestmark = pytest.mark.sanitizers
 
@@ -114,8 +114,8 @@ def test_an_engine_that_hangs_is_not_alive(start, ear):
         assert count(ear, "WATCHDOG=1", as_long) < 10
 
 
-def test_sockets_that_are_handed_over(program, checkpoints, tmp_path):
-    """Clients that come before the daemon wait for it, and none is refused while it starts anew."""
+def test_sockets_that_are_handed_over(start, program, tmp_path):
+    """Clients that come before the daemon wait until it draws, and none is refused while it starts anew."""
     script = tmp_path / "activated"
     script.write_text(f'#!/bin/sh\nexport LISTEN_PID=$$\nexec {program("softdiffd")} "$@"\n')
     script.chmod(0o755)
@@ -127,18 +127,27 @@ def test_sockets_that_are_handed_over(program, checkpoints, tmp_path):
         for i, fd in enumerate(spare):
             os.dup2(fd, 3 + i)
 
-    flags = ["--model", f"faces={checkpoints['faces']}"]
     ports = [listener.getsockname()[1] for listener in listeners]
+
+    def come():
+        early = socket.create_connection(("127.0.0.1", ports[0]), timeout=PATIENCE_S)
+        early.sendall(b"GET /v1/models/faces/samples/1.png HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        return early
+
+    early = come()
     for seed in (1, 2):
-        with socket.create_connection(("127.0.0.1", ports[0])) as early:
-            early.sendall(b"GET /livez HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-            daemon = Daemon(script, *flags, env=os.environ | {"LISTEN_FDS": "2"}, preexec_fn=hand_over,
-                            pass_fds=(3, 4))  # fmt: skip
-            assert [int(url.rsplit(":", 1)[1]) for url in (daemon.url, daemon.admin)] == ports
-            early.settimeout(60)
+        daemon = start(script=script, env=os.environ | {"LISTEN_FDS": "2"}, preexec_fn=hand_over, pass_fds=(3, 4))
+        assert [int(url.rsplit(":", 1)[1]) for url in (daemon.url, daemon.admin)] == ports
+        with early:
             assert early.recv(100).startswith(b"HTTP/1.1 200")
         assert daemon.png(seed=seed) and daemon.queue()["slots"] == 16
-        daemon.stop()
+        # Who comes when it is told to end is for the next one.
+        daemon.signal(signal.SIGSTOP)
+        early = come()
+        daemon.signal()
+        daemon.signal(signal.SIGCONT)
+        assert daemon.wait_for_exit() == 0
+    early.close()
     for listener in listeners:
         listener.close()
 
