@@ -10,6 +10,7 @@ import prometheus
 import pytest
 import requests
 import servers
+import yaml
 from certificates import Authority, Files
 
 DEPLOY = pathlib.Path(__file__).resolve().parent.parent.parent / "config/deploy"
@@ -17,7 +18,7 @@ METRIC = re.compile(r"\b(?:softdiff|process)_[a-z_]+\b")
 
 
 def run(*command, env=None):
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=env)
+    done = subprocess.run(command, capture_output=True, text=True, env=env)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -68,10 +69,17 @@ def test_every_alert_has_a_runbook_and_a_test():
         assert re.search(rf"alertname: {name}}}", tests), f"nothing shows when {name} does not"
 
 
-def test_the_rules_are_what_they_should_be():
+def test_the_rules_are_what_they_should_be(tmp_path):
     promtool, env = servers.program("promtool")
     folder = DEPLOY / "prometheus"
-    run(promtool, "check", "config", folder / "prometheus.yml", env=env)
+    shutil.copy(folder / "alerts.yml", tmp_path)
+    for name in ("prometheus.yml", "kubernetes.yml"):
+        text = (folder / name).read_text()
+        assert "job_name: softdiff\n" in text  # which the rules are about
+        # Debian's Prometheus is built without what finds pods: how they are named is read all the same.
+        text = text.replace("kubernetes_sd_configs:\n      - role: pod", "static_configs:\n      - targets: [a]")
+        (tmp_path / name).write_text(text)
+        assert "1 rule files" in run(promtool, "check", "config", tmp_path / name, env=env)
     run(promtool, "test", "rules", folder / "alerts_test.yml", env=env)
 
 
@@ -137,3 +145,44 @@ def test_the_manifests_keep_the_daemon_small():
     grace = int(re.search(r"terminationGracePeriodSeconds: (\d+)", text)[1])
     delay = int(re.search(r"SOFTDIFF_DRAIN_DELAY, value: (\d+)s", text)[1])
     assert grace > delay + 25 + 5  # the default of --drain-timeout
+
+
+def image_variables():
+    """What the Dockerfile sets for all of its images."""
+    text = (DEPLOY.parent.parent / "Dockerfile").read_text()
+    blocks = re.findall(r"^ENV (?:.*\\\n)*.*", text, re.MULTILINE)
+    found = [dict(re.findall(r"\b(SOFTDIFF_\w+)=(\S+)", block)) for block in blocks]
+    assert len(found) == 2 and found[0] == found[1]
+    return found[0]
+
+
+def containers():
+    """Every daemon of compose.yaml and of the manifests: where, its variables, the ports that others know."""
+    for name, service in yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"].items():
+        if service["image"].startswith("softdiff:"):
+            ports = [int(port.rsplit(":", 1)[1]) for port in service.get("ports", [])]
+            yield f"compose.yaml {name}", service["environment"], ports
+    for manifest in yaml.safe_load_all((DEPLOY / "kubernetes/softdiff.yaml").read_text()):
+        if manifest["kind"] == "Deployment":
+            container = manifest["spec"]["template"]["spec"]["containers"][0]
+            variables = {entry["name"]: entry["value"] for entry in container["env"]}
+            jobs = (DEPLOY / "kubernetes/jobs.yaml").read_text()
+            shared = re.findall(r"set env deployment/softdiff (\w+)=(\S+)$", jobs, re.MULTILINE)
+            assert len(shared) == 2
+            yield "softdiff.yaml", variables | dict(shared), [port["containerPort"] for port in container["ports"]]
+
+
+def test_containers_begin_with_settings_that_there_are(program):
+    """Variables that are none are ignored: all of them must be told back, and the ports be listened on."""
+    seen = 0
+    for where, variables, ports in containers():
+        variables = image_variables() | {name: text for name, text in variables.items() if name.startswith("SOFTDIFF_")}
+        settings = json.loads(run(program("softdiffd"), "--print-config", env=variables))
+        defaults = json.loads(run(program("softdiffd"), "--print-config", env={"SOFTDIFF_MODEL": "a=b"}))
+        for name in variables:
+            key = name.removeprefix("SOFTDIFF_").lower()
+            assert key in settings and settings[key] != defaults[key], f"{where}: {name}"
+        listening = {settings[key] for key in ("listen", "admin_listen")}
+        assert {f"0.0.0.0:{port}" for port in ports} <= listening, where
+        seen += 1
+    assert seen >= 10
