@@ -1,5 +1,6 @@
 """The real daemon on free ports, and what its clients do to it."""
 import base64
+import contextlib
 import json
 import os
 import re
@@ -118,9 +119,10 @@ class Daemon:
         return connection
 
     def raw(self, data):
-        """Sends bytes and returns all that comes back until the daemon closes."""
+        """Sends bytes and returns all that comes back until the daemon closes; it may do so before it has all."""
         with self.connect() as connection:
-            connection.sendall(data)
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                connection.sendall(data)
             return read_all(connection)
 
     def signal(self, number=signal.SIGTERM):

@@ -189,7 +189,11 @@ def test_an_engine_that_hangs(start):
                    "--drain-timeout", "100ms", models=("slow",))  # fmt: skip
     one_s = min(timeit.repeat(lambda: daemon.png(nfe=1), number=1, repeat=3))
     n = min(60, math.ceil(60 / (64 * one_s)))
+    first = daemon.connect_and_send({"nfe": 1, "n": 64})
+    daemon.wait_for_queue(lambda q: q["slots_busy"] == 64, "the first evaluation, in which the others come")
     work = [daemon.connect_and_send({"nfe": 1, "n": 64}) for _ in range(n)]
+    assert first.recv(4096).startswith(b"HTTP/1.1 200 ")
+    first.close()
     daemon.wait_for_queue(lambda q: q["slots_busy"] == 64 * n, "work")
     daemon.signal()
     for connection in work:
