@@ -122,7 +122,7 @@ def test_a_client_that_goes_leaves_the_others_alone(small):
 
 @pytest.mark.sanitizers
 def test_deadline(small):
-    """While computed and while waiting; the lane is free for the next."""
+    """While computed and while waiting, or before where that is foreseen; the lane is free for the next."""
     started = time.monotonic()
     answer = small.post(LONG | {"timeout_ms": 100})
     assert answer.status_code == 504 and "100 ms" in answer.json()["detail"]
@@ -130,7 +130,8 @@ def test_deadline(small):
     small.wait_for_queue(idle, "freed lanes")
     held = [small.connect_and_send(LONG) for _ in range(2)]
     small.wait_for_queue(lambda q: q["slots_busy"] == 2, "work")
-    assert small.post({"nfe": 1, "timeout_ms": 300}).status_code == 504
+    late = small.post({"nfe": 1, "timeout_ms": 300})
+    assert late.status_code == 504 or late.status_code == 503 and late.json()["expected_ms"] > 300
     for connection in held:
         connection.close()
     small.wait_for_queue(idle, "an empty queue")
