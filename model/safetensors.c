@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 
 #include "engine/base/bf16.h"
 #include "engine/base/f16.h"
@@ -284,6 +285,18 @@ static int read_beginning(struct safetensors *file, struct error *err)
                                    : read_header(file, err);
     kind = rc == -EINVAL ? other_kind(file->bytes, file->size) : NULL;
     return kind ? error_set(err, -EINVAL, "not a safetensors file but %s", kind) : rc;
+}
+
+bool safetensors_begins(const char *path)
+{
+    char beginning[LENGTH_BYTES + 1] = {0};
+    struct stat status;
+    FILE *file = stat(path, &status) == 0 && S_ISREG(status.st_mode) ? fopen(path, "rb") : NULL;
+    bool whole = file && fread(beginning, sizeof(beginning), 1, file) == 1;
+
+    if (file)
+        fclose(file);
+    return whole && beginning[LENGTH_BYTES] == '{';
 }
 
 int safetensors_open(const char *path, struct safetensors **out, struct error *err)

@@ -10,6 +10,7 @@
 #ifndef MODEL_SAFETENSORS_H
 #define MODEL_SAFETENSORS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -36,6 +37,9 @@ struct safetensors_tensor {
 };
 
 struct safetensors;
+
+/* Whether the path is a file that begins as these do, a length and a "{", readable and whole or not. */
+bool safetensors_begins(const char *path);
 
 /* Reads all of it; what others do to the file afterwards does not matter, and while it is read it is
  * an error. 0, -errno of the system, -EINVAL (not a valid file), -EFBIG, -ENOMEM. */

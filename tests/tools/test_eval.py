@@ -3,7 +3,9 @@
 import csv
 import hashlib
 import re
+import shutil
 import signal
+import struct
 import subprocess
 
 import numpy
@@ -81,6 +83,31 @@ def test_folders_are_joined(evaluate, folders):
     done = evaluate("stats", "whole/a", "whole/b", "-o", "joined")
     assert done.stdout.startswith("34 pictures at 32 px\n"), done.stderr
     assert abs(numbers(evaluate("distance", "joined", "whole"))["FD"]) < 0.01
+
+
+@pytest.mark.parametrize("command", ["distance", "stats"])
+def test_pictures_may_be_what_a_training_reads(evaluate, tmp_path, command):
+    """A folder, the same in an archive, and as MNIST's file: one set."""
+    grey = numpy.random.default_rng(1).integers(0, 256, (9, 28, 28), numpy.uint8)
+    (tmp_path / "digits").mkdir()
+    for i, picture in enumerate(grey):
+        Image.fromarray(picture).save(tmp_path / "digits" / f"{i}.png")
+    shutil.make_archive(str(tmp_path / "digits"), "zip", tmp_path / "digits")
+    head = struct.pack(">HBB3I", 0, 8, 3, *grey.shape)
+    (tmp_path / "t10k-images-idx3-ubyte").write_bytes(head + grey.tobytes())
+    for other in ("digits.zip", "t10k-images-idx3-ubyte"):
+        if command == "stats":
+            done = evaluate("stats", other, "-o", "kept")
+            assert done.returncode == 0 and done.stdout.startswith("9 pictures at 32 px\n"), done.stderr
+            other = "kept"
+        got = numbers(evaluate("distance", "digits", other))
+        assert abs(got["FD"]) < 0.01 and got["sliced"] == 0
+
+
+def test_what_is_neither_pictures_nor_statistics(evaluate, folders):
+    (folders / "text").write_text("once upon a time")
+    done = evaluate("distance", "a", "text")
+    assert done.returncode == 1 and '"text"' in done.stderr.splitlines()[-1], done.stderr
 
 
 def test_bad_pictures_are_left_out_where_asked(evaluate, folders):

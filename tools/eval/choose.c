@@ -6,13 +6,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "engine/base/error.h"
 #include "engine/base/whole_file.h"
 #include "model/checkpoint.h"
 #include "model/document.h"
 #include "model/generator.h"
+#include "model/safetensors.h"
 #include "tools/eval/appearance.h"
 #include "tools/eval/distance.h"
 #include "tools/eval/extractor.h"
@@ -196,15 +196,7 @@ static int measure(struct run *r, struct choose_row *row, struct error *err)
     return rc;
 }
 
-static bool is_folder(const char *path)
-{
-    struct stat s;
-
-    return stat(path, &s) < 0 ||
-           S_ISDIR(s.st_mode); /* one that is not there is refused as a folder */
-}
-
-static int read_folder(struct run *r, bool skip_bad, struct error *err)
+static int read_pictures(struct run *r, bool skip_bad, struct error *err)
 {
     const struct dataset_options options = {.side = generator_side(r->generator),
                                             .skip_bad = skip_bad,
@@ -223,9 +215,10 @@ static int read_folder(struct run *r, bool skip_bad, struct error *err)
 static int read_reference(struct run *r, bool skip_bad, struct error *err)
 {
     const struct choose_options *o = r->o;
-    int rc = is_folder(o->reference) ? read_folder(r, skip_bad, err)
-                                     : look_read(o->reference, second_name(r), r->second_width,
-                                                 generator_side(r->generator), &r->real, err);
+    int rc = safetensors_begins(o->reference)
+                 ? look_read(o->reference, second_name(r), r->second_width,
+                             generator_side(r->generator), &r->real, err)
+                 : read_pictures(r, skip_bad, err);
 
     if (rc == 0 && o->keep)
         rc = look_write(o->keep, &r->real, second_name(r), r->second_width, err);

@@ -39,7 +39,7 @@ struct choose_row {
 };
 
 struct choose_options {
-    const char *reference; /* folder of real pictures, or what was kept of one */
+    const char *reference; /* real pictures (source.h), or what was kept of some */
     const char *keep;      /* file that keeps what is known of them (look.h), or NULL */
     const struct feature_network *second; /* NULL: gist.h */
     int n_samplers, n_nfes, n_excesses;

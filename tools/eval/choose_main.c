@@ -84,7 +84,7 @@ int choose_main(int argc, char **argv)
     bool force = false;
     const struct argument table[] = {
         {"reference", 'r', ARGUMENT_TEXT, &o.reference, 0, 0, "PATH",
-         "a folder of real pictures, or a file that --keep wrote"},
+         "real pictures: a folder, an archive, CIFAR-10 or MNIST, or what --keep wrote"},
         {"keep", 0, ARGUMENT_TEXT, &o.keep, 0, 0, "FILE",
          "gets what is measured of the real pictures, to be the reference of later choices"},
         {"samplers", 0, ARGUMENT_TEXT, &samplers, 0, 0, "NAMES",

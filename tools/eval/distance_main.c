@@ -240,10 +240,11 @@ int distance_main(int argc, char **argv)
             "Tells how far pictures are from others: Frechet distance (FD), kernel distance "
             "(KID),\nsliced distance and its square as Monge Inception Distance (MIND), "
             "precision and recall, with\nintervals of 95 % and, where REFERENCE has twice as "
-            "many pictures, the floor: as many of these\nagainst the rest. Each is a folder of "
-            "pictures or a file of `softdiff-eval stats`. Compare with\nnothing but distances "
-            "of this program, by the same features and with as many samples; what is\ncalled "
-            "FID, and MIND by the same weights, with published ones, too.",
+            "many pictures, the floor: as many of these\nagainst the rest. Each is a folder or "
+            "archive of pictures, the files of CIFAR-10 or MNIST, or a\nfile of `softdiff-eval "
+            "stats`. Compare with nothing but distances of this program, by the same\nfeatures "
+            "and with as many samples; what is called FID, and MIND by the same weights, with\n"
+            "published ones, too.",
         .n = sizeof(table) / sizeof(table[0]),
         .table = table,
         .n_operands_min = 2,

@@ -9,6 +9,9 @@
 
 enum { FIELDS_AXIS = 4 };
 
+/* Of grey pictures' colours only the rounding of their sums varies, by 1e-17: nothing to divide by. */
+static const double BYTE_STEP = 1 / 255.0;
+
 void gist_colours(const uint8_t *rgb, double out[GIST_COLOURS])
 {
     double r = rgb[0] / 255.0, g = rgb[1] / 255.0, b = rgb[2] / 255.0;
@@ -116,7 +119,7 @@ void gist_scale(int n, double *features, const double mean[GIST_FEATURES],
     for (size_t i = 0; i < (size_t)n * GIST_FEATURES; i++) {
         size_t k = i % GIST_FEATURES;
 
-        features[i] = deviation[k] > 0 ? (features[i] - mean[k]) / deviation[k] : 0;
+        features[i] = (features[i] - mean[k]) / deviation[k];
     }
 }
 
@@ -131,7 +134,7 @@ void gist_standardise(int n, double *reference, double mean[GIST_FEATURES],
         mean[k] = sum / n;
         for (int i = 0; i < n; i++)
             square += pow(reference[(size_t)i * GIST_FEATURES + k] - mean[k], 2);
-        deviation[k] = sqrt(square / n);
+        deviation[k] = fmax(sqrt(square / n), BYTE_STEP);
     }
     gist_scale(n, reference, mean, deviation);
 }

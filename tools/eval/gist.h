@@ -26,7 +26,7 @@ enum {
 int gist_compute(int n, int side, const uint8_t *pixels, double *out, struct error *err);
 
 /* Brings features to the mean 0 and standard deviation 1 of a reference [n,GIST_FEATURES], which is
- * brought there itself; what does not vary there becomes 0. */
+ * brought there itself; what varies there by less than a step of a byte, 1/255, counts in such steps. */
 void gist_standardise(int n, double *reference, double mean[GIST_FEATURES],
                       double deviation[GIST_FEATURES]);
 void gist_scale(int n, double *features, const double mean[GIST_FEATURES],

@@ -112,8 +112,8 @@ static int stats_main(int argc, char **argv)
     };
     const struct arguments arguments = {
         .program = "softdiff-eval stats",
-        .usage = "FOLDER... --out FILE [options]",
-        .about = "Keeps what is needed of all PNG and JPEG pictures below the folders to compare "
+        .usage = "PICTURES... --out FILE [options]",
+        .about = "Keeps what is needed of pictures (folders, archives, CIFAR-10, MNIST) to compare "
                  "others with\nthem: mean and covariance of their features, and the features.",
         .n = sizeof(table) / sizeof(table[0]),
         .table = table,
@@ -166,7 +166,7 @@ static int curve_main(int argc, char **argv)
     const char *precision = "auto";
     const struct argument table[] = {
         {"reference", 'r', ARGUMENT_TEXT, &reference, 0, 0, "FILE",
-         "real pictures: stats or folder"},
+         "real pictures: stats, a folder, an archive, CIFAR-10 or MNIST"},
         {"csv", 0, ARGUMENT_TEXT, &o.csv, 0, 0, "FILE", "gets a row per point; has what is done"},
         {"svg", 0, ARGUMENT_TEXT, &o.svg, 0, 0, "FILE", "gets the chart"},
         {"samplers", 0, ARGUMENT_TEXT, &samplers, 0, 0, "NAMES",
@@ -178,7 +178,7 @@ static int curve_main(int argc, char **argv)
         {"samples", 0, ARGUMENT_TEXT, &o.samples, 0, 0, "FOLDER",
          "take <sampler>-<nfe>/<seed>.png from there where all are"},
         {"side", 0, ARGUMENT_INT, &options.side, 1, SIDE_MAX, "PX",
-         "of a reference that is a folder; default 32"},
+         "that pictures of the reference are brought to; default 32"},
         {"precision", 0, ARGUMENT_TEXT, &precision, 0, 0, "P",
          "of the model: auto, fp32, bf16, fp16"},
         {"skip-bad", 0, ARGUMENT_FLAG, &options.skip_bad, 0, 0, NULL,

@@ -188,7 +188,8 @@ int neighbours_main(int argc, char **argv)
         .usage = "SAMPLES REAL --grid FILE [options]",
         .about = "Finds the real pictures that are most like each sample, by their features, and "
                  "tells whether\nsamples are nearer to them than real pictures are to one another: "
-                 "whether a model remembers.\nBoth are folders.",
+                 "whether a model remembers.\nBoth are folders or archives, or the files of "
+                 "CIFAR-10 or MNIST.",
         .n = sizeof(table) / sizeof(table[0]),
         .table = table,
         .n_operands_min = 2,

@@ -2,6 +2,7 @@
 #include "engine/base/error.h"
 #include "engine/base/pool.h"
 #include "engine/device.h"
+#include "model/safetensors.h"
 #include "tools/eval/extractor.h"
 #include "tools/eval/feature_network.h"
 #include "tools/eval/statistics.h"
@@ -137,7 +138,8 @@ static int read_file(struct sets *s, const char *path, struct statistics **out, 
     return rc;
 }
 
-static int read_folder(struct sets *s, const char *path, struct statistics **out, struct error *err)
+static int read_pictures(struct sets *s, const char *path, struct statistics **out,
+                         struct error *err)
 {
     struct extractor *e;
     int rc = sets_extractor(s, &e, err);
@@ -158,18 +160,17 @@ int sets_read(struct sets *s, int n, const char *const *paths, struct statistics
     for (int pass = 0; pass < 2; pass++) {
         for (int i = 0; i < n && rc == 0; i++) {
             struct stat info;
-            bool folder;
+            bool file = safetensors_begins(paths[i]);
 
             if (stat(paths[i], &info) < 0) {
                 rc = -errno;
                 error_set(err, rc, "could not look at \"%s\": %s", paths[i], strerror(-rc));
                 break;
             }
-            folder = S_ISDIR(info.st_mode);
-            if (pass == 0 && !folder)
+            if (pass == 0 && file)
                 rc = read_file(s, paths[i], &out[i], err);
-            else if (pass == 1 && folder)
-                rc = read_folder(s, paths[i], &out[i], err);
+            else if (pass == 1 && !file)
+                rc = read_pictures(s, paths[i], &out[i], err);
         }
         if (s->side == 0)
             s->side = SETS_SIDE;

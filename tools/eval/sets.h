@@ -1,5 +1,5 @@
-/* The sets of pictures that a command line names: folders, or files of statistics. With the device
- * and the feature network that folders and samples need.
+/* The sets of pictures that a command line names: data sets of any kind (tools/pictures/source.h), or
+ * files of statistics. With the device and the feature network that pictures need.
  *
  * Thread: one at a time.
  */

@@ -95,12 +95,34 @@ static void a_reference_has_mean_0_and_deviation_1(void **state)
     gist[0] = 1;
     gist[GIST_FEATURES] = 3;
     other[0] = 4;
-    other[1] = 7;
+    other[1] = 7 / 255.0;
     gist_standardise(2, gist, mean, deviation);
     gist_scale(1, other, mean, deviation);
     assert_true(mean[0] == 2 && deviation[0] == 1);
     assert_true(gist[0] == -1 && gist[GIST_FEATURES] == 1);
-    assert_true(other[0] == 2 && other[1] == 0);
+    assert_true(other[0] == 2 && fabs(other[1] - 7) < 1e-9);
+    free(gist);
+}
+
+/* Real pictures that are all grey, and one that is a little red: as far as its colour can be seen. */
+static void colour_beside_grey_counts_by_what_can_be_seen(void **state)
+{
+    static uint8_t real[2 * SIZE], other[SIZE];
+    double *gist = calloc(3 * GIST_FEATURES, sizeof(*gist)), *sample = gist + 2 * GIST_FEATURES;
+    double mean[GIST_FEATURES], deviation[GIST_FEATURES], most = 0;
+
+    assert_non_null(gist);
+    for (int i = 0; i < 2 * SIZE; i++)
+        real[i] = (uint8_t)(7 * (i / 3 % 31) + i / SIZE);
+    for (int i = 0; i < SIZE; i++)
+        other[i] = (uint8_t)(real[i] + 10 * (i % 3 == 0));
+    assert_int_equal(gist_compute(2, SIDE, real, gist, NULL), 0);
+    assert_int_equal(gist_compute(1, SIDE, other, sample, NULL), 0);
+    gist_standardise(2, gist, mean, deviation);
+    gist_scale(1, sample, mean, deviation);
+    for (int i = 0; i < GIST_FEATURES; i++)
+        most = fmax(most, fabs(sample[i]));
+    assert_true(most > 1 && most < 10);
     free(gist);
 }
 
@@ -154,6 +176,7 @@ int main(void)
         cmocka_unit_test(ranks_decide_together),
         cmocka_unit_test(a_gist_tells_edges_by_direction_and_scale),
         cmocka_unit_test(a_reference_has_mean_0_and_deviation_1),
+        cmocka_unit_test(colour_beside_grey_counts_by_what_can_be_seen),
         cmocka_unit_test(power_is_that_of_bands_and_colours),
     };
 
