@@ -7,7 +7,7 @@
 
 #include "engine/identity.h"
 #include "server/engine_model.h"
-#include "server/queue.h"
+#include "server/queue/queue.h"
 
 #include <stdatomic.h>
 

@@ -3,7 +3,7 @@
 #include "engine/base/log.h"
 #include "model/generator.h"
 #include "server/job.h"
-#include "server/queue.h"
+#include "server/queue/queue.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -65,7 +65,8 @@ static bool take_submitted(struct engine_thread *e)
         next = job->next;
         job->next = e->active;
         e->active = job;
-        queue_push(&job->on->queue, job);
+        job->queued = (struct queue_job){.owner = job, .n = job->n, .priority = job->priority};
+        queue_push(&job->on->queue, &job->queued);
     }
     return true;
 }

@@ -8,7 +8,7 @@
 #include "server/engine_model.h"
 #include "server/job.h"
 #include "server/progress.h"
-#include "server/queue.h"
+#include "server/queue/queue.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -46,7 +46,7 @@ void engine_abandon_job(struct engine_thread *e, struct job *job, int status)
 {
     struct shelf_model *m = job->on;
 
-    queue_remove(&m->queue, job);
+    queue_remove(&m->queue, &job->queued);
     generator_cancel(m->loaded.generator, job->id);
     finish_job(e, job, status);
 }
@@ -69,11 +69,11 @@ static void start_image(struct engine_thread *e, struct shelf_model *m, struct j
                         bool parked)
 {
     struct generator_task task = {.id = job->id,
-                                  .seed = job->seed + (uint64_t)(job->n_started - 1),
+                                  .seed = job->seed + (uint64_t)(job->queued.n_started - 1),
                                   .sampler = job->sampler,
                                   .nfe = job->nfe,
                                   .mixed = job->mix > 0,
-                                  .seed_b = job->seed_b + (uint64_t)(job->n_started - 1),
+                                  .seed_b = job->seed_b + (uint64_t)(job->queued.n_started - 1),
                                   .mix = (double)job->mix / REQUEST_MIX_WHOLE,
                                   .label = job->label,
                                   .guided = job->evaluations > job->nfe,
@@ -85,7 +85,7 @@ static void start_image(struct engine_thread *e, struct shelf_model *m, struct j
     if (parked) {
         rc = generator_resume(m->loaded.generator, job->id, &error);
     } else {
-        if (job->n_started == 1) {
+        if (job->queued.n_started == 1) {
             job->started_ns = uv_hrtime();
             atomic_store(&job->whole->begun, true);
         }
@@ -101,6 +101,7 @@ static void start_image(struct engine_thread *e, struct shelf_model *m, struct j
 
 static void share_lanes(struct engine_thread *e, struct shelf_model *m)
 {
+    struct queue_job *queued;
     struct error error;
     struct job *job;
     bool parked;
@@ -108,19 +109,20 @@ static void share_lanes(struct engine_thread *e, struct shelf_model *m)
 
     for (;;) {
         if (generator_busy(m->loaded.generator) == generator_lanes(m->loaded.generator)) {
-            job = queue_park(&m->queue);
-            if (!job)
+            queued = queue_park(&m->queue);
+            if (!queued)
                 return;
+            job = queued->owner;
             rc = generator_park(m->loaded.generator, job->id, &error);
             if (rc < 0) {
                 job->error = error;
                 engine_abandon_job(e, job, rc);
             }
         }
-        job = queue_take(&m->queue, &parked);
-        if (!job)
+        queued = queue_take(&m->queue, &parked);
+        if (!queued)
             return;
-        start_image(e, m, job, parked);
+        start_image(e, m, queued->owner, parked);
     }
 }
 
@@ -146,7 +148,7 @@ static void fail_not_finite(struct engine_thread *e, struct shelf_model *m, stru
                   m->loaded.model->name, image->seed);
 
     e->stats.images_not_finite++;
-    queue_finish(&m->queue, job);
+    queue_finish(&m->queue, &job->queued);
     if (job->n_finished + 1 == job->n)
         finish_job(e, job, rc);
     else
@@ -182,7 +184,7 @@ static void deliver(struct engine_thread *e, struct shelf_model *m,
     }
     memcpy(job->pixels + (size_t)i * bytes, image->pixels, bytes);
     e->stats.images++;
-    queue_finish(&m->queue, job);
+    queue_finish(&m->queue, &job->queued);
     if (++job->n_finished == job->n)
         finish_job(e, job, 0);
 }
@@ -206,7 +208,7 @@ static void fail_model(struct engine_thread *e, const struct shelf_model *m, int
               e->options.label, LOG_TEXT(error->text));
     for (job = e->active; job; job = next) {
         next = job->next;
-        if (job->on != m || job->n_lanes == 0)
+        if (job->on != m || job->queued.n_lanes == 0)
             continue;
         job->error = *error;
         engine_abandon_job(e, job, status);
@@ -217,10 +219,12 @@ static void count_evaluations(struct engine_thread *e, const struct shelf_model 
 {
     for (struct job *job = e->active; job; job = job->next)
         if (job->on == m) {
-            job->n_evaluations += job->n_lanes;
-            atomic_fetch_add(&job->whole->n_evaluated, job->n_lanes);
-            e->stats.evaluations += (uint64_t)job->n_lanes;
-            e->stats.evaluations_open[job->priority] += (uint64_t)job->n_lanes;
+            int n = job->queued.n_lanes;
+
+            job->n_evaluations += n;
+            atomic_fetch_add(&job->whole->n_evaluated, n);
+            e->stats.evaluations += (uint64_t)n;
+            e->stats.evaluations_open[job->priority] += (uint64_t)n;
         }
 }
 

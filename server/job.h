@@ -10,6 +10,7 @@
 
 #include "engine/base/error.h"
 #include "model/sampler.h"
+#include "server/queue/queue.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -19,13 +20,6 @@ struct engine_model;
 struct progress;
 struct restoration;
 struct shelf_model;
-
-/* Of jobs for the lanes of their model, and of models for the device. */
-enum priority {
-    PRIORITY_INTERACTIVE, /* somebody waits */
-    PRIORITY_BACKGROUND,  /* gets what the others leave */
-    PRIORITIES,
-};
 
 struct job {
     /* By the loop, before it is submitted. */
@@ -65,15 +59,14 @@ struct job {
     atomic_int n_evaluated; /* evaluations of all its images */
 
     /* By the engine's thread; readable by the loop once the job is done. */
-    int n_started, n_finished;
-    int n_lanes, n_parked;            /* of the images started and not finished; server/queue.h */
+    struct queue_job queued;          /* its place in the queue of its model */
+    int n_finished;                   /* images */
     int n_evaluations;                /* that are done */
     uint64_t started_ns, finished_ns; /* uv_hrtime() at the first and after the last image */
     int status;                       /* 0, -ECANCELED or the device's error */
     struct error error;
 
-    struct job *next;                        /* submitted, active or done */
-    struct job *queue_next, *queue_previous; /* server/queue.h */
+    struct job *next; /* submitted, active or done */
 };
 
 #endif

@@ -1,16 +1,16 @@
 /* Lookahead: when a job would get its first lane and when its last image would be done, if it came now.
  *
- * It plays the fair queue (server/queue.h) to the end of that job, from one finished image to the next, with
- * all that is there. Of those that have begun it knows how many evaluations are done, not of which images:
- * they are taken to have shared the lanes evenly, each with all of its images alike. Who comes later is not
- * foreseen, and devices are taken as one with the lanes of all.
+ * The queue is played (server/queue/player.h) to the end of that job, from one finished image to the next,
+ * with all that is there. Of those that have begun it is known how many evaluations are done, not of which
+ * images: they are taken to have shared the lanes evenly, each with all of its images alike. Who comes later
+ * is not foreseen, and devices are taken as one with the lanes of all.
  *
  * Thread: any; nothing is shared.
  */
 #ifndef SERVER_LOOKAHEAD_H
 #define SERVER_LOOKAHEAD_H
 
-#include "server/job.h"
+#include "server/queue/queue.h"
 
 struct pace;
 

@@ -145,7 +145,7 @@ static bool goes_elsewhere(struct engines *e, struct job *job)
     if ((job->status != -EIO && job->status != -ENODEV) || atomic_load(&job->whole->cancelled) ||
         atomic_load(&job->whole->enough))
         return false;
-    job->n_blamed += job->n_started > 0;
+    job->n_blamed += job->queued.n_started > 0;
     look(e, job, from, views);
     to = choose(e, views);
     if (to < 0 || job->n_blamed > BLAMES_MAX)
@@ -153,7 +153,7 @@ static bool goes_elsewhere(struct engines *e, struct job *job)
     log_write(LOG_WARN, "event=drawn_elsewhere from=%s to=%s images=%d error=%s",
               engines_name(e, from), engines_name(e, to), job->n, LOG_TEXT(job->error.text));
     atomic_fetch_sub(&job->whole->n_evaluated, job->n_evaluations);
-    job->n_started = job->n_finished = job->n_lanes = job->n_parked = job->n_evaluations = 0;
+    job->n_finished = job->n_evaluations = 0;
     job->started_ns = 0;
     job->status = 0;
     place(e, job, to);

@@ -23,7 +23,8 @@ MAY_INCLUDE = {
     "config": ("engine/base",),
     "api": ("api/pictures", "engine/base"),
     "api/pictures": ("engine/base",),
-    "server": ("api", "api/pictures", "config", "model", "engine", "engine/base"),
+    "server": ("server/queue", "api", "api/pictures", "config", "model", "engine", "engine/base"),
+    "server/queue": (),
     "tools": ("model", "engine", "engine/base"),
     "tools/bench": ("tools", "model", "engine", "engine/base"),
     "tools/convert": ("tools", "tools/pictures", "model", "model/fit", "engine", "engine/base"),
@@ -36,7 +37,7 @@ MAY_INCLUDE = {
     "tools/schedule": ("tools", "tools/eval", "tools/pictures", "tools/train", "model", "model/fit",
                        "engine", "engine/base"),
     # The daemon's own queue decides in the simulation, too.
-    "tools/simulate": ("tools", "server", "model", "engine", "engine/base"),
+    "tools/simulate": ("tools", "server/queue", "model", "engine", "engine/base"),
     "tools/train": ("tools", "tools/pictures", "model", "model/fit", "engine/communicator", "engine",
                     "engine/base"),
 }

@@ -4,22 +4,18 @@
 #include "tools/simulate/simulation.h"
 
 #include "engine/base/error.h"
-#include "server/job.h"
-#include "server/queue.h"
+#include "server/queue/player.h"
 #include "tools/simulate/stream.h"
 #include "tools/simulate/ticks.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
 
-/* An image that has begun, as the generator has it. */
-struct lane {
-    struct job *job; /* NULL: free */
-    bool parked;
-    int evaluations_left;
+/* Images of a request. */
+struct served {
+    int n_admitted, n_begun, n_finished;
 };
 
 struct simulation {
@@ -39,10 +35,9 @@ struct simulation {
     double *latency_s; /* [n_requests], of the completed */
     double wait_s;     /* sum */
 
-    struct job *jobs; /* one per request */
-    struct queue queue;
-    struct lane *lanes; /* [2 * slots] */
-    int n_busy;
+    struct served *served; /* [n_requests] */
+    struct player *player; /* continuous: by the numbers of the requests */
+    int *batch;            /* [slots] the requests of its images */
 };
 
 const char *policy_name(enum policy p)
@@ -50,11 +45,6 @@ const char *policy_name(enum policy p)
     static const char *const names[POLICIES] = {"continuous", "batch"};
 
     return names[p];
-}
-
-static const struct stream_request *request_of(const struct simulation *s, const struct job *job)
-{
-    return &s->requests[job->id];
 }
 
 /* Sums up how many requests were there until then. */
@@ -67,7 +57,7 @@ static void count_until(struct simulation *s, double time_s)
 static void arrive(struct simulation *s, int i)
 {
     const struct stream_request *request = &s->requests[i];
-    struct job *job = &s->jobs[i];
+    const struct player_job job = {.n = request->images, .evaluations = request->nfe};
 
     if (request->images > s->options->slots + s->options->max_queue - s->n_images) {
         s->result.refused++;
@@ -76,11 +66,9 @@ static void arrive(struct simulation *s, int i)
     count_until(s, request->arrival_s);
     s->n_in_system++;
     s->n_images += request->images;
-    job->id = (uint64_t)i;
-    job->n = request->images;
-    job->nfe = request->nfe;
+    s->served[i].n_admitted = request->images;
     if (s->options->policy == POLICY_CONTINUOUS)
-        queue_push(&s->queue, job);
+        player_add(s->player, i, &job);
 }
 
 static void arrive_until(struct simulation *s, double time_s)
@@ -89,163 +77,78 @@ static void arrive_until(struct simulation *s, double time_s)
         arrive(s, s->n_arrived++);
 }
 
-/* One more image of a job is there. */
-static void complete_image(struct simulation *s, struct job *job)
+static void begin_image(struct simulation *s, int i)
 {
-    if (++job->n_finished < job->n)
+    if (s->served[i].n_begun++ == 0)
+        s->wait_s += s->now_s - s->requests[i].arrival_s;
+}
+
+static void finish_image(struct simulation *s, int i)
+{
+    const struct stream_request *request = &s->requests[i];
+
+    if (++s->served[i].n_finished < request->images)
         return;
     count_until(s, s->now_s);
     s->n_in_system--;
-    s->n_images -= job->n; /* the daemon's admission, too, counts requests whole */
-    s->latency_s[s->result.completed++] = s->now_s - request_of(s, job)->arrival_s;
-    s->result.images += job->n;
-    s->result.evaluations += (long long)job->n * job->nfe;
+    s->n_images -= request->images; /* the daemon's admission, too, counts requests whole */
+    s->latency_s[s->result.completed++] = s->now_s - request->arrival_s;
+    s->result.images += request->images;
+    s->result.evaluations += (long long)request->images * request->nfe;
 }
 
-/* The first image of a job begins. */
-static void begin_job(struct simulation *s, const struct job *job)
+/* n images together evaluate so often. */
+static void evaluate(struct simulation *s, int n, int evaluations)
 {
-    s->wait_s += s->now_s - request_of(s, job)->arrival_s;
+    double time_s = 1e-3 * evaluations * ticks_ms(s->ticks, n);
+
+    arrive_until(s, s->now_s + time_s);
+    s->now_s += time_s;
+    s->busy_s += time_s;
+    s->result.lane_evaluations += (long long)n * evaluations;
 }
 
-/* Continuous batching */
-
-static void park(struct simulation *s, const struct job *job)
-{
-    struct lane *found = NULL;
-
-    for (int i = 0; i < 2 * s->options->slots; i++) {
-        struct lane *lane = &s->lanes[i];
-
-        if (lane->job == job && !lane->parked &&
-            (!found || lane->evaluations_left > found->evaluations_left))
-            found = lane;
-    }
-    assert(found);
-    found->parked = true;
-    s->n_busy--;
-}
-
-static void resume(struct simulation *s, const struct job *job)
-{
-    struct lane *found = NULL;
-
-    for (int i = 0; i < 2 * s->options->slots; i++) {
-        struct lane *lane = &s->lanes[i];
-
-        if (lane->job == job && lane->parked &&
-            (!found || lane->evaluations_left < found->evaluations_left))
-            found = lane;
-    }
-    assert(found);
-    found->parked = false;
-    s->n_busy++;
-}
-
-static void begin_image(struct simulation *s, struct job *job)
-{
-    struct lane *lane = s->lanes;
-
-    while (lane->job)
-        lane++;
-    *lane = (struct lane){.job = job, .evaluations_left = job->nfe};
-    s->n_busy++;
-    if (job->n_started == 1)
-        begin_job(s, job);
-}
-
-static void share_lanes(struct simulation *s)
-{
-    struct job *job;
-    bool parked;
-
-    for (;;) {
-        if (s->n_busy == s->options->slots) {
-            job = queue_park(&s->queue);
-            if (!job)
-                return;
-            park(s, job);
-        }
-        job = queue_take(&s->queue, &parked);
-        if (!job)
-            return;
-        if (parked)
-            resume(s, job);
-        else
-            begin_image(s, job);
-    }
-}
-
-/* False: nothing to do. */
+/* Continuous batching. False: nothing to do. */
 static bool tick(struct simulation *s)
 {
-    double tick_s;
+    int i;
 
-    share_lanes(s);
-    if (s->n_busy == 0)
+    while ((i = player_begin(s->player)) >= 0)
+        begin_image(s, i);
+    if (player_busy(s->player) == 0)
         return false;
-    tick_s = 1e-3 * ticks_ms(s->ticks, s->n_busy);
-    arrive_until(s, s->now_s + tick_s);
-    s->now_s += tick_s;
-    s->busy_s += tick_s;
-    s->result.lane_evaluations += s->n_busy;
-    for (int i = 0; i < 2 * s->options->slots; i++) {
-        struct lane *lane = &s->lanes[i];
-        struct job *job = lane->job;
-
-        if (!job || lane->parked || --lane->evaluations_left > 0)
-            continue;
-        lane->job = NULL;
-        s->n_busy--;
-        queue_finish(&s->queue, job);
-        complete_image(s, job);
-    }
+    evaluate(s, player_busy(s->player), 1);
+    player_evaluate(s->player, 1);
+    while ((i = player_end(s->player)) >= 0)
+        finish_image(s, i);
     return true;
 }
 
-/* Request-level batching */
-
-/* The job of the next image in the order of the requests. */
-static struct job *take_first(struct simulation *s)
+/* The request of the next image in their order, -1 if none waits. */
+static int first_waiting(struct simulation *s)
 {
-    struct job *job;
-
-    while (s->first < s->n_arrived && s->jobs[s->first].n_started == s->jobs[s->first].n)
+    while (s->first < s->n_arrived && s->served[s->first].n_begun == s->served[s->first].n_admitted)
         s->first++;
-    if (s->first == s->n_arrived)
-        return NULL;
-    job = &s->jobs[s->first];
-    if (job->n_started++ == 0)
-        begin_job(s, job);
-    return job;
+    return s->first < s->n_arrived ? s->first : -1;
 }
 
+/* Request-level batching. False: nothing to do. */
 static bool batch(struct simulation *s)
 {
-    double batch_s;
-    int n = 0, nfe = 0;
+    int i, n = 0, nfe = 0;
 
-    while (n < s->options->slots) {
-        struct job *job = take_first(s);
-
-        if (!job)
-            break;
-        s->lanes[n++].job = job;
-        nfe = job->nfe > nfe ? job->nfe : nfe;
+    while (n < s->options->slots && (i = first_waiting(s)) >= 0) {
+        begin_image(s, i);
+        s->batch[n++] = i;
+        nfe = s->requests[i].nfe > nfe ? s->requests[i].nfe : nfe;
     }
     if (n == 0)
         return false;
-    batch_s = 1e-3 * nfe * ticks_ms(s->ticks, n);
-    arrive_until(s, s->now_s + batch_s);
-    s->now_s += batch_s;
-    s->busy_s += batch_s;
-    s->result.lane_evaluations += (long long)n * nfe;
-    for (int i = 0; i < n; i++)
-        complete_image(s, s->lanes[i].job);
+    evaluate(s, n, nfe);
+    for (i = 0; i < n; i++)
+        finish_image(s, s->batch[i]);
     return true;
 }
-
-/* The whole */
 
 static int compare(const void *a, const void *b)
 {
@@ -290,11 +193,11 @@ int simulation_run(const struct simulation_options *o, const struct ticks *ticks
     if (o->slots < 1 || o->slots > ticks_lanes_max(ticks))
         return error_set(err, -EINVAL, "%d slots, but tick times for 1 to %d lanes only", o->slots,
                          ticks_lanes_max(ticks));
-    s.queue.parked_max = o->slots;
     s.latency_s = calloc((size_t)n, sizeof(*s.latency_s));
-    s.jobs = calloc((size_t)n, sizeof(*s.jobs));
-    s.lanes = calloc(2 * (size_t)o->slots, sizeof(*s.lanes));
-    if (!s.latency_s || !s.jobs || !s.lanes) {
+    s.served = calloc((size_t)n, sizeof(*s.served));
+    s.player = player_create(n, o->slots);
+    s.batch = calloc((size_t)o->slots, sizeof(*s.batch));
+    if (!s.latency_s || !s.served || !s.player || !s.batch) {
         rc = error_set(err, -ENOMEM, "out of memory for %d requests", n);
         goto out;
     }
@@ -310,7 +213,8 @@ int simulation_run(const struct simulation_options *o, const struct ticks *ticks
 
 out:
     free(s.latency_s);
-    free(s.jobs);
-    free(s.lanes);
+    free(s.served);
+    player_destroy(s.player);
+    free(s.batch);
     return rc;
 }

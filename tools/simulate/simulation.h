@@ -2,8 +2,8 @@
  * times.
  *
  * Two policies:
- *     continuous  as softdiffd does: the daemon's own fair queue (server/queue) shares the lanes
- *                 before every tick; arrivals join at the next tick, images leave when they are
+ *     continuous  as softdiffd does: the daemon's own fair queue (server/queue/player.h) shares the
+ *                 lanes before every tick; arrivals join at the next tick, images leave when they are
  *                 done, long ones are parked for those that come
  *     batch       as servers without step-level batching do: images are taken in the order of
  *                 their arrival, as many as wait but no more than there are slots, and all are

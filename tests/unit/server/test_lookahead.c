@@ -2,7 +2,7 @@
  * lookahead is told what the daemon knows of it. */
 #include "server/lookahead.h"
 #include "server/pace.h"
-#include "server/queue.h"
+#include "server/queue/queue.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -18,10 +18,11 @@ enum { JOBS_MAX = 40, LANES_MAX = 16, PLACES = 3 * LANES_MAX, IMAGES_MAX = 6, RU
 /* The engine: lanes of which each does one evaluation a tick. */
 struct engine {
     struct queue queue;
-    struct job jobs[JOBS_MAX];
+    struct queue_job jobs[JOBS_MAX];
     struct lookahead_job told[JOBS_MAX];
+    int n_finished[JOBS_MAX];
     struct lane {
-        struct job *job;
+        struct queue_job *job;
         bool parked;
         int left;
     } lanes[PLACES];
@@ -30,15 +31,15 @@ struct engine {
 
 static void submit(struct engine *e, int n, int evaluations, enum priority priority)
 {
-    struct job *job = &e->jobs[e->n_jobs];
+    struct queue_job *job = &e->jobs[e->n_jobs];
 
-    *job = (struct job){.n = n, .evaluations = evaluations, .priority = priority};
+    *job = (struct queue_job){.n = n, .priority = priority};
     e->told[e->n_jobs++] = (struct lookahead_job){n, evaluations, 0, priority};
     queue_push(&e->queue, job);
 }
 
 /* As the generator: it parks the image with the most left, and goes on with the one with the fewest. */
-static struct lane *pick(struct engine *e, const struct job *job, bool parked)
+static struct lane *pick(struct engine *e, const struct queue_job *job, bool parked)
 {
     struct lane *found = NULL;
 
@@ -65,7 +66,7 @@ static int count_busy(const struct engine *e)
 
 static void share(struct engine *e)
 {
-    struct job *job;
+    struct queue_job *job;
     bool parked;
 
     for (;;) {
@@ -79,7 +80,8 @@ static void share(struct engine *e)
         if (parked)
             pick(e, job, true)->parked = false;
         else
-            *pick(e, NULL, false) = (struct lane){.job = job, .left = job->evaluations};
+            *pick(e, NULL, false) =
+                (struct lane){.job = job, .left = e->told[job - e->jobs].evaluations};
     }
 }
 
@@ -88,7 +90,7 @@ static void tick(struct engine *e)
     share(e);
     for (int i = 0; i < PLACES; i++) {
         struct lane *lane = &e->lanes[i];
-        struct job *job = lane->job;
+        struct queue_job *job = lane->job;
 
         if (!job || lane->parked)
             continue;
@@ -96,7 +98,7 @@ static void tick(struct engine *e)
         if (--lane->left > 0)
             continue;
         *lane = (struct lane){.left = 0};
-        job->n_finished++;
+        e->n_finished[job - e->jobs]++;
         queue_finish(&e->queue, job);
     }
 }
@@ -107,7 +109,7 @@ static int tell(const struct engine *e, struct lookahead_job out[JOBS_MAX])
     int n = 0;
 
     for (int i = 0; i < e->n_jobs; i++)
-        if (e->jobs[i].n_finished < e->jobs[i].n)
+        if (e->n_finished[i] < e->jobs[i].n)
             out[n++] = e->told[i];
     return n;
 }
@@ -134,11 +136,11 @@ static struct times foresee(const struct engine *e)
 /* What becomes of the job that came last. */
 static struct times see(struct engine *e)
 {
-    const struct job *job = &e->jobs[e->n_jobs - 1];
     const struct lookahead_job *told = &e->told[e->n_jobs - 1];
+    const int *n_finished = &e->n_finished[e->n_jobs - 1];
     struct times seen = {0, 0};
 
-    for (int t = 1; job->n_finished < job->n; t++) {
+    for (int t = 1; *n_finished < told->n; t++) {
         tick(e);
         if (seen.first == 0 && told->done > 0)
             seen.first = t;
@@ -172,14 +174,6 @@ static void assert_foreseen(struct engine *e, double first, double done)
     free(e);
 }
 
-static void test_alone(void **state)
-{
-    struct engine *e = create(4);
-
-    submit(e, 6, 10, PRIORITY_INTERACTIVE);
-    assert_foreseen(e, 1, 20);
-}
-
 /* One lane is shared image by image: before the first one there is what is left of the image on its way, and
  * one of each that waits; before the second one those again that have another. */
 static void test_one_lane(void **state)
@@ -194,44 +188,49 @@ static void test_one_lane(void **state)
     assert_foreseen(e, 70 + 5 * 1000 + 1, 70 + 5 * 1000 + 10 + 100 + 1000 + 10);
 }
 
-/* With fewer jobs than lanes it begins at once, whatever the others have. */
-static void test_fewer_than_lanes(void **state)
+static void test_company(void **state)
 {
-    struct engine *e = create(4);
+    static const struct {
+        int lanes;
+        struct {
+            int n, evaluations;
+            enum priority priority;
+        } before[2], then;
+        int ticks; /* of those before, until it comes */
+        double first, done;
+    } cases[] = {
+        /* Alone. */
+        {4, {{0, 0, PRIORITY_INTERACTIVE}}, {6, 10, PRIORITY_INTERACTIVE}, 0, 1, 20},
+        /* With fewer jobs than lanes it begins at once, whatever the others have. */
+        {4,
+         {{6, 1000, PRIORITY_INTERACTIVE}, {1, 500, PRIORITY_INTERACTIVE}},
+         {1, 10, PRIORITY_INTERACTIVE},
+         30,
+         1,
+         10},
+        /* A single image of another takes a single lane. */
+        {4, {{1, 1000, PRIORITY_INTERACTIVE}}, {3, 100, PRIORITY_INTERACTIVE}, 3, 1, 100},
+        /* In the background it waits for all, */
+        {1,
+         {{1, 100, PRIORITY_INTERACTIVE}, {1, 1000, PRIORITY_BACKGROUND}},
+         {1, 10, PRIORITY_BACKGROUND},
+         50,
+         1051,
+         1060},
+        /* and who is not does not wait for that. */
+        {1, {{4, 1000, PRIORITY_BACKGROUND}}, {1, 10, PRIORITY_INTERACTIVE}, 50, 1, 10},
+    };
 
-    submit(e, 6, 1000, PRIORITY_INTERACTIVE);
-    submit(e, 1, 500, PRIORITY_INTERACTIVE);
-    run(e, 30);
-    submit(e, 1, 10, PRIORITY_INTERACTIVE);
-    assert_foreseen(e, 1, 10);
-}
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct engine *e = create(cases[i].lanes);
 
-/* A single image of another takes a single lane. */
-static void test_others_have_few_images(void **state)
-{
-    struct engine *e = create(4);
-
-    submit(e, 1, 1000, PRIORITY_INTERACTIVE);
-    run(e, 3);
-    submit(e, 3, 100, PRIORITY_INTERACTIVE);
-    assert_foreseen(e, 1, 100);
-}
-
-static void test_background(void **state)
-{
-    struct engine *e = create(1);
-
-    submit(e, 1, 100, PRIORITY_INTERACTIVE);
-    submit(e, 1, 1000, PRIORITY_BACKGROUND);
-    run(e, 50);
-    submit(e, 1, 10, PRIORITY_BACKGROUND);
-    assert_foreseen(e, 50 + 1000 + 1, 50 + 1000 + 10);
-
-    e = create(1);
-    submit(e, 4, 1000, PRIORITY_BACKGROUND);
-    run(e, 50);
-    submit(e, 1, 10, PRIORITY_INTERACTIVE);
-    assert_foreseen(e, 1, 10);
+        for (int k = 0; k < 2 && cases[i].before[k].n > 0; k++)
+            submit(e, cases[i].before[k].n, cases[i].before[k].evaluations,
+                   cases[i].before[k].priority);
+        run(e, cases[i].ticks);
+        submit(e, cases[i].then.n, cases[i].then.evaluations, cases[i].then.priority);
+        assert_foreseen(e, cases[i].first, cases[i].done);
+    }
 }
 
 static int draw(uint64_t *seed, int least, int most)
@@ -288,11 +287,8 @@ static void test_bounded(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_alone),
         cmocka_unit_test(test_one_lane),
-        cmocka_unit_test(test_fewer_than_lanes),
-        cmocka_unit_test(test_others_have_few_images),
-        cmocka_unit_test(test_background),
+        cmocka_unit_test(test_company),
         cmocka_unit_test(test_any),
         cmocka_unit_test(test_bounded),
     };

@@ -1,8 +1,6 @@
 /* Fairness: jobs share the lanes, whatever their size, those that wait before the others, and leave
  * without a trace. */
-#include "server/queue.h"
-
-#include "server/job.h"
+#include "server/queue/queue.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,21 +8,21 @@
 #include <string.h>
 #include <cmocka.h>
 
-static void fill(struct job *jobs, const int *n, int n_jobs, struct queue *q)
+static char letters[] = "abc"; /* what the jobs are called */
+
+static void fill(struct queue_job *jobs, const int *n, int n_jobs, struct queue *q)
 {
-    memset(jobs, 0, (size_t)n_jobs * sizeof(*jobs));
     memset(q, 0, sizeof(*q));
     for (int i = 0; i < n_jobs; i++) {
-        jobs[i].id = (uint64_t)i;
-        jobs[i].n = n[i];
+        jobs[i] = (struct queue_job){.owner = &letters[i], .n = n[i]};
         queue_push(q, &jobs[i]);
     }
 }
 
-static struct job *take(struct queue *q)
+static struct queue_job *take(struct queue *q)
 {
     bool parked = false;
-    struct job *job = queue_take(q, &parked);
+    struct queue_job *job = queue_take(q, &parked);
 
     assert_false(parked);
     return job;
@@ -34,11 +32,14 @@ static struct job *take(struct queue *q)
 static void assert_order(struct queue *q, const char *want)
 {
     char got[64];
-    struct job *job;
+    const char *letter;
+    struct queue_job *job;
     size_t i = 0;
 
-    while ((job = take(q)))
-        got[i++] = (char)('a' + job->id);
+    while ((job = take(q))) {
+        letter = job->owner;
+        got[i++] = *letter;
+    }
     got[i] = '\0';
     assert_string_equal(got, want);
     assert_int_equal(q->n_images, 0);
@@ -47,7 +48,7 @@ static void assert_order(struct queue *q, const char *want)
 /* With lanes for all of them. */
 static void test_turns(void **state)
 {
-    struct job jobs[3];
+    struct queue_job jobs[3];
     struct queue q;
 
     fill(jobs, (const int[]){4, 1, 2}, 3, &q);
@@ -63,14 +64,16 @@ static void test_turns(void **state)
 static void test_turns_on_one_lane(void **state)
 {
     char got[8] = "";
-    struct job jobs[3], *job;
+    const char *letter;
+    struct queue_job jobs[3], *job;
     struct queue q;
 
     fill(jobs, (const int[]){4, 1, 2}, 3, &q);
     for (size_t i = 0; i < 7; i++) {
         job = take(&q);
         assert_null(queue_park(&q));
-        got[i] = (char)('a' + job->id);
+        letter = job->owner;
+        got[i] = *letter;
         queue_finish(&q, job);
     }
     assert_string_equal(got, "abcacaa");
@@ -82,15 +85,15 @@ static void test_turns_on_one_lane(void **state)
 /* One that comes later is served before a second image of anybody. */
 static void test_late_comer(void **state)
 {
-    struct job jobs[2], late = {.id = 2, .n = 1};
+    struct queue_job jobs[2], late = {.n = 1};
     struct queue q;
 
     fill(jobs, (const int[]){60, 60}, 2, &q);
-    assert_int_equal(take(&q)->id, 0);
+    assert_ptr_equal(take(&q), &jobs[0]);
     queue_push(&q, &late);
-    assert_int_equal(take(&q)->id, 1);
-    assert_int_equal(take(&q)->id, 2);
-    assert_int_equal(take(&q)->id, 0);
+    assert_ptr_equal(take(&q), &jobs[1]);
+    assert_ptr_equal(take(&q), &late);
+    assert_ptr_equal(take(&q), &jobs[0]);
     assert_int_equal(q.n_images, 117);
 }
 
@@ -98,17 +101,17 @@ static void test_late_comer(void **state)
  * images go on where they stopped. */
 static void test_parking(void **state)
 {
-    struct job jobs[6], *job;
+    struct queue_job jobs[6], *job;
     struct queue q;
     bool parked;
 
     fill(jobs, (const int[]){8}, 1, &q);
     q.parked_max = 4;
     for (int i = 0; i < 4; i++)
-        assert_int_equal(take(&q)->id, 0);
+        assert_ptr_equal(take(&q), &jobs[0]);
     assert_null(queue_park(&q)); /* nobody else wants one */
     for (int i = 1; i < 6; i++) {
-        jobs[i] = (struct job){.id = (uint64_t)i, .n = 1};
+        jobs[i] = (struct queue_job){.n = 1};
         queue_push(&q, &jobs[i]);
         job = queue_park(&q);
         if (i > 3) { /* four jobs, four lanes */
@@ -140,7 +143,7 @@ static void test_parking(void **state)
 /* Two large jobs end up with half of the lanes each, however many others began with. */
 static void test_even_shares(void **state)
 {
-    struct job jobs[2], *job;
+    struct queue_job jobs[2], *job;
     struct queue q;
     int n = 0;
 
@@ -148,7 +151,7 @@ static void test_even_shares(void **state)
     q.parked_max = 16;
     for (int i = 0; i < 16; i++)
         take(&q);
-    jobs[1] = (struct job){.id = 1, .n = 64};
+    jobs[1] = (struct queue_job){.n = 64};
     queue_push(&q, &jobs[1]);
     while ((job = queue_park(&q))) {
         assert_ptr_equal(job, &jobs[0]);
@@ -161,7 +164,7 @@ static void test_even_shares(void **state)
     queue_remove(&q, &jobs[1]);
     assert_int_equal(q.classes[PRIORITY_INTERACTIVE].n_parked, 8);
     q.parked_max = 8;
-    jobs[1] = (struct job){.id = 1, .n = 1};
+    jobs[1] = (struct queue_job){.n = 1};
     queue_push(&q, &jobs[1]);
     assert_null(queue_park(&q));
 }
@@ -171,12 +174,12 @@ static void test_even_shares(void **state)
 static void test_the_background_gives_way(void **state)
 {
     for (int lanes = 1; lanes <= 3; lanes++) {
-        struct job jobs[4] = {{.id = 0, .n = 16, .priority = PRIORITY_BACKGROUND},
-                              {.id = 1, .n = 16, .priority = PRIORITY_BACKGROUND},
-                              {.id = 2, .n = 1},
-                              {.id = 3, .n = 2}};
+        struct queue_job jobs[4] = {{.n = 16, .priority = PRIORITY_BACKGROUND},
+                                    {.n = 16, .priority = PRIORITY_BACKGROUND},
+                                    {.n = 1},
+                                    {.n = 2}};
         struct queue q = {.parked_max = lanes};
-        struct job *job;
+        struct queue_job *job;
         bool parked;
 
         queue_push(&q, &jobs[0]);
@@ -222,9 +225,9 @@ static void test_the_background_gives_way(void **state)
 /* Where a background job leaves with images in lanes and parked, others get its places. */
 static void test_background_removal(void **state)
 {
-    struct job jobs[3] = {{.id = 0, .n = 4, .priority = PRIORITY_BACKGROUND},
-                          {.id = 1, .n = 4, .priority = PRIORITY_BACKGROUND},
-                          {.id = 2, .n = 1}};
+    struct queue_job jobs[3] = {{.n = 4, .priority = PRIORITY_BACKGROUND},
+                                {.n = 4, .priority = PRIORITY_BACKGROUND},
+                                {.n = 1}};
     struct queue q = {.parked_max = 2};
 
     queue_push(&q, &jobs[0]);
@@ -247,14 +250,14 @@ struct census {
     int most, least; /* lanes of an interactive job, and of one of which images wait */
 };
 
-static void count(const struct job *jobs, int n, struct census *out)
+static void count(const struct queue_job *jobs, const int *n_finished, int n, struct census *out)
 {
     *out = (struct census){.least = 99};
     for (int i = 0; i < n; i++) {
-        const struct job *job = &jobs[i];
+        const struct queue_job *job = &jobs[i];
         int waiting = job->n - job->n_started + job->n_parked;
 
-        assert_int_equal(job->n_started, job->n_finished + job->n_lanes + job->n_parked);
+        assert_int_equal(job->n_started, n_finished[i] + job->n_lanes + job->n_parked);
         out->waiting += waiting;
         out->lanes[job->priority] += job->n_lanes;
         out->parked[job->priority] += job->n_parked;
@@ -272,7 +275,8 @@ static void count(const struct job *jobs, int n, struct census *out)
 static void test_random_company(void **state)
 {
     enum { JOBS = 60, LANES = 6 };
-    struct job jobs[JOBS], *job;
+    struct queue_job jobs[JOBS], *job;
+    int n_finished[JOBS] = {0};
     struct queue q = {.parked_max = LANES};
     const struct queue_class *background = &q.classes[PRIORITY_BACKGROUND];
     unsigned int seed = 1;
@@ -291,12 +295,13 @@ static void test_random_company(void **state)
             queue_push(&q, &jobs[pushed++]);
         } else if (action < 7 && jobs[i].n_lanes > 0) {
             queue_finish(&q, &jobs[i]);
-            jobs[i].n_finished++;
+            n_finished[i]++;
             busy--;
-        } else if (action == 7 && step % 5 == 0 && jobs[i].n_finished < jobs[i].n) {
+        } else if (action == 7 && step % 5 == 0 && n_finished[i] < jobs[i].n) {
             queue_remove(&q, &jobs[i]);
             busy -= jobs[i].n_lanes;
-            memset(&jobs[i], 0, sizeof(jobs[i]));
+            jobs[i] = (struct queue_job){.n = 0};
+            n_finished[i] = 0;
         }
         while (busy < LANES || queue_park(&q)) {
             job = queue_take(&q, &parked);
@@ -304,7 +309,7 @@ static void test_random_company(void **state)
             if (!job)
                 break;
         }
-        count(jobs, pushed, &all);
+        count(jobs, n_finished, pushed, &all);
         assert_int_equal(all.lanes[0] + all.lanes[1], busy);
         for (int p = 0; p < PRIORITIES; p++) {
             assert_int_equal(all.lanes[p], q.classes[p].n_lanes);
@@ -324,7 +329,7 @@ static void test_random_company(void **state)
 
 static void test_removal(void **state)
 {
-    struct job jobs[3];
+    struct queue_job jobs[3];
     struct queue q;
 
     for (int i = 0; i < 3; i++) {
@@ -332,7 +337,7 @@ static void test_removal(void **state)
 
         fill(jobs, (const int[]){2, 2, 2}, 3, &q);
         if (i == 1) /* also one that has a lane */
-            assert_int_equal(take(&q)->id, 0);
+            assert_ptr_equal(take(&q), &jobs[0]);
         queue_remove(&q, &jobs[i]);
         assert_int_equal(q.n_images, i == 1 ? 3 : 4);
         assert_order(&q, i == 1 ? "cac" : want[i]);

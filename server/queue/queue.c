@@ -1,62 +1,62 @@
-#include "server/queue.h"
+#include "server/queue/queue.h"
 
-static void ring_append(struct job **ring, struct job *job)
+static void ring_append(struct queue_job **ring, struct queue_job *job)
 {
-    struct job *first = *ring;
+    struct queue_job *first = *ring;
 
     if (first) {
-        job->queue_next = first;
-        job->queue_previous = first->queue_previous;
-        job->queue_previous->queue_next = job;
-        first->queue_previous = job;
+        job->next = first;
+        job->previous = first->previous;
+        job->previous->next = job;
+        first->previous = job;
     } else {
-        job->queue_next = job;
-        job->queue_previous = job;
+        job->next = job;
+        job->previous = job;
         *ring = job;
     }
 }
 
-static void ring_prepend(struct job **ring, struct job *job)
+static void ring_prepend(struct queue_job **ring, struct queue_job *job)
 {
     ring_append(ring, job);
     *ring = job;
 }
 
-static void ring_remove(struct job **ring, struct job *job)
+static void ring_remove(struct queue_job **ring, struct queue_job *job)
 {
     if (*ring == job)
-        *ring = job->queue_next == job ? NULL : job->queue_next;
-    job->queue_previous->queue_next = job->queue_next;
-    job->queue_next->queue_previous = job->queue_previous;
-    job->queue_next = NULL;
-    job->queue_previous = NULL;
+        *ring = job->next == job ? NULL : job->next;
+    job->previous->next = job->next;
+    job->next->previous = job->previous;
+    job->next = NULL;
+    job->previous = NULL;
 }
 
-static struct queue_class *class_of(struct queue *q, const struct job *job)
+static struct queue_class *class_of(struct queue *q, const struct queue_job *job)
 {
     return &q->classes[job->priority];
 }
 
 /* The ring that a job in the queue is in. */
-static struct job **ring_of(struct queue *q, const struct job *job)
+static struct queue_job **ring_of(struct queue *q, const struct queue_job *job)
 {
     struct queue_class *c = class_of(q, job);
 
     return job->n_lanes > 0 ? &c->running : &c->waiting;
 }
 
-static int images_waiting(const struct job *job)
+static int images_waiting(const struct queue_job *job)
 {
     return job->n - job->n_started + job->n_parked;
 }
 
-void queue_push(struct queue *q, struct job *job)
+void queue_push(struct queue *q, struct queue_job *job)
 {
     ring_append(&class_of(q, job)->waiting, job);
     q->n_images += (size_t)images_waiting(job);
 }
 
-void queue_remove(struct queue *q, struct job *job)
+void queue_remove(struct queue *q, struct queue_job *job)
 {
     struct queue_class *c = class_of(q, job);
 
@@ -68,9 +68,9 @@ void queue_remove(struct queue *q, struct job *job)
 
 /* Of the jobs with lanes and images that wait, or only such as are parked, the one with the fewest
  * lanes, NULL if there is none. */
-static struct job *poorest(const struct queue_class *c, bool parked)
+static struct queue_job *poorest(const struct queue_class *c, bool parked)
 {
-    struct job *job = c->running, *found = NULL;
+    struct queue_job *job = c->running, *found = NULL;
 
     if (!job)
         return NULL;
@@ -78,27 +78,27 @@ static struct job *poorest(const struct queue_class *c, bool parked)
         if ((parked ? job->n_parked : images_waiting(job)) > 0 &&
             (!found || job->n_lanes < found->n_lanes))
             found = job;
-        job = job->queue_next;
+        job = job->next;
     } while (job != c->running);
     return found;
 }
 
-static struct job *richest(const struct queue_class *c)
+static struct queue_job *richest(const struct queue_class *c)
 {
-    struct job *job = c->running, *found = job;
+    struct queue_job *job = c->running, *found = job;
 
     if (!job)
         return NULL;
     do {
         if (job->n_lanes > found->n_lanes)
             found = job;
-        job = job->queue_next;
+        job = job->next;
     } while (job != c->running);
     return found;
 }
 
 /* The interactive job whose turn it is. */
-static struct job *next_interactive(const struct queue *q)
+static struct queue_job *next_interactive(const struct queue *q)
 {
     const struct queue_class *c = &q->classes[PRIORITY_INTERACTIVE];
 
@@ -107,7 +107,7 @@ static struct job *next_interactive(const struct queue *q)
 
 /* Where all places are taken only what is parked goes on; jobs of which something is, and which have no
  * lane, are the first that wait. */
-static struct job *next_in_background(const struct queue *q)
+static struct queue_job *next_in_background(const struct queue *q)
 {
     const struct queue_class *c = &q->classes[PRIORITY_BACKGROUND];
     bool full = q->parked_max > 0 && c->n_lanes + c->n_parked >= q->parked_max;
@@ -117,9 +117,9 @@ static struct job *next_in_background(const struct queue *q)
     return poorest(c, full);
 }
 
-struct job *queue_take(struct queue *q, bool *parked)
+struct queue_job *queue_take(struct queue *q, bool *parked)
 {
-    struct job *job = next_interactive(q);
+    struct queue_job *job = next_interactive(q);
     struct queue_class *c;
 
     if (!job)
@@ -142,10 +142,10 @@ struct job *queue_take(struct queue *q, bool *parked)
     return job;
 }
 
-struct job *queue_park(struct queue *q)
+struct queue_job *queue_park(struct queue *q)
 {
-    const struct job *poor = next_interactive(q);
-    struct job *rich = richest(&q->classes[PRIORITY_BACKGROUND]);
+    const struct queue_job *poor = next_interactive(q);
+    struct queue_job *rich = richest(&q->classes[PRIORITY_BACKGROUND]);
     struct queue_class *c;
 
     if (!poor)
@@ -170,7 +170,7 @@ struct job *queue_park(struct queue *q)
     return rich;
 }
 
-void queue_finish(struct queue *q, struct job *job)
+void queue_finish(struct queue *q, struct queue_job *job)
 {
     struct queue_class *c = class_of(q, job);
 
