@@ -177,25 +177,15 @@ const char *engine_thread_identity(const struct engine_thread *e)
     return e->shelf.identity;
 }
 
-/* One that was hurried may have ended. */
 void engine_thread_change(struct engine_thread *e, struct engine_change *change)
 {
-    if (!atomic_load(&e->hurried)) {
-        mailbox_want(&e->mailbox, change);
-        return;
-    }
-    if (change->model)
-        change->status = error_set(&change->error, -ECANCELED, "told to stop");
-    e->refused = change;
-    e->wake(e->wake_arg);
+    if (!mailbox_want(&e->mailbox, change))
+        e->wake(e->wake_arg);
 }
 
 struct engine_change *engine_thread_take_changed(struct engine_thread *e)
 {
-    struct engine_change *refused = e->refused;
-
-    e->refused = NULL;
-    return refused ? refused : mailbox_take_changed(&e->mailbox);
+    return mailbox_take_changed(&e->mailbox);
 }
 
 void engine_thread_submit(struct engine_thread *e, struct job *job)

@@ -35,8 +35,6 @@ struct engine_thread {
     atomic_uint_least64_t tick_started_ns; /* 0: no tick runs */
     atomic_bool hurried;                   /* by the loop: nothing is to be waited for */
 
-    struct engine_change *refused; /* the loop's: it came too late; NULL: none */
-
     struct engine_stats stats; /* as they are published */
     struct mailbox mailbox;    /* where the threads meet */
 };

@@ -2,6 +2,7 @@
 
 #include "server/job.h"
 
+#include <errno.h>
 #include <stddef.h>
 
 void mailbox_init(struct mailbox *m)
@@ -58,12 +59,22 @@ void mailbox_stop(struct mailbox *m)
     pthread_mutex_unlock(&m->mutex);
 }
 
-void mailbox_want(struct mailbox *m, struct engine_change *change)
+bool mailbox_want(struct mailbox *m, struct engine_change *change)
 {
+    bool late;
+
     pthread_mutex_lock(&m->mutex);
-    m->wanted = change;
-    pthread_cond_signal(&m->news);
+    late = m->stop;
+    if (late) {
+        if (change->model)
+            change->status = error_set(&change->error, -ECANCELED, "told to stop");
+        m->changed = change;
+    } else {
+        m->wanted = change;
+        pthread_cond_signal(&m->news);
+    }
     pthread_mutex_unlock(&m->mutex);
+    return !late;
 }
 
 struct engine_change *mailbox_take_changed(struct mailbox *m)

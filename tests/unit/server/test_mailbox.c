@@ -1,8 +1,10 @@
 /* Jobs go through in their order, statistics are there with the job, and a stop ends a wait. */
 #include "server/mailbox.h"
 
+#include "server/engine_model.h"
 #include "server/job.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -98,7 +100,7 @@ static void test_changes(void **state)
     assert_int_equal(pthread_create(&thread, NULL, engine, &m), 0);
     assert_null(mailbox_take_changed(&m));
     for (int i = 0; i < 1000; i++) {
-        mailbox_want(&m, &change);
+        assert_true(mailbox_want(&m, &change));
         while (!(back = mailbox_take_changed(&m)))
             ;
         assert_ptr_equal(back, &change);
@@ -131,6 +133,29 @@ static void test_taking_after_a_stop(void **state)
     mailbox_fini(&m);
 }
 
+/* A change that comes after the stop comes back at once, and the engine, which may have ended, gets none. */
+static void test_changes_after_a_stop(void **state)
+{
+    static struct engine_model model;
+    struct engine_change add = {.model = &model}, drop = {.model = NULL}, *taken;
+    struct mailbox m;
+    struct job *job;
+
+    mailbox_init(&m);
+    mailbox_stop(&m);
+    assert_false(mailbox_want(&m, &add));
+    assert_ptr_equal(mailbox_take_changed(&m), &add);
+    assert_int_equal(add.status, -ECANCELED);
+    assert_string_equal(add.error.text, "told to stop");
+    assert_null(mailbox_take_changed(&m));
+    assert_false(mailbox_want(&m, &drop));
+    assert_false(mailbox_take_submitted(&m, true, &job, &taken));
+    assert_null(taken);
+    assert_ptr_equal(mailbox_take_changed(&m), &drop);
+    assert_int_equal(drop.status, 0);
+    mailbox_fini(&m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -138,6 +163,7 @@ int main(void)
         cmocka_unit_test(test_a_stop_ends_a_wait),
         cmocka_unit_test(test_changes),
         cmocka_unit_test(test_taking_after_a_stop),
+        cmocka_unit_test(test_changes_after_a_stop),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
