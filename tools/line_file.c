@@ -11,7 +11,7 @@
 
 struct line_file {
     char *path; /* owned */
-    int fd;
+    int fd;     /* -1: the file is not there yet */
     off_t size; /* of the lines that are whole */
 };
 
@@ -65,6 +65,17 @@ static int repair(const char *path, line_file_judge *judge, void *arg, size_t *k
     return rc;
 }
 
+/* A file that is there, *fd -1 if it is not but could be. */
+static int open_file(const char *path, int *fd, struct error *err)
+{
+    *fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (*fd >= 0)
+        return 0;
+    if (errno == ENOENT)
+        return whole_file_try(path, err);
+    return error_set(err, -errno, "could not open \"%s\": %s", path, strerror(errno));
+}
+
 int line_file_open(const char *path, line_file_judge *judge, void *arg, struct line_file **out,
                    struct error *err)
 {
@@ -82,11 +93,7 @@ int line_file_open(const char *path, line_file_judge *judge, void *arg, struct l
     rc = repair(path, judge, arg, &kept, err);
     if (rc == 0) {
         f->size = (off_t)kept;
-        f->fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
-        if (f->fd < 0) {
-            rc = -errno;
-            error_set(err, rc, "could not open \"%s\": %s", path, strerror(-rc));
-        }
+        rc = open_file(path, &f->fd, err);
     }
     if (rc < 0) {
         line_file_close(f);
@@ -122,6 +129,27 @@ static int write_at(int fd, const char *bytes, size_t size, off_t offset)
     return 0;
 }
 
+/* Makes the file, with its first line in it. */
+static int begin(struct line_file *f, const char *text, size_t size, struct error *err)
+{
+    int rc = whole_file_put(f->path, text, size, false, err);
+
+    return rc < 0 ? rc : open_file(f->path, &f->fd, err);
+}
+
+static int append(struct line_file *f, const char *text, size_t size, struct error *err)
+{
+    int rc = write_at(f->fd, text, size, f->size);
+
+    if (rc == 0)
+        return 0;
+    /* Should this fail, the next line is written over it, and what is left goes at the next open. */
+    if (ftruncate(f->fd, f->size) < 0)
+        return error_set(err, rc, "could not write \"%s\" and left half a line: %s", f->path,
+                         strerror(-rc));
+    return error_set(err, rc, "could not write \"%s\": %s", f->path, strerror(-rc));
+}
+
 int line_file_add(struct line_file *f, const char *line, struct error *err)
 {
     size_t length = strlen(line);
@@ -132,15 +160,9 @@ int line_file_add(struct line_file *f, const char *line, struct error *err)
         return error_set(err, -ENOMEM, "out of memory for a line of \"%s\"", f->path);
     memcpy(text, line, length);
     text[length] = '\n';
-    rc = write_at(f->fd, text, length + 1, f->size);
+    rc = f->fd < 0 ? begin(f, text, length + 1, err) : append(f, text, length + 1, err);
     free(text);
-    if (rc == 0) {
+    if (rc == 0)
         f->size += (off_t)length + 1;
-        return 0;
-    }
-    /* Should this fail, the next line is written over it, and what is left goes at the next open. */
-    if (ftruncate(f->fd, f->size) < 0)
-        return error_set(err, rc, "could not write \"%s\" and left half a line: %s", f->path,
-                         strerror(-rc));
-    return error_set(err, rc, "could not write \"%s\": %s", f->path, strerror(-rc));
+    return rc;
 }

@@ -19,13 +19,13 @@ struct line_file;
  * filesystem leaves them after a power failure: such a line may only go. */
 typedef int line_file_judge(void *arg, const char *line, int number, bool whole, struct error *err);
 
-/* Opens the file, which is made if it is not there. 0, -errno of the system, -EINVAL (not a regular
- * file), -ENOMEM, or what judge returned. */
+/* Opens the file. One that is not there is made with its first line; that it can be is tried here. 0,
+ * -errno of the system, -EINVAL (not a regular file), -ENOMEM, or what judge returned. */
 int line_file_open(const char *path, line_file_judge *judge, void *arg, struct line_file **out,
                    struct error *err);
 void line_file_close(struct line_file *f);
 
-/* Appends a line, which has no line feed. 0 or -errno of the system; the file is then as before. */
+/* Appends a line, which has no line feed, or several that have one in between. 0 or -errno of the system; the file is then as before. */
 int line_file_add(struct line_file *f, const char *line, struct error *err);
 
 #endif

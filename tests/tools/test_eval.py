@@ -237,7 +237,7 @@ def test_bad_samples_are_left_out_where_asked(curve, program, model, tmp_path):
     for with_model in (False, True):
         done = curve(*arguments, with_model=with_model)
         assert done.returncode == 1 and "6.png" in done.stderr.splitlines()[-1]
-        assert rows(tmp_path / "c.csv") == []
+        assert not (tmp_path / "c.csv").exists()
         done = curve(*arguments, "--skip-bad", with_model=with_model)
         assert done.returncode == 0, done.stderr
         assert "6.png" in done.stderr and "8.png" in done.stderr

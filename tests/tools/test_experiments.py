@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import pathlib
+import resource
 import signal
 import subprocess
 import sys
@@ -241,12 +242,17 @@ def test_what_is_missing_is_told(place):
         done = place("run", *more)
         assert done.returncode == 1 and text in done.stderr.splitlines()[-1], done.stderr
 
+    def files():
+        return {path.name for path in (place.folder / "one").iterdir()}
+
     refused("--build", place.folder, text='"softdiff-convert" is not built in')
     refused("--state", ROOT / "build-state", text="is in the repository")
     refused("--data", place.folder / "nowhere", text="--data names the folder that has stripes/train")
+    assert files() == {"lock"}
     refused("--definition", place.folder / "nowhere", text="No such file")
     place.definition["pictures"]["digest"] = "0" * 16
     refused(text="is of other pictures than those of the definition")
+    assert not {"pictures.pack", ".pictures.pack"} & files()
     place.definition["orderings"][0]["rows"][0]["arm"] = "none"
     refused(text='there is no arm "none"')
     place.definition["orderings"] = []
@@ -275,7 +281,16 @@ def test_only_whole_rows_are_added(tmp_path):
             rows.add(row | wrong)
     assert not rows.path.exists()
     rows.add(row)
-    assert rows.path.read_text().count("\n") == 2
+    text = rows.path.read_text()
+    assert text.count("\n") == 2
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(text) + 1, limit[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            rows.add(row | {"seed": 2})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert rows.path.read_text() == text and list(tmp_path.iterdir()) == [rows.path]
 
 
 @pytest.fixture

@@ -17,7 +17,8 @@ import safetensors_file
 
 
 def files(folder):
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    """None where there is no folder."""
+    return {path.name: path.read_bytes() for path in folder.glob("*")}
 
 
 @pytest.mark.sanitizers
@@ -192,7 +193,7 @@ def test_weights_of_another_network_are_refused(trainer):
     done = trainer("second", "--from", first)
     assert done.returncode == 1
     assert 'tensor "net.all_modules.0.W" is ' in done.stderr
-    assert files(trainer.folder / "second").keys() <= {"lock"}
+    assert not (trainer.folder / "second").exists()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])

@@ -174,9 +174,7 @@ static int make_generator(struct curve *c, struct error *err)
     image_bytes = (size_t)generator_side(c->generator) * (size_t)generator_side(c->generator) *
                   (size_t)generator_channels(c->generator);
     c->generated = malloc((size_t)c->o->n * image_bytes);
-    if (!c->generated)
-        return error_set(err, -ENOMEM, "out of memory for %d samples", c->o->n);
-    return 0;
+    return c->generated ? 0 : error_set(err, -ENOMEM, "out of memory for %d samples", c->o->n);
 }
 
 /* Generated images to RGB of the reference's side. */
@@ -411,6 +409,8 @@ static int run_rows(struct curve *c, struct error *err)
             else
                 rc = run_row(c, c->samplers[j], c->o->nfes[i], err);
         }
+    if (rc == 0)
+        rc = results_begin(c->results, err);
     if (rc == 0 && c->o->svg) /* anew where all rows were there */
         rc = draw(c, err);
     return rc;

@@ -14,7 +14,7 @@ enum { LINE_MAX_BYTES = 320, ROOM_MIN = 32 };
 
 struct results {
     struct line_file *lines; /* the file */
-    const char *path;        /* while it is opened, and: */
+    const char *path;        /* while it is opened */
     bool with_header;
     int n, room;
     struct result *rows; /* owned */
@@ -97,8 +97,6 @@ int results_open(const char *path, struct results **out, struct error *err)
         return error_set(err, -ENOMEM, "out of memory for the rows of \"%s\"", path);
     r->path = path;
     rc = line_file_open(path, read_line, r, &r->lines, err);
-    if (rc == 0 && !r->with_header)
-        rc = line_file_add(r->lines, header, err);
     r->path = NULL;
     if (rc < 0) {
         results_close(r);
@@ -136,16 +134,29 @@ bool results_find(struct results *r, const struct result *key)
     return row != NULL;
 }
 
+int results_begin(struct results *r, struct error *err)
+{
+    int rc = r->with_header ? 0 : line_file_add(r->lines, header, err);
+
+    r->with_header |= rc == 0;
+    return rc;
+}
+
 int results_add(struct results *r, const struct result *row, struct error *err)
 {
     struct result wanted = *row;
-    char line[LINE_MAX_BYTES];
+    char text[sizeof(header) + LINE_MAX_BYTES];
     int rc;
 
-    snprintf(line, sizeof(line), "%s,%d,%d,%" PRIu64 ",%.6g,%.6g,%.4f,%.4f,%.4g,%s,%s",
-             sampler_name(row->sampler), row->nfe, row->n, row->seed, row->fd, row->kid,
-             row->precision, row->recall, row->seconds, row->source, row->reference);
+    /* At once: a file that is made is made with a row. */
+    snprintf(text, sizeof(text), "%s%s%s,%d,%d,%" PRIu64 ",%.6g,%.6g,%.4f,%.4f,%.4g,%s,%s",
+             r->with_header ? "" : header, r->with_header ? "" : "\n", sampler_name(row->sampler),
+             row->nfe, row->n, row->seed, row->fd, row->kid, row->precision, row->recall,
+             row->seconds, row->source, row->reference);
     wanted.wanted = true;
-    rc = line_file_add(r->lines, line, err);
-    return rc < 0 ? rc : keep(r, &wanted, err);
+    rc = line_file_add(r->lines, text, err);
+    if (rc < 0)
+        return rc;
+    r->with_header = true;
+    return keep(r, &wanted, err);
 }

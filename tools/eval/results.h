@@ -30,7 +30,7 @@ struct result {
     bool wanted; /* found or added since the file was opened */
 };
 
-/* Reads the file if it is there, else makes it. Half a row at its end and rows that are there twice,
+/* Reads the file if it is there, else makes sure that it can be made. Half a row at its end and rows that are there twice,
  * as a killed process leaves them, are taken out. 0, -EINVAL naming the line that is no row, -ENOMEM
  * or -errno of the file. */
 int results_open(const char *path, struct results **out, struct error *err);
@@ -44,5 +44,9 @@ bool results_find(struct results *r, const struct result *key);
 
 /* Appends a row, which is then wanted, to the file, then to r. 0, -ENOMEM or -errno of the file. */
 int results_add(struct results *r, const struct result *row, struct error *err);
+
+/* Gives the file its header if it has none, as results_add() does: also a curve without a row has a
+ * file. 0, -ENOMEM or -errno of the file. */
+int results_begin(struct results *r, struct error *err);
 
 #endif

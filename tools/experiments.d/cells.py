@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 
+import whole_file
 from programs import Stopped
 from state import MODEL
 
@@ -46,7 +47,7 @@ class Queue:
         recipe = self.definition.recipe(cell.arm, cell.seed)
         steps = recipe["training"]["steps"]
         file = f"{folder}/recipe.json"
-        (self.state.path / file).write_text(json.dumps(recipe, indent=2) + "\n")
+        whole_file.put(self.state.path / file, json.dumps(recipe, indent=2) + "\n")
         words = ["softdiff-train", "--recipe", file, "--data", "pictures.pack", "--out", folder,
                  "--threads", 1]
         if self.state.steps(cell.arm, cell.seed) < steps:

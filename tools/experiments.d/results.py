@@ -3,8 +3,8 @@
 import csv
 import io
 import math
-import os
 
+import whole_file
 from definition import Refused
 
 MEASURES = ("fd", "kid", "precision", "recall", "floor_fd", "floor_kid")
@@ -86,6 +86,4 @@ class Results:
         writer = csv.DictWriter(text, self.columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(self.rows)
-        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        temporary.write_text(text.getvalue())
-        temporary.replace(self.path)
+        whole_file.put(self.path, text.getvalue())

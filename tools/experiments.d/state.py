@@ -16,9 +16,11 @@ import pathlib
 import struct
 
 import programs
+import whole_file
 from definition import Refused
 
 MODEL = "model.safetensors"
+PACK = "pictures.pack"
 
 
 def sha256(path):
@@ -64,9 +66,7 @@ class State:
     def spend(self, folder, what, seconds):
         spent = self.seconds(folder)
         spent[what] = round(spent.get(what, 0) + seconds, 2)
-        temporary = self.path / folder / ".seconds.json"
-        temporary.write_text(json.dumps(spent) + "\n")
-        temporary.replace(self.seconds_path(folder))
+        whole_file.put(self.seconds_path(folder), json.dumps(spent) + "\n")
 
     def lock(self):
         """A file descriptor that holds the folder for this process and its children."""
@@ -90,37 +90,48 @@ class State:
             programs.copy(build, folder)
         return folder
 
-    def prepare_pictures(self, data, runner, tell):
-        """Packs the pictures and measures the real ones, what of that is not there."""
+    def real(self):
+        """The files of what real pictures measure, by features."""
+        return {name: f"real-{name}.safetensors" for name in self.definition.features}
+
+    def find_pictures(self, data):
+        """The folder of pictures that are yet to be packed or measured, or None."""
         pictures = self.definition.pictures
-        pack = self.path / "pictures.pack"
-        real = {name: f"real-{name}.safetensors" for name in self.definition.features}
-        if pack.exists() and all((self.path / file).exists() for file in real.values()):
-            self.check(pack)
-            return
+        if all((self.path / file).exists() for file in (PACK, *self.real().values())):
+            return None
         folder = data / pictures["folder"] if data else None
         if folder is None or not folder.is_dir():
             raise Refused((f'there is no "{folder}"' if folder else "there are no pictures yet")
                           + f': --data names the folder that has {pictures["folder"]}, '
                           f'{pictures["what"]}')
+        return pathlib.Path(os.path.abspath(folder))
 
+    def prepare_pictures(self, folder, runner, tell):
+        """Packs the pictures of the folder and measures them, what of that is not there."""
         def run(*words):
             runner.run(words, self.path / "said.txt", lambda seconds: None)
 
-        side, folder = pictures["side"], pathlib.Path(os.path.abspath(folder))
-        if not pack.exists():
+        pack, side = self.path / PACK, self.definition.pictures["side"]
+        if pack.exists():
+            self.check(pack, pack)
+        else:
             tell(f'"{folder}": its pictures are packed')
-            run("softdiff-convert", "dataset", folder, pack.name, "--side", side, "--threads", 1)
-        self.check(pack)
-        for name, file in real.items():
+            new = self.path / f".{PACK}"
+            run("softdiff-convert", "dataset", folder, new.name, "--side", side, "--threads", 1, "--force")
+            try:
+                self.check(new, folder)
+                new.replace(pack)
+            finally:
+                new.unlink(missing_ok=True)
+        for name, file in self.real().items():
             if not (self.path / file).exists():
                 tell(f'"{folder}": its pictures are measured by {name}')
                 run("softdiff-eval", "stats", folder, "--side", side, "--features", name, "--out", file,
                     "--threads", 1)
 
-    def check(self, pack):
+    def check(self, pack, source):
         """Numbers of other pictures must not get into the same tables."""
         found, wanted = sha256(pack)[:16], self.definition.pictures["digest"]
         if found != wanted:
-            raise Refused(f'"{pack}" is of other pictures than those of the definition: its digest '
+            raise Refused(f'"{source}" is of other pictures than those of the definition: their digest '
                           f"is {found}, not {wanted}")

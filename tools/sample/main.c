@@ -22,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum { FORWARD_TIMES = 8, LANES_MAX = 4096 };
 
@@ -33,22 +34,40 @@ struct options {
     bool predict;
 };
 
-/* Whether images can be written, before they are made. */
+/* Of image i; the caller's, NULL without memory. */
+static char *image_path(const struct options *o, int i)
+{
+    char *path;
+
+    return asprintf(&path, "%s/%" PRIu64 ".png", o->out, o->seed + (uint64_t)i) < 0 ? NULL : path;
+}
+
+/* made: whether it was not there before. */
+static int make_folder(const char *path, bool *made, struct error *err)
+{
+    *made = mkdir(path, 0777) == 0;
+    if (*made || errno == EEXIST)
+        return 0;
+    return error_set(err, -errno, "could not create folder \"%s\": %s", path, strerror(errno));
+}
+
+/* Whether images can be written, before they are made. Leaves everything as it was. */
 static int try_output(const struct options *o, struct error *err)
 {
     char *path;
+    bool made;
     int rc;
 
     if (o->grid)
         return whole_file_try(o->grid, err);
-    if (mkdir(o->out, 0777) < 0 && errno != EEXIST) {
-        rc = -errno;
-        return error_set(err, rc, "could not create folder \"%s\": %s", o->out, strerror(-rc));
-    }
-    if (asprintf(&path, "%s/%llu.png", o->out, (unsigned long long)o->seed) < 0)
-        return error_set(err, -ENOMEM, "out of memory for a path");
-    rc = whole_file_try(path, err);
+    rc = make_folder(o->out, &made, err);
+    if (rc < 0)
+        return rc;
+    path = image_path(o, 0);
+    rc = path ? whole_file_try(path, err) : error_set(err, -ENOMEM, "out of memory for a path");
     free(path);
+    if (made)
+        rmdir(o->out);
     return rc;
 }
 
@@ -90,13 +109,18 @@ static int write_file(void *arg, int i, const uint8_t *pixels, struct error *err
 {
     struct files *out = arg;
     const struct options *o = out->o;
-    char *path;
+    char *path = image_path(o, i);
+    bool made;
     int rc;
 
-    if (asprintf(&path, "%s/%" PRIu64 ".png", o->out, o->seed + (uint64_t)i) < 0)
+    if (!path)
         return error_set(err, -ENOMEM, "out of memory for a path");
     stop_must_not_end();
-    rc = sheet_write(path, 1, out->side, out->channels, pixels, 1, err);
+    rc = make_folder(o->out, &made, err);
+    if (rc == 0)
+        rc = sheet_write(path, 1, out->side, out->channels, pixels, 1, err);
+    if (rc < 0 && made)
+        rmdir(o->out);
     free(path);
     out->n_written += rc == 0;
     may_end_with(o, out->n_written);

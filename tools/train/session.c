@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 bool session_is_first(const struct training *t)
 {
@@ -24,7 +25,8 @@ int session_open_folder(struct training *t, struct error *err)
     const char *out = t->options->out;
     int rc;
 
-    if (mkdir(out, 0777) < 0 && errno != EEXIST) {
+    t->made = mkdir(out, 0777) == 0;
+    if (!t->made && errno != EEXIST) {
         rc = -errno;
         return error_set(err, rc, "could not create folder \"%s\": %s", out, strerror(-rc));
     }
@@ -33,9 +35,20 @@ int session_open_folder(struct training *t, struct error *err)
         rc = -errno;
         return error_set(err, rc, "could not open folder \"%s\": %s", out, strerror(-rc));
     }
-    if (flock(t->folder, LOCK_EX | LOCK_NB) < 0)
+    if (flock(t->folder, LOCK_EX | LOCK_NB) < 0) {
+        t->made = false; /* it is the other's now */
         return error_set(err, -EBUSY, "another training runs in \"%s\"", out);
+    }
     return 0;
+}
+
+void session_close_folder(struct training *t)
+{
+    if (t->folder < 0)
+        return;
+    if (t->made)
+        rmdir(t->options->out); /* while it is locked; fails where there is something in it */
+    close(t->folder);
 }
 
 char *session_path(const struct training *t, const char *name)

@@ -20,6 +20,7 @@ struct training {
     struct recipe recipe;
     double start; /* monotonic seconds */
     int folder;   /* descriptor of the run, locked; -1: none */
+    bool made;    /* the folder was not there before */
     struct device *device;
     struct pool *pool;                 /* reads pictures */
     struct communicator *communicator; /* rank 0 alone reads and writes the run, and tells of it */
@@ -44,6 +45,8 @@ bool session_is_first(const struct training *t); /* whether this is rank 0 */
 
 /* Makes the folder of the run, unless it is there, and locks it. 0, -EBUSY or -errno. */
 int session_open_folder(struct training *t, struct error *err);
+/* Unlocks it; one that was made for nothing, and is empty, goes. */
+void session_close_folder(struct training *t);
 
 /* A file of the run; owned by the caller, NULL without memory. */
 char *session_path(const struct training *t, const char *name);

@@ -465,8 +465,7 @@ int training_run(const struct training_options *options, struct error *err)
     dataset_close(t.dataset);
     device_close(t.device);
     pool_destroy(t.pool);
-    if (t.folder >= 0)
-        close(t.folder);
+    session_close_folder(&t);
     recipe_fini(&t.recipe);
     if (rc < 0 && t.communicator->broken && err)
         log_write(LOG_ERROR, "event=failed rank=%d reason=%s", t.communicator->rank,

@@ -97,6 +97,25 @@ static void a_file_that_is_refused_stays(void **state)
     line_file_close(NULL);
 }
 
+static void a_file_comes_with_its_first_line(void **state)
+{
+    struct line_file *f;
+    struct error err;
+    int n = files_count();
+
+    f = open_lines("late");
+    assert_int_equal(files_count(), n);
+    files_limit(3);
+    assert_int_equal(line_file_add(f, "1234", &err), -EFBIG);
+    files_limit(0);
+    assert_int_equal(files_count(), n);
+    assert_int_equal(line_file_add(f, "one\ntwo", NULL), 0);
+    expect("late", "one\ntwo\n");
+    assert_int_equal(line_file_add(f, "three", NULL), 0);
+    line_file_close(f);
+    expect("late", "one\ntwo\nthree\n");
+}
+
 /* Whichever byte the disk is full at, the line before is the last, and writing goes on later. */
 static void a_full_disk_tears_no_line(void **state)
 {
@@ -157,6 +176,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_torn_goes_and_what_is_whole_stays),
         cmocka_unit_test(a_file_that_is_refused_stays),
+        cmocka_unit_test(a_file_comes_with_its_first_line),
         cmocka_unit_test(a_full_disk_tears_no_line),
         cmocka_unit_test(a_killed_writer_leaves_whole_lines),
     };
