@@ -91,7 +91,7 @@ static int write_json(const char *path, const struct fitting *f, struct error *e
 {
     json_t *json = schedule_to_json(&f->schedule);
     struct text_file file;
-    int rc = json_object_set(json, "corruption", f->recipe.corruption);
+    int rc = json_object_set_new(json, "corruption", json_deep_copy(f->recipe.corruption));
 
     rc |= json_object_set_new(json, "image_size", json_integer(f->recipe.architecture.image_size));
     if (f->report.images)
@@ -179,6 +179,7 @@ static int run(const struct options *o, struct error *err)
         rc = recipe_read(o->paths[0], &f.recipe, err);
     if (rc < 0)
         return rc;
+    recipe_warn_of_useless(&f.recipe);
     side = f.recipe.architecture.image_size;
     rc = corruption_create(f.recipe.corruption, side, side, &f.corruption, err);
     if (rc == 0)

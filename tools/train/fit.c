@@ -116,16 +116,6 @@ static int fit_levels(const struct recipe *r, const struct dataset *d,
     return join_noise(s, options.n_levels, levels, out, err);
 }
 
-static void warn_of_useless_settings(const struct recipe *r)
-{
-    const json_t *json = json_object_get(r->json, "schedule");
-    const char *key, *reason;
-
-    for (int i = 0; (key = recipe_schedule_useless(json, &r->schedule, i, &reason)); i++)
-        log_write(LOG_WARN, "event=useless_setting key=schedule.%s reason=%s", key,
-                  LOG_TEXT(reason));
-}
-
 int fit_schedule(const struct recipe *r, const struct dataset *d,
                  const struct corruption *corruption, const struct watch *watch,
                  struct fit_report *report, struct schedule *out, struct error *err)
@@ -134,7 +124,6 @@ int fit_schedule(const struct recipe *r, const struct dataset *d,
     int rc;
 
     *report = (struct fit_report){0};
-    warn_of_useless_settings(r);
     switch (s->kind) {
     case RECIPE_SCHEDULE_VP:
         return schedule_vp(s->beta_min, s->beta_max, s->noise_scale,
@@ -304,8 +293,6 @@ int fit_formulation(const struct recipe *r, const struct dataset *d, const struc
     int rc;
 
     rc = corruption_create(r->corruption, d->side, d->side, &f.corruption, err);
-    if (rc == 0)
-        rc = output_check(r->output, f.corruption, err);
     if (rc == 0)
         rc = fit_schedule(r, d, f.corruption, watch, &report, &f.schedule, err);
     if (rc == 0)

@@ -31,8 +31,7 @@ struct fit_report {
     struct schedule_fit_report schedule;
 };
 
-/* The schedule alone, for a corruption made of the recipe's; warns in the log of settings that have
- * no effect. out: schedule_fini() it. As above. */
+/* The schedule alone, for a corruption made of the recipe's. out: schedule_fini() it. As above. */
 int fit_schedule(const struct recipe *r, const struct dataset *d, const struct corruption *c,
                  const struct watch *watch, struct fit_report *report, struct schedule *out,
                  struct error *err);

@@ -254,9 +254,7 @@ static int read_recipe(json_t *json, const char *folder, struct recipe *r, struc
     if (!time_embed_fits(r->time_embed, r->architecture.embedding_type))
         return wrong(err, "time_embed", "does not fit the architecture's embedding_type");
     r->objective.loss = (enum loss)d.loss;
-    r->corruption = json_deep_copy(d.corruption);
-    if (!r->corruption)
-        return error_set(err, -ENOMEM, "out of memory for a recipe");
+    r->corruption = d.corruption;
     rc = check_corruption(r, err);
     if (rc == 0)
         rc = recipe_schedule_read(d.schedule, d.corruption, r->architecture.image_size,
@@ -323,48 +321,8 @@ int recipe_read(const char *path, struct recipe *out, struct error *err)
 void recipe_fini(struct recipe *r)
 {
     recipe_schedule_fini(&r->schedule);
-    json_decref(r->corruption);
     json_decref(r->json);
     *r = (struct recipe){0};
-}
-
-/* Whether the network attends wherever it is asked to. */
-static bool attends(const struct architecture *a)
-{
-    for (int i = 0; i < a->n_attn; i++) {
-        int level = 0;
-
-        while (level < a->n_levels && a->image_size >> level != a->attn_resolutions[i])
-            level++;
-        if (level == a->n_levels)
-            return false;
-    }
-    return true;
-}
-
-const char *recipe_useless(const struct recipe *r, int i, const char **reason)
-{
-    const struct {
-        const char *part, *key, *name, *reason;
-        bool useless;
-    } keys[] = {
-        {"architecture", "attn_resolutions", "architecture.attn_resolutions",
-         "not all of them are sides that pictures have in the network", !attends(&r->architecture)},
-        {"training", "decay_from", "training.decay_from", "the rate does not decay",
-         r->optimizer.decay == DECAY_NONE},
-        {"progress", "averages_every", "progress.averages_every", "there are no averages",
-         r->optimizer.n_averages == 0},
-    };
-
-    for (size_t k = 0; k < sizeof(keys) / sizeof(keys[0]); k++) {
-        const json_t *part = json_object_get(r->json, keys[k].part);
-
-        if (!keys[k].useless || !json_object_get(part, keys[k].key) || i-- > 0)
-            continue;
-        *reason = keys[k].reason;
-        return keys[k].name;
-    }
-    return NULL;
 }
 
 int recipe_set_steps(struct recipe *r, uint64_t steps, struct error *err)

@@ -38,7 +38,7 @@ struct recipe_objective {
 struct recipe {
     char name[64];
     struct architecture architecture;
-    struct json_t *corruption; /* owned, for corruption_create() */
+    const struct json_t *corruption; /* in json, for corruption_create() */
     struct recipe_schedule schedule;
     enum output output;
     enum time_embed time_embed;
@@ -74,9 +74,10 @@ void recipe_fini(struct recipe *r);
 /* Another number of steps, as if the document had said so. 0 or -ENOMEM. */
 int recipe_set_steps(struct recipe *r, uint64_t steps, struct error *err);
 
-/* Keys outside of schedule that have no effect beside the others, as "training.decay_from": the i-th,
- * counted from 0, or NULL. *reason says why. */
+/* Keys that have no effect beside the others, as "training.decay_from": the i-th, counted from 0, or
+ * NULL. *reason says why. */
 const char *recipe_useless(const struct recipe *r, int i, const char **reason);
+void recipe_warn_of_useless(const struct recipe *r); /* of each, in the log */
 
 /* Told of a value that is not what it was, e.g. "training.lr", "0.0006", "0.0003". */
 typedef void recipe_change(void *arg, const char *key, const char *before, const char *after);

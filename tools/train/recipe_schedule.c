@@ -188,35 +188,3 @@ void recipe_schedule_fini(struct recipe_schedule *s)
 {
     schedule_fini(&s->knots);
 }
-
-const char *recipe_schedule_useless(const struct json_t *json, const struct recipe_schedule *s,
-                                    int i, const char **reason)
-{
-    static const char constant[] = "the noise does not grow", given[] = "the levels are given",
-                      mse[] = "only \"levels\": \"fit\" compares laws",
-                      path[] = "only \"levels\": \"mse\" follows a VE diffusion";
-    bool list = s->kind == RECIPE_SCHEDULE_LEVELS, fit = s->kind == RECIPE_SCHEDULE_FIT;
-    bool is_path = fit && s->fit.rule == SCHEDULE_RULE_PATH;
-    const struct {
-        const char *key, *reason;
-        bool useless;
-    } keys[] = {
-        {"t_noise", constant, (list || fit) && s->sigma_min == s->sigma_max},
-        {"n_levels", given, list},
-        {"level_min", given, list},
-        {"level_max", given, list},
-        {"candidates", given, list},
-        {"images", given, list},
-        {"estimator", list ? given : mse, list || (fit && !is_path)},
-        {"ve_sigma_min", list ? given : path, list || is_path},
-        {"ve_sigma_max", list ? given : path, list || is_path},
-    };
-
-    for (size_t k = 0; k < sizeof(keys) / sizeof(keys[0]); k++) {
-        if (!keys[k].useless || !json_object_get(json, keys[k].key) || i-- > 0)
-            continue;
-        *reason = keys[k].reason;
-        return keys[k].key;
-    }
-    return NULL;
-}

@@ -41,9 +41,4 @@ int recipe_schedule_read(const struct json_t *json, const struct json_t *corrupt
                          struct recipe_schedule *out, struct error *err);
 void recipe_schedule_fini(struct recipe_schedule *s);
 
-/* Keys of json that have no effect beside the others: the i-th, counted from 0, or NULL. *reason says
- * why. */
-const char *recipe_schedule_useless(const struct json_t *json, const struct recipe_schedule *s,
-                                    int i, const char **reason);
-
 #endif

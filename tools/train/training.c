@@ -353,14 +353,6 @@ static int read_recipe(struct training *t, struct error *err)
     return 0;
 }
 
-static void warn_of_useless_settings(const struct recipe *r)
-{
-    const char *key, *reason;
-
-    for (int i = 0; (key = recipe_useless(r, i, &reason)); i++)
-        log_write(LOG_WARN, "event=useless_setting key=%s reason=%s", key, LOG_TEXT(reason));
-}
-
 /* Rank 0's: all that can be wrong is said before pictures are read, which may take long. */
 static int prepare_first(struct training *t, struct error *err)
 {
@@ -374,7 +366,7 @@ static int prepare_first(struct training *t, struct error *err)
     if (rc == 0 && t->resume)
         rc = resume_formulation(t, err);
     else if (rc == 0)
-        warn_of_useless_settings(&t->recipe);
+        recipe_warn_of_useless(&t->recipe);
     if (rc == 0 && o->from && !t->resume && access(o->from, R_OK) < 0)
         rc = error_set(err, -errno, "could not read \"%s\": %s", o->from, strerror(errno));
     return rc;

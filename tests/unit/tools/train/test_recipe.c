@@ -86,39 +86,35 @@ static void test_noise(void **state)
 
     assert_int_equal(parse("", "\"noise\": \"beside\", \"t_noise\": 1", "", &r, NULL), 0);
     assert_true(r.schedule.beside && r.schedule.t_noise == 1);
-    assert_null(
-        recipe_schedule_useless(json_object_get(r.json, "schedule"), &r.schedule, 0, &reason));
+    assert_null(recipe_useless(&r, 0, &reason));
     recipe_fini(&r);
     assert_int_equal(parse("", "\"sigma_min\": 0.05, \"sigma_max\": 0.05, \"t_noise\": 0.3", "", &r,
                            NULL),
                      0);
     assert_true(r.schedule.beside && r.schedule.sigma_min == r.schedule.sigma_max);
-    assert_string_equal(recipe_schedule_useless(json_object_get(r.json, "schedule"), &r.schedule, 0,
-                                                &reason),
-                        "t_noise");
+    assert_string_equal(recipe_useless(&r, 0, &reason), "schedule.t_noise");
     recipe_fini(&r);
     assert_int_equal(parse("", "\"sigma_min\": 0, \"sigma_max\": 0", "", &r, NULL), 0);
     assert_true(r.schedule.sigma_max == 0);
     recipe_fini(&r);
     assert_int_equal(parse("", "\"candidates\": 9, \"estimator\": \"transport\"", "", &r, NULL), 0);
     for (int i = 0; i < 3; i++) {
-        const char *key =
-            recipe_schedule_useless(json_object_get(r.json, "schedule"), &r.schedule, i, &reason);
+        const char *key = recipe_useless(&r, i, &reason);
 
         assert_true(i < 2 ? key && strcmp(reason, "the levels are given") == 0 : !key);
     }
     recipe_fini(&r);
 }
 
-/* Keys that have no effect elsewhere. */
+/* Keys that have no effect, elsewhere than in noise and levels alone. */
 static void test_useless(void **state)
 {
-    static const char *const useless[] = {"architecture.attn_resolutions", "training.decay_from",
-                                          "progress.averages_every"};
+    static const char *const useless[] = {"architecture.attn_resolutions", "schedule.images",
+                                          "training.decay_from", "progress.averages_every"};
     static const char text[] =
         "{\"name\": \"x\", \"architecture\": {\"image_size\": 16, \"nf\": 16, \"ch_mult\": [1, 2], "
         "\"num_res_blocks\": 1, \"attn_resolutions\": [16, 4]}, \"corruption\": {\"name\": "
-        "\"fade\"}, \"schedule\": {\"levels\": [1, 0]}, \"output\": \"residual\", "
+        "\"fade\"}, \"schedule\": {\"levels\": [1, 0], \"images\": 9}, \"output\": \"residual\", "
         "\"time_embed\": \"fourier_t\", \"training\": {\"batch\": 4, \"steps\": 10, \"lr\": 1e-3, "
         "\"decay_from\": 0.5}, \"progress\": {\"averages_every\": 5}}";
     const char *key, *reason;
@@ -130,7 +126,7 @@ static void test_useless(void **state)
         fail_msg("%s", err.text);
     for (; (key = recipe_useless(&r, i, &reason)); i++)
         assert_string_equal(key, useless[i]);
-    assert_int_equal(i, 3);
+    assert_int_equal(i, 4);
     recipe_fini(&r);
     assert_int_equal(parse(", \"progress\": {\"averages_every\": 5}", "",
                            ", \"averages\": [0.1], \"decay\": \"linear\", \"decay_from\": 0.5", &r,
