@@ -68,21 +68,24 @@ struct entry {
     char name[NAME_SIZE];
     int n_dims;
     size_t dims[SHAPE_DIMS_MAX];
-    size_t count;  /* product of dims */
-    float **table; /* a table of the formulation, or NULL: */
-    bool halves;   /* the table may be F16; one at most is such */
-    size_t offset; /* a parameter, this far into the weights */
+    size_t count;                /* product of dims */
+    float **table;               /* a table of the formulation, or NULL: */
+    size_t offset;               /* a parameter, this far into the weights */
+    enum safetensors_dtype type; /* that it may have instead of F32; F32: none */
+    uint16_t *rounded;           /* owned: its numbers as that, or NULL */
 };
 
 /* All tensors of a checkpoint: the network's parameters in order, then the tables. */
 struct layout {
     int n;
-    struct entry *entries;      /* owned */
-    size_t n_weights, n_halves; /* n_halves: numbers of the table that may be F16 */
+    struct entry *entries; /* owned */
+    size_t n_weights;
 };
 
 static void layout_fini(struct layout *l)
 {
+    for (int i = 0; i < l->n; i++)
+        free(l->entries[i].rounded);
     free(l->entries);
 }
 
@@ -95,6 +98,7 @@ static void add_parameter(struct layout *l, const struct value *parameter)
     for (int i = 0; i < e->n_dims; i++)
         e->dims[i] = (size_t)parameter->shape.dims[i];
     e->count = shape_count(&parameter->shape);
+    e->type = SAFETENSORS_BF16;
     e->offset = l->n_weights;
     l->n_weights += e->count;
 }
@@ -106,6 +110,7 @@ static void add_table(struct layout *l, const char *name, float **table, int n_d
 
     snprintf(e->name, sizeof(e->name), "%s", name);
     e->n_dims = n_dims;
+    e->type = SAFETENSORS_F32;
     e->count = 1;
     for (int i = 0; i < n_dims; i++) {
         e->dims[i] = dims[i];
@@ -135,8 +140,7 @@ static void add_tables(struct layout *l, struct formulation *f, enum prior_tenso
         add_table(l, "wiener.colors", &f->wiener.colors, 2, (size_t[]){channels, channels});
         add_table(l, "wiener.gain", &f->wiener.gain, 4,
                   (size_t[]){WIENER_TIMES, side, side, channels});
-        l->entries[l->n - 1].halves = true;
-        l->n_halves = l->entries[l->n - 1].count;
+        l->entries[l->n - 1].type = SAFETENSORS_F16;
         add_table(l, "wiener.scale", &f->wiener.scale, 2, (size_t[]){WIENER_TIMES, 2});
     }
     if (f->output == OUTPUT_SCALED)
@@ -169,13 +173,11 @@ static int find_tensor(const struct safetensors *file, const struct entry *e,
                        const struct safetensors_tensor **out, struct error *err)
 {
     const struct safetensors_tensor *tensor;
-    enum safetensors_dtype other;
     int rc = weights_find(file, e->name, e->n_dims, e->dims, &tensor, err);
 
     if (rc < 0)
         return rc;
-    other = !e->table ? SAFETENSORS_BF16 : e->halves ? SAFETENSORS_F16 : SAFETENSORS_F32;
-    if (tensor->dtype != SAFETENSORS_F32 && tensor->dtype != other)
+    if (tensor->dtype != SAFETENSORS_F32 && tensor->dtype != e->type)
         return error_set(err, -EINVAL, "tensor \"%s\" is of type %s", e->name,
                          safetensors_dtype_name(tensor->dtype));
     *out = tensor;
@@ -328,24 +330,40 @@ static int check_finite(const struct entry *e, const float *values, struct error
     return 0;
 }
 
-/* Whether they are all numbers of half precision; then out holds them. */
-static bool as_halves(size_t n, const float *values, uint16_t *out)
+static bool are_f16(size_t n, const float *values)
 {
     for (size_t i = 0; i < n; i++) {
-        out[i] = f16_from_float(values[i]);
-        if (f16_to_float(out[i]) != values[i])
+        if (f16_to_float(f16_from_float(values[i])) != values[i])
             return false;
     }
     return true;
 }
 
-/* The tensors to be written; rounded, halves: room for the weights as bf16, and for the table that may
- * be F16, or NULL. */
-static int list_tensors(const struct layout *l, const float *weights, uint16_t *rounded,
-                        uint16_t *halves, struct safetensors_tensor *tensors, struct error *err)
+static int round_entry(struct entry *e, const float *values, struct error *err)
+{
+    e->rounded = malloc(e->count * sizeof(*e->rounded));
+    if (!e->rounded)
+        return error_set(err, -ENOMEM, "out of memory for tensor \"%s\"", e->name);
+    for (size_t i = 0; i < e->count; i++)
+        e->rounded[i] =
+            e->type == SAFETENSORS_BF16 ? bf16_from_float(values[i]) : f16_from_float(values[i]);
+    return 0;
+}
+
+/* Whether an entry is written as its other type: BF16 if asked for, F16 where this loses nothing. */
+static bool is_rounded(const struct entry *e, const float *values, bool bf16)
+{
+    if (e->type == SAFETENSORS_BF16)
+        return bf16;
+    return e->type == SAFETENSORS_F16 && are_f16(e->count, values);
+}
+
+/* The tensors to be written. */
+static int list_tensors(struct layout *l, const float *weights, bool bf16,
+                        struct safetensors_tensor *tensors, struct error *err)
 {
     for (int i = 0; i < l->n; i++) {
-        const struct entry *e = &l->entries[i];
+        struct entry *e = &l->entries[i];
         const float *values = e->table ? *e->table : weights + e->offset;
         int rc = check_finite(e, values, err);
 
@@ -356,16 +374,13 @@ static int list_tensors(const struct layout *l, const float *weights, uint16_t *
                                                  .n_dims = e->n_dims,
                                                  .data = values};
         memcpy(tensors[i].dims, e->dims, sizeof(e->dims));
-        if (e->halves && halves && as_halves(e->count, values, halves)) {
-            tensors[i].dtype = SAFETENSORS_F16;
-            tensors[i].data = halves;
-        }
-        if (e->table || !rounded)
+        if (!is_rounded(e, values, bf16))
             continue;
-        for (size_t j = 0; j < e->count; j++)
-            rounded[e->offset + j] = bf16_from_float(values[j]);
-        tensors[i].dtype = SAFETENSORS_BF16;
-        tensors[i].data = rounded + e->offset;
+        rc = round_entry(e, values, err);
+        if (rc < 0)
+            return rc;
+        tensors[i].dtype = e->type;
+        tensors[i].data = e->rounded;
     }
     return 0;
 }
@@ -379,7 +394,6 @@ int checkpoint_save(const char *path, const struct checkpoint *c, int bf16, stru
 {
     struct formulation formulation = c->formulation; /* the layout points into it, read only */
     struct safetensors_tensor *tensors = NULL;
-    uint16_t *rounded = NULL, *halves = NULL;
     struct layout layout = {0};
     char *document = NULL;
     int rc = document_write(c, &document, err);
@@ -392,12 +406,8 @@ int checkpoint_save(const char *path, const struct checkpoint *c, int bf16, stru
     if (rc < 0)
         goto done;
     tensors = calloc((size_t)layout.n, sizeof(*tensors));
-    rounded = bf16 ? malloc(c->n_weights * sizeof(*rounded)) : NULL;
-    halves = layout.n_halves > 0 ? malloc(layout.n_halves * sizeof(*halves)) : NULL;
-    if (!tensors || (bf16 && !rounded) || (layout.n_halves > 0 && !halves))
-        rc = error_set(err, -ENOMEM, "out of memory");
-    else
-        rc = list_tensors(&layout, c->weights, rounded, halves, tensors, err);
+    rc = tensors ? list_tensors(&layout, c->weights, bf16 != 0, tensors, err)
+                 : error_set(err, -ENOMEM, "out of memory");
 
 done:
     if (rc < 0)
@@ -407,8 +417,6 @@ done:
                                (const char *const[][2]){{document_key, document}}, err);
     layout_fini(&layout);
     free(tensors);
-    free(rounded);
-    free(halves);
     free(document);
     return rc;
 }
@@ -443,10 +451,8 @@ int checkpoint_rewrite(const char *from, const char *to, const struct checkpoint
     if (rc < 0)
         goto done;
     tensors = calloc((size_t)layout.n, sizeof(*tensors));
-    if (!tensors)
-        rc = error_set(err, -ENOMEM, "out of memory");
-    else
-        rc = list_tensors(&layout, c->weights, NULL, NULL, tensors, err);
+    rc = tensors ? list_tensors(&layout, c->weights, false, tensors, err)
+                 : error_set(err, -ENOMEM, "out of memory");
     for (int i = 0; rc == 0 && i < layout.n; i++) {
         const struct safetensors_tensor *old = safetensors_find(file, layout.entries[i].name);
 
