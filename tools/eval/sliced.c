@@ -2,12 +2,14 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "engine/base/error.h"
 #include "engine/base/philox.h"
 #include "engine/base/pool.h"
+#include "tools/eval/number_sort.h"
 #include "tools/eval/products.h"
 
 enum { DIRECTION_SEED = 0, DRAW = 4 };
@@ -19,6 +21,8 @@ struct projections {
 
 struct sliced {
     struct projections x, y;
+    uint64_t *scratch; /* of number_sort(), for each thread */
+    size_t scratch_count;
     double squares[SLICED_DIRECTIONS];
 };
 
@@ -58,13 +62,6 @@ static void keep_projections(void *arg, int first, int n_rows, const double *row
     }
 }
 
-static int rising(const void *a, const void *b)
-{
-    const double *x = a, *y = b;
-
-    return (*x > *y) - (*x < *y);
-}
-
 /* Between two sets of numbers that rise: the integral of the squared difference of their quantiles, which
  * are steps. */
 static double squared_distance(const double *x, int n, const double *y, int m)
@@ -88,8 +85,8 @@ static void measure_direction(void *arg, int i, int worker)
     double *x = s->x.values + (size_t)i * (size_t)s->x.n;
     double *y = s->y.values + (size_t)i * (size_t)s->y.n;
 
-    qsort(x, (size_t)s->x.n, sizeof(*x), rising);
-    qsort(y, (size_t)s->y.n, sizeof(*y), rising);
+    number_sort(s->x.n, x, s->scratch + (size_t)worker * s->scratch_count);
+    number_sort(s->y.n, y, s->scratch + (size_t)worker * s->scratch_count);
     s->squares[i] = squared_distance(x, s->x.n, y, s->y.n);
 }
 
@@ -100,15 +97,19 @@ int sliced_distance(struct pool *pool, const struct watch *watch, const double *
     double *directions = malloc((size_t)SLICED_DIRECTIONS * (size_t)d * sizeof(*directions));
     double *x_values = malloc((size_t)SLICED_DIRECTIONS * (size_t)n * sizeof(*x_values));
     double *y_values = malloc((size_t)SLICED_DIRECTIONS * (size_t)m * sizeof(*y_values));
+    size_t scratch_count = 2 * (size_t)(n > m ? n : m);
+    uint64_t *scratch = malloc((size_t)pool_threads(pool) * scratch_count * sizeof(*scratch));
     int rc = 0;
 
-    if (!s || !directions || !x_values || !y_values) {
+    if (!s || !directions || !x_values || !y_values || !scratch) {
         rc =
             error_set(err, -ENOMEM, "out of memory for the projections of %d and %d vectors", n, m);
         goto out;
     }
     s->x = (struct projections){x_values, n};
     s->y = (struct projections){y_values, m};
+    s->scratch = scratch;
+    s->scratch_count = scratch_count;
     draw_directions(d, directions);
     rc = products_run(pool, watch, x, n, directions, SLICED_DIRECTIONS, d, keep_projections, &s->x,
                       err);
@@ -129,6 +130,7 @@ out:
     free(directions);
     free(x_values);
     free(y_values);
+    free(scratch);
     return rc;
 }
 
