@@ -1,6 +1,7 @@
 #include "model/fit/dense.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -66,5 +67,28 @@ int dense_eigen(int n, double *a, double *values, struct error *err)
     free(work);
     if (info != 0)
         return error_set(err, -EIO, "a covariance of %d modes has no directions", n);
+    return 0;
+}
+
+int dense_root(int n, const double *a, double *const scratch[3], double *out, struct error *err)
+{
+    double *values = scratch[0], *vectors = scratch[1], *scaled = scratch[2];
+    size_t bytes = (size_t)n * (size_t)n * sizeof(double);
+    int rc;
+
+    memcpy(vectors, a, bytes);
+    rc = dense_eigen(n, vectors, values, err);
+    if (rc < 0)
+        return rc;
+    for (int i = 0; i < n * n; i++)
+        scaled[i] = vectors[i] * sqrt(fmax(values[i / n], 0));
+    /* sum over vectors v: v^T root(value) v */
+    memset(out, 0, bytes);
+    for (int v = 0; v < n; v++) {
+        for (int i = 0; i < n; i++) {
+            for (int j = 0; j < n; j++)
+                out[i * n + j] += vectors[v * n + i] * scaled[v * n + j];
+        }
+    }
     return 0;
 }

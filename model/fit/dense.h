@@ -16,5 +16,8 @@ void dense_multiply_transposed(int n, const double *a, const double *b, bool add
 int dense_solve(int n, double *a, double *b, double *scratch, struct error *err);
 /* Eigenvalues of a symmetric matrix, rising; its rows become the vectors. 0, -ENOMEM or -EIO. */
 int dense_eigen(int n, double *a, double *values, struct error *err);
+/* The root of a symmetric matrix whose eigenvalues are not below 0, but for rounding. scratch: three of
+ * [n,n]. 0, -ENOMEM or -EIO. */
+int dense_root(int n, const double *a, double *const scratch[3], double *out, struct error *err);
 
 #endif

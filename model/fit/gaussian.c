@@ -235,7 +235,6 @@ static int make_right_law(struct gaussian *g, struct group *group, const double 
                           struct error *err)
 {
     int n = group->n, rc;
-    double *values = g->scratch[3], *vectors = g->scratch[4], *scaled = g->scratch[5];
 
     gather(g, group, all, g->c[0]);
     rc = exact_denoiser(g, group, 0, g->c[0], g->k, err);
@@ -244,21 +243,7 @@ static int make_right_law(struct gaussian *g, struct group *group, const double 
     for (int i = 0; i < n * n; i++)
         g->c[0][i] *= g->spectrum[group->modes[i % n]];
     dense_multiply(n, g->k, g->c[0], false, group->right);
-    memcpy(vectors, group->right, (size_t)n * (size_t)n * sizeof(*vectors));
-    rc = dense_eigen(n, vectors, values, err);
-    for (int i = 0; rc == 0 && i < n * n; i++)
-        scaled[i] = vectors[i] * sqrt(fmax(values[i / n], 0));
-    if (rc < 0)
-        return rc;
-    /* sum over vectors v: v^T root(value) v */
-    memset(group->root, 0, (size_t)n * (size_t)n * sizeof(*group->root));
-    for (int v = 0; v < n; v++) {
-        for (int i = 0; i < n; i++) {
-            for (int j = 0; j < n; j++)
-                group->root[i * n + j] += vectors[v * n + i] * scaled[v * n + j];
-        }
-    }
-    return 0;
+    return dense_root(n, group->right, g->scratch, group->root, err);
 }
 
 static int allocate_row(struct gaussian *g, int largest)

@@ -15,20 +15,13 @@
 #include "engine/base/watch.h"
 #include "model/corruption.h"
 #include "model/fit/lapack.h"
+#include "model/fit/sparse_rows.h"
 #include "model/schedule.h"
 #include "model/wiener.h"
 
 enum { IMAGES_MAX = 1000, CHANNELS_MAX = 16 };
 
 static const size_t floats_max = (size_t)1 << 26; /* of images held while fitting */
-
-/* A matrix [n,n] by rows, without its zeros. */
-struct rows {
-    int n;
-    int *count;    /* [n] entries of each row */
-    int *column;   /* [n,n] their columns */
-    float *weight; /* [n,n] and values */
-};
 
 /* What fitting holds. Images are [side,channels,side]: row, direction of colour, column. */
 struct fit {
@@ -38,83 +31,16 @@ struct fit {
     size_t pixels, size; /* side^2, and numbers per image */
     double *mean;        /* [side,side,channels] mu */
     double *dct;         /* [side,side] D */
-    struct rows dct_rows;
-    float *residual;           /* [n,image] x_0 - mu */
-    float *c0;                 /* [n,image] their DCT */
-    double *energy;            /* [image] E[c0^2] */
-    float *factors[2];         /* the corruption's operator at the level at hand */
-    struct rows rows, columns; /* its K and K' */
-    double *cross, *square;    /* [image] E[c0 ct], E[ct^2] of it */
-    double *matrix[2];         /* [side,side] scratch */
-    float *work[3];            /* [image] scratch */
+    struct sparse_rows dct_rows;
+    float *residual;                  /* [n,image] x_0 - mu */
+    float *c0;                        /* [n,image] their DCT */
+    double *energy;                   /* [image] E[c0^2] */
+    float *factors[2];                /* the corruption's operator at the level at hand */
+    struct sparse_rows rows, columns; /* its K and K' */
+    double *cross, *square;           /* [image] E[c0 ct], E[ct^2] of it */
+    double *matrix[2];                /* [side,side] scratch */
+    float *work[3];                   /* [image] scratch */
 };
-
-static int rows_init(struct rows *r, int n)
-{
-    size_t size = (size_t)n * (size_t)n;
-
-    r->n = n;
-    r->count = calloc((size_t)n, sizeof(*r->count));
-    r->column = calloc(size, sizeof(*r->column));
-    r->weight = calloc(size, sizeof(*r->weight));
-    return r->count && r->column && r->weight ? 0 : -ENOMEM;
-}
-
-static void rows_fini(struct rows *r)
-{
-    free(r->count);
-    free(r->column);
-    free(r->weight);
-}
-
-/* Entries that are 0 but for rounding are left out. */
-static void rows_set(struct rows *r, const double *matrix)
-{
-    for (int i = 0; i < r->n; i++) {
-        const double *row = matrix + (size_t)i * (size_t)r->n;
-        int *column = r->column + (size_t)i * (size_t)r->n;
-        float *weight = r->weight + (size_t)i * (size_t)r->n;
-        int count = 0;
-
-        for (int j = 0; j < r->n; j++) {
-            if (fabs(row[j]) < 1e-9)
-                continue;
-            column[count] = j;
-            weight[count++] = (float)row[j];
-        }
-        r->count[i] = count;
-    }
-}
-
-/* dst = R src with src and dst [n,width]. */
-static void rows_apply(const struct rows *r, int width, const float *restrict src,
-                       float *restrict dst)
-{
-    for (int i = 0; i < r->n; i++) {
-        const int *column = r->column + (size_t)i * (size_t)r->n;
-        const float *weight = r->weight + (size_t)i * (size_t)r->n;
-        float *out = dst + (size_t)i * (size_t)width;
-        int k = 0;
-
-        memset(out, 0, (size_t)width * sizeof(*out));
-        for (; k + 4 <= r->count[i]; k += 4) {
-            const float *a = src + (size_t)column[k] * (size_t)width;
-            const float *b = src + (size_t)column[k + 1] * (size_t)width;
-            const float *c = src + (size_t)column[k + 2] * (size_t)width;
-            const float *d = src + (size_t)column[k + 3] * (size_t)width;
-
-            for (int e = 0; e < width; e++)
-                out[e] += (weight[k] * a[e] + weight[k + 1] * b[e]) +
-                          (weight[k + 2] * c[e] + weight[k + 3] * d[e]);
-        }
-        for (; k < r->count[i]; k++) {
-            const float *a = src + (size_t)column[k] * (size_t)width;
-
-            for (int e = 0; e < width; e++)
-                out[e] += weight[k] * a[e];
-        }
-    }
-}
 
 /* Rows and columns of each channel change places: [i,channel,j] to [j,channel,i]. */
 static void transpose(int side, int channels, const float *src, float *dst)
@@ -131,19 +57,19 @@ static void transpose(int side, int channels, const float *src, float *dst)
 }
 
 /* dst = rows src columns^T per channel; dst may be src, neither may be work[0] or work[1]. */
-static void transform(struct fit *f, const struct rows *rows, const struct rows *columns,
-                      const float *src, float *dst)
+static void transform(struct fit *f, const struct sparse_rows *rows,
+                      const struct sparse_rows *columns, const float *src, float *dst)
 {
     int width = f->side * f->channels;
 
-    rows_apply(rows, width, src, f->work[0]);
+    sparse_rows_apply(rows, width, src, f->work[0]);
     transpose(f->side, f->channels, f->work[0], f->work[1]);
-    rows_apply(columns, width, f->work[1], f->work[0]);
+    sparse_rows_apply(columns, width, f->work[1], f->work[0]);
     transpose(f->side, f->channels, f->work[0], dst);
 }
 
 /* K = D A D^T with A [side,side] in float. */
-static void dct_of_matrix(struct fit *f, const float *a, struct rows *out)
+static void dct_of_matrix(struct fit *f, const float *a, struct sparse_rows *out)
 {
     int n = f->side;
     double *half = f->matrix[0], *k = f->matrix[1];
@@ -164,7 +90,7 @@ static void dct_of_matrix(struct fit *f, const float *a, struct rows *out)
             k[i * n + j] = sum;
         }
     }
-    rows_set(out, k);
+    sparse_rows_set(out, k);
 }
 
 /* Adds the products of one image's c0 and ct, both [side,channels,side]. */
@@ -412,9 +338,9 @@ static void fit_fini(struct fit *f)
 {
     free(f->mean);
     free(f->dct);
-    rows_fini(&f->dct_rows);
-    rows_fini(&f->rows);
-    rows_fini(&f->columns);
+    sparse_rows_fini(&f->dct_rows);
+    sparse_rows_fini(&f->rows);
+    sparse_rows_fini(&f->columns);
     for (int i = 0; i < 2; i++) {
         free(f->matrix[i]);
         free(f->factors[i]);
@@ -454,14 +380,14 @@ static int fit_init(struct fit *f)
             return -ENOMEM;
     }
     if (!f->mean || !f->dct || !f->residual || !f->c0 || !f->energy || !f->cross || !f->square ||
-        rows_init(&f->dct_rows, f->side) < 0 || rows_init(&f->rows, f->side) < 0 ||
-        rows_init(&f->columns, f->side) < 0)
+        sparse_rows_init(&f->dct_rows, f->side) < 0 || sparse_rows_init(&f->rows, f->side) < 0 ||
+        sparse_rows_init(&f->columns, f->side) < 0)
         return -ENOMEM;
     dct = f->work[0]; /* [side,channels,side] is room enough */
     wiener_dct_matrix(f->side, dct);
     for (size_t i = 0; i < f->pixels; i++)
         f->dct[i] = (double)dct[i];
-    rows_set(&f->dct_rows, f->dct);
+    sparse_rows_set(&f->dct_rows, f->dct);
     return 0;
 }
 
