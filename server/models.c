@@ -1,13 +1,13 @@
 #include "server/models.h"
 
 #include "api/problem.h"
-#include "config/model_folder.h"
 #include "config/model_limits.h"
 #include "engine/base/error.h"
 #include "engine/base/log.h"
 #include "model/checkpoint.h"
 #include "server/engine_model.h"
 #include "server/engines.h"
+#include "server/known_models.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -17,17 +17,7 @@
 
 enum {
     WISHES_MAX = 64,
-    /* Those of the list, and those that are served and gone from it. */
-    KNOWN_MAX = SETTINGS_FILES_MAX + SETTINGS_MODELS_MAX,
-    RETIRED_MAX = 2 * KNOWN_MAX,
-};
-
-/* A model that could be served. */
-struct known {
-    struct settings_model setting;
-    struct engine_model *served; /* NULL: it is not */
-    struct error error;          /* why its last loading failed; "": it did not */
-    bool gone;                   /* from the folder: served until the others are there */
+    RETIRED_MAX = 2 * KNOWN_MODELS_MAX,
 };
 
 enum wish_kind { WISH_BEGIN, WISH_LOAD, WISH_UNLOAD, WISH_RELOAD };
@@ -40,7 +30,7 @@ struct wish {
     void *arg;
     struct wish *next;
     /* While it is granted: */
-    int at;         /* the known model that comes next */
+    int at;         /* of the known models, the one that comes next */
     bool no_memory; /* it may well succeed later */
     struct problem problem;
     json_t *result;
@@ -50,8 +40,7 @@ struct models {
     uv_loop_t *loop;
     const struct settings *settings;
     struct engines *engines;
-    struct known known[KNOWN_MAX];
-    int n_known;
+    struct known_models known;
     struct wish *first; /* the one that is granted */
     int n_wishes;
     bool ending;
@@ -74,26 +63,12 @@ static void go_on(struct models *m);
 
 int models_count(const struct models *m)
 {
-    int n = 0;
-
-    for (int i = 0; i < m->n_known; i++)
-        n += m->known[i].served != NULL;
-    return n;
-}
-
-/* Of those that stay, whether there are as many as may be. */
-static bool is_full(const struct models *m)
-{
-    int n = 0;
-
-    for (int i = 0; i < m->n_known; i++)
-        n += m->known[i].served && !m->known[i].gone;
-    return n >= SETTINGS_MODELS_MAX;
+    return known_models_served(&m->known);
 }
 
 struct engine_model *models_at(const struct models *m, int i)
 {
-    const struct known *k = m->known;
+    const struct known_model *k = m->known.list;
 
     while (!k->served || i-- > 0)
         k++;
@@ -105,29 +80,9 @@ const char *models_determinism(const struct models *m)
     return engines_identity(m->engines);
 }
 
-static struct known *find(struct models *m, const char *name)
-{
-    for (int i = 0; i < m->n_known; i++)
-        if (strcmp(m->known[i].setting.name, name) == 0)
-            return &m->known[i];
-    return NULL;
-}
-
 struct json_t *models_to_json(const struct models *m)
 {
-    json_t *list = json_array();
-    const struct known *k;
-
-    for (int i = 0; i < m->n_known; i++) {
-        k = &m->known[i];
-        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s*, s:s*}", "name",
-                                              k->setting.name, "path", k->setting.path, "state",
-                                              k->served ? "loaded"
-                                                        : (*k->error.text ? "failed" : "unloaded"),
-                                              "checkpoint", k->served ? k->served->digest : NULL,
-                                              "error", *k->error.text ? k->error.text : NULL));
-    }
-    return list;
+    return known_models_to_json(&m->known);
 }
 
 /* Dropping */
@@ -144,7 +99,7 @@ void models_release(struct models *m, struct engine_model *model)
         go_on(m);
 }
 
-static void retire(struct models *m, struct known *k)
+static void retire(struct models *m, struct known_model *k)
 {
     k->served->retired = true;
     m->retired[m->n_retired++] = k->served;
@@ -188,7 +143,7 @@ static void note(struct models *m, const char *name, const char *outcome, const 
 
 static void fail(struct models *m, int code, const struct error *error)
 {
-    struct known *k = find(m, m->setting.name);
+    struct known_model *k = known_models_find(&m->known, m->setting.name);
 
     k->error = *error;
     m->first->no_memory |= code == -ENOMEM;
@@ -228,7 +183,7 @@ static void read_checkpoint(uv_work_t *work)
 static void on_read(uv_work_t *work, int status)
 {
     struct models *m = work->data;
-    struct known *k = find(m, m->setting.name);
+    struct known_model *k = known_models_find(&m->known, m->setting.name);
     int rc;
 
     m->on_pool = false;
@@ -251,7 +206,7 @@ static void on_read(uv_work_t *work, int status)
         go_on(m);
         return;
     }
-    if (!k->served && is_full(m)) {
+    if (!k->served && known_models_full(&m->known)) {
         checkpoint_destroy(m->checkpoint);
         error_set(&m->error, -EINVAL, ENGINE_MODEL_MANY, SETTINGS_MODELS_MAX, m->setting.path);
         fail(m, -EINVAL, &m->error);
@@ -267,7 +222,7 @@ static void on_read(uv_work_t *work, int status)
     engines_add(m->engines, m->changing);
 }
 
-static void load(struct models *m, const struct known *k)
+static void load(struct models *m, const struct known_model *k)
 {
     m->setting = k->setting;
     m->reading.data = m;
@@ -277,7 +232,7 @@ static void load(struct models *m, const struct known *k)
 
 static void on_loaded(struct models *m)
 {
-    struct known *k = find(m, m->setting.name);
+    struct known_model *k = known_models_find(&m->known, m->setting.name);
     bool replaces = k->served != NULL;
 
     if (replaces)
@@ -310,46 +265,16 @@ void models_collect(struct models *m)
         go_on(m);
 }
 
-/* What is known anew: the list, and behind it what is served and no longer there. */
-static int look_again(struct models *m, struct error *err)
-{
-    struct settings_model list[SETTINGS_FILES_MAX];
-    struct known known[KNOWN_MAX] = {{.served = NULL}};
-    struct known *k;
-    int n, rc;
-
-    rc = model_folder_list(m->settings, list, &n, err);
-    if (rc < 0)
-        return rc;
-    for (int i = 0; i < n; i++) {
-        k = find(m, list[i].name);
-        if (k) {
-            known[i] = *k;
-            k->served = NULL;
-        }
-        known[i].setting = list[i];
-        known[i].gone = false;
-    }
-    for (int i = 0; i < m->n_known; i++)
-        if (m->known[i].served) {
-            known[n] = m->known[i];
-            known[n++].gone = true;
-        }
-    memcpy(m->known, known, sizeof(known));
-    m->n_known = n;
-    return 0;
-}
-
 /* Drops those that are gone from the list, unless nothing else could be loaded. */
 static void drop_gone(struct models *m)
 {
     int n_served = models_count(m), n = 0;
-    struct known *k;
+    struct known_model *k;
 
-    for (int i = 0; i < m->n_known; i++)
-        n_served -= m->known[i].gone && m->known[i].served;
-    for (int i = 0; i < m->n_known; i++) {
-        k = &m->known[i];
+    for (int i = 0; i < m->known.n; i++)
+        n_served -= m->known.list[i].gone && m->known.list[i].served;
+    for (int i = 0; i < m->known.n; i++) {
+        k = &m->known.list[i];
         if (k->gone && !k->served)
             continue;
         if (k->gone && n_served > 0) {
@@ -357,15 +282,15 @@ static void drop_gone(struct models *m)
             retire(m, k);
             continue;
         }
-        m->known[n++] = *k;
+        m->known.list[n++] = *k;
     }
-    m->n_known = n;
+    m->known.n = n;
 }
 
 static void reload_next(struct models *m, struct wish *w)
 {
     struct error error;
-    int rc = w->at == 0 ? look_again(m, &error) : 0;
+    int rc = w->at == 0 ? known_models_look_again(&m->known, m->settings, &error) : 0;
 
     if (rc < 0) {
         w->no_memory |= rc == -ENOMEM;
@@ -379,8 +304,8 @@ static void reload_next(struct models *m, struct wish *w)
         finish(m);
         return;
     }
-    if (w->at < m->n_known && !m->known[w->at].gone) {
-        load(m, &m->known[w->at++]);
+    if (w->at < m->known.n && !m->known.list[w->at].gone) {
+        load(m, &m->known.list[w->at++]);
         return;
     }
     drop_gone(m);
@@ -392,7 +317,7 @@ static void reload_next(struct models *m, struct wish *w)
 /* The next step of what was asked for. */
 static void grant(struct models *m, struct wish *w)
 {
-    struct known *k = find(m, w->name);
+    struct known_model *k = known_models_find(&m->known, w->name);
 
     if (w->kind == WISH_BEGIN || w->kind == WISH_RELOAD) {
         reload_next(m, w);
@@ -425,7 +350,7 @@ static void go_on(struct models *m)
         if (drop_retired(m))
             return;
         /* There is room for all that a step may retire, or some must lose their users before. */
-        if (!m->first || m->n_retired > RETIRED_MAX - KNOWN_MAX)
+        if (!m->first || m->n_retired > RETIRED_MAX - KNOWN_MODELS_MAX)
             return;
         grant(m, m->first);
     }
@@ -516,8 +441,8 @@ void models_destroy(struct models *m)
 {
     if (!m)
         return;
-    for (int i = 0; i < m->n_known; i++)
-        engine_model_destroy(m->known[i].served);
+    for (int i = 0; i < m->known.n; i++)
+        engine_model_destroy(m->known.list[i].served);
     for (int i = 0; i < m->n_retired; i++)
         engine_model_destroy(m->retired[i]);
     engine_model_destroy(m->changing);
