@@ -1,5 +1,5 @@
 /* Cases of the operations that read short rows, a few numbers for each image, and tables. */
-#include "tests/conformance/row_cases.h"
+#include "tests/conformance/case_parts.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -15,23 +15,12 @@ static struct tensor_desc desc(int n, int n_dims, int d0, int d1, int d2, int d3
     };
 }
 
-static void input(struct op_case *c, struct tensor_desc tensor, struct fill fill)
-{
-    c->fill[c->spec.n_inputs] = fill;
-    c->spec.inputs[c->spec.n_inputs++] = tensor;
-}
-
 static void absent(struct op_case *c)
 {
     c->spec.inputs[c->spec.n_inputs++].absent = true;
 }
 
-static void output(struct op_case *c, struct tensor_desc tensor)
-{
-    c->spec.outputs[c->spec.n_outputs++] = tensor;
-}
-
-static const struct fill unit = {.scale = 1}, gate = {.below = 2};
+static const struct fill gate = {.below = 2};
 
 static const struct toeplitz_row {
     int n, h, w, c;
@@ -47,7 +36,7 @@ static const struct toeplitz_row {
     {1, 6, 6, 3, true, false, true, 1e-30f},
 };
 
-static void toeplitz_make(int index, struct op_case *c)
+static void toeplitz_make(enum op_kind kind, int index, enum dtype compute, struct op_case *c)
 {
     const struct toeplitz_row *r = &toeplitz_rows[index];
     const struct tensor_desc x = desc(r->n, 3, r->h, r->w, r->c, 0);
@@ -57,17 +46,17 @@ static void toeplitz_make(int index, struct op_case *c)
     c->flops = 2.0 * r->n * r->c * r->h * r->w * (r->h + r->w);
     snprintf(c->text, sizeof(c->text), "%dx%dx%dx%d%s%s", r->n, r->h, r->w, r->c,
              r->one ? ", one row" : "", r->reflect ? ", reflected" : "");
-    input(c, x, (struct fill){.scale = r->scale});
-    input(c, desc(r->n, 1, r->h, 0, 0, 0), weights);
+    case_input(c, x, (struct fill){.scale = r->scale});
+    case_input(c, desc(r->n, 1, r->h, 0, 0, 0), weights);
     if (r->one)
         absent(c);
     else
-        input(c, desc(r->n, 1, r->w, 0, 0, 0), weights);
+        case_input(c, desc(r->n, 1, r->w, 0, 0, 0), weights);
     if (r->gated)
-        input(c, desc(r->n, 1, 1, 0, 0, 0), gate);
+        case_input(c, desc(r->n, 1, 1, 0, 0, 0), gate);
     else
         absent(c);
-    output(c, x);
+    case_output(c, x);
 }
 
 static const struct table_row {
@@ -78,40 +67,40 @@ static const struct table_row {
     {3, 4, 6, 3, 5, true},  {1, 32, 32, 3, 9, false},
 };
 
-static void multiply_table_make(int index, struct op_case *c)
+static void multiply_table_make(enum op_kind kind, int index, enum dtype compute, struct op_case *c)
 {
     const struct table_row *r = &table_rows[index];
     const struct tensor_desc x = desc(r->n, 3, r->h, r->w, r->c, 0);
 
     snprintf(c->text, sizeof(c->text), "%dx%dx%dx%d, %d entries", r->n, r->h, r->w, r->c, r->k);
-    input(c, x, unit);
-    input(c, desc(0, 4, r->k, r->h, r->w, r->shared ? 1 : r->c), unit);
-    input(c, desc(r->n, 1, 2, 0, 0, 0), (struct fill){.below = r->k - 1, .pairs = true});
-    output(c, x);
+    case_input(c, x, unit_fill);
+    case_input(c, desc(0, 4, r->k, r->h, r->w, r->shared ? 1 : r->c), unit_fill);
+    case_input(c, desc(r->n, 1, 2, 0, 0, 0), (struct fill){.below = r->k - 1, .pairs = true});
+    case_output(c, x);
 }
 
 static const struct rank_row {
     int n, h, w, c;
 } rank_rows[] = {{3, 7, 9, 5}, {3, 8, 8, 3}, {1, 1, 1, 1}, {1, 32, 32, 3}};
 
-static void multiply_rank_make(int index, struct op_case *c)
+static void multiply_rank_make(enum op_kind kind, int index, enum dtype compute, struct op_case *c)
 {
     const struct rank_row *r = &rank_rows[index];
     const struct tensor_desc x = desc(r->n, 3, r->h, r->w, r->c, 0);
     const int pixels = r->h * r->w;
 
     snprintf(c->text, sizeof(c->text), "%dx%dx%dx%d", r->n, r->h, r->w, r->c);
-    input(c, x, unit);
-    input(c, desc(0, 3, r->h, r->w, 1, 0), (struct fill){.below = pixels});
-    input(c, desc(r->n, 1, 2, 0, 0, 0), (struct fill){.below = pixels, .pairs = true});
-    output(c, x);
+    case_input(c, x, unit_fill);
+    case_input(c, desc(0, 3, r->h, r->w, 1, 0), (struct fill){.below = pixels});
+    case_input(c, desc(r->n, 1, 2, 0, 0, 0), (struct fill){.below = pixels, .pairs = true});
+    case_output(c, x);
 }
 
 static const struct modes_row {
     int n, side, c, modes;
 } modes_rows[] = {{3, 7, 2, 3}, {3, 8, 3, 5}, {1, 1, 1, 1}, {1, 64, 3, 5}};
 
-static void modes_make(int index, struct op_case *c)
+static void modes_make(enum op_kind kind, int index, enum dtype compute, struct op_case *c)
 {
     const struct modes_row *r = &modes_rows[index];
     const struct tensor_desc x = desc(r->n, 3, r->side, r->side, r->c, 0);
@@ -119,10 +108,10 @@ static void modes_make(int index, struct op_case *c)
 
     snprintf(c->text, sizeof(c->text), "%dx%dx%dx%d, %d modes", r->n, r->side, r->side, r->c,
              r->modes);
-    input(c, x, unit);
-    input(c, desc(r->n, 1, r->c * pairs, 0, 0, 0), unit);
-    input(c, desc(0, 2, r->side, r->modes, 0, 0), unit);
-    output(c, x);
+    case_input(c, x, unit_fill);
+    case_input(c, desc(r->n, 1, r->c * pairs, 0, 0, 0), unit_fill);
+    case_input(c, desc(0, 2, r->side, r->modes, 0, 0), unit_fill);
+    case_output(c, x);
 }
 
 static const struct lookup_row {
@@ -136,50 +125,26 @@ static struct tensor_desc rows_of(const struct lookup_row *r, int n, int rows)
     return r->c ? desc(n, 3, r->h, r->w, r->c, 0) : desc(n, 1, r->h, 0, 0, 0);
 }
 
-static void lookup_make(enum op_kind kind, int index, struct op_case *c)
+static void lookup_make(enum op_kind kind, int index, enum dtype compute, struct op_case *c)
 {
     const struct lookup_row *r = &lookup_rows[index];
     const bool grad = kind == OP_LOOKUP_GRAD;
 
     snprintf(c->text, sizeof(c->text), "%d of %d rows, %dx%dx%d", r->n, r->rows, r->h, r->w, r->c);
     if (!grad)
-        input(c, rows_of(r, 0, r->rows), unit);
-    input(c, desc(r->n, 1, 1, 0, 0, 0), (struct fill){.below = r->rows});
+        case_input(c, rows_of(r, 0, r->rows), unit_fill);
+    case_input(c, desc(r->n, 1, 1, 0, 0, 0), (struct fill){.below = r->rows});
     if (grad)
-        input(c, rows_of(r, r->n, 0), unit);
+        case_input(c, rows_of(r, r->n, 0), unit_fill);
     c->spec.attributes.slice.count = grad ? r->rows : 0;
-    output(c, grad ? rows_of(r, 0, r->rows) : rows_of(r, r->n, 0));
+    case_output(c, grad ? rows_of(r, 0, r->rows) : rows_of(r, r->n, 0));
 }
 
-int row_cases_count(enum op_kind kind)
-{
-    switch (kind) {
-    case OP_TOEPLITZ:
-        return N_ROWS(toeplitz_rows);
-    case OP_MULTIPLY_TABLE:
-        return N_ROWS(table_rows);
-    case OP_MULTIPLY_RANK:
-        return N_ROWS(rank_rows);
-    case OP_MODES:
-        return N_ROWS(modes_rows);
-    case OP_LOOKUP:
-    case OP_LOOKUP_GRAD:
-        return N_ROWS(lookup_rows);
-    default:
-        return 0;
-    }
-}
-
-void row_case_make(enum op_kind kind, int index, struct op_case *c)
-{
-    if (kind == OP_TOEPLITZ)
-        toeplitz_make(index, c);
-    else if (kind == OP_MULTIPLY_TABLE)
-        multiply_table_make(index, c);
-    else if (kind == OP_MULTIPLY_RANK)
-        multiply_rank_make(index, c);
-    else if (kind == OP_MODES)
-        modes_make(index, c);
-    else
-        lookup_make(kind, index, c);
-}
+const struct case_family row_cases[OP_KINDS] = {
+    [OP_TOEPLITZ] = {N_ROWS(toeplitz_rows), toeplitz_make},
+    [OP_MULTIPLY_TABLE] = {N_ROWS(table_rows), multiply_table_make},
+    [OP_MULTIPLY_RANK] = {N_ROWS(rank_rows), multiply_rank_make},
+    [OP_MODES] = {N_ROWS(modes_rows), modes_make},
+    [OP_LOOKUP] = {N_ROWS(lookup_rows), lookup_make},
+    [OP_LOOKUP_GRAD] = {N_ROWS(lookup_rows), lookup_make},
+};
