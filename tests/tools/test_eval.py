@@ -292,6 +292,12 @@ def test_the_models_own_sampler_comes_first(curve, program, model, tmp_path):
     assert [row["sampler"] for row in rows(tmp_path / "c.csv")] == ["sde-2m", "momentum"]
 
 
+def test_a_curve_of_nothing_has_a_table(curve, tmp_path):
+    done = curve("--samplers", "pf-2m", "--nfe", 2, "--samples", ".", with_model=False)
+    assert done.returncode == 0 and "left out: its samples are not there" in done.stdout, done.stderr
+    assert (tmp_path / "c.csv").read_text().startswith("sampler,nfe,") and rows(tmp_path / "c.csv") == []
+
+
 def test_a_torn_file_is_repaired(curve, tmp_path):
     """What kill -9 and full disks leave: half a row, a row twice, half a header."""
     arguments = ("--samplers", "pf-2m", "--nfe", "1,2")
