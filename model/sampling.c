@@ -211,6 +211,8 @@ int sampling_choose(const struct sampling *s, const enum sampler *sampler, int n
         choice.nfe = nfe;
     else if (choice.nfe > nfe_max)
         choice.nfe = nfe_max;
+    if (choice.sampler == SAMPLER_TUNED && !sampler && nfe > 0 && !sampling_solver(s, nfe))
+        choice.sampler = SAMPLER_SDE_2M;
     if (choice.sampler == SAMPLER_TUNED) {
         if (s->n_solvers == 0)
             return error_set(err, -ENOENT, "this model has no tables of the sampler tuned");

@@ -72,7 +72,8 @@ const struct solver *sampling_solver(const struct sampling *s, int nfe);
 /* The one answer to what is meant where something is not said. sampler: NULL, the model's default,
  * which is sde-2m where its checkpoint has none, and probability-flow without noise; nfe: 0, the default number, which is
  * SAMPLING_NFE_DEFAULT where there is none, or nfe_max if that is less; of `tuned` the table next
- * below it, or its smallest.
+ * below it, or its smallest. Where the default is `tuned` and has no table for the nfe that is said, it is
+ * sde-2m.
  *
  * Asked for neither it succeeds, with sde-2m where the default is a table that nfe_max forbids.
  * 0, -ENOENT (tuned, and there are no tables; a sampler that needs noise, and there is none), -EINVAL (tuned, and no table for this nfe, or none

@@ -159,7 +159,8 @@ def test_stated_defaults_are_what_is_meant(program, old, stated, sample):
     assert default == sample(stated, "--sampler", "tuned", "--nfe", 2)[0]
     assert "tuned at 4 evaluations" in sample(stated, "--nfe", 4)[1]
     assert "momentum at 2 evaluations" in sample(stated, "--sampler", "momentum")[1]
-    nothing, text = sample(stated, "--nfe", 3)
+    assert "sde-2m at 3 evaluations" in sample(stated, "--nfe", 3)[1]
+    nothing, text = sample(stated, "--sampler", "tuned", "--nfe", 3)
     assert nothing is None and "tuned has no table of 3 evaluations; it has: 2, 4" in text
     nothing, text = sample(old, "--sampler", "tuned")
     assert nothing is None and "no tables of the sampler tuned" in text
@@ -215,7 +216,8 @@ def test_the_daemon_serves_them(serve, upgraded, stated):
     answer = post(url, seed=1, model="upgraded")[1]
     assert (answer["sampler"], answer["nfe"]) == ("sde-2m", 20)
 
-    status, problem = post(url, nfe=3, n=0)
+    assert post(url, seed=1, nfe=3)[1]["sampler"] == "sde-2m"
+    status, problem = post(url, sampler="tuned", nfe=3, n=0)
     assert status == 422
     errors = {error["field"]: error["detail"] for error in problem["errors"]}
     assert errors.keys() == {"n", "nfe"}
