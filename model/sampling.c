@@ -226,3 +226,16 @@ int sampling_choose(const struct sampling *s, const enum sampler *sampler, int n
     *out = choice;
     return 0;
 }
+
+int sampling_choose_midway(const struct sampling *s, const enum sampler *sampler, int nfe,
+                           int nfe_max, struct sampling_choice *out, struct error *err)
+{
+    int rc = sampling_choose(s, sampler, nfe, nfe_max, out, err);
+
+    if (rc < 0 || sampler || out->sampler != SAMPLER_TUNED)
+        return rc;
+    out->sampler = SAMPLER_SDE_2M;
+    if (nfe == 0)
+        out->nfe = nfe_max < SAMPLING_NFE_DEFAULT ? nfe_max : SAMPLING_NFE_DEFAULT;
+    return 0;
+}

@@ -81,4 +81,9 @@ const struct solver *sampling_solver(const struct sampling *s, int nfe);
 int sampling_choose(const struct sampling *s, const enum sampler *sampler, int nfe, int nfe_max,
                     struct sampling_choice *out, struct error *err);
 
+/* The same for who begins at another time than 1, with a picture instead of noise: tables of `tuned` are for
+ * 1 only, so where the default is `tuned`, it is sde-2m, at SAMPLING_NFE_DEFAULT evaluations or nfe_max. */
+int sampling_choose_midway(const struct sampling *s, const enum sampler *sampler, int nfe,
+                           int nfe_max, struct sampling_choice *out, struct error *err);
+
 #endif

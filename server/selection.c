@@ -117,8 +117,8 @@ static int find_sampler(const struct models *models, const char *name, enum samp
 
 /* model: NULL, it was not found, and only the sampler's name can be right or wrong. */
 static void choose_sampling(const struct models *models, const struct engine_model *model,
-                            const struct samples_request *wanted, struct sampling_choice *out,
-                            struct problem *problem)
+                            const struct samples_request *wanted, bool midway,
+                            struct sampling_choice *out, struct problem *problem)
 {
     const bool named = *wanted->sampler;
     enum sampler sampler;
@@ -134,8 +134,9 @@ static void choose_sampling(const struct models *models, const struct engine_mod
                           model->nfe_max);
         return;
     }
-    rc = sampling_choose(model->sampling, named ? &sampler : NULL, wanted->nfe, model->nfe_max, out,
-                         &error);
+    rc = (midway ? sampling_choose_midway : sampling_choose)(model->sampling,
+                                                             named ? &sampler : NULL, wanted->nfe,
+                                                             model->nfe_max, out, &error);
     if (rc < 0)
         problem_add_field(problem, rc == -ENOENT ? "sampler" : "nfe", "%s", error.text);
 }
@@ -223,7 +224,7 @@ int selection_choose(const struct models *models, enum request_form form, struct
 
     if (find_model(models, wanted, &out->model, problem) == 0)
         model = out->model;
-    choose_sampling(models, model, wanted, &out->sampling, problem);
+    choose_sampling(models, model, wanted, form == REQUEST_RESTORATION, &out->sampling, problem);
     if (model)
         choose_label(model, wanted, out, problem);
     if (model && form != REQUEST_JOB && wanted->n > model->n_max)
@@ -261,7 +262,7 @@ int selection_read_permalink(const struct models *models, const struct samples_l
                     id, wanted->determinism);
     if (problem->status == 404)
         return -EINVAL;
-    choose_sampling(models, model, wanted, &out->sampling, problem);
+    choose_sampling(models, model, wanted, false, &out->sampling, problem);
     if (model)
         choose_label(model, wanted, out, problem);
     return problem->status ? -EINVAL : 0;

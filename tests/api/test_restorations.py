@@ -69,6 +69,17 @@ HIDDEN = numpy.zeros((SIDE, SIDE))
 HIDDEN[8:20, 10:25] = 1
 
 
+def test_tables_begin_with_noise(faces, picture):
+    """The zoo's model draws with tuned, which has no way from a picture: sde-2m has."""
+    assert faces.post({"model": "zoo", "seed": 1}).json()["sampler"] == "tuned"
+    body = {"model": "zoo", "image": text(png(picture)), "degradation": "blur", "std": 1.5, "seed": 1}
+    told = restore(faces, **body).json()
+    assert (told["sampler"], told["nfe"]) == ("sde-2m", 20)
+    assert restore(faces, **body, nfe=3).json()["nfe"] == 3
+    refused = restore(faces, **body, sampler="tuned", nfe=10)
+    assert refused.status_code == 422 and "begins at time 1 only" in refused.text
+
+
 def test_the_answer(daemon, picture):
     data = png(picture)
     answer = restore(daemon, model="blurred", image=text(data), degradation="blur", std=1.5, seed=3, n=2, nfe=4)

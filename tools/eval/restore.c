@@ -262,9 +262,9 @@ static int choose_sampling(struct run *r, struct error *err)
     int rc = r->o->sampler ? sampler_parse(r->o->sampler, &sampler, err) : 0;
 
     return rc < 0 ? rc
-                  : sampling_choose(&r->checkpoint->formulation.sampling,
-                                    r->o->sampler ? &sampler : NULL, r->o->nfe, SAMPLER_NFE_MAX,
-                                    &r->facts.sampling, err);
+                  : sampling_choose_midway(&r->checkpoint->formulation.sampling,
+                                           r->o->sampler ? &sampler : NULL, r->o->nfe,
+                                           SAMPLER_NFE_MAX, &r->facts.sampling, err);
 }
 
 static int read_pictures(struct run *r, bool skip_bad, struct error *err)

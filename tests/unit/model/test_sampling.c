@@ -206,6 +206,26 @@ static void what_is_not_said_is_the_models(void **state)
     }
 }
 
+/* Tables of tuned begin at time 1: who begins elsewhere is given another sampler, but not who names it. */
+static void midway_the_default_is_never_tuned(void **state)
+{
+    static const enum sampler tuned = SAMPLER_TUNED;
+    struct sampling_choice got;
+    struct error err;
+    struct sampling s;
+
+    assert_int_equal(read_texts("{\"sampler\": \"tuned\", \"nfe\": 3}", solvers_text, &s, NULL), 0);
+    assert_int_equal(sampling_choose_midway(&s, NULL, 0, 100, &got, &err), 0);
+    assert_true(got.sampler == SAMPLER_SDE_2M && got.nfe == SAMPLING_NFE_DEFAULT);
+    assert_int_equal(sampling_choose_midway(&s, NULL, 0, 7, &got, &err), 0);
+    assert_true(got.sampler == SAMPLER_SDE_2M && got.nfe == 7);
+    assert_int_equal(sampling_choose_midway(&s, NULL, 4, 100, &got, &err), 0);
+    assert_true(got.sampler == SAMPLER_SDE_2M && got.nfe == 4);
+    assert_int_equal(sampling_choose_midway(&s, &tuned, 3, 100, &got, &err), 0);
+    assert_true(got.sampler == SAMPLER_TUNED && got.nfe == 3);
+    sampling_fini(&s);
+}
+
 /* A model without noise has a default of its own, and says who needs some. */
 static void without_noise_the_default_is_another(void **state)
 {
@@ -234,6 +254,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_read_is_written),
         cmocka_unit_test(mistakes_are_refused),
+        cmocka_unit_test(midway_the_default_is_never_tuned),
         cmocka_unit_test(without_noise_the_default_is_another),
         cmocka_unit_test(what_is_not_said_is_the_models),
     };
