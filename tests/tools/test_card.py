@@ -37,7 +37,9 @@ def fields(text):
         ("faces32", "blur", ["--dataset", "celeba"]),
         ("noise-faces32", "noise", ["--dataset", "celeba"]),
         ("mask-faces32", "mask", ["--dataset", "celeba"]),
+        ("cartoon64", "blur", ["--dataset", "cartoon64", "--license", "apache-2.0"]),
         ("heroes32", "blur", ["--dataset", "heroes32", "--license", "cc0-1.0"]),
+        ("digits32", "blur", ["--dataset", "mnist", "--license", "cc-by-sa-3.0"]),
     ],
 )
 def test_the_zoo_has_it(card, name, corruption, words):
@@ -63,7 +65,7 @@ def test_the_fields(card):
     (result,) = told["model-index"][0]["results"]
     assert result["task"] == {"type": "unconditional-image-generation"}
     assert [metric["type"] for metric in result["metrics"]] == ["kid", "kid"]
-    chosen = re.search(r"^\| `sde-2m` \| 20 \| (\S+)", text, re.M)[1]
+    chosen = re.search(r"^\| `tuned` \| 10 \| (\S+)", text, re.M)[1]
     assert result["metrics"][0]["value"] == float(chosen)
 
 
