@@ -27,7 +27,10 @@ def schedule(program):
 
 
 def test_tables_ship_in_the_checkpoint(schedule, program, tmp_path):
-    safetensors_file.rewrite(ZOO, tmp_path / "none", lambda document: document.pop("solvers"))
+    def forget(document):
+        del document["solvers"], document["defaults"]
+
+    safetensors_file.rewrite(ZOO, tmp_path / "none", forget)
     done = schedule("solver", tmp_path / "none", tmp_path / "tuned", "--nfe", "8,4")
     assert done.returncode == 0, done.stderr
     digest = hashlib.sha256((tmp_path / "tuned").read_bytes()).hexdigest()
