@@ -195,6 +195,10 @@ def cut(folder, name):
     path.write_bytes(path.read_bytes()[:-1000])
 
 
+def begins_well(folder, name):
+    (folder / name).write_bytes(b"PKabcdefgh\n.")  # an archive's first bytes; to a pickle "P" is a line of text
+
+
 def away(folder, name):
     (folder / name).unlink()
 
@@ -218,6 +222,7 @@ INDEX = f"{STEM}.safetensors.index.json"
         (None, away, "config.json", 'config.json": No such file or directory'),
         (None, no_json, "config.json", "is no JSON"),
         ("a .bin, of old names", cut, f"{STEM}.bin", "is not what torch writes, or damaged"),
+        ("a .bin, of old names", begins_well, f"{STEM}.bin", "is not what torch writes, or damaged"),
         ("parts", away, f"{STEM}-00002-of-00002.safetensors", "No such file or directory"),
         ("parts", outside, INDEX, "lists files that are not beside it"),
         ("parts", no_json, INDEX, "is no JSON"),

@@ -113,7 +113,9 @@ def load_stream(path):
 def load(path):
     """What torch.save() wrote."""
     try:
-        return (load_archive if zipfile.is_zipfile(path) else load_stream)(path)
+        with open(path, "rb") as file:
+            archive = file.read(2) == b"PK"  # whole or not: else its bytes would be taken for a pickle's
+        return (load_archive if archive else load_stream)(path)
     except OSError as error:
         raise SystemExit(f'could not read "{path}": {error.strerror or error}') from None
     except Exception as error:  # pylint: disable=broad-exception-caught  # a damaged pickle raises anything
