@@ -190,16 +190,24 @@ static int nearest_solver(const struct sampling *s, int nfe)
     return s->solvers[i].nfe;
 }
 
-int sampling_choose(const struct sampling *s, const enum sampler *sampler, int nfe, int nfe_max,
-                    struct sampling_choice *out, struct error *err)
+/* Whether tables that nobody has named can do what is asked for; they begin at time 1. */
+static bool has_table(const struct sampling *s, int nfe, int nfe_max, bool midway)
+{
+    if (midway)
+        return false;
+    return nfe > 0 ? sampling_solver(s, nfe) != NULL
+                   : s->n_solvers > 0 && s->solvers[0].nfe <= nfe_max;
+}
+
+static int choose(const struct sampling *s, const enum sampler *sampler, int nfe, int nfe_max,
+                  bool midway, struct sampling_choice *out, struct error *err)
 {
     struct sampling_choice choice = {.sampler =
                                          s->noiseless ? SAMPLER_PROBABILITY_FLOW : SAMPLER_SDE_2M,
                                      .nfe = SAMPLING_NFE_DEFAULT};
-    bool beyond = s->has_defaults && s->defaults.sampler == SAMPLER_TUNED && s->n_solvers > 0 &&
-                  s->solvers[0].nfe > nfe_max;
 
-    if (s->has_defaults && !(beyond && !sampler && nfe == 0))
+    if (s->has_defaults &&
+        (sampler || s->defaults.sampler != SAMPLER_TUNED || has_table(s, nfe, nfe_max, midway)))
         choice = s->defaults;
     if (sampler)
         choice.sampler = *sampler;
@@ -211,8 +219,6 @@ int sampling_choose(const struct sampling *s, const enum sampler *sampler, int n
         choice.nfe = nfe;
     else if (choice.nfe > nfe_max)
         choice.nfe = nfe_max;
-    if (choice.sampler == SAMPLER_TUNED && !sampler && nfe > 0 && !sampling_solver(s, nfe))
-        choice.sampler = SAMPLER_SDE_2M;
     if (choice.sampler == SAMPLER_TUNED) {
         if (s->n_solvers == 0)
             return error_set(err, -ENOENT, "this model has no tables of the sampler tuned");
@@ -227,15 +233,14 @@ int sampling_choose(const struct sampling *s, const enum sampler *sampler, int n
     return 0;
 }
 
+int sampling_choose(const struct sampling *s, const enum sampler *sampler, int nfe, int nfe_max,
+                    struct sampling_choice *out, struct error *err)
+{
+    return choose(s, sampler, nfe, nfe_max, false, out, err);
+}
+
 int sampling_choose_midway(const struct sampling *s, const enum sampler *sampler, int nfe,
                            int nfe_max, struct sampling_choice *out, struct error *err)
 {
-    int rc = sampling_choose(s, sampler, nfe, nfe_max, out, err);
-
-    if (rc < 0 || sampler || out->sampler != SAMPLER_TUNED)
-        return rc;
-    out->sampler = SAMPLER_SDE_2M;
-    if (nfe == 0)
-        out->nfe = nfe_max < SAMPLING_NFE_DEFAULT ? nfe_max : SAMPLING_NFE_DEFAULT;
-    return 0;
+    return choose(s, sampler, nfe, nfe_max, true, out, err);
 }

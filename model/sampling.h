@@ -72,17 +72,17 @@ const struct solver *sampling_solver(const struct sampling *s, int nfe);
 /* The one answer to what is meant where something is not said. sampler: NULL, the model's default,
  * which is sde-2m where its checkpoint has none, and probability-flow without noise; nfe: 0, the default number, which is
  * SAMPLING_NFE_DEFAULT where there is none, or nfe_max if that is less; of `tuned` the table next
- * below it, or its smallest. Where the default is `tuned` and has no table for the nfe that is said, it is
- * sde-2m.
+ * below it, or its smallest. Where the default is `tuned` and no table of it will do, none for the nfe that
+ * is said or none within nfe_max, it is as if the checkpoint had no default.
  *
- * Asked for neither it succeeds, with sde-2m where the default is a table that nfe_max forbids.
+ * Asked for neither it succeeds.
  * 0, -ENOENT (tuned, and there are no tables; a sampler that needs noise, and there is none), -EINVAL (tuned, and no table for this nfe, or none
  * within nfe_max; the text lists those there are). */
 int sampling_choose(const struct sampling *s, const enum sampler *sampler, int nfe, int nfe_max,
                     struct sampling_choice *out, struct error *err);
 
 /* The same for who begins at another time than 1, with a picture instead of noise: tables of `tuned` are for
- * 1 only, so where the default is `tuned`, it is sde-2m, at SAMPLING_NFE_DEFAULT evaluations or nfe_max. */
+ * 1 only, so that none will do. */
 int sampling_choose_midway(const struct sampling *s, const enum sampler *sampler, int nfe,
                            int nfe_max, struct sampling_choice *out, struct error *err);
 
